@@ -1,0 +1,5 @@
+"""Batchdrop turns files dropped into a bucket into OpenAI Batch API work, and the answers back into files.
+
+`core` decides (values in, values out), `flow` orders the effects, `edge` performs them, `formats` reads and writes files.
+Arrows point inward: `flow` and `edge` know `core`, `core` knows nobody; `tests/unit/test_layout.py` keeps it so.
+"""

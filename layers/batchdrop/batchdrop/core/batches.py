@@ -1,0 +1,76 @@
+"""What the provider shows of a batch, and what may come of a create call.
+
+Rule: read tolerantly. A status that nobody knows is kept and waited on; a count or id that is absent is None, not zero.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BatchError:
+    """One entry of a failed batch's errors. *line* is 1-based in the input file, None where the file as a whole is meant."""
+
+    code: str
+    message: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as the provider shows it, read tolerantly: unknown statuses are kept as they came, in lower case."""
+
+    id: str
+    status: str
+    created_at: int
+    endpoint: str = ""
+    input_file: str = ""
+    output_file: str | None = None
+    error_file: str | None = None
+    errors: tuple[BatchError, ...] = ()
+    total: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    ended_at: int = 0  # completed_at, failed_at, expired_at or cancelled_at, whichever is set; 0 while none is
+    expires_at: int = 0
+    metadata: Mapping[str, str] | None = None
+
+    @property
+    def ticket(self) -> str:
+        """The try that made it, as our metadata has it; empty where it is not ours."""
+        return (self.metadata or {}).get("ticket", "")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPage:
+    """One page of the list of batches."""
+
+    batches: tuple[Batch, ...]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The create call answered with a batch."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The create call was definitely refused: no batch exists. *status* is the HTTP status."""
+
+    status: int
+    code: str
+    message: str
+    retry_after_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The create call may or may not have made a batch."""
+
+    cause: str
+
+
+type CreateAnswer = Accepted | Declined | Uncertain

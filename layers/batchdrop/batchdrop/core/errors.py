@@ -1,0 +1,92 @@
+r"""Errors, classed by who must act.
+
+BatchdropError
+  UploadRejected        the person who dropped: the whole upload cannot be used; one notice, nothing was spent
+  ItemRefused           the person who dropped: this record cannot be sent; its neighbours go on
+  Conflict              nobody: somebody else wrote the ledger row first; read again and decide again
+  LeaseLost             nobody: another worker has the work; stop quietly
+  OutOfTime             nobody: the function's time ends; the due index brings the work back
+  NotYet                nobody: a thing that should be there is not visible yet; the due index brings the work back
+  ProviderError
+    KeyMissing          the operator: the secret has no value
+    KeyRefused          the operator: the provider refuses the key or the account (401, 403, quota, billing)
+    NotAtProvider       nobody yet: the provider does not know this id under this key (404)
+    ProviderUnavailable nobody: the provider or the way to it fails for now
+    DownloadCut         nobody: a download ended early; again from the start
+  IllegalTransition     us: a state met an event that it does not know
+  BrokenState           us: a ledger row or object that our code cannot have written
+"""
+
+
+class BatchdropError(Exception):
+    """Anything that Batchdrop raises on purpose."""
+
+
+class UploadRejected(BatchdropError):
+    """The upload as a whole cannot be used; the message is for the person who dropped it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class ItemRefused(BatchdropError):
+    """This record cannot be sent; the message is for the person who dropped it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Conflict(BatchdropError):
+    """A conditional write lost: a row is not as it was read."""
+
+
+class LeaseLost(BatchdropError):
+    """Another worker holds the lease."""
+
+
+class OutOfTime(BatchdropError):
+    """What is left of the function's time is not enough for the next step."""
+
+
+class NotYet(BatchdropError):
+    """Something that should exist is not visible yet."""
+
+
+class ProviderError(BatchdropError):
+    """The provider did not do what was asked."""
+
+
+class KeyMissing(ProviderError):
+    """The secret holds no API key yet."""
+
+
+class KeyRefused(ProviderError):
+    """The provider refuses the key, or the account behind it, for every call."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NotAtProvider(ProviderError):
+    """Nothing with this id under this key. Under an unproved key it means nothing."""
+
+
+class ProviderUnavailable(ProviderError):
+    """The call failed in a way that may pass."""
+
+
+class DownloadCut(ProviderError):
+    """Fewer bytes came than were announced."""
+
+
+class IllegalTransition(BatchdropError):
+    """A state met an event that its row of the table does not name."""
+
+
+class BrokenState(BatchdropError):
+    """A row or object that cannot be the work of this code."""

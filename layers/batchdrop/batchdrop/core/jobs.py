@@ -1,0 +1,181 @@
+"""What a drop is called: uploads, jobs, items and the key of everything that is written for them.
+
+Rule: every key and id that Batchdrop makes is made here, from values alone, so that doing a step twice writes the same place.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from batchdrop.core.limits import ITEM_NAME_BYTES_MAX, UPLOAD_KEY_BYTES_MAX
+
+INBOX_PREFIX = "inbox/"
+TASKS_PREFIX = "tasks/"
+INTERNAL_PREFIX = "internal/"
+RESULTS_PREFIX = "results/"
+NO_TASK = "-"
+
+# What file managers leave behind when a folder is copied.
+_IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db"})
+_HASH_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One object version in the inbox bucket."""
+
+    bucket: str
+    key: str
+    version: str
+
+    @property
+    def job_id(self) -> str:
+        """The id of this upload's job: the first 20 hex digits of SHA-256 over bucket, NUL, key, NUL, version."""
+        identity = f"{self.bucket}\0{self.key}\0{self.version}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:20]
+
+    @property
+    def task(self) -> str:
+        """The first folder below `inbox/`, or `-` where the upload holds ready-made requests."""
+        folder, slash, _ = self.key.removeprefix(INBOX_PREFIX).partition("/")
+        return folder if slash else NO_TASK
+
+    @property
+    def extension(self) -> str:
+        """The key's ending in lower case, without its dot; empty where there is none."""
+        name = self.key.rsplit("/", 1)[-1]
+        return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def is_ignored(key: str) -> bool:
+    """Whether *key* is no drop: outside the inbox, a folder marker, or what a file manager left behind."""
+    name = key.rsplit("/", 1)[-1]
+    return not key.startswith(INBOX_PREFIX) or not name or name in _IGNORED_NAMES or name.startswith("._")
+
+
+def is_key_too_long(key: str) -> bool:
+    """Whether the keys of the results could grow over what S3 takes."""
+    return len(key.encode()) > UPLOAD_KEY_BYTES_MAX
+
+
+def item_name(identifier: str) -> str:
+    """Return the name of the item that the user calls *identifier*, safe as the last part of a key.
+
+    Percent-encoded as RFC 3986 has it, `~` and `.`-only names included, so that no name can leave its folder or look
+    like the names that failed items are given. Over 200 bytes it is cut and ends with a digest of the whole.
+    """
+    encoded = quote(identifier, safe="").replace("~", "%7E")
+    if not encoded.strip("."):
+        encoded = encoded.replace(".", "%2E")
+    if len(encoded) <= ITEM_NAME_BYTES_MAX:
+        return encoded
+    digest = hashlib.sha256(identifier.encode()).hexdigest()[:_HASH_CHARS]
+    # Cut before an escape rather than inside it, so that the rest still decodes.
+    kept = encoded[: ITEM_NAME_BYTES_MAX - _HASH_CHARS - 1]
+    return f"{kept[: _whole_escapes(kept)]}~{digest}"
+
+
+def _whole_escapes(encoded: str) -> int:
+    """Return how much of *encoded* ends on a whole percent escape."""
+    last = encoded.rfind("%")
+    return last if last > len(encoded) - 3 and last >= 0 else len(encoded)
+
+
+def row_name(row: int) -> str:
+    """Return the name of an item that nobody named: its row with nine digits."""
+    return f"{row:09d}"
+
+
+def refused_name(row: int, reason: str) -> str:
+    """Return the name of an item whose own name cannot be used; *reason* is `duplicate`, `no-id` or `invalid`."""
+    return f"{row_name(row)}~{reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where everything of one job lies in the results bucket."""
+
+    job: str
+    upload_key: str
+
+    @property
+    def results(self) -> str:
+        """The folder that the user reads, with its slash."""
+        return f"{RESULTS_PREFIX}{self.upload_key.removeprefix(INBOX_PREFIX)}/{self.job}/"
+
+    @property
+    def internal(self) -> str:
+        """The folder of what only Batchdrop reads, with its slash; a lifecycle rule empties it."""
+        return f"{INTERNAL_PREFIX}{self.job}/"
+
+    def item(self, name: str) -> str:
+        """The object of the item called *name* (already a safe name)."""
+        return f"{self.results}items/{name}.json"
+
+    @property
+    def status(self) -> str:
+        """The state of the job for a person to read while it runs."""
+        return f"{self.results}status.json"
+
+    @property
+    def outcomes(self) -> str:
+        """Every item's outcome, in input order."""
+        return f"{self.results}outcomes.jsonl"
+
+    @property
+    def summary(self) -> str:
+        """Written last: who sees it sees everything."""
+        return f"{self.results}summary.json"
+
+    def merged(self, extension: str) -> str:
+        """The input with its answers, in the input's own format."""
+        return f"{self.results}results.{extension}"
+
+    def failures(self, extension: str) -> str:
+        """Only the failed records, ready to be dropped again."""
+        return f"{self.results}failures.{extension}"
+
+    @property
+    def task_snapshot(self) -> str:
+        """The task as it was when the job began: a change under way does not reach the job."""
+        return f"{self.internal}task.yaml"
+
+    def chunk(self, group: int, number: int) -> str:
+        """Request lines number *number* x chunk of one endpoint and model."""
+        return f"{self.internal}chunks/{group}/{number:06d}.jsonl"
+
+    def plan_page(self, page: int) -> str:
+        """What one stretch of planning added: its chunks and where it stopped."""
+        return f"{self.internal}plan/{page:06d}.json"
+
+    def plan_digests(self, page: int) -> str:
+        """Digests of the ids that one stretch of planning saw, eight bytes each."""
+        return f"{self.internal}plan/{page:06d}.ids"
+
+    def refused(self, page: int) -> str:
+        """Outcomes of the records that one stretch of planning refused, sorted by row."""
+        return f"{self.internal}refused/{page:06d}.jsonl"
+
+    def attempt(self, shard: int, attempt: int) -> str:
+        """The folder of one attempt of a shard, with its slash."""
+        return f"{self.internal}shards/{shard:06d}/attempt-{attempt}/"
+
+    def input_lines(self, shard: int, attempt: int) -> str:
+        """The request lines of a later attempt: only what may be sent again."""
+        return f"{self.attempt(shard, attempt)}input.jsonl"
+
+    def raw_output(self, shard: int, attempt: int) -> str:
+        """The provider's output file, as it came."""
+        return f"{self.attempt(shard, attempt)}output.jsonl"
+
+    def raw_errors(self, shard: int, attempt: int) -> str:
+        """The provider's error file, as it came."""
+        return f"{self.attempt(shard, attempt)}errors.jsonl"
+
+    def decided(self, shard: int, attempt: int) -> str:
+        """Outcomes that one attempt decided, sorted by row."""
+        return f"{self.attempt(shard, attempt)}decided.jsonl"
+
+    def part(self, shard: int) -> str:
+        """Outcomes of all items of a shard, sorted by row."""
+        return f"{self.internal}shards/{shard:06d}/part.jsonl"

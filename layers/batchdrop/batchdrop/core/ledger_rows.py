@@ -1,0 +1,231 @@
+"""The rows of the ledger as values: the job, the shard, the room of a model, the installation.
+
+Rule: a row changes only by a `Change`, which names every row as it was read. `revision` grows by one with each write and
+`writer` names the invocation that wrote, so that a write whose reply was lost can tell itself from another's.
+All times are whole seconds since 1970; 0 or None means never.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SCHEMA = 1
+
+
+class JobState(StrEnum):
+    """Where a job stands. An ENDED job never moves again."""
+
+    PLANNING = "PLANNING"  # the upload is read into chunks
+    RUNNING = "RUNNING"  # chunks become shards, shards become batches
+    FINISHING = "FINISHING"  # every item has an outcome; results are merged
+    NOTIFYING = "NOTIFYING"  # the summary is written; the notice is owed (the outbox)
+    ENDED = "ENDED"
+
+
+class ShardState(StrEnum):
+    """Where a shard stands. A DONE shard never moves again."""
+
+    WAITING = "WAITING"  # holds no room
+    RESERVED = "RESERVED"  # holds room and a ticket; its input is not uploaded
+    UPLOADED = "UPLOADED"  # its input lies at the provider
+    CREATING = "CREATING"  # a create call was or may have been made: its answer is unknown
+    FENCING = "FENCING"  # the answer stayed away; the input file is deleted so that the call can do nothing any more
+    PARKED = "PARKED"  # too many uncertain creates; holds no room
+    RUNNING = "RUNNING"  # a batch is known
+    HARVESTING = "HARVESTING"  # the batch ended, or there never will be one: outcomes are owed
+    DONE = "DONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who works on a row, and until when. It only saves work; correctness never depends on it."""
+
+    owner: str
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The chunks of one endpoint and model of a job, and how many of their lines are cut into shards."""
+
+    endpoint: str
+    model: str
+    chunks: int = 0
+    lines: int = 0
+    cut_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCursor:
+    """How far planning came: the next byte of the upload, the records read, the pages written."""
+
+    offset: int = 0
+    row: int = 0
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something failed: a stable code for programs and a sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One upload on its way through."""
+
+    id: str
+    bucket: str
+    key: str
+    version: str
+    created_at: int
+    state: JobState = JobState.PLANNING
+    task: str = "-"
+    snapshot: str = ""  # SHA-256 of the task's snapshot, empty where there is none
+    plan: PlanCursor = PlanCursor()
+    groups: tuple[Group, ...] = ()
+    items: int = 0
+    refused: int = 0  # records that planning refused; they have failed outcomes
+    shards: int = 0
+    shards_done: int = 0
+    succeeded: int = 0
+    failed: int = 0  # `refused` included
+    event: str = ""  # the notice that ends the job, once it is known
+    reason: Reason | None = None
+    waiting_for: str = ""
+    waiting_since: int = 0
+    ended_at: int = 0
+    due_at: int | None = None
+    lease: Lease | None = None
+    expires_at: int | None = None
+    revision: int = 0
+    writer: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether every planned line belongs to a shard."""
+        return all(group.cut_lines == group.lines for group in self.groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A run of request lines of one endpoint and model: what becomes one batch."""
+
+    job: str
+    number: int
+    account: str
+    endpoint: str
+    model: str
+    # Which lines: a range of `source`, which is a group of the plan (`group`) on the first attempt, later the lines that
+    # attempt `source_attempt` of shard `source_shard` was given.
+    group: int
+    source_shard: int | None = None
+    source_attempt: int = 0
+    first_line: int = 0
+    end_line: int = 0
+    state: ShardState = ShardState.WAITING
+    tokens: int = 0  # estimated input tokens
+    room_tokens: int = 0  # what it holds of its model's room right now
+    attempt: int = 1
+    try_number: int = 0
+    ticket: str = ""
+    tickets: tuple[str, ...] = ()  # all of this attempt
+    uncertain: int = 0
+    base_url: str = ""
+    fingerprint: str = ""
+    file: str = ""
+    file_uploaded_at: int = 0
+    intent_at: int = 0
+    fencing_at: int = 0
+    fenced_at: int = 0
+    parked_at: int = 0
+    is_unfenced: bool = False
+    unreachable_at: int = 0
+    batch: str = ""
+    batches: tuple[str, ...] = ()  # every attempt's, for the summary
+    batch_status: str = ""
+    batch_ended_at: int = 0
+    refused_count: int = 0  # times that the provider had no room
+    refused_since: int = 0
+    reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
+    due_at: int | None = None
+    lease: Lease | None = None
+    expires_at: int | None = None
+    revision: int = 0
+    writer: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def items(self) -> int:
+        """How many items this attempt sends."""
+        return self.end_line - self.first_line
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one model of one account may still take. `used` is the sum of what shards hold."""
+
+    account: str
+    model: str
+    used: int = 0
+    cool_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """Creating is pointless until *open_until*: the key or the account is refused."""
+
+    open_until: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
+
+    id: str
+    started_at: int
+    admission: Lease | None = None
+    circuits: Mapping[str, Circuit] = field(default_factory=dict)  # by `circuit_key`
+    proofs: Mapping[str, str] = field(default_factory=dict)  # by `circuit_key`: a batch that its project holds
+    revision: int = 0
+    writer: str = ""
+    schema: int = SCHEMA
+
+
+type Row = Job | Shard | Install
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One row from what was read (None: there was none) to what it becomes."""
+
+    before: Row | None
+    after: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows that change together or not at all.
+
+    Room moves with the shards: for each account and model the difference of `room_tokens` over all *writes* is added to
+    its `used`. Where that is more than nothing, *room_limit* must hold afterwards, unless nothing was used before.
+    *cool* names a model's time until which no shard is admitted.
+    """
+
+    writes: tuple[Write, ...]
+    room_limit: int | None = None
+    cool: tuple[Room, ...] = ()
+
+
+def ticket_of(install: str, shard: Shard) -> str:
+    """Return the name of the try that *shard* is at: install, job, shard, attempt, try."""
+    return f"{install}.{shard.job}.{shard.number}.{shard.attempt}.{shard.try_number}"
+
+
+def circuit_key(base_url: str, fingerprint: str) -> str:
+    """Return the key of what is known about one API key at one base URL."""
+    return f"{fingerprint}@{base_url}"

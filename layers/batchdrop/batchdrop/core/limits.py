@@ -1,0 +1,90 @@
+"""Every number that bounds the system, with its source; a deployment may lower or raise some through its settings.
+
+Rule: a loop, list or file without a limit from here is a defect.
+Dates in parentheses say when a source was read.
+"""
+
+from dataclasses import dataclass
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# S3 refuses keys over 1,024 bytes (https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html, 2026-11-22).
+# Result keys hold the upload's key, the job and the item's name, so an upload may use at most this much of it.
+UPLOAD_KEY_BYTES_MAX = 700
+ITEM_NAME_BYTES_MAX = 200
+
+# https://developers.openai.com/api/docs/guides/batch (2026-09-26): the window is the only one offered.
+COMPLETION_WINDOW = "24h"
+# The longest that metadata values may be (same page); a ticket is far shorter.
+METADATA_VALUE_CHARS_MAX = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The numbers that a deployment may set; the defaults are those of a new account."""
+
+    # A batch: 50,000 requests, 200 MB, 50,000 embedding inputs
+    # (https://developers.openai.com/api/docs/guides/batch, 2026-09-26); bytes with a margin for what "MB" may mean.
+    shard_requests_max: int = 50_000
+    shard_bytes_max: int = 190_000_000
+    shard_embedding_inputs_max: int = 50_000
+    # A chunk is held in memory while it fills.
+    chunk_lines_max: int = 2_000
+    chunk_bytes_max: int = 8_000_000
+    # All chunks that fill at once: endpoints and models may be mixed in one upload.
+    open_chunks_bytes_max: int = 48_000_000
+    groups_max: int = 100
+    # One record, in bytes: a request line has to fit a shard many times over, and is held in memory.
+    record_bytes_max: int = 16_000_000
+    csv_field_bytes_max: int = 8_000_000
+    # Input bytes between two checkpoints of the plan: what a crash makes us read again.
+    plan_checkpoint_bytes: int = 256_000_000
+
+    # Room: model tokens that may be enqueued at the provider at one time, for each model.
+    room_tokens_per_model: int = 2_000_000
+    # Bytes of request body for one token, on text in English; measured within 0.95-1.07 of exact counts.
+    bytes_per_token: int = 4
+    no_room_backoff_seconds: int = 5 * MINUTE
+    no_room_backoff_seconds_max: int = HOUR
+    lone_item_refused_seconds_max: int = DAY
+
+    attempts_max: int = 3
+    uncertain_creates_max: int = 5
+
+    # The create protocol (docs/create-once.md).
+    create_timeout_seconds: int = 60
+    create_margin_seconds: int = 15
+    grace_seconds: int = 20 * MINUTE
+    fence_wait_seconds: int = 15 * MINUTE
+    fence_attempts_seconds_max: int = DAY
+    file_visible_seconds_max: int = 15 * MINUTE
+    input_file_lifetime_seconds: int = 7 * DAY
+    parked_retry_seconds: int = HOUR
+    parked_seconds_max: int = 7 * DAY
+    unreachable_seconds_max: int = 7 * DAY
+    circuit_seconds: int = 5 * MINUTE
+
+    # Answers that the provider counted but does not show yet.
+    answers_missing_seconds_max: int = DAY
+    answers_retry_seconds: int = 10 * MINUTE
+
+    # Polling.
+    list_pages_max: int = 20
+    retrieves_per_tick_max: int = 50
+    retrieve_interval_seconds: int = 10 * MINUTE
+    hints_per_tick_max: int = 500
+    admissions_per_tick_max: int = 100
+
+    # Workers.
+    lease_seconds: int = 5 * MINUTE
+    function_timeout_seconds: int = 15 * MINUTE
+    stop_margin_seconds: int = 45
+    hint_margin_seconds: int = MINUTE
+
+    # A task may arrive after the drop that names it, because a sync has no order.
+    task_wait_seconds: int = 2 * MINUTE
+    # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts them anew.
+    ended_rows_kept_seconds: int = 45 * DAY
+    old_drop_seconds: int = 7 * DAY

@@ -1,0 +1,53 @@
+"""The outcome of an item: the one value that every item of an accepted job ends as.
+
+Rule: an outcome is encoded the same way each time, so that writing it twice changes nothing. The item's object and its
+line in `outcomes.jsonl` are these same bytes; `docs/schemas/item.schema.json` describes them.
+"""
+
+from typing import Literal
+
+import msgspec
+
+NULL = msgspec.Raw(b"null")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an item failed: a stable code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one item. Field order is the order in the file."""
+
+    name: str
+    row: int
+    status: Literal["succeeded", "failed"]
+    output: msgspec.Raw = NULL
+    finish: str | None = None
+    record: msgspec.Raw = NULL
+    model: str | None = None
+    usage: msgspec.Raw = NULL
+    response: msgspec.Raw = NULL
+    error: Failure | None = None
+    attempts: int = 0
+    batch_id: str | None = None
+    # What the provider calls this answer: for its support, and for results in its own line format.
+    line_id: str | None = None
+    request_id: str | None = None
+    status_code: int | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Outcome)
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """Return *outcome* as one line of JSON, without its line end."""
+    return _encoder.encode(outcome)
+
+
+def decode_outcome(line: bytes) -> Outcome:
+    """Return the outcome that `encode_outcome` wrote as *line*."""
+    return _decoder.decode(line)

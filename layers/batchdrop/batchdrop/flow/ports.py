@@ -1,0 +1,217 @@
+"""The ports: everything that the flows need from the outside world.
+
+Rule: an effect that is not here cannot happen. Each method says whether it may be repeated; none retries a call whose
+repetition could cost money. `edge` keeps these against AWS and OpenAI, the tests keep them in memory, and one contract
+suite is run on both.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from batchdrop.core.batches import Batch, BatchPage, CreateAnswer
+from batchdrop.core.jobs import Upload
+from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
+
+
+class Clock(Protocol):
+    """Time and chance, as values."""
+
+    def now(self) -> int:
+        """Return whole seconds since 1970."""
+
+    def remaining_seconds(self) -> float:
+        """Return how long this invocation may still run."""
+
+    def pause(self, attempt: int) -> None:
+        """Wait a moment, longer with each *attempt* and with jitter, before a conflicting write is tried again."""
+
+    def new_id(self) -> str:
+        """Return a fresh random id (a UUID)."""
+
+
+class Ledger(Protocol):
+    """The table. Reads are consistent unless said otherwise."""
+
+    def job(self, job: str) -> Job | None:
+        """Return the job's row."""
+
+    def shard(self, job: str, number: int) -> Shard | None:
+        """Return the shard's row."""
+
+    def shards(self, job: str) -> Iterator[Shard]:
+        """Yield the job's shards in the order of their numbers."""
+
+    def active(self) -> Iterator[Job | Shard]:
+        """Yield every row that has a due time, by due time; from an index that may lag and may show old rows."""
+
+    def install(self) -> Install | None:
+        """Return the installation's row."""
+
+    def room(self, account: str, model: str) -> Room:
+        """Return the room row of *model*; an empty one where there is none."""
+
+    def write(self, change: Change) -> Change:
+        """Apply *change* whole and return it with the revisions that were written.
+
+        Raises Conflict if a row is not as it was read or the room is not there; then nothing was written. A write whose
+        reply was lost counts as done if the rows show this very write. May be repeated.
+        """
+
+
+class Hints(Protocol):
+    """The queues. A hint may be lost or come twice; the ledger is the truth."""
+
+    def submit(self, job: str, shard: int | None = None) -> None:
+        """Ask a submit function to look at the job, or at one shard of it."""
+
+    def complete(self, job: str, shard: int | None = None) -> None:
+        """Ask a complete function to look at the job, or at one shard of it."""
+
+
+class ObjectWriter(Protocol):
+    """An object under construction; it becomes visible when its context ends without an exception, or not at all."""
+
+    def write(self, content: bytes) -> object:
+        """Append *content*."""
+
+
+class Storage(Protocol):
+    """Both buckets. Puts replace whole objects, so each may be repeated."""
+
+    def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open this version for buffered reading from byte *start* (at most its size) to the end.
+
+        Raises UploadRejected(`unreadable`) where the version is gone or may not be read.
+        """
+
+    def upload_size_bytes(self, upload: Upload) -> int:
+        """Return the size of this version; raises as `open_upload`."""
+
+    def upload_modified_at(self, upload: Upload) -> int:
+        """Return when this version was put, in whole seconds; raises as `open_upload`."""
+
+    def task(self, name: str) -> bytes | None:
+        """Return the task file's content, or None where there is none."""
+
+    def task_names(self) -> list[str]:
+        """Return the names of the tasks that exist, at most 100, sorted."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object in the results bucket whole, or None where there is none."""
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
+
+    def size_bytes(self, key: str) -> int | None:
+        """Return the size of an object of the results bucket, or None where there is none."""
+
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        """Write one object of the results bucket."""
+
+    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
+        """Write many small objects of the results bucket, many at a time, and return how many.
+
+        *objects* is read as it is written: a bounded number is in flight. Raises the first failure, after which some of
+        the later ones may have been written.
+        """
+
+    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
+        """Write one object of the results bucket from a file on disk, in parts where it is large."""
+
+    def writer(self, key: str, content_type: str = "application/x-ndjson") -> AbstractContextManager[ObjectWriter]:
+        """Write one object of any size of the results bucket piece by piece, with bounded memory."""
+
+
+class Provider(Protocol):
+    """Files and batches at one base URL with one key. One value serves one invocation.
+
+    Every method but `create_batch` may be repeated and retries by itself within seconds. They raise KeyRefused,
+    ProviderUnavailable, or NotAtProvider where an id is named.
+    """
+
+    @property
+    def base_url(self) -> str:
+        """Where it is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of the key."""
+
+    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
+        """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk."""
+
+    def create_batch(self, *, file: str, endpoint: str, metadata: Mapping[str, str]) -> CreateAnswer:
+        """Make one POST, at most one, and say what came of it. Never raises for what the provider or the network did."""
+
+    def list_batches(self, after: str | None) -> BatchPage:
+        """Return up to 100 batches that follow the one called *after*; order and freshness are not promised."""
+
+    def batch(self, batch: str) -> Batch:
+        """Return one batch."""
+
+    def file_exists(self, file: str) -> bool:
+        """Return whether a file of this id is visible to this key."""
+
+    def delete_file(self, file: str) -> None:
+        """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
+
+    def download(self, file: str, target: BinaryIO) -> int:
+        """Write the file's content to *target* and return its bytes, checked against the announced length.
+
+        Raises DownloadCut where fewer came; *target* must then be emptied.
+        """
+
+
+class Providers(Protocol):
+    """Opens the provider with the key as it is now."""
+
+    def open(self) -> Provider:
+        """Return the provider. Raises KeyMissing while the secret has no value."""
+
+    @property
+    def base_url(self) -> str:
+        """Where it is, also while there is no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message about a job, as SNS takes it: subject, a text for people, JSON for programs, attributes to filter by."""
+
+    subject: str
+    text: str
+    json: str
+    attributes: Mapping[str, str]
+
+
+class Notices(Protocol):
+    """The topic. At least once: every copy of a notice bears the same deduplication id inside."""
+
+    def publish(self, notice: Notice) -> None:
+        """Publish; what SNS would refuse is refused here with ValueError."""
+
+
+class Log(Protocol):
+    """Structured events: a name in the past tense and fields; never a prompt, an answer or a secret."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Record what was decided."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Record what an operator may want to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that one invocation may touch, and who it is."""
+
+    clock: Clock
+    ledger: Ledger
+    hints: Hints
+    storage: Storage
+    providers: Providers
+    notices: Notices
+    log: Log
+    inbox_bucket: str
+    writer: str  # names this invocation in every row that it writes

@@ -1,0 +1,77 @@
+"""What every format offers: an upload read as records, and results written in the same format.
+
+Rule: reading may begin at the start of any record, and the same bytes always give the same records, because planning
+resumes, harvesting joins and merging all read the upload anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from batchdrop.core.ledger_rows import Reason
+from batchdrop.core.outcomes import Outcome
+
+type JsonValue = dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the start of an upload says about the rest."""
+
+    body_start: int  # byte offset of the first record
+    head: bytes = b""  # what stands before it, as it came (a CSV header with its line end, a byte order mark)
+    columns: tuple[str, ...] = ()  # in CSV; empty elsewhere
+    line_end: bytes = b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it stands in the upload."""
+
+    row: int  # 1-based, header excluded
+    start: int  # byte offsets: its first byte, and past its last (line end included)
+    end: int
+    raw: bytes  # as it came, its line end included; of an array's element only the element
+    fields: tuple[str, ...] = ()  # in CSV; empty elsewhere
+    problem: Reason | None = None  # why it cannot be used, where that shows while reading
+
+
+class Format(Protocol):
+    """One file format. All positions are byte offsets in the upload."""
+
+    @property
+    def extension(self) -> str:
+        """The ending of result files, without a dot."""
+
+    def read_header(self, stream: BinaryIO) -> Header:
+        """Return the header; *stream* stands at the upload's first byte. Raises UploadRejected."""
+
+    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+        """Yield the records from *offset* on, where *stream* stands; *row* records come before it.
+
+        Memory is bounded by one record. Raises UploadRejected where the rest cannot be read as this format.
+        """
+
+    def decode(self, header: Header, record: Record) -> JsonValue:
+        """Return the record's value: an object by column in CSV. Raises ItemRefused."""
+
+    def json_text(self, header: Header, record: Record) -> bytes:
+        """Return the record as JSON on one line; `null` where it is no valid record."""
+
+    def result_head(self, header: Header) -> bytes:
+        """Return what stands before the first result."""
+
+    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+        """Return the record with its answer."""
+
+    def result_tail(self, header: Header) -> bytes:
+        """Return what stands after the last result."""
+
+    def failure_head(self, header: Header) -> bytes:
+        """Return what stands before the first failed record."""
+
+    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+        """Return the record as it came."""
+
+    def failure_tail(self, header: Header) -> bytes:
+        """Return what stands after the last failed record."""
