@@ -14,6 +14,7 @@ class BatchError:
     code: str
     message: str
     line: int | None
+    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ BatchdropError
   ItemRefused           the person who dropped: this record cannot be sent; its neighbours go on
   Conflict              nobody: somebody else wrote the ledger row first; read again and decide again
   LeaseLost             nobody: another worker has the work; stop quietly
+  Superseded            nobody: the answer belongs to a try that the shard has left behind
   OutOfTime             nobody: the function's time ends; the due index brings the work back
   NotYet                nobody: a thing that should be there is not visible yet; the due index brings the work back
   ProviderError
@@ -46,6 +47,10 @@ class Conflict(BatchdropError):
 
 class LeaseLost(BatchdropError):
     """Another worker holds the lease."""
+
+
+class Superseded(BatchdropError):
+    """The event bears a ticket that is not the shard's any more."""
 
 
 class OutOfTime(BatchdropError):

@@ -139,6 +139,7 @@ class Shard:
     file: str = ""
     file_uploaded_at: int = 0
     intent_at: int = 0
+    first_intent_at: int = 0  # of this attempt: how far back the list of batches must be read
     fencing_at: int = 0
     fenced_at: int = 0
     parked_at: int = 0

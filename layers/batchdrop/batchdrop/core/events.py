@@ -1,0 +1,143 @@
+"""What can happen to a shard, as values: the columns of the table in `lifecycle`.
+
+Events that answer a try bear its ticket; an answer to a try that the shard has left behind changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from batchdrop.core.batches import Batch
+from batchdrop.core.ledger_rows import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """There is room: the shard holds it and gets a ticket."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputUploaded:
+    """The input file named after the ticket lies at the provider, under this key."""
+
+    ticket: str
+    file: str
+    base_url: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputUnusable:
+    """The file cannot serve this try (it is gone, or lies under another key); no call is uncertain."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIntended:
+    """The create call comes next. Written before the call, so that no call is ever forgotten."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRefused:
+    """The provider refused the request itself (400, 413, 422): no batch, and no use in asking again."""
+
+    ticket: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTurnedAway:
+    """The provider refused to take it now (429, or the key or account): no batch; ask again after *wait_seconds*."""
+
+    ticket: str
+    wait_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFound:
+    """A batch that bears one of this attempt's tickets: as the answer to the create call, or in the list."""
+
+    batch: Batch
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class FenceBegun:
+    """No answer and no batch for longer than the grace: whatever was sent must be made harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The provider said that the input file is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceFailed:
+    """For a day nobody would say that the input file is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingFound:
+    """A full list that began long enough after the fence shows no batch of this attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unparked:
+    """An hour has passed and there is room: one more try."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputMissed:
+    """The batch failed for want of its input file: it never ran."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """The provider's queue of enqueued tokens is full. *is_idle*: nothing else of ours holds room of this model."""
+
+    is_idle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEnded:
+    """The batch reached an end that leaves answers, or refused lines, to collect."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """There is no way left to learn more: all items fail with this reason."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Harvested:
+    """Outcomes are written for all items but *again_lines*, which may be sent again."""
+
+    again_lines: int
+
+
+type ShardEvent = (
+    Admitted
+    | InputUploaded
+    | InputUnusable
+    | CreateIntended
+    | CreateRefused
+    | CreateTurnedAway
+    | BatchFound
+    | FenceBegun
+    | Fenced
+    | FenceFailed
+    | NothingFound
+    | Unparked
+    | InputMissed
+    | NoRoom
+    | BatchEnded
+    | GivenUp
+    | Harvested
+)

@@ -1,0 +1,211 @@
+"""The life of a job, as a table.
+
+    PLANNING ──► RUNNING ──► FINISHING ──► NOTIFYING ──► ENDED
+        │  └──────────────────►│               ▲
+        └──────────────────────┼───────────────┘ (rejected)
+
+`EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
+an error changes nothing. NOTIFYING is the outbox: the notice is owed until it is known to be published.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchdrop.core.errors import IllegalTransition
+from batchdrop.core.ledger_rows import Job, JobState, Reason
+from batchdrop.core.lifecycle import Now
+from batchdrop.core.planning import PlanPage
+
+_J = JobState
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAwaited:
+    """The task that the drop names is not there yet; a sync may send it after the drop."""
+
+    wait_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPinned:
+    """The task was copied: from here on the job uses this snapshot."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PagePlanned:
+    """A stretch of the upload became chunks, all of them written."""
+
+    page: PlanPage
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The upload cannot be used; nothing was sent."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCut:
+    """The next *lines* lines of a group became a shard."""
+
+    group: int
+    lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSplit:
+    """One shard became two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """All items of a shard have an outcome."""
+
+    succeeded: int
+    failed: int
+    is_last_attempt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Results and summary are written."""
+
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Results cannot be merged; what there is stays, and the notice says so."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """The notice is published."""
+
+
+type JobEvent = (
+    TaskAwaited | TaskPinned | PagePlanned | Rejected | ShardCut | ShardSplit | ShardDone | Merged | Broken | Notified
+)
+
+EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
+    _J.PLANNING: {
+        TaskAwaited: frozenset({_J.PLANNING}),
+        TaskPinned: frozenset({_J.PLANNING}),
+        PagePlanned: frozenset({_J.PLANNING, _J.RUNNING, _J.FINISHING}),
+        Rejected: frozenset({_J.NOTIFYING}),
+    },
+    _J.RUNNING: {
+        ShardCut: frozenset({_J.RUNNING}),
+        ShardSplit: frozenset({_J.RUNNING}),
+        ShardDone: frozenset({_J.RUNNING, _J.FINISHING}),
+    },
+    _J.FINISHING: {
+        Merged: frozenset({_J.NOTIFYING}),
+        Broken: frozenset({_J.NOTIFYING}),
+    },
+    _J.NOTIFYING: {
+        Notified: frozenset({_J.ENDED}),
+    },
+    _J.ENDED: {},
+}
+
+
+def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
+    """Return *job* after *event*. Raises IllegalTransition where the state does not know the event."""
+    targets = EDGES[job.state].get(type(event))
+    if targets is None:
+        raise IllegalTransition(f"job {job.id} in {job.state} does not know {type(event).__name__}")
+    after = _AFTER[type(event)](job, event, now)
+    assert after.state in targets, f"{job.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
+    return after
+
+
+def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
+    since = job.waiting_since or now.time
+    return replace(job, waiting_for="task", waiting_since=since, due_at=now.time + event.wait_seconds, lease=None)
+
+
+def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
+    return replace(job, snapshot=event.digest, waiting_for="", waiting_since=0)
+
+
+def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
+    page = event.page
+    planned = replace(
+        job,
+        plan=page.cursor,
+        groups=page.groups,
+        items=page.items,
+        refused=page.refused,
+        failed=page.refused,
+        due_at=now.time,
+    )
+    if not page.is_last:
+        return planned
+    has_lines = any(group.lines for group in page.groups)
+    return replace(planned, state=_J.RUNNING if has_lines else _J.FINISHING, lease=None)
+
+
+def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
+    return replace(job, state=_J.NOTIFYING, event="rejected", reason=event.reason, lease=None, due_at=now.time)
+
+
+def _after_shard_cut(job: Job, event: ShardCut, _now: Now) -> Job:
+    group = job.groups[event.group]
+    cut = replace(group, cut_lines=group.cut_lines + event.lines)
+    assert cut.cut_lines <= cut.lines, (job.id, cut)  # noqa: S101 - a shard takes planned lines only
+    groups = (*job.groups[: event.group], cut, *job.groups[event.group + 1 :])
+    return replace(job, groups=groups, shards=job.shards + 1)
+
+
+def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
+    return replace(job, shards=job.shards + 1)
+
+
+def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
+    counted = replace(
+        job, succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed,
+        shards_done=job.shards_done + event.is_last_attempt,
+    )  # fmt: skip
+    assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
+    if counted.is_cut and counted.shards_done == counted.shards:
+        return replace(counted, state=_J.FINISHING, lease=None, due_at=now.time)
+    return counted
+
+
+def _after_merged(job: Job, event: Merged, now: Now) -> Job:
+    end = "completed_with_failures" if event.failed else "completed"
+    return replace(
+        job, state=_J.NOTIFYING, event=end, succeeded=event.succeeded, failed=event.failed, lease=None, due_at=now.time
+    )
+
+
+def _after_broken(job: Job, event: Broken, now: Now) -> Job:
+    return replace(job, state=_J.NOTIFYING, event="failed", reason=event.reason, lease=None, due_at=now.time)
+
+
+def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
+    expires_at = now.time + now.limits.ended_rows_kept_seconds
+    return replace(job, state=_J.ENDED, ended_at=now.time, due_at=None, lease=None, expires_at=expires_at)
+
+
+# Any: each function takes the event of its key, which a mapping cannot say.
+_AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
+    TaskAwaited: _after_task_awaited,
+    TaskPinned: _after_task_pinned,
+    PagePlanned: _after_page_planned,
+    Rejected: _after_rejected,
+    ShardCut: _after_shard_cut,
+    ShardSplit: _after_shard_split,
+    ShardDone: _after_shard_done,
+    Merged: _after_merged,
+    Broken: _after_broken,
+    Notified: _after_notified,
+}

@@ -1,0 +1,299 @@
+"""The life of a shard, as a table.
+
+                                         (room)
+    WAITING ──► RESERVED ──► UPLOADED ──► CREATING ──► RUNNING ──► HARVESTING ──► DONE
+       ▲            ▲            ▲            │           │            │
+       │            │            │            ▼           │            │
+       │            └────────────┼───────  FENCING        │            │
+       │            │            │            ▼           │            │
+       │            └────────────┼───────  PARKED         │            │
+       └────────────────────────────────────────────────  ┴ (no room)  ┴ (next attempt)
+
+`EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
+an error changes nothing. `advance` is the only way from one state to another. The functions below the table say what
+else an event does to the row: tickets, times, room.
+
+Rules kept here, each the reason why nothing is paid twice:
+
+* A ticket names one create call. It is minted on entering RESERVED, and on entering UPLOADED from CREATING.
+* A file that an uncertain create was made with is never used again: every way from CREATING to another create that is
+  not a definite refusal passes FENCING and ends in RESERVED, without a file.
+* CREATING is entered before the call and left only by an answer or by the fence.
+* An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchdrop.core import events as on
+from batchdrop.core.errors import IllegalTransition, Superseded
+from batchdrop.core.ledger_rows import Reason, Shard, ShardState, ticket_of
+from batchdrop.core.limits import MINUTE, Limits
+
+_S = ShardState
+
+_FRESH_TRY = frozenset({_S.RESERVED, _S.PARKED})  # another try with another file, or none after too many
+
+EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
+    _S.WAITING: {
+        on.Admitted: frozenset({_S.RESERVED}),
+    },
+    _S.RESERVED: {
+        on.InputUploaded: frozenset({_S.UPLOADED}),
+        on.BatchFound: frozenset({_S.RUNNING}),
+    },
+    _S.UPLOADED: {
+        on.InputUnusable: frozenset({_S.RESERVED}),
+        on.CreateIntended: frozenset({_S.CREATING}),
+        on.BatchFound: frozenset({_S.RUNNING}),
+    },
+    _S.CREATING: {
+        on.BatchFound: frozenset({_S.RUNNING}),
+        on.CreateRefused: frozenset({_S.HARVESTING}),
+        on.CreateTurnedAway: frozenset({_S.UPLOADED}),
+        on.InputUnusable: frozenset({_S.RESERVED}),
+        on.InputMissed: _FRESH_TRY,
+        on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.FenceBegun: frozenset({_S.FENCING}),
+        on.GivenUp: frozenset({_S.HARVESTING}),
+    },
+    _S.FENCING: {
+        on.BatchFound: frozenset({_S.RUNNING}),
+        on.InputMissed: _FRESH_TRY,
+        on.Fenced: frozenset({_S.FENCING}),
+        on.FenceFailed: frozenset({_S.PARKED}),
+        on.NothingFound: _FRESH_TRY,
+        on.GivenUp: frozenset({_S.HARVESTING}),
+    },
+    _S.PARKED: {
+        on.BatchFound: frozenset({_S.RUNNING}),
+        on.Unparked: frozenset({_S.RESERVED}),
+        on.GivenUp: frozenset({_S.HARVESTING}),
+    },
+    _S.RUNNING: {
+        on.InputMissed: _FRESH_TRY,
+        on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.BatchEnded: frozenset({_S.HARVESTING}),
+        on.GivenUp: frozenset({_S.HARVESTING}),
+    },
+    _S.HARVESTING: {
+        on.Harvested: frozenset({_S.DONE, _S.WAITING}),
+        on.GivenUp: frozenset({_S.HARVESTING}),
+    },
+    _S.DONE: {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """When and where a transition happens: the time, the installation's id and the limits in force."""
+
+    time: int
+    install: str
+    limits: Limits
+
+
+def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
+    """Return *shard* after *event*.
+
+    Raises IllegalTransition where the state does not know the event, and Superseded where the event answers a try that
+    the shard has left behind. Room is not looked at: `room_tokens` says what the shard holds, the ledger keeps the sum.
+    """
+    targets = EDGES[shard.state].get(type(event))
+    if targets is None:
+        message = f"shard {shard.job}/{shard.number} in {shard.state} does not know {type(event).__name__}"
+        raise IllegalTransition(message)
+    _check_ticket(shard, event)
+    after = _AFTER[type(event)](shard, event, now)
+    assert after.state in targets, f"{shard.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
+    return after
+
+
+def _check_ticket(shard: Shard, event: on.ShardEvent) -> None:
+    ticket = getattr(event, "ticket", shard.ticket)
+    known = shard.tickets if isinstance(event, on.BatchFound) else (shard.ticket,)
+    if ticket not in known:
+        raise Superseded(f"shard {shard.job}/{shard.number} has left {ticket} behind; it is at {shard.ticket}")
+
+
+def split(shard: Shard, number: int) -> tuple[Shard, Shard]:
+    """Return *shard* as two halves that together ask for the same lines; the second is called *number*.
+
+    Only a shard that waits can be split: nothing of it is at the provider.
+    """
+    assert shard.state is _S.WAITING, shard.state  # noqa: S101 - the only caller splits what NoRoom sent back
+    assert shard.items > 1, shard.items  # noqa: S101 - a lone item cannot be split
+    middle = shard.first_line + shard.items // 2
+    tokens = shard.tokens * (middle - shard.first_line) // shard.items
+    first = replace(shard, end_line=middle, tokens=max(1, tokens))
+    second = replace(
+        shard, number=number, first_line=middle, tokens=max(1, shard.tokens - tokens), tickets=(), ticket="",
+        try_number=0, batches=(), lease=None, revision=0,
+    )  # fmt: skip
+    return first, second
+
+
+# ------------------------------------------------------------------ what each event does to the row
+
+
+def _mint(shard: Shard, now: Now, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
+    """Return *shard* at its next try, with a ticket of its own and no worker."""
+    at_next = replace(shard, try_number=shard.try_number + 1, lease=None, due_at=now.time, **changes)
+    ticket = ticket_of(now.install, at_next)
+    return replace(at_next, ticket=ticket, tickets=(*shard.tickets, ticket))
+
+
+def _without_file(shard: Shard) -> Shard:
+    return replace(shard, file="", file_uploaded_at=0, intent_at=0, fencing_at=0, fenced_at=0)
+
+
+def _after_admitted(shard: Shard, _event: on.Admitted, now: Now) -> Shard:
+    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens)
+
+
+def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Shard:
+    return replace(
+        shard, state=_S.UPLOADED, file=event.file, file_uploaded_at=now.time, base_url=event.base_url,
+        fingerprint=event.fingerprint, unreachable_at=0, due_at=now.time,
+    )  # fmt: skip
+
+
+def _after_input_unusable(shard: Shard, _event: on.InputUnusable, now: Now) -> Shard:
+    return _mint(_without_file(shard), now, state=_S.RESERVED)
+
+
+def _after_create_intended(shard: Shard, _event: on.CreateIntended, now: Now) -> Shard:
+    due_at = now.time + now.limits.grace_seconds
+    return replace(
+        shard, state=_S.CREATING, intent_at=now.time, first_intent_at=shard.first_intent_at or now.time,
+        fencing_at=0, fenced_at=0, due_at=due_at,
+    )  # fmt: skip
+
+
+def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Shard:
+    return _to_harvest(replace(shard, reason=event.reason), now)
+
+
+def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now) -> Shard:
+    again = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
+    return replace(again, due_at=now.time + event.wait_seconds)
+
+
+def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
+    # A parked shard gave its room back; the batch takes it whether there is room or not.
+    return replace(
+        shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.tokens,
+        parked_at=0, unreachable_at=0, lease=None, due_at=now.time + now.limits.retrieve_interval_seconds,
+    )  # fmt: skip
+
+
+def _after_fence_begun(shard: Shard, _event: on.FenceBegun, now: Now) -> Shard:
+    return replace(shard, state=_S.FENCING, fencing_at=now.time, fenced_at=0, lease=None, due_at=now.time)
+
+
+def _after_fenced(shard: Shard, _event: on.Fenced, now: Now) -> Shard:
+    # Set once: a second deletion must not push the wait further away.
+    fenced_at = shard.fenced_at or now.time
+    return replace(shard, fenced_at=fenced_at, due_at=fenced_at + now.limits.fence_wait_seconds)
+
+
+def _after_fence_failed(shard: Shard, _event: on.FenceFailed, now: Now) -> Shard:
+    return _parked(replace(shard, is_unfenced=True), now)
+
+
+def _after_nothing_found(shard: Shard, _event: on.NothingFound, now: Now) -> Shard:
+    return _fresh_try(shard, now)
+
+
+def _after_input_missed(shard: Shard, _event: on.InputMissed, now: Now) -> Shard:
+    return _fresh_try(shard, now)
+
+
+def _fresh_try(shard: Shard, now: Now) -> Shard:
+    """Another try with a file of its own; no attempt is used, because nothing ran."""
+    counted = replace(_without_file(shard), uncertain=shard.uncertain + 1, batch="", batch_status="")
+    if counted.uncertain >= now.limits.uncertain_creates_max:
+        return _parked(counted, now)
+    return _mint(counted, now, state=_S.RESERVED)
+
+
+def _parked(shard: Shard, now: Now) -> Shard:
+    due_at = now.time + now.limits.parked_retry_seconds
+    parked_at = shard.parked_at or now.time
+    return replace(shard, state=_S.PARKED, room_tokens=0, parked_at=parked_at, batch="", lease=None, due_at=due_at)
+
+
+def _after_unparked(shard: Shard, _event: on.Unparked, now: Now) -> Shard:
+    assert not shard.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
+    # `parked_at` stays: a week of outage is counted from its beginning.
+    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens)
+
+
+def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
+    since = shard.refused_since or now.time
+    is_lone = event.is_idle and shard.items == 1
+    if is_lone and now.time - since >= now.limits.lone_item_refused_seconds_max:
+        message = f"The provider had no room for this request for {(now.time - since) // 3600} hours, with nothing else enqueued."
+        return _to_harvest(replace(shard, reason=Reason("token_limit_exceeded", message)), now)
+    return replace(
+        _without_file(shard), state=_S.WAITING, room_tokens=0, batch="", batch_status="", lease=None,
+        refused_count=shard.refused_count + 1, refused_since=since,
+        due_at=now.time + no_room_backoff_seconds(shard.refused_count, now.limits),
+    )  # fmt: skip
+
+
+def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
+    """Return how long to wait after being refused *refused_count* times before: doubled each time, up to an hour."""
+    doublings = min(refused_count, 16)
+    return min(limits.no_room_backoff_seconds << doublings, limits.no_room_backoff_seconds_max)
+
+
+def _after_batch_ended(shard: Shard, event: on.BatchEnded, now: Now) -> Shard:
+    ended = replace(shard, batch_status=event.batch.status, batch_ended_at=event.batch.ended_at or now.time)
+    return _to_harvest(replace(ended, batches=(*shard.batches, shard.batch)), now)
+
+
+def _after_given_up(shard: Shard, event: on.GivenUp, now: Now) -> Shard:
+    return _to_harvest(replace(shard, reason=event.reason), now)
+
+
+def _to_harvest(shard: Shard, now: Now) -> Shard:
+    """Room is given back at once: the provider counts an ended batch no more, however late its answers come."""
+    return replace(shard, state=_S.HARVESTING, room_tokens=0, unreachable_at=0, lease=None, due_at=now.time)
+
+
+def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
+    if not event.again_lines:
+        expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
+        return replace(shard, state=_S.DONE, lease=None, due_at=None, expires_at=expires_at)
+    assert shard.attempt < now.limits.attempts_max, "the harvest fails what may not be sent again"  # noqa: S101
+    tokens = max(1, shard.tokens * event.again_lines // shard.items)
+    return replace(
+        _without_file(shard), state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(),
+        source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines,
+        tokens=tokens, uncertain=0, first_intent_at=0, parked_at=0, refused_count=0, refused_since=0, batch="", batch_status="",
+        batch_ended_at=0, lease=None, due_at=now.time + MINUTE,
+    )  # fmt: skip
+
+
+# Any: each function takes the event of its key, which a mapping cannot say.
+_AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
+    on.Admitted: _after_admitted,
+    on.InputUploaded: _after_input_uploaded,
+    on.InputUnusable: _after_input_unusable,
+    on.CreateIntended: _after_create_intended,
+    on.CreateRefused: _after_create_refused,
+    on.CreateTurnedAway: _after_create_turned_away,
+    on.BatchFound: _after_batch_found,
+    on.FenceBegun: _after_fence_begun,
+    on.Fenced: _after_fenced,
+    on.FenceFailed: _after_fence_failed,
+    on.NothingFound: _after_nothing_found,
+    on.Unparked: _after_unparked,
+    on.InputMissed: _after_input_missed,
+    on.NoRoom: _after_no_room,
+    on.BatchEnded: _after_batch_ended,
+    on.GivenUp: _after_given_up,
+    on.Harvested: _after_harvested,
+}
