@@ -1,0 +1,323 @@
+"""The ports kept in memory: what tests and simulations give to the flows.
+
+Rule: a fake is at least as strict as the real thing. The contract suite runs the same tests on both.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+from uuid import UUID
+
+from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected
+from batchdrop.core.jobs import TASKS_PREFIX, Upload
+from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, Row, Shard, Write
+from batchdrop.edge.ledger_format import (
+    INSTALL_KEY,
+    RoomKey,
+    RowKey,
+    check_change,
+    cooled,
+    job_key,
+    room_moves,
+    row_key,
+    shard_key,
+)
+from batchdrop.edge.notices import check_notice
+from batchdrop.edge.object_keys import checked_key, is_key_usable
+from batchdrop.flow.ports import Notice
+
+TASK_NAMES_MAX = 100
+
+
+class MemoryLog:
+    """Keeps what was logged, for tests to look at; `lines` also serves the search for canaries."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        """Record what was decided."""
+        self.lines.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Record what an operator may want to see."""
+        self.lines.append(("warning", event, fields))
+
+    @property
+    def events(self) -> list[str]:
+        """The names of the events, in order."""
+        return [event for _, event, _ in self.lines]
+
+
+@dataclass
+class FakeClock:
+    """Time stands still until a test moves it; ids count upwards."""
+
+    time: int = 1_800_000_000
+    remaining: float = 900.0
+    pauses: list[int] = field(default_factory=list)
+    ids: Iterator[str] | None = None  # given ids come first
+    _made: int = 0
+
+    def now(self) -> int:
+        """Return the time that the test set."""
+        return self.time
+
+    def remaining_seconds(self) -> float:
+        """Return what the test left of the invocation."""
+        return self.remaining
+
+    def pause(self, attempt: int) -> None:
+        """Remember that somebody waited; no time passes."""
+        self.pauses.append(attempt)
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass; the invocation grows no shorter."""
+        self.time += seconds
+
+    def new_id(self) -> str:
+        """Return the next id."""
+        given = next(self.ids, None) if self.ids is not None else None
+        self._made += given is None
+        return given or str(UUID(int=self._made, version=4))
+
+
+class MemoryLedger:
+    """The table as two dicts. `freeze_index` makes the index lag, as the real one may."""
+
+    def __init__(self, log: MemoryLog | None = None) -> None:
+        self.log = log or MemoryLog()
+        self.rows: dict[RowKey, Row] = {}
+        self.rooms: dict[RoomKey, Room] = {}
+        self._frozen: dict[RowKey, Row] | None = None
+
+    def freeze_index(self) -> None:
+        """Let `active` show the rows as they are now, whatever is written later."""
+        self._frozen = dict(self.rows)
+
+    def thaw_index(self) -> None:
+        """Let `active` show the rows as they are."""
+        self._frozen = None
+
+    def job(self, job: str) -> Job | None:
+        """Return the job's row."""
+        row = self._read(job_key(job))
+        assert row is None or isinstance(row, Job)
+        return row
+
+    def shard(self, job: str, number: int) -> Shard | None:
+        """Return the shard's row."""
+        row = self._read(shard_key(job, number))
+        assert row is None or isinstance(row, Shard)
+        return row
+
+    def shards(self, job: str) -> Iterator[Shard]:
+        """Yield the job's shards in the order of their numbers."""
+        partition = job_key(job)[0]
+        for key in sorted(key for key, row in self.rows.items() if isinstance(row, Shard) and key[0] == partition):
+            row = self._read(key)
+            assert isinstance(row, Shard)
+            yield row
+
+    def active(self) -> Iterator[Job | Shard]:
+        """Yield every row that has a due time, by due time, as the index last saw them."""
+        seen = self.rows if self._frozen is None else self._frozen
+        due = [
+            (row.due_at, key, row)
+            for key, row in seen.items()
+            if isinstance(row, Job | Shard) and row.due_at is not None
+        ]
+        for _, key, row in sorted(due, key=lambda entry: entry[:2]):
+            if row.schema > SCHEMA:
+                self.log.warning("ledger.row_skipped", row="/".join(key))
+            else:
+                yield row
+
+    def install(self) -> Install | None:
+        """Return the installation's row."""
+        row = self._read(INSTALL_KEY)
+        assert row is None or isinstance(row, Install)
+        return row
+
+    def room(self, account: str, model: str) -> Room:
+        """Return the room row of *model*; an empty one where there is none."""
+        return self.rooms.get((account, model), Room(account, model))
+
+    def write(self, change: Change) -> Change:
+        """Apply *change* whole and return it with the revisions that were written."""
+        check_change(change)
+        wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
+        if not all(self._is_as_read(write) for write in change.writes):
+            if all(self.rows.get(row_key(write.after)) == write.after for write in wanted.writes):
+                return wanted  # this very write, whose reply was lost
+            raise Conflict(f"a row changed: {[row_key(write.after) for write in change.writes]}")
+        rooms = self._rooms_after(change)
+        self.rows |= {row_key(write.after): write.after for write in wanted.writes}
+        self.rooms |= rooms
+        return wanted
+
+    def _read(self, key: RowKey) -> Row | None:
+        row = self.rows.get(key)
+        if row is not None and row.schema > SCHEMA:
+            raise BrokenState(f"{key} has schema {row.schema}; this release knows {SCHEMA}")
+        return row
+
+    def _is_as_read(self, write: Write) -> bool:
+        row = self.rows.get(row_key(write.after))
+        if row is None or write.before is None:
+            return row is write.before
+        return _condition(row) == _condition(write.before)
+
+    def _rooms_after(self, change: Change) -> dict[RoomKey, Room]:
+        """Return the room rows that *change* leaves behind."""
+        moves, cool = room_moves(change), cooled(change)
+        rooms = {}
+        for key in moves.keys() | cool.keys():
+            room, tokens = self.room(*key), moves.get(key, 0)
+            used = room.used + tokens
+            if used < 0:
+                raise BrokenState(f"the room of {key} is released twice")
+            if tokens > 0 and room.used and change.room_limit is not None and used > change.room_limit:
+                raise Conflict(f"no room for {tokens:,} tokens of {key}")
+            cool_until = cool[key].cool_until if key in cool else room.cool_until
+            rooms[key] = replace(room, used=used, cool_until=cool_until)
+        return rooms
+
+
+def _condition(row: Row) -> tuple[object, ...]:
+    """Return what the real table compares."""
+    return (row.revision, getattr(row, "state", None), getattr(row, "ticket", None))
+
+
+def _revised(write: Write) -> Write:
+    revision = 1 if write.before is None else write.before.revision + 1
+    return replace(write, after=replace(write.after, revision=revision))
+
+
+class MemoryStorage:
+    """Both buckets as dicts. The inbox keeps versions; `drop` and `put_task` are what a person does."""
+
+    def __init__(self, inbox_bucket: str = "inbox", clock: FakeClock | None = None) -> None:
+        self.inbox_bucket = inbox_bucket
+        self.clock = clock or FakeClock()
+        self.uploads: dict[tuple[str, str], tuple[bytes, int]] = {}
+        self.tasks: dict[str, bytes] = {}
+        self.objects: dict[str, bytes] = {}
+        self.content_types: dict[str, str] = {}
+        self.unreadable: set[tuple[str, str]] = set()
+        self.puts = 0
+
+    def drop(self, key: str, content: bytes, *, version: str = "") -> Upload:
+        """Put *content* into the inbox as a new version and return the upload."""
+        upload = Upload(self.inbox_bucket, key, version or f"version-{len(self.uploads) + 1}")
+        self.uploads[upload.key, upload.version] = (content, self.clock.now())
+        return upload
+
+    def put_task(self, name: str, content: bytes) -> None:
+        """Write a task file."""
+        self.tasks[name] = content
+
+    def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open this version for reading from byte *start*."""
+        content, _ = self._upload(upload)
+        if not 0 <= start <= len(content):
+            raise ValueError(f"byte {start:,} is outside of {upload.key}")
+        return io.BytesIO(content[start:])
+
+    def upload_size_bytes(self, upload: Upload) -> int:
+        """Return the size of this version."""
+        return len(self._upload(upload)[0])
+
+    def upload_modified_at(self, upload: Upload) -> int:
+        """Return when this version was put."""
+        return self._upload(upload)[1]
+
+    def _upload(self, upload: Upload) -> tuple[bytes, int]:
+        if upload.bucket != self.inbox_bucket:
+            raise ValueError(f"{upload.bucket} is not the inbox bucket")
+        place = (upload.key, upload.version)
+        if not is_key_usable(upload.key) or place not in self.uploads or place in self.unreadable:
+            raise UploadRejected("unreadable", f"{upload.key} cannot be read")
+        return self.uploads[place]
+
+    def task(self, name: str) -> bytes | None:
+        """Return the task file's content, or None where there is none."""
+        checked_key(f"{TASKS_PREFIX}{name}.yaml")
+        return self.tasks.get(name)
+
+    def task_names(self) -> list[str]:
+        """Return the names of the tasks that exist."""
+        return sorted(self.tasks)[:TASK_NAMES_MAX]
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object in the results bucket whole, or None where there is none."""
+        return self.objects.get(checked_key(key))
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object of the results bucket."""
+        content = self.read(key)
+        if content is None:
+            raise NotYet(f"{key} is not there")
+        return io.BytesIO(content)
+
+    def size_bytes(self, key: str) -> int | None:
+        """Return the size of an object of the results bucket, or None where there is none."""
+        content = self.read(key)
+        return None if content is None else len(content)
+
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        """Write one object of the results bucket."""
+        self.objects[checked_key(key)] = bytes(content)
+        self.content_types[key] = content_type
+        self.puts += 1
+
+    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
+        """Write many small objects and return how many."""
+        count = 0
+        for key, content in objects:
+            self.put(key, content)
+            count += 1
+        return count
+
+    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
+        """Write one object from a file, from its first byte."""
+        source.seek(0)
+        self.put(key, source.read(), content_type)
+
+    @contextmanager
+    def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator[io.BytesIO]:
+        """Write one object piece by piece; it appears when all went well, or not at all."""
+        checked_key(key)
+        pieces = io.BytesIO()
+        yield pieces
+        self.put(key, pieces.getvalue(), content_type)
+
+
+class MemoryHints:
+    """Keeps the hints: pairs of job and shard."""
+
+    def __init__(self) -> None:
+        self.submits: list[tuple[str, int | None]] = []
+        self.completes: list[tuple[str, int | None]] = []
+
+    def submit(self, job: str, shard: int | None = None) -> None:
+        """Ask a submit function to look."""
+        self.submits.append((job, shard))
+
+    def complete(self, job: str, shard: int | None = None) -> None:
+        """Ask a complete function to look."""
+        self.completes.append((job, shard))
+
+
+class MemoryNotices:
+    """Keeps what was published."""
+
+    def __init__(self) -> None:
+        self.published: list[Notice] = []
+
+    def publish(self, notice: Notice) -> None:
+        """Publish what SNS would take."""
+        check_notice(notice)
+        self.published.append(notice)
