@@ -1,0 +1,1 @@
+"""The whole stack on one machine: an embedded AWS, the provider or its simulator, and `template.yaml` deployed on it."""
