@@ -18,6 +18,16 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens that the provider counted, under one pair of names for all endpoints."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one item. Field order is the order in the file."""
 
@@ -39,8 +49,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status_code: int | None = None
 
 
+class _Row(msgspec.Struct):
+    row: int
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Outcome)
+_row_decoder = msgspec.json.Decoder(_Row)
+_usage_decoder = msgspec.json.Decoder(Usage)
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
@@ -51,3 +67,18 @@ def encode_outcome(outcome: Outcome) -> bytes:
 def decode_outcome(line: bytes) -> Outcome:
     """Return the outcome that `encode_outcome` wrote as *line*."""
     return _decoder.decode(line)
+
+
+def row_of_outcome(line: bytes) -> int:
+    """Return the row of the outcome that `encode_outcome` wrote as *line*."""
+    return _row_decoder.decode(line).row
+
+
+def usage_of(outcome: Outcome) -> Usage | None:
+    """Return the tokens of *outcome*, or None where none were counted."""
+    return None if outcome.usage == NULL else _usage_decoder.decode(outcome.usage)
+
+
+def encode_usage(usage: Usage | None) -> msgspec.Raw:
+    """Return *usage* as it stands in an outcome."""
+    return NULL if usage is None else msgspec.Raw(_encoder.encode(usage))

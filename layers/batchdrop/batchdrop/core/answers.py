@@ -1,0 +1,266 @@
+"""What the provider answered to one request: lines of its output and error files, read tolerantly.
+
+Rule: only a 2xx status is a success, wherever the line lies, and only what the provider itself reports as not done may be
+sent again; a 2xx answer that is of no use is paid for and therefore final.
+The shape of a line: https://developers.openai.com/api/docs/guides/batch (read 2026-09-26); where the cause of a failed
+line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-22).
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from batchdrop.core.outcomes import NULL, Failure
+
+# A request was not executed, or its execution is reported to have ended without an answer
+# (https://docs.rs/crate/openai-client-base/latest/source/docs/BatchRequestOutputError.md, read 2026-11-22).
+CODES_TO_SEND_AGAIN: Final = frozenset({"batch_expired", "batch_cancelled", "request_timeout"})
+# A message for people; the whole error stays in the item's `response`.
+MESSAGE_CHARS_MAX: Final = 2_000
+CODE_CHARS_MAX: Final = 64
+# Rows are numbers of ours; more digits than this cannot be one (and Python is slow on very long ones).
+ROW_DIGITS_MAX: Final = 15
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_TOO_MANY_REQUESTS = 429
+_UNREADABLE = "unreadable_answer"
+
+
+class _Line(msgspec.Struct):
+    id: msgspec.Raw = NULL
+    custom_id: msgspec.Raw = NULL
+    response: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+
+
+class _Response(msgspec.Struct):
+    status_code: msgspec.Raw = NULL
+    request_id: msgspec.Raw = NULL
+    body: msgspec.Raw = NULL
+
+
+class _UsualResponse(msgspec.Struct):
+    status_code: int
+    request_id: str | None = None
+    body: msgspec.Raw = NULL
+
+
+class _UsualLine(msgspec.Struct):
+    """What nearly all lines look like: read in one go."""
+
+    custom_id: str
+    id: str | None = None
+    response: _UsualResponse | None = None
+    error: msgspec.Raw = NULL
+
+
+class _NamedLine(msgspec.Struct):
+    custom_id: str
+
+
+class _Error(msgspec.Struct):
+    code: msgspec.Raw = NULL
+    type: msgspec.Raw = NULL
+    message: msgspec.Raw = NULL
+
+
+class _ErrorBody(msgspec.Struct):
+    error: msgspec.Raw = NULL
+
+
+_usual = msgspec.json.Decoder(_UsualLine)
+_named = msgspec.json.Decoder(_NamedLine)
+_line = msgspec.json.Decoder(_Line)
+_response = msgspec.json.Decoder(_Response)
+_error = msgspec.json.Decoder(_Error)
+_error_body = msgspec.json.Decoder(_ErrorBody)
+_string = msgspec.json.Decoder(str)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One line of a provider's file. *status* is None where there was no HTTP response, *body* NULL where there is none."""
+
+    row: int | None  # None where the custom_id is not one of ours
+    line_id: str | None
+    status: int | None
+    request_id: str | None
+    body: msgspec.Raw
+    error: msgspec.Raw  # the line's own error, beside the response
+
+    @property
+    def is_2xx(self) -> bool:
+        """Whether the request was executed with success, and so is paid for."""
+        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
+
+
+def row_of_answer(line: bytes) -> int | None:
+    """Return the row that a line of a provider's file answers; None where that cannot be told."""
+    try:
+        return _row(_named.decode(line).custom_id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return parse_answer(line).row
+
+
+def parse_answer(line: bytes) -> Answer:
+    """Return what *line* says. A line that is no JSON object answers no row."""
+    try:
+        if not line.isascii():
+            line.decode()  # the decoder below looks at none of the bytes that it passes on
+        usual = _usual.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _parse_unusual(line)
+    response = usual.response
+    if response is None:
+        return Answer(_row(usual.custom_id), usual.id, None, None, NULL, usual.error)
+    body = _body(response.body)
+    return Answer(_row(usual.custom_id), usual.id, response.status_code, response.request_id, body, usual.error)
+
+
+def failure_of(answer: Answer) -> Failure | None:
+    """Return why *answer* is none, or None where it is a success of HTTP.
+
+    The code is the provider's own where it is one, else `http_<status>`.
+    """
+    if answer.error != NULL:
+        return _failure(answer.error, _status_code(answer))
+    if not answer.is_2xx:
+        body = _read(_error_body, answer.body)
+        return _failure(body.error if body and body.error != NULL else answer.body, _status_code(answer))
+    if _first_byte(answer.body) != b"{":
+        return Failure(_UNREADABLE, "The provider reported success, but its answer is empty or no JSON object.")
+    return None
+
+
+def may_be_sent_again(answer: Answer, failure: Failure) -> bool:
+    """Whether the provider reported that this request did not succeed for a reason that may pass.
+
+    Never after a 2xx, and never for a cause that nobody listed: only then is nothing paid twice.
+    """
+    if answer.is_2xx:
+        return False
+    status = answer.status
+    if status is not None and (status in (0, _TOO_MANY_REQUESTS) or status // 100 == 5):  # noqa: PLR2004  "5xx"
+        return True
+    return failure.code in CODES_TO_SEND_AGAIN
+
+
+def text_of(raw: msgspec.Raw) -> str | None:
+    """Return the JSON string *raw*; None where it is null, no string, or not decodable."""
+    if raw == NULL:
+        return None
+    try:
+        return _string.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def compact_json(text: str) -> msgspec.Raw | None:
+    """Return the JSON *text* on one line, its numbers as they came; None where it is no JSON."""
+    content: bytes | None = text.encode()
+    for _ in range(2):
+        try:
+            return None if content is None else msgspec.Raw(msgspec.json.format(content, indent=-1))
+        except (msgspec.DecodeError, RecursionError):
+            content = _repaired(text.encode())
+    return None
+
+
+def _parse_unusual(line: bytes) -> Answer:
+    """Read a line whose fields have other types than usual, or that needs repair first."""
+    content = line.removeprefix(_BYTE_ORDER_MARK)
+    read = _read(_line, content) if _is_utf8(content) else None
+    if read is None:
+        repaired = _repaired(content)
+        read = _read(_line, repaired) if repaired is not None else None
+    read = read or _Line()
+    response = _read(_response, read.response) or _Response()
+    return Answer(
+        row=_row(text_of(read.custom_id)),
+        line_id=text_of(read.id),
+        status=_status(response.status_code),
+        request_id=text_of(response.request_id),
+        body=_body(response.body),
+        error=read.error,
+    )
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _repaired(content: bytes) -> bytes | None:
+    """Return JSON that every reader takes: half surrogates and broken UTF-8 become U+FFFD, NaN null; None for no JSON.
+
+    Models write half an emoji now and then, and the answer around it is paid for.
+    """
+    try:
+        value = json.loads(content.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw | bytes) -> Shape | None:
+    """Return *raw* as the decoder's shape; None where it has another."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _row(custom_id: str | None) -> int | None:
+    """Return the row that we named; leading zeros, signs and other digits are not ours."""
+    if custom_id is None or len(custom_id) > ROW_DIGITS_MAX or not (custom_id.isascii() and custom_id.isdecimal()):
+        return None
+    return int(custom_id) if custom_id[0] != "0" else None
+
+
+def _status(raw: msgspec.Raw) -> int | None:
+    """Return the HTTP status, be it a number or a string of digits."""
+    digits = bytes(raw).strip(b'"')
+    return int(digits) if digits.isdigit() and len(digits) <= 3 else None  # noqa: PLR2004  an HTTP status has three
+
+
+def _body(raw: msgspec.Raw) -> msgspec.Raw:
+    """Return the body as JSON on one line, also where it came as a string that holds JSON."""
+    if _first_byte(raw) != b'"':
+        return raw
+    text = text_of(raw)
+    inner = compact_json(text) if text is not None else None
+    return raw if inner is None else inner
+
+
+def _first_byte(raw: msgspec.Raw) -> bytes:
+    return bytes(memoryview(raw)[:1])
+
+
+def _status_code(answer: Answer) -> str:
+    return _UNREADABLE if answer.status is None else f"http_{answer.status}"
+
+
+def _failure(raw: msgspec.Raw, fallback: str) -> Failure:
+    """Return the failure that *raw* describes: an object with code and message, or a bare string."""
+    described = _read(_error, raw) or _Error(message=raw)
+    code = _code(text_of(described.code)) or _code(text_of(described.type)) or fallback
+    message = text_of(described.message) or "The provider gave no message."
+    return Failure(code, message[:MESSAGE_CHARS_MAX])
+
+
+def _code(text: str | None) -> str | None:
+    """Return *text* where it can serve as a code: one short word."""
+    if (
+        not text
+        or len(text) > CODE_CHARS_MAX
+        or not text.isascii()
+        or not text.replace("_", "a").replace("-", "a").isalnum()
+    ):
+        return None
+    return text

@@ -1,0 +1,91 @@
+"""Which answers a batch still owes, and what becomes of items that it did not answer.
+
+Rule: an item in neither file is unknown, not failed. It is sent again only where the provider shows every answer that it
+counted and did not run the rest; otherwise it is waited for, and given up without being sent again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from batchdrop.core.batches import Batch, BatchError
+from batchdrop.core.ledger_rows import Reason
+from batchdrop.core.outcomes import Failure
+from batchdrop.core.verdicts import Verdict
+
+# A batch with one of these ended before it ran all of its requests.
+_CUT_OFF: Final = frozenset({"expired", "cancelled"})
+# A batch that failed for these would have run (https://developers.openai.com/api/docs/guides/batch, read 2026-09-26).
+_PASSING_CODES: Final = frozenset({"internal_error"})
+_UNEXPLAINED = BatchError("batch_failed", "The provider refused the batch and gave no reason.", None)
+
+
+def answers_outstanding(batch: Batch, output_lines: int, error_lines: int) -> bool:
+    """Whether *batch* shows fewer answers than it counted: its files may still appear or grow.
+
+    *output_lines* and *error_lines* are the lines that its files have now, 0 for a file that is not there.
+    """
+    if batch.status == "failed":
+        return False
+    if batch.completed is not None and output_lines < batch.completed:
+        return True
+    if batch.completed is None or batch.status == "completed":
+        return output_lines + error_lines < (batch.total or 0)
+    return False
+
+
+def missing_verdict(
+    batch: Batch | None, output_answers: int, reason: Reason | None, *, give_up: bool
+) -> Verdict | None:
+    """Return what becomes of an item that no line answers, or None where it is to be waited for.
+
+    *output_answers* counts the items that the output file answers; *reason* is why nothing more can come, if known.
+    """
+    if reason is not None:
+        return Verdict(failure=Failure(reason.code, reason.message))
+    if (
+        batch is not None
+        and batch.status in _CUT_OFF
+        and batch.completed is not None
+        and output_answers >= batch.completed
+    ):
+        failure = Failure(f"batch_{batch.status}", f"The batch was {batch.status} before this request was executed.")
+        return Verdict(failure=failure, may_be_sent_again=True)
+    if give_up:
+        message = "The provider says that the batch ended, but shows no answer to this request."
+        return Verdict(failure=Failure("answers_missing", message))
+    return None
+
+
+def best_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return what counts where several lines answer one item: the first success, else the first final failure.
+
+    A failure that may pass counts last, because sending again after a paid answer would pay twice.
+    """
+    return min(verdicts, key=lambda verdict: (verdict.failure is not None) + verdict.may_be_sent_again)
+
+
+def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict], Verdict]:
+    """Return what becomes of the items of a batch that failed in validation: of those it names, and of all others.
+
+    The mapping is by 1-based position in the batch's input. Nothing of such a batch ran; where lines are named the
+    others may be sent again without them, where none is the cause concerns them all.
+    """
+    named: dict[int, Verdict] = {}
+    for error in batch.errors:
+        if error.line is not None and 1 <= error.line <= items:
+            named.setdefault(
+                error.line, Verdict(failure=Failure(error.code, f"Refused in validation: {error.message}"))
+            )
+    first = batch.errors[0] if batch.errors else _UNEXPLAINED
+    may_pass = bool(named) or first.code in _PASSING_CODES
+    failure = Failure(first.code, f"The batch was refused in validation: {first.message}")
+    return named, Verdict(failure=failure, may_be_sent_again=may_pass)
+
+
+def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:
+    """Return *verdict*, final where there is no attempt left."""
+    if verdict.failure is None or not verdict.may_be_sent_again or attempt < attempts_max:
+        return verdict
+    message = f"{verdict.failure.message} It was sent {attempt} times; the cap is {attempts_max}."
+    return replace(verdict, failure=Failure(verdict.failure.code, message), may_be_sent_again=False)

@@ -1,0 +1,253 @@
+"""What an answer is worth: the output that a user asked for, or why there is none.
+
+Rule: an answer with HTTP success is a success, however it ended, save where structured output was asked for and cannot be
+parsed: that would put half an object where a program expects a whole one.
+Bodies as https://developers.openai.com/api/reference has them (read 2026-11-22); what is absent or of another type is
+read as absent, because compatible services differ.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from batchdrop.core.answers import Answer, compact_json, failure_of, may_be_sent_again, text_of
+from batchdrop.core.outcomes import NULL, Failure, Usage
+
+# Ends that leave a text unfinished or replace it.
+_CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
+_RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The worth of one answer. *failure* is None where it succeeded; model and usage stand where it was paid for."""
+
+    output: msgspec.Raw = NULL
+    finish: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    failure: Failure | None = None
+    may_be_sent_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One of the answers in a body: chat may give several, embeddings give one for each input."""
+
+    output: msgspec.Raw
+    finish: str | None = None
+
+
+class _Body(msgspec.Struct):
+    model: msgspec.Raw = NULL
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _Message(msgspec.Struct):
+    content: msgspec.Raw = NULL
+    refusal: msgspec.Raw = NULL
+    tool_calls: msgspec.Raw = NULL
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    text: msgspec.Raw = NULL
+    finish_reason: msgspec.Raw = NULL
+
+
+class _Choices(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: msgspec.Raw = NULL
+
+
+class _OutputItem(msgspec.Struct):
+    type: str = ""
+    content: list[_Part] | None = None
+
+
+class _Incomplete(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Response(msgspec.Struct):
+    status: str | None = None
+    incomplete_details: _Incomplete | None = None
+    output: list[msgspec.Raw] = []
+
+
+class _Embedding(msgspec.Struct):
+    embedding: msgspec.Raw = NULL
+    index: int = 0
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[_Embedding] = []
+
+
+class _Moderation(msgspec.Struct):
+    results: list[msgspec.Raw] = []
+
+
+class _Images(msgspec.Struct):
+    data: msgspec.Raw = NULL
+
+
+class _ErrorObject(msgspec.Struct):
+    code: str | None = None
+    type: str | None = None
+    message: str | None = None
+
+
+def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
+    """Return what *answer* is worth to the item that asked *endpoint*; *is_structured* where it asked for an object."""
+    failure = failure_of(answer)
+    if failure is not None:
+        return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
+    head = _decode(answer.body, _Body()) or _Body()
+    model, usage = text_of(head.model), _usage(head.usage)
+    failure = _failure_inside(head.error)
+    if failure is not None:
+        return Verdict(model=model, usage=usage, failure=failure)
+    pieces = _READERS.get(endpoint.removeprefix("/v1"), _whole_body)(answer.body)
+    finish = next((piece.finish for piece in pieces if piece.finish not in (None, "stop")), None)
+    finish = finish or (pieces[0].finish if pieces else None)
+    if is_structured:
+        parsed = [_parsed(piece) for piece in pieces]
+        if not parsed or None in parsed:
+            return Verdict(finish=finish, model=model, usage=usage, failure=_incomplete(finish))
+        outputs = [raw for raw in parsed if raw is not None]
+    else:
+        outputs = [piece.output for piece in pieces]
+    return Verdict(output=_one_or_all(outputs), finish=finish, model=model, usage=usage)
+
+
+def _parsed(piece: _Piece) -> msgspec.Raw | None:
+    """Return the value that a structured text holds, or None where it is cut, refused or no JSON."""
+    if piece.finish in _CUT_SHORT:
+        return None
+    text = text_of(piece.output)
+    if text is None:
+        return None if piece.output == NULL else piece.output  # tool calls are objects already
+    return compact_json(text)
+
+
+def _incomplete(finish: str | None) -> Failure:
+    cause = f"it ended with `{finish}`" if finish in _CUT_SHORT else "it is no JSON"
+    return Failure("incomplete", f"The answer is not the object that was asked for: {cause}.")
+
+
+def _one_or_all(outputs: Sequence[msgspec.Raw]) -> msgspec.Raw:
+    """Return the only output itself, several as an array, none as null."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return msgspec.Raw(b"[" + b",".join(bytes(raw) for raw in outputs) + b"]") if outputs else NULL
+
+
+def _decode[Shape](raw: msgspec.Raw, empty: Shape) -> Shape:
+    """Return *raw* in the shape of *empty*, or *empty* where it has another."""
+    try:
+        return msgspec.json.decode(raw, type=type(empty))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return empty
+
+
+def _usage(raw: msgspec.Raw) -> Usage | None:
+    """Return the tokens that were counted, under one pair of names for all endpoints."""
+    usage = _decode(raw, _Usage())
+    taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
+    given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
+    return None if taken is None and given is None else Usage(taken or 0, given or 0)
+
+
+def _failure_inside(raw: msgspec.Raw) -> Failure | None:
+    """Return the error that a body with HTTP success carries, as `/v1/responses` does where the model failed."""
+    if raw == NULL:
+        return None
+    error = _decode(raw, _ErrorObject())
+    return Failure(error.code or error.type or "answer_failed", error.message or "The provider gave no message.")
+
+
+def _chat(body: msgspec.Raw) -> list[_Piece]:
+    return [_chat_piece(choice) for choice in _decode(body, _Choices()).choices]
+
+
+def _chat_piece(choice: _Choice) -> _Piece:
+    """Return a choice's text; its tool calls where there is no text; its refusal where it refused."""
+    message = choice.message or _Message()
+    if text_of(message.refusal):
+        return _Piece(message.content if message.content != NULL else message.refusal, "refusal")
+    output = message.content if message.content != NULL else message.tool_calls
+    return _Piece(output, text_of(choice.finish_reason))
+
+
+def _completions(body: msgspec.Raw) -> list[_Piece]:
+    return [_Piece(choice.text, text_of(choice.finish_reason)) for choice in _decode(body, _Choices()).choices]
+
+
+def _responses(body: msgspec.Raw) -> list[_Piece]:
+    """Return the text of all messages as one; the function calls where there is no text; the refusal where it refused."""
+    response = _decode(body, _Response())
+    items = [(_decode(raw, _OutputItem()), raw) for raw in response.output]
+    parts = [part for item, _ in items for part in item.content or () if item.type == "message"]
+    refusals = [part.text for part in parts if part.type == "refusal"]
+    texts = [part.text for part in parts if part.type == "output_text"]
+    if refusals:
+        return [_Piece(_joined(texts), "refusal")]
+    calls = [raw for item, raw in items if item.type.endswith("_call")]
+    output = _joined(texts) if texts or not calls else msgspec.Raw(b"[" + b",".join(map(bytes, calls)) + b"]")
+    return [_Piece(output, _response_end(response))]
+
+
+def _response_end(response: _Response) -> str | None:
+    if response.status == "incomplete":
+        reason = response.incomplete_details.reason if response.incomplete_details else None
+        return _RESPONSE_ENDS.get(reason or "", reason or "length")
+    return "stop" if response.status in ("completed", None) else response.status
+
+
+def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
+    if len(texts) <= 1:
+        return texts[0] if texts else NULL
+    return msgspec.Raw(msgspec.json.encode("".join(text_of(text) or "" for text in texts)))
+
+
+def _embeddings(body: msgspec.Raw) -> list[_Piece]:
+    in_order = sorted(_decode(body, _Embeddings()).data, key=lambda one: one.index)
+    return [_Piece(one.embedding) for one in in_order]
+
+
+def _moderations(body: msgspec.Raw) -> list[_Piece]:
+    return [_Piece(result) for result in _decode(body, _Moderation()).results]
+
+
+def _images(body: msgspec.Raw) -> list[_Piece]:
+    return [_Piece(_decode(body, _Images()).data)]
+
+
+def _whole_body(body: msgspec.Raw) -> list[_Piece]:
+    return [_Piece(body)]
+
+
+_READERS: Final[Mapping[str, Callable[[msgspec.Raw], list[_Piece]]]] = {
+    "/chat/completions": _chat,
+    "/responses": _responses,
+    "/completions": _completions,
+    "/embeddings": _embeddings,
+    "/moderations": _moderations,
+    "/images/generations": _images,
+    "/images/edits": _images,
+}
