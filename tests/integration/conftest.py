@@ -1,0 +1,51 @@
+"""The embedded AWS, bare and with the whole stack on it, started once for all tests that ask for it.
+
+Each is a process of its own, so under xdist the tests that share one stay on one worker; the other worker runs everything else meanwhile.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchdrop_cli.local.emulator import Address, running_emulator
+from batchdrop_cli.local.environments import Environments, prepare
+from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
+
+SHARED_PROCESSES = ("local_stack", "probe_stack", "emulator")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in SHARED_PROCESSES:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+                item.add_marker(pytest.mark.emulator)
+
+
+@pytest.fixture(scope="session")
+def environments() -> Environments:
+    """The private environments below the repository's `.local`, installed if they are not."""
+    return prepare(REPOSITORY / ".local", REPOSITORY / "requirements", print)
+
+
+@pytest.fixture(scope="session")
+def emulator(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """A bare AWS with IAM enforced. Tests make buckets and tables of their own names in it."""
+    folder = tmp_path_factory.mktemp("emulator")
+    with running_emulator(environments.emulator_python, files=folder / "files", log=folder / "emulator.log") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the shared stack's `stack.json` and logs."""
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def local_stack(environments: Environments, stack_state: Path) -> Iterator[LocalStack]:
+    """The whole stack with the simulator, as `batchdrop local` runs it, but for its own state and a quicker tick."""
+    assert environments.emulator_python.exists()
+    with LocalStack(LocalSettings(state=stack_state, tick_seconds=0.5)) as stack:
+        yield stack
