@@ -1,0 +1,31 @@
+"""What the simulated world will do, and when.
+
+Rule: events happen in the order of their times, each at its own time, however late the world is looked at.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+# An event is told the time at which it was due.
+type Event = Callable[[float], None]
+
+
+class Agenda:
+    """Events by time; events of one time keep the order in which they were noted."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[float, int, Event]] = []
+        self._order = itertools.count()
+
+    def note(self, due: float, event: Event) -> None:
+        """Let *event* happen at *due*."""
+        heapq.heappush(self._events, (due, next(self._order), event))
+
+    def run_next(self, now: float) -> bool:
+        """Run the earliest event that is due by *now*, and return whether there was one."""
+        if not self._events or self._events[0][0] > now:
+            return False
+        due, _, event = heapq.heappop(self._events)
+        event(due)
+        return True

@@ -1,0 +1,100 @@
+"""The text of an answer: one of the words that the prompt offers, else a sentence that says that it is simulated.
+
+Rule: nobody can take a sentence for a model's; a chosen word stands alone, because programs compare it.
+"""
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from openai_batch_simulator.answers import schemas
+from openai_batch_simulator.answers.asked import (
+    CHARACTERS_PER_TOKEN,
+    Asked,
+    BadRequestError,
+    is_object,
+    token_count,
+)
+
+# An image in a prompt counts for as many tokens as OpenAI's guide gives for a low-detail one
+# (https://developers.openai.com/api/docs/guides/images-vision, read 2026-11-22).
+IMAGE_TOKENS = 85
+QUOTED_CHARACTERS_MAX = 60
+_WORD = r"[\"'`]?([\w-]+)[\"'`]?"
+_OFFER = re.compile(rf"((?:{_WORD},\s+)*{_WORD},?\s+or\s+{_WORD})")
+_INSTRUCTION = re.compile(
+    r"\b(answer|reply|respond|classify|return|output|label|choose|say|one of|either)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The text of a prompt: *instructions* of the system, and what the user says."""
+
+    instructions: str
+    user: str
+    images: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the prompt is taken for, at least one."""
+        return max(1, token_count(self.instructions) + token_count(self.user) + self.images * IMAGE_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that was answered; *is_cut* where the limit of tokens ended it."""
+
+    content: str
+    tokens: int
+    is_cut: bool
+
+
+def write(asked: Asked, prompt: Prompt, text_format: object, tokens_max: int | None, choice: int = 0) -> Text:
+    """Return the answer number *choice* to *prompt* in *text_format*, with at most *tokens_max* tokens."""
+    content = _content(asked, prompt, text_format, asked.draw(f"text {choice}"))
+    tokens = max(1, token_count(content))
+    if tokens_max is not None and tokens > tokens_max:
+        return Text(content[: tokens_max * CHARACTERS_PER_TOKEN], tokens_max, is_cut=True)
+    return Text(content, tokens, is_cut=False)
+
+
+def _content(asked: Asked, prompt: Prompt, text_format: object, draw: int) -> str:
+    kind = text_format.get("type", "text") if is_object(text_format) else "text"
+    if kind == "json_schema" and is_object(text_format):
+        return schemas.instance_text(text_format.get("schema"), asked.digest)
+    if kind == "json_object":
+        return '{"simulated":true,"answer":"%08x"}' % (draw & 0xFFFFFFFF)
+    if kind != "text":
+        raise BadRequestError(f"Invalid response format '{kind}'.", "response_format")
+    offered = offered_words(prompt.instructions or prompt.user)
+    if offered:
+        return offered[draw % len(offered)]
+    start = " ".join(prompt.user[: 2 * QUOTED_CHARACTERS_MAX].split())[:QUOTED_CHARACTERS_MAX]
+    return f'[simulated] A reply, numbered {draw & 0xFFFF:04x}, to "{start}".'
+
+
+@functools.lru_cache(maxsize=64)
+def offered_words(instructions: str) -> tuple[str, ...]:
+    """Return the words between which *instructions* leave the choice, as in 'answer with yes, no or maybe'."""
+    for sentence in re.split(r"(?<=[.!?:])\s+|\n", instructions):
+        offer = _OFFER.search(sentence)
+        if offer and _INSTRUCTION.search(instructions):
+            return tuple(word for word in re.findall(r"[\w-]+", offer[1]) if word != "or")
+    return ()
+
+
+def read_parts(content: object) -> Iterator[str | None]:
+    """Yield each text of a message's content, and None for each image."""
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        if not is_object(part):
+            raise BadRequestError("A content part must be an object.", "messages")
+        if isinstance(part.get("text"), str):
+            yield str(part["text"])
+        elif part.get("type") in ("image_url", "input_image"):
+            yield None
+        else:
+            raise BadRequestError(f"The simulator does not model content of type '{part.get('type')}'.", "messages")

@@ -1,0 +1,168 @@
+"""The calls about batches.
+
+Rule: a call looks at what was given, changes the world, and returns what the API returns; it knows no faults of transport.
+"""
+
+import msgspec
+
+from openai_batch_simulator.answers import ENDPOINTS
+from openai_batch_simulator.answers.asked import is_object
+from openai_batch_simulator.batches import TERMINAL, Batch, Happening
+from openai_batch_simulator.files import EXPIRY_SECONDS_MAX, expiry_seconds
+from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
+from openai_batch_simulator.values import Refusal, Request, Response, json_response
+from openai_batch_simulator.world import Caller, World
+
+# https://github.com/openai/openai-openapi, read 2026-11-22.
+LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT = 100, 20
+METADATA_PAIRS_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX = 16, 64, 512
+_CREATE_PARAMETERS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})
+_LIST_PARAMETERS = frozenset({"after", "limit"})
+# A body that is as long as its metadata may be, four bytes a character, is far below this.
+BODY_BYTES_MAX = 1 << 18
+
+
+def create(world: World, caller: Caller, request: Request, _id: str) -> Response:
+    """Accept a batch; what is wrong with its lines is found later."""
+    asked = _read_object(request)
+    refuse_unknown(asked, _CREATE_PARAMETERS)
+    endpoint = _choice(asked, "endpoint", ENDPOINTS)
+    _choice(asked, "completion_window", ("24h",))
+    metadata = _read_metadata(asked.get("metadata"))
+    output_expires_seconds = _read_output_expiry(asked.get("output_expires_after"))
+    input_file_id = _read_input_file(world, caller, asked.get("input_file_id"))
+    world.creates.spend(caller.now, "batch creations")
+    batch = Batch(
+        id=world.identifiers.batch(),
+        project=caller.project,
+        endpoint=endpoint,
+        input_file_id=input_file_id,
+        metadata=metadata,
+        output_expires_seconds=output_expires_seconds,
+        created_at=caller.now,
+        expires_at=caller.now + world.behaviour.window_seconds,
+        visible_at=caller.now + (world.faults.strike("batch_unseen") or 0.0),
+    )
+    world.batches[batch.id] = batch
+    world.lifecycle.begin(batch)
+    return _shown(world, batch, caller.now)
+
+
+def _read_object(request: Request) -> dict[str, object]:
+    text = bytearray()
+    for piece in request.body:
+        text += piece
+        if len(text) > BODY_BYTES_MAX:
+            raise Refusal(413, f"The body exceeds {BODY_BYTES_MAX} bytes.")
+    try:
+        asked = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Refusal(400, "We could not parse the JSON body of your request.") from None
+    if not is_object(asked):
+        raise Refusal(400, "The body must be a JSON object.")
+    return asked
+
+
+def _choice(asked: dict[str, object], name: str, choices: tuple[str, ...]) -> str:
+    value = asked.get(name)
+    if value is None:
+        raise Refusal(400, f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
+    if not isinstance(value, str) or value not in choices:
+        supported = ", ".join(f"'{choice}'" for choice in choices)
+        message = f"Invalid value: '{value}'. Supported values are: {supported}."
+        raise Refusal(400, message, param=name, code="invalid_value")
+    return value
+
+
+def _read_metadata(given: object) -> dict[str, str] | None:
+    if given is None:
+        return None
+    if not is_object(given) or len(given) > METADATA_PAIRS_MAX:
+        raise Refusal(400, f"Invalid 'metadata': an object of at most {METADATA_PAIRS_MAX} pairs.", param="metadata")
+    for key, value in given.items():
+        if len(key) > METADATA_KEY_MAX or not isinstance(value, str) or len(value) > METADATA_VALUE_MAX:
+            limits = f"keys of at most {METADATA_KEY_MAX}, and strings of at most {METADATA_VALUE_MAX} characters"
+            raise Refusal(400, f"Invalid 'metadata': expected {limits}.", param=f"metadata.{key}"[:METADATA_KEY_MAX])
+    return {key: str(value) for key, value in given.items()}
+
+
+def _read_output_expiry(given: object) -> int:
+    if given is None:
+        return EXPIRY_SECONDS_MAX
+    if not is_object(given):
+        raise Refusal(400, "Invalid 'output_expires_after': expected an object.", param="output_expires_after")
+    return expiry_seconds(given.get("anchor"), given.get("seconds"), "output_expires_after")
+
+
+def _read_input_file(world: World, caller: Caller, file_id: object) -> str:
+    if not isinstance(file_id, str):
+        message = "Missing required parameter: 'input_file_id'."
+        raise Refusal(400, message, param="input_file_id", code="missing_required_parameter")
+    if not world.behaviour.input_checked_at_create:
+        return file_id
+    file = world.files.by_id.get(file_id)
+    is_found = file is not None and file.project == caller.project and file.visible_at <= caller.now
+    if file is None or not is_found or not file.is_usable(caller.now):
+        raise Refusal(400, f"Cannot find file {file_id}.", param="input_file_id", code="invalid_request")
+    if file.purpose != "batch":
+        message = f"File {file_id} has purpose '{file.purpose}', not 'batch'."
+        raise Refusal(400, message, param="input_file_id", code="invalid_request")
+    return file_id
+
+
+def retrieve(world: World, caller: Caller, _request: Request, batch_id: str) -> Response:
+    """Return one batch."""
+    return _shown(world, _find(world, caller, batch_id), caller.now)
+
+
+def list_page(world: World, caller: Caller, request: Request, _id: str) -> Response:
+    """Return a page of the batches, newest first."""
+    refuse_unknown(request.query, _LIST_PARAMETERS)
+    limit = read_limit(request.query, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)
+    newest_seen = caller.now - (world.faults.strike("list_lags") or 0.0)
+    seen = [
+        batch
+        for batch in reversed(world.batches.values())
+        if batch.project == caller.project and batch.created_at <= newest_seen
+    ]
+    if world.faults.strike("list_reordered") is not None:
+        # By identifier: no order in time, but the same on every page.
+        seen.sort(key=lambda batch: batch.id)
+    page = page_of(seen, request.query.get("after"), limit)
+    return json_response(200, page.describe([_describe(world, batch, caller.now) for batch in page.items]))
+
+
+def cancel(world: World, caller: Caller, _request: Request, batch_id: str) -> Response:
+    """Begin to cancel a batch; asked again meanwhile, nothing changes. Refused (409) where the batch has ended."""
+    batch = _find(world, caller, batch_id)
+    if batch.status in TERMINAL:
+        # The status and the words are those of re-implementations; the provider's own are not documented.
+        raise Refusal(409, f"Cannot cancel a batch with status '{batch.status.value}'.")
+    if batch.can(Happening.CANCEL_ASKED):
+        world.lifecycle.cancel(batch, caller.now)
+    return _shown(world, batch, caller.now)
+
+
+def _find(world: World, caller: Caller, batch_id: str) -> Batch:
+    batch = world.batches.get(batch_id)
+    if batch is None or batch.project != caller.project or batch.visible_at > caller.now:
+        raise Refusal(404, f"No batch found with id '{batch_id}'.")
+    return batch
+
+
+def _shown(world: World, batch: Batch, now: float) -> Response:
+    return json_response(200, _describe(world, batch, now))
+
+
+def _describe(world: World, batch: Batch, now: float) -> dict[str, object]:
+    """Return the Batch object as the client is told it, which faults may distort."""
+    described = batch.describe(now)
+    if not world.faults.switches:
+        return described
+    if world.faults.strike("unknown_status") is not None:
+        described["status"] = "simulated_unknown_status"
+    if world.faults.strike("unknown_fields") is not None:
+        described |= {"simulated_field": {"nested": [1, None]}, "simulated_at": int(now)}
+    if world.faults.strike("counts_null") is not None:
+        described["request_counts"] = None
+    return described

@@ -1,0 +1,200 @@
+"""Everything that can be broken on purpose, by name; and the switches that say how often.
+
+Rule: a fault that is not in `FAULTS`, or an option that it does not have, is refused; a switch that is on counts
+how often it struck, so that a test can tell 'survived' from 'never happened'.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from openai_batch_simulator.chance import Chance
+
+HOUR = 3600.0
+WEEK = 7 * 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a fault does; *value* is its default measure, and None if it has none.
+
+    *operation* is the call that it strikes by default: `*` is any call, empty a fault that strikes no call.
+    """
+
+    effect: str
+    measure: str = ""
+    value: float | None = None
+    operation: str = ""
+
+
+# Where a measure is a share of lines, a value of 1 or more is a number of lines instead.
+_SHARE = "number of lines, or a share below 1"
+
+FAULTS: dict[str, Fault] = {
+    # A call, on its way in or out.
+    "dropped_before": Fault("the connection closes; nothing was done", operation="*"),
+    "dropped_after": Fault("done, then the connection closes without an answer", operation="batches.create"),
+    "delayed": Fault("done, and answered late", "seconds", 700.0, "batches.create"),
+    "dripped": Fault("done, and the answer drips in byte by byte", "seconds", 700.0, "batches.create"),
+    "redirected": Fault("done, and answered 307 to the same address", operation="batches.create"),
+    "failed_after": Fault("done, and answered with an error status", "status", 500.0, "batches.create"),
+    "garbled": Fault("done, and answered 200 with something that is not JSON", operation="batches.create"),
+    "accepted_late": Fault("the connection closes now, the call is done later", "seconds", 300.0, "batches.create"),
+    "refused": Fault("not done, answered with an error status", "status", 500.0, "*"),
+    "rate_limited": Fault("not done, answered 429 with retry-after", "seconds", 1.0, "*"),
+    "retry_forbidden": Fault("not done, answered 429 with x-should-retry: false", operation="*"),
+    "quota_exhausted": Fault("not done, answered 429 insufficient_quota", operation="batches.create"),
+    "queue_full_at_create": Fault("not done, answered 400 token_limit_exceeded", operation="batches.create"),
+    # What is seen, and when.
+    "file_unseen": Fault("a new file is answered 404 for a while", "seconds", 30.0),
+    "batch_unseen": Fault("a new batch is answered 404 for a while", "seconds", 30.0),
+    "list_lags": Fault("a list of batches misses those of the last seconds", "seconds", 60.0),
+    "list_reordered": Fault("a list of batches has no order"),
+    "deletion_delayed": Fault("a deleted file can still be used for a while", "seconds", 300.0),
+    "deletion_ignored": Fault("a deleted file can be used by the batches that name it"),
+    "files_expire_early": Fault("new output files expire after a while", "seconds", 10.0),
+    "output_ids_late": Fault("an ended batch names its output files only after a while", "seconds", 60.0),
+    # The life of a batch.
+    "queue_full": Fault("the batch fails with token_limit_exceeded whatever the room"),
+    "foreign_tokens": Fault("another user of the account has enqueued tokens", "tokens", 1_000_000.0),
+    "internal_error": Fault("the batch fails with internal_error"),
+    "unknown_error": Fault("the batch fails with a code that is in no documentation"),
+    "expires": Fault("the window ends when only a share of the lines has run", "share", 0.5),
+    "expiry_late": Fault("the end of the window is noticed late", "seconds", HOUR),
+    "stuck_in_finalizing": Fault("the batch stays in finalizing, past its window", "seconds", WEEK),
+    "cancel_slow": Fault("the batch stays in cancelling", "seconds", 600.0),
+    # What a batch object says.
+    "unknown_status": Fault("a status that is in no documentation"),
+    "unknown_fields": Fault("fields that are in no documentation"),
+    "counts_null": Fault("request_counts is null"),
+    # Downloads.
+    "content_cut": Fault("the download ends early in spite of its Content-Length", "bytes", 100.0, "files.content"),
+    "content_unavailable": Fault("not done, answered 502", operation="files.content"),
+    # Lines of the output files.
+    "lines_missing": Fault("lines that ran are in neither file", _SHARE, 1.0),
+    "lines_doubled": Fault("lines are there twice", _SHARE, 1.0),
+    "lines_blank": Fault("blank lines in between", _SHARE, 1.0),
+    "lines_foreign": Fault("lines with a custom_id that was not asked", _SHARE, 1.0),
+    "lines_status_zero": Fault("lines of the output file with status_code 0", _SHARE, 1.0),
+    "lines_body_string": Fault("lines whose body is a string of JSON", _SHARE, 1.0),
+    "final_newline_missing": Fault("the files end without a newline"),
+    # Answers.
+    "line_refused": Fault("lines are answered 400", _SHARE, 1.0),
+    "line_rate_limited": Fault("lines are answered 429", _SHARE, 1.0),
+    "line_server_error": Fault("lines are answered 500", _SHARE, 1.0),
+    "line_timeout": Fault("lines end with request_timeout and no response", _SHARE, 1.0),
+    "answers_cut": Fault("answers are cut by length", _SHARE, 1.0),
+    "answers_refused": Fault("the model refuses to answer", _SHARE, 1.0),
+}
+
+
+class UnknownSwitchError(ValueError):
+    """A fault, an operation or an option that does not exist: whoever wrote the switch corrects it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Switch:
+    """A fault that is on: strikes the calls or moments that it fits, *times* times, each with chance *rate*."""
+
+    fault: str
+    operation: str
+    value: float
+    times: int | None = None  # None: until it is switched off
+    skip: int = 0  # how many fitting occasions pass first
+    rate: float = 1.0
+    struck: int = 0
+
+    def describe(self) -> dict[str, object]:
+        """Return the switch as the control endpoint shows it."""
+        return {
+            name: getattr(self, name) for name in ("fault", "operation", "value", "times", "skip", "rate", "struck")
+        }
+
+
+class Faults:
+    """The switches of one simulator."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = Chance(seed, "faults")
+        self.switches: list[Switch] = []
+
+    def switch(
+        self,
+        fault: str,
+        *,
+        operation: str | None = None,
+        value: float | None = None,
+        times: int | None = None,
+        skip: int = 0,
+        rate: float = 1.0,
+    ) -> Switch:
+        """Switch *fault* on and return its switch. Raises UnknownSwitchError for what does not exist."""
+        kind = FAULTS.get(fault)
+        if kind is None:
+            raise UnknownSwitchError(f"there is no fault {fault!r}; there are: {', '.join(FAULTS)}")
+        _check_options(fault, kind, operation, value, rate)
+        switch = Switch(
+            fault=fault,
+            operation=operation or kind.operation,
+            value=kind.value or 0.0 if value is None else value,
+            times=times,
+            skip=skip,
+            rate=rate,
+        )
+        self.switches.append(switch)
+        return switch
+
+    def clear(self) -> None:
+        """Switch every fault off."""
+        self.switches.clear()
+
+    def strike(self, fault: str) -> float | None:
+        """Return the value of *fault* if it strikes now, and count it; None if it does not."""
+        found = self.first_striking([fault], "")
+        return None if found is None else found.value
+
+    def first_striking(self, faults: Iterable[str], operation: str) -> Switch | None:
+        """Return the first switch among *faults* that strikes the call *operation*, and count it."""
+        if not self.switches:
+            return None
+        names = frozenset(faults)
+        for switch in self.switches:
+            if switch.fault in names and switch.operation in ("", "*", operation) and self._strikes(switch):
+                return switch
+        return None
+
+    def _strikes(self, switch: Switch) -> bool:
+        if switch.times is not None and switch.struck >= switch.times:
+            return False
+        if switch.skip > 0:
+            switch.skip -= 1
+            return False
+        strikes = self._chance.happens(switch.rate)
+        switch.struck += strikes
+        return strikes
+
+
+# The calls, named as in the SDK: what a switch may be limited to.
+OPERATIONS = (
+    "files.create",
+    "files.list",
+    "files.retrieve",
+    "files.delete",
+    "files.content",
+    "batches.create",
+    "batches.list",
+    "batches.retrieve",
+    "batches.cancel",
+)
+
+
+def _check_options(fault: str, kind: Fault, operation: str | None, value: float | None, rate: float) -> None:
+    if value is not None and kind.value is None:
+        raise UnknownSwitchError(f"{fault} takes no value")
+    if operation is not None and not kind.operation:
+        raise UnknownSwitchError(f"{fault} strikes no call, so it takes no operation")
+    if operation is not None and operation not in ("*", *OPERATIONS):
+        raise UnknownSwitchError(f"there is no operation {operation!r}; there are: *, {', '.join(OPERATIONS)}")
+    if fault == "accepted_late" and operation == "files.create":
+        raise UnknownSwitchError("accepted_late keeps the body of the call, and takes no uploads")
+    if not 0.0 <= rate <= 1.0:
+        raise UnknownSwitchError(f"a rate lies between 0 and 1, not at {rate}")

@@ -1,0 +1,86 @@
+"""The values that pass between the application and whatever carries them: a request, a response, how it is delivered.
+
+Rule: nothing here knows a socket or an HTTP library, so that the same application answers a client in the same
+process and one on the other end of a connection.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import msgspec
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request: *path* without the query, header names in lower case, *body* read at most once."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Iterable[bytes] = ()
+
+
+class Carriage(Enum):
+    """What happens to a response on its way to the client."""
+
+    WHOLE = "whole"
+    DROPPED = "dropped"  # the connection closes before a byte of it
+    DELAYED = "delayed"  # nothing for a while, then all of it
+    DRIPPED = "dripped"  # a byte now and then, for a while
+    CUT = "cut"  # the headers promise all of it, the connection closes early
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How a response travels: *amount* is seconds where it is slow, and bytes where it is cut."""
+
+    carriage: Carriage = Carriage.WHOLE
+    amount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One HTTP response; *body* yields exactly *length_bytes* bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterable[bytes]
+    length_bytes: int
+    delivery: Delivery = Delivery()
+
+
+class Refusal(Exception):
+    """An answer in OpenAI's error envelope instead of a result.
+
+    The four keys are always present (`openai/_exceptions.py` of the Python SDK 3.54.0, read 2026-11-22).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers or {}
+        self.envelope = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def json_response(status: int, content: object, headers: Mapping[str, str] | None = None) -> Response:
+    """*content* as a JSON response."""
+    return bytes_response(status, msgspec.json.encode(content), JSON, headers)
+
+
+def bytes_response(status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    """*body* as a response of *content_type*."""
+    all_headers = {"content-type": content_type, **(headers or {})}
+    return Response(status=status, headers=all_headers, body=(body,), length_bytes=len(body))
