@@ -1,1 +1,32 @@
 """File formats: one module each, which reads an upload as records and writes results in the same format."""
+
+from batchdrop.core.errors import UploadRejected
+from batchdrop.core.jobs import NO_TASK, Upload
+from batchdrop.core.limits import Limits
+from batchdrop.formats.csv_rows import CsvRows
+from batchdrop.formats.json_array import JsonArray
+from batchdrop.formats.jsonl import JsonLines
+from batchdrop.formats.records import Format
+
+_DEFAULT = Limits()
+_TAKEN = ".csv (with a task), .jsonl or .ndjson (one record a line), .json (one array of records)"
+
+
+def format_of(upload: Upload, limits: Limits = _DEFAULT) -> Format:
+    """Return the format of *upload* by its ending. Raises UploadRejected for what is not taken."""
+    match upload.extension:
+        case "csv" if upload.task == NO_TASK:
+            raise UploadRejected(
+                "csv_without_task",
+                "a CSV needs a task that says how its rows become requests: write tasks/<name>.yaml and drop the file "
+                "below inbox/<name>/; directly below inbox/ lie ready-made requests, as .jsonl or .json",
+            )
+        case "csv":
+            return CsvRows(limits.record_bytes_max, limits.csv_field_bytes_max)
+        case "jsonl" | "ndjson" as extension:
+            return JsonLines(limits.record_bytes_max, extension)
+        case "json":
+            return JsonArray(limits.record_bytes_max)
+        case extension:
+            found = f"the ending .{extension} is" if extension else "a name without an ending is"
+            raise UploadRejected("unknown_format", f"{found} not taken; {_TAKEN} are")

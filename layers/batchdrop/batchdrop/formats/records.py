@@ -10,8 +10,9 @@ from typing import BinaryIO, Protocol
 
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
+from batchdrop.core.planning import JsonValue
 
-type JsonValue = dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None
+__all__ = ["Format", "Header", "JsonValue", "Record"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,174 @@
+"""Requests: what one line of a batch's input holds, and how ready-made ones are read.
+
+Rule: a line begins with its row, so that joining and cutting never decode it. The row is the `custom_id` that travels; what the
+user calls an item does not.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+import msgspec
+
+from batchdrop.core.errors import ItemRefused
+from batchdrop.core.jobs import item_name, row_name
+from batchdrop.core.limits import Limits
+from batchdrop.core.planning import JsonValue, Recipe, Request
+
+# Those of the SDK's batch_create_params; a test compares.
+Endpoint = Literal[
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+]
+ENDPOINTS: frozenset[str] = frozenset(get_args(Endpoint))
+_CHAT = "/v1/chat/completions"
+_RESPONSES = "/v1/responses"
+_EMBEDDINGS = "/v1/embeddings"
+
+_LINE_START = b'{"custom_id":"'
+_LINE_MEMBERS = ("custom_id", "method", "url", "body")
+_FULL_LINE = '{"custom_id": …, "method": "POST", "url": "/v1/…", "body": {…}}'
+# Members by which the batch formats of other providers are known.
+_FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "request": "Google Vertex AI or Gemini"}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def request_line(row: int, request: Request) -> bytes:
+    """Return the line that is sent for the item in *row*, with its line end."""
+    return b'{"custom_id":"%d","method":"POST","url":"%b","body":%b}\n' % (row, request.endpoint.encode(), request.body)
+
+
+def row_of_line(line: bytes) -> int:
+    """Return the row of a line that `request_line` made."""
+    start = len(_LINE_START)
+    return int(line[start : line.index(b'"', start)])
+
+
+def body_of_line(line: bytes) -> bytes:
+    """Return the body of a line that `request_line` made."""
+    return line[line.index(b',"body":') + 8 : line.rindex(b"}")]
+
+
+def make_request(name: str, endpoint: str, model: str, body: bytes, bytes_per_token: int) -> Request:
+    """Return the request of the item called *name* with its estimates."""
+    tokens = -(-len(body) // bytes_per_token) or 1
+    inputs = embedding_inputs(body) if endpoint == _EMBEDDINGS else 0
+    return Request(name, endpoint, model, body, tokens, inputs)
+
+
+class _EmbeddingBody(msgspec.Struct):
+    input: JsonValue = None
+
+
+def embedding_inputs(body: bytes) -> int:
+    """Return how many texts an embeddings body asks for: the strings or token lists of its `input`, else one."""
+    given = msgspec.json.decode(body, type=_EmbeddingBody).input
+    return len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
+
+
+class _Typed(msgspec.Struct):
+    type: JsonValue = None
+
+
+class _TextOptions(msgspec.Struct):
+    format: _Typed | None = None
+
+
+class _ShapedBody(msgspec.Struct):
+    response_format: _Typed | None = None
+    text: _TextOptions | None = None
+
+
+def is_structured(body: bytes, endpoint: str) -> bool:
+    """Whether *body* asks for an answer in JSON: chat's `response_format`, or `text.format` of responses."""
+    mark = {_CHAT: b'"response_format"', _RESPONSES: b'"format"'}.get(endpoint)
+    if not mark or mark not in body:
+        return False
+    try:
+        shaped = msgspec.json.decode(body, type=_ShapedBody)
+    except msgspec.ValidationError:
+        return False
+    if endpoint == _CHAT:
+        shape = shaped.response_format
+    else:
+        shape = shaped.text.format if shaped.text else None
+    return shape is not None and shape.type in ("json_schema", "json_object")
+
+
+def ready_made(limits: Limits) -> Recipe:
+    """Return the recipe of uploads that hold requests: native batch lines and bare chat bodies, told apart by record."""
+
+    def build(value: JsonValue, name: str) -> Request:
+        endpoint, body = _endpoint_and_body(_record(value))
+        model = checked_model(body)
+        try:
+            content = _encode(body)
+        except OverflowError as error:
+            raise ItemRefused("bad_request", "the body holds a whole number of more than 64 bits") from error
+        return make_request(name, endpoint, model, content, limits.bytes_per_token)
+
+    return Recipe(_ready_made_name, build, names_from_user=True)
+
+
+def _ready_made_name(value: JsonValue, row: int) -> str:
+    """Return the name by `custom_id`, or by row for a bare body."""
+    record = _record(value)
+    if not _is_line(record):
+        return row_name(row)
+    custom_id = record.get("custom_id")
+    if not isinstance(custom_id, str) or not custom_id.strip():
+        raise ItemRefused("no_id", "`custom_id` is missing, empty or no text")
+    return item_name(custom_id)
+
+
+def _record(value: JsonValue) -> dict[str, JsonValue]:
+    """Return *value* as the object that a request is. Raises ItemRefused for anything else, and for foreign formats."""
+    if not isinstance(value, dict):
+        raise ItemRefused("bad_request", "a ready-made request is a JSON object")
+    for member, provider in _FOREIGN_MEMBERS.items():
+        if isinstance(value.get(member), dict) and "body" not in value and "messages" not in value:
+            raise ItemRefused(
+                "foreign_format",
+                f"this is the batch format of {provider} (`{member}`); a line of OpenAI's is {_FULL_LINE}",
+            )
+    return value
+
+
+def _is_line(record: Mapping[str, JsonValue]) -> bool:
+    return any(member in record for member in _LINE_MEMBERS)
+
+
+def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, JsonValue]]:
+    """Return where the request goes and its body. Raises ItemRefused."""
+    if not _is_line(record):
+        if "messages" in record:
+            return _CHAT, record
+        raise ItemRefused(
+            "bad_request", f"a bare body needs `messages`; for any other endpoint write the full line {_FULL_LINE}"
+        )
+    if missing := [f"`{member}`" for member in _LINE_MEMBERS if member not in record]:
+        raise ItemRefused("bad_request", f"the line lacks {', '.join(missing)}; a full line is {_FULL_LINE}")
+    method, url, body = record["method"], record["url"], record["body"]
+    if method != "POST":
+        raise ItemRefused("bad_request", f"`method` is {method!r}; the Batch API takes POST alone")
+    if not isinstance(url, str) or url not in ENDPOINTS:
+        raise ItemRefused("bad_request", f"`url` is {url!r}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
+    if not isinstance(body, dict):
+        raise ItemRefused("bad_request", "`body` is no JSON object")
+    return url, body
+
+
+def checked_model(body: Mapping[str, JsonValue]) -> str:
+    """Return the model that *body* names. Raises ItemRefused where there is none, or where the answer would be streamed."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        raise ItemRefused("bad_request", "the body lacks `model`")
+    if body.get("stream"):
+        raise ItemRefused("bad_request", "`stream` must be absent or false in a batch")
+    return model

@@ -1,0 +1,230 @@
+"""CSV as spreadsheets write it: a header, then one record a row; fields may be quoted and then hold line ends.
+
+Rule: rows are given back as they came, byte for byte, and answer columns are added behind them. Text that a spreadsheet would
+run as a formula is disarmed in the answer columns, never in the user's own.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+
+from batchdrop.core.errors import ItemRefused, UploadRejected
+from batchdrop.core.ledger_rows import Reason
+from batchdrop.core.outcomes import Outcome
+from batchdrop.formats.json_text import NULL, free_name
+from batchdrop.formats.records import Header, JsonValue, Record
+
+_ANSWER_COLUMNS = ("output", "status", "error")
+# https://owasp.org/www-community/attacks/CSV_Injection (2026-11-22), and the full-width forms of the same signs.
+_FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the full-width forms are meant
+_PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRows:
+    """The format of `.csv`: UTF-8, commas, double quotes, LF or CRLF, with or without a byte order mark."""
+
+    record_bytes_max: int
+    field_chars_max: int
+    extension: str = "csv"
+
+    def read_header(self, stream: BinaryIO) -> Header:
+        """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
+        for record in _rows(self, stream, _Place(0, line=1), 0):
+            return Header(record.end, record.raw, _columns(record.fields), _line_end(record.raw))
+        return Header(0)
+
+    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+        """Yield the rows. A row with too few or too many fields has a problem; blank lines are no rows."""
+        known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
+        width = len(header.columns)
+        for record in _rows(self, stream, _Place(offset, known_line), row):
+            yield record if len(record.fields) == width else _ragged(record, width)
+
+    def decode(self, header: Header, record: Record) -> JsonValue:
+        """Return the row as an object by column; every value is text. Raises ItemRefused(`ragged_row`)."""
+        if record.problem:
+            raise ItemRefused(record.problem.code, record.problem.message)
+        return dict(zip(header.columns, record.fields, strict=True))
+
+    def json_text(self, header: Header, record: Record) -> bytes:
+        """Return the row as JSON, or `null` where its fields do not fit the header."""
+        return NULL if record.problem else _encode(dict(zip(header.columns, record.fields, strict=True)))
+
+    def result_head(self, header: Header) -> bytes:
+        """Return the header with the answer columns; nothing for an empty file."""
+        if not header.columns:
+            return header.head
+        names = [free_name(name, header.columns) for name in _ANSWER_COLUMNS]
+        return _without_line_end(header.head) + _joined(("", *names)) + header.line_end
+
+    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+        """Return the row as it came, then its answer; a row that does not fit the header is cut or filled up to it."""
+        del is_first
+        row = _without_line_end(record.raw)
+        if record.problem:
+            width = len(header.columns)
+            row = _joined((record.fields + ("",) * width)[:width])
+        failure = f"{outcome.error.code}: {outcome.error.message}" if outcome.error else ""
+        return (
+            row + _joined(("", _disarmed(_text(outcome.output)), outcome.status, _disarmed(failure))) + header.line_end
+        )
+
+    def result_tail(self, header: Header) -> bytes:
+        """Return nothing."""
+        del header
+        return b""
+
+    def failure_head(self, header: Header) -> bytes:
+        """Return the header as it came."""
+        return header.head
+
+    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+        """Return the row as it came."""
+        del header, is_first
+        return record.raw
+
+    def failure_tail(self, header: Header) -> bytes:
+        """Return nothing."""
+        del header
+        return b""
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where reading stands: the byte, and the line where it is known (reading may have begun in the middle)."""
+
+    offset: int
+    line: int | None
+
+    def __str__(self) -> str:
+        return f"line {self.line} (byte {self.offset})" if self.line else f"byte {self.offset}"
+
+
+def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int) -> Iterator[Record]:
+    """Yield what csv.reader makes of the lines, with the bytes that each row came from.
+
+    csv.reader asks for no line ahead, so the lines that were asked for since the last row are this row.
+    """
+    # The limit is the process's own; all readers of one process ask for the same.
+    csv.field_size_limit(limits.field_chars_max)
+    lines: list[bytes] = []
+    reader = csv.reader(_lines(limits, stream, place, lines), strict=True)
+    start = place.offset
+    while True:
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise UploadRejected("broken_csv", _csv_message(error, lines, place)) from error
+        if fields is None:
+            return
+        end = place.offset
+        if fields:
+            row += 1
+            yield Record(row, start, end, lines[0] if len(lines) == 1 else b"".join(lines), tuple(fields))
+        start = end
+        lines.clear()
+
+
+def _lines(limits: CsvRows, stream: BinaryIO, place: _Place, lines: list[bytes]) -> Iterator[str]:
+    """Yield the lines as text, and leave their bytes in *lines* and where they end in *place*."""
+    size_bytes = 0
+    readline, limit = stream.readline, limits.record_bytes_max
+    while line := readline(limit + 1):
+        size_bytes = size_bytes + len(line) if lines else len(line)
+        if size_bytes > limit:
+            opened = _opening_quote(lines, place)
+            raise UploadRejected(
+                "record_too_large",
+                f"a row is longer than {limit} bytes; if a quote was never closed, it opened at {opened}",
+            )
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            where = _Place(place.offset + error.start, place.line)
+            raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}; save it as UTF-8") from error
+        if place.offset == 0:
+            text = text.removeprefix("\ufeff")
+        lines.append(line)
+        place.offset += len(line)
+        if place.line:
+            place.line += 1
+        yield text
+
+
+def _csv_message(error: csv.Error, lines: Sequence[bytes], place: _Place) -> str:
+    """Return what is wrong with the row made of *lines*, which ends at *place*."""
+    opened = _opening_quote(lines, place)
+    if "unexpected end" in str(error):
+        return f"a quote that opens at {opened} is never closed"
+    return f"the row that starts at {_start(lines, place)} is no CSV: {error}"
+
+
+def _start(lines: Sequence[bytes], place: _Place) -> _Place:
+    return _Place(place.offset - sum(map(len, lines)), place.line - len(lines) if place.line else None)
+
+
+def _opening_quote(lines: Sequence[bytes], place: _Place) -> _Place:
+    """Return where the last quote opened in the row made of *lines*; its start where there is none."""
+    where = opened = _start(lines, place)
+    is_open = False
+    for line in lines:
+        if line.count(b'"') % 2:
+            is_open = not is_open
+            opened = _Place(where.offset, where.line) if is_open else opened
+        where = _Place(where.offset + len(line), where.line + 1 if where.line else None)
+    return opened
+
+
+def _columns(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the column names. Raises UploadRejected(`bad_header`)."""
+    for number, name in enumerate(fields, 1):
+        if not name.strip():
+            raise UploadRejected("bad_header", f"column {number} of the CSV header has no name")
+        if name in fields[: number - 1]:
+            raise UploadRejected("bad_header", f"the CSV header names the column {name!r} twice")
+    return tuple(fields)
+
+
+def _ragged(record: Record, width: int) -> Record:
+    problem = Reason(
+        "ragged_row", f"row {record.row} has {len(record.fields)} fields; the header names {width} columns"
+    )
+    return Record(record.row, record.start, record.end, record.raw, record.fields, problem)
+
+
+def _line_end(raw: bytes) -> bytes:
+    return b"\r\n" if raw.endswith(b"\r\n") else b"\n"
+
+
+def _without_line_end(raw: bytes) -> bytes:
+    return raw.removesuffix(b"\n").removesuffix(b"\r")
+
+
+def _joined(fields: Sequence[str]) -> bytes:
+    return ",".join(map(_quoted, fields)).encode()
+
+
+def _quoted(field: str) -> str:
+    return '"' + field.replace('"', '""') + '"' if _NEEDS_QUOTES.search(field) else field
+
+
+def _text(output: msgspec.Raw) -> str:
+    """Return an answer as the text of a cell: a string as it is, null as nothing, anything else as JSON."""
+    content = bytes(output)
+    if content == NULL:
+        return ""
+    return str(_decode(content)) if content.startswith(b'"') else content.decode()
+
+
+def _disarmed(text: str) -> str:
+    """Return *text* with an apostrophe before it where a spreadsheet would run it as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA_SIGNS) and not _PLAIN_NUMBER.fullmatch(text) else text

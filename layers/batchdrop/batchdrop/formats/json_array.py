@@ -1,0 +1,216 @@
+r"""One JSON array: each element is a record, whatever the white space between.
+
+Rule: the file is never held whole. Elements are cut by looking for their ends alone; whether one is valid JSON shows when it
+is decoded, so that a bad element fails alone while its brackets and quotes balance.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from batchdrop.core.errors import UploadRejected
+from batchdrop.core.outcomes import Outcome
+from batchdrop.formats.json_text import decode_record, one_line, with_answer
+from batchdrop.formats.records import Header, JsonValue, Record
+
+_SPACE = b" \t\r\n"
+# White space that may precede the array; far more than any tool writes.
+_LEAD_BYTES_MAX = 1 << 16
+_READ_BYTES = 1 << 16
+# A whole string, one bracket, or a run of what is neither: possessive, so that a long string is looked at once.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]|[^\s"\[\]{},]++|\s++', re.DOTALL)
+_NO_SPACE = re.compile(rb"[^ \t\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonArray:
+    """The format of `.json`."""
+
+    record_bytes_max: int
+    extension: str = "json"
+
+    def read_header(self, stream: BinaryIO) -> Header:
+        """Return where the elements start. Raises UploadRejected(`not_an_array`); nothing but white space holds none."""
+        lead = stream.read(_LEAD_BYTES_MAX)
+        text = lead.removeprefix(codecs.BOM_UTF8).lstrip(_SPACE)
+        if not text:
+            return Header(len(lead))
+        if not text.startswith(b"["):
+            found = text[:20].decode(errors="replace")
+            raise UploadRejected(
+                "not_an_array",
+                f"a .json upload is one JSON array of records; this one starts with {found!r} (one record a line is .jsonl)",
+            )
+        body_start = len(lead) - len(text) + 1
+        return Header(body_start, lead[:body_start])
+
+    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+        """Yield a record for each element; *offset* may be where one starts or where the one before ended."""
+        if not header.head:
+            return
+        elements = _Elements(stream, offset, self.record_bytes_max)
+        if elements.starts(is_first=offset == header.body_start):
+            while True:
+                row += 1
+                start, raw = elements.take(row)
+                yield Record(row, start, start + len(raw), raw)
+                if not elements.goes_on(row):
+                    break
+
+    def decode(self, header: Header, record: Record) -> JsonValue:
+        """Return the element's value. Raises ItemRefused(`not_json`)."""
+        del header
+        return decode_record(record.raw, record.row, record.start)
+
+    def json_text(self, header: Header, record: Record) -> bytes:
+        """Return the element on one line, or `null` where it is no JSON."""
+        del header
+        return one_line(record.raw)
+
+    def result_head(self, header: Header) -> bytes:
+        """Return the opening bracket."""
+        del header
+        return b"["
+
+    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+        """Return the element with its answer, on a line of its own."""
+        return _separator(is_first=is_first) + with_answer(self.json_text(header, record), outcome)
+
+    def result_tail(self, header: Header) -> bytes:
+        """Return the closing bracket."""
+        del header
+        return b"\n]\n"
+
+    def failure_head(self, header: Header) -> bytes:
+        """Return the opening bracket."""
+        del header
+        return b"["
+
+    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+        """Return the element as it came, on lines of its own."""
+        del header
+        return _separator(is_first=is_first) + record.raw
+
+    def failure_tail(self, header: Header) -> bytes:
+        """Return the closing bracket."""
+        del header
+        return b"\n]\n"
+
+
+def _separator(*, is_first: bool) -> bytes:
+    return b"\n" if is_first else b",\n"
+
+
+class _Elements:
+    """Cuts elements from a stream; holds one element and what was read beyond it."""
+
+    def __init__(self, stream: BinaryIO, offset: int, element_bytes_max: int) -> None:
+        self._stream = stream
+        self._element_bytes_max = element_bytes_max
+        self._buffer = b""
+        self._position = 0  # in the buffer
+        self._buffer_start = offset  # of the buffer, in the upload
+
+    @property
+    def _offset(self) -> int:
+        return self._buffer_start + self._position
+
+    def starts(self, *, is_first: bool) -> bool:
+        """Whether an element follows; steps over the comma where reading begins behind an element."""
+        match self._next_byte():
+            case b"]":
+                self._close()
+                return False
+            case b"," if not is_first:
+                self._position += 1
+        return True
+
+    def goes_on(self, row: int) -> bool:
+        """Whether another element follows the one that was taken; steps over the comma."""
+        match self._next_byte():
+            case b"]":
+                self._close()
+                return False
+            case b",":
+                self._position += 1
+                return True
+            case b"":
+                raise _broken(f"the array is not closed: it ends behind record {row}")
+            case found:
+                raise _broken(f"behind record {row}, at byte {self._offset}, stands {found!r} instead of a comma")
+
+    def take(self, row: int) -> tuple[int, bytes]:
+        """Return the next element and where it starts."""
+        if self._next_byte() in {b",", b"]", b"}", b""}:
+            raise _broken(f"record {row} is missing at byte {self._offset}")
+        end = self._end_of_element(row)
+        start, raw = self._offset, self._buffer[self._position : end]
+        self._position = end
+        return start, raw
+
+    def _end_of_element(self, row: int) -> int:
+        """Return where, in the buffer, the element that starts here ends."""
+        position, depth = self._position, 0
+        while True:
+            token = _TOKEN.match(self._buffer, position)
+            # A token that touches the end of what was read may go on behind it.
+            if token is None or token.end() == len(self._buffer):
+                position = self._more(position, row, is_unclosed=depth > 0 or token is None)
+                if position < 0:
+                    return len(self._buffer)
+                continue
+            text = token[0]
+            if depth == 0 and position > self._position and (text in {b",", b"]", b"}"} or text.isspace()):
+                return position
+            depth += text in {b"[", b"{"}
+            depth -= text in {b"]", b"}"}
+            position = token.end()
+            if depth == 0 and text in {b"]", b"}"}:
+                return position
+
+    def _more(self, position: int, row: int, *, is_unclosed: bool) -> int:
+        """Read on and return *position* in the new buffer; -1 where the upload ends behind a lone value."""
+        position -= self._position
+        self._drop_taken()
+        if len(self._buffer) > self._element_bytes_max:
+            raise UploadRejected(
+                "record_too_large",
+                f"record {row} (at byte {self._offset}) is longer than {self._element_bytes_max} bytes",
+            )
+        # Doubling keeps the work linear: a string that goes on is looked at again from its quote.
+        block = self._stream.read(max(_READ_BYTES, len(self._buffer)))
+        if not block:
+            if is_unclosed:
+                raise _broken(f"the upload ends inside record {row}, which starts at byte {self._offset}")
+            return -1
+        self._buffer += block
+        return position
+
+    def _drop_taken(self) -> None:
+        self._buffer_start += self._position
+        self._buffer = self._buffer[self._position :]
+        self._position = 0
+
+    def _next_byte(self) -> bytes:
+        """Skip white space and return the byte that follows without taking it; nothing at the end."""
+        while True:
+            if found := _NO_SPACE.search(self._buffer, self._position):
+                self._position = found.start()
+                return found[0]
+            self._position = len(self._buffer)
+            self._drop_taken()
+            self._buffer = self._stream.read(_READ_BYTES)
+            if not self._buffer:
+                return b""
+
+    def _close(self) -> None:
+        """Step over the closing bracket; nothing may follow."""
+        self._position += 1
+        if found := self._next_byte():
+            raise _broken(f"behind the array, at byte {self._offset}, stands {found!r}")
+
+
+def _broken(message: str) -> UploadRejected:
+    return UploadRejected("broken_array", f"{message}; a .json upload is one JSON array of records")

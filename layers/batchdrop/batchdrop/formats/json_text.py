@@ -1,0 +1,117 @@
+"""JSON as text: reading it with a place in the message, and adding answers to it without touching the rest.
+
+Rule: what the user wrote is spliced, never read and written anew, so that numbers keep their digits.
+"""
+
+import json
+from collections.abc import Container
+
+import msgspec
+
+from batchdrop.core.errors import ItemRefused
+from batchdrop.core.outcomes import Outcome
+from batchdrop.core.planning import JsonValue
+
+NULL = b"null"
+_encode = msgspec.json.Encoder().encode
+_raw_of = msgspec.json.Decoder(msgspec.Raw).decode
+_members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_NATIVE_MEMBERS = ("custom_id", "method", "url", "body")
+
+
+def decode_record(text: bytes, row: int, start: int) -> JsonValue:
+    """Return the value of a record's text, which starts at byte *start*. Raises ItemRefused with the column."""
+    try:
+        value: JsonValue = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ItemRefused("not_json", f"record {row} (at byte {start}) is not JSON: {_why(text, error)}") from error
+    return value
+
+
+def _why(text: bytes, error: Exception) -> str:
+    """Return what is wrong and at which column, from the slower reader where it sees it too."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 at its byte {error.start + 1}"
+    try:
+        json.loads(text.decode(), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as precise:
+        return f"{precise.msg.lower()} at line {precise.lineno}, column {precise.colno}"
+    except UnicodeDecodeError as precise:
+        return f"it is not UTF-8 at its byte {precise.start + 1}"
+    except (ValueError, RecursionError) as precise:
+        return str(precise)
+    return "a number is out of range or half of a surrogate pair stands alone"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def one_line(text: bytes) -> bytes:
+    """Return the JSON *text* on one line with its digits as they are, or `null` where it is no JSON."""
+    text = text.strip()
+    try:
+        _raw_of(text)
+        text.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NULL
+    # Line ends can only stand between tokens: inside strings they are escaped.
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return *name*, or *name* with the lowest suffix from `_2` on that is not taken."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free
+
+
+def with_answer(record: bytes, outcome: Outcome) -> bytes:
+    """Return a record's JSON with its answer.
+
+    A native request line becomes OpenAI's output line with the user's custom_id; an object gains `output`, `status` and
+    `error` (suffixed where it has such members); anything else becomes the member `record` of a new object.
+    """
+    members = _members(record)
+    if members is None:
+        return _encode({"record": msgspec.Raw(record), **_answer(outcome)})
+    if all(name in members for name in _NATIVE_MEMBERS):
+        return _output_line(members["custom_id"], outcome)
+    answer = _encode({free_name(name, members): value for name, value in _answer(outcome).items()})
+    if not members:
+        return answer
+    return record.rstrip()[:-1].rstrip() + b"," + answer[1:]
+
+
+def _members(record: bytes) -> dict[str, msgspec.Raw] | None:
+    if not record.lstrip().startswith(b"{"):
+        return None
+    return _members_of(record)
+
+
+def _answer(outcome: Outcome) -> dict[str, object]:
+    return {"output": outcome.output, "status": outcome.status, "error": outcome.error}
+
+
+def _output_line(custom_id: msgspec.Raw, outcome: Outcome) -> bytes:
+    """Return the line that the Batch API writes (https://developers.openai.com/api/docs/guides/batch, 2026-09-26)."""
+    response = None
+    if outcome.status_code is not None:
+        response = {
+            "status_code": outcome.status_code,
+            "request_id": outcome.request_id,
+            "body": outcome.response,
+        }
+    return _encode(
+        {
+            "id": outcome.line_id,
+            "custom_id": custom_id,
+            "response": response,
+            # Where the provider answered, its body holds the error.
+            "error": None if response else outcome.error,
+        },
+    )

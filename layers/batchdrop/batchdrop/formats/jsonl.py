@@ -1,0 +1,80 @@
+"""JSON lines: one record a line. Blank lines are no records; a byte order mark before the first is tolerated.
+
+Rule: a line that is not JSON fails alone.
+"""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from batchdrop.core.errors import UploadRejected
+from batchdrop.core.outcomes import Outcome
+from batchdrop.formats.json_text import decode_record, one_line, with_answer
+from batchdrop.formats.records import Header, JsonValue, Record
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLines:
+    """The format of `.jsonl` and `.ndjson`."""
+
+    record_bytes_max: int
+    extension: str = "jsonl"
+
+    def read_header(self, stream: BinaryIO) -> Header:
+        """Return where the lines start: behind a byte order mark."""
+        mark = stream.read(len(codecs.BOM_UTF8))
+        return Header(len(mark), mark) if mark == codecs.BOM_UTF8 else Header(0)
+
+    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+        """Yield a record for each line that is not blank. Raises UploadRejected(`record_too_large`)."""
+        del header
+        while line := stream.readline(self.record_bytes_max + 1):
+            if len(line) > self.record_bytes_max:
+                raise UploadRejected(
+                    "record_too_large",
+                    f"record {row + 1} (at byte {offset}) is longer than {self.record_bytes_max} bytes",
+                )
+            start, offset = offset, offset + len(line)
+            if not line.isspace():
+                row += 1
+                yield Record(row, start, offset, line)
+
+    def decode(self, header: Header, record: Record) -> JsonValue:
+        """Return the line's value. Raises ItemRefused(`not_json`)."""
+        del header
+        return decode_record(record.raw.strip(), record.row, record.start)
+
+    def json_text(self, header: Header, record: Record) -> bytes:
+        """Return the line without its ends, or `null` where it is no JSON."""
+        del header
+        return one_line(record.raw)
+
+    def result_head(self, header: Header) -> bytes:
+        """Return nothing: a byte order mark would be in the way of every reader."""
+        del header
+        return b""
+
+    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+        """Return the record with its answer on one line."""
+        del is_first
+        return with_answer(self.json_text(header, record), outcome) + b"\n"
+
+    def result_tail(self, header: Header) -> bytes:
+        """Return nothing."""
+        del header
+        return b""
+
+    def failure_head(self, header: Header) -> bytes:
+        """Return the byte order mark, where there was one."""
+        return header.head
+
+    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+        """Return the line as it came."""
+        del header, is_first
+        return record.raw
+
+    def failure_tail(self, header: Header) -> bytes:
+        """Return nothing."""
+        del header
+        return b""
