@@ -13,6 +13,7 @@ from typing import BinaryIO, Protocol
 from batchdrop.core.batches import Batch, BatchPage, CreateAnswer
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
+from batchdrop.core.notices import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
 
 
 class Clock(Protocol):
@@ -173,16 +174,6 @@ class Providers(Protocol):
     @property
     def base_url(self) -> str:
         """Where it is, also while there is no key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A message about a job, as SNS takes it: subject, a text for people, JSON for programs, attributes to filter by."""
-
-    subject: str
-    text: str
-    json: str
-    attributes: Mapping[str, str]
 
 
 class Notices(Protocol):

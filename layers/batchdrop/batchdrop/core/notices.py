@@ -1,0 +1,175 @@
+"""The notice about a job's end: a subject and lines for people, JSON for programs, attributes to filter by.
+
+Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words may quote either, so only
+its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from batchdrop.core.jobs import NO_TASK
+from batchdrop.core.ledger_rows import Job, Reason
+from batchdrop.core.summary import MODELS_MAX, Results, failure_document, iso_time
+
+SCHEMA: Final = 1
+# SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
+SUBJECT_CHARS_MAX: Final = 100
+# With NAMES_MAX names and REASONS_MAX codes this keeps every body far below 200 KB.
+MESSAGE_CHARS_MAX: Final = 2_000
+KEY_CHARS_MAX: Final = 1_024
+ATTRIBUTE_CHARS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message about a job, as SNS takes it: subject, a text for people, JSON for programs, attributes to filter by."""
+
+    subject: str
+    text: str
+    json: str
+    attributes: Mapping[str, str]
+
+
+def render(job: Job, results: Results, location: str) -> Notice:
+    """Return the notice of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
+
+    Rejected jobs have empty *results*. The deduplication id in the JSON is the same for every copy.
+    """
+    return Notice(
+        subject=_subject(job),
+        text="\n".join(_lines(job, results, location)) + "\n",
+        json=_json(job, results, location),
+        attributes={
+            "event": job.event,
+            "task": printable(job.task)[:ATTRIBUTE_CHARS_MAX].strip() or NO_TASK,
+            "job": job.id,
+        },
+    )
+
+
+def printable(text: str) -> str:
+    """Return *text* with every character that is not printable (control, direction, line end) as its escape."""
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _subject(job: Job) -> str:
+    """Return what happened and to which file; a long key loses its middle, because its end tells files apart."""
+    prefix = f"Batchdrop {_TITLES[job.event]}: "
+    key = "".join(char if char.isascii() else "?" for char in printable(job.key))
+    room = SUBJECT_CHARS_MAX - len(prefix)
+    if len(key) > room:
+        kept = room - 3
+        key = f"{key[: kept // 3]}...{key[len(key) - (kept - kept // 3) :]}"
+    return prefix + key
+
+
+def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
+    """Yield the lines of the e-mail."""
+    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_SENTENCES[job.event]}"
+    yield ""
+    if job.event != "rejected":
+        yield f"Items: {results.items:,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
+    if job.reason is not None:
+        yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
+    for model, usage in results.usage.items():
+        yield f"Tokens of {printable(model)}: {usage.input_tokens:,} in, {usage.output_tokens:,} out."
+    yield from _failure_lines(results)
+    yield ""
+    yield from _ADVICE[job.event](job, printable(location))
+    yield ""
+    yield f"Job {job.id}, dropped {iso_time(job.created_at)}."
+
+
+def _failure_lines(results: Results) -> Iterator[str]:
+    """Yield each reason with its first items."""
+    if results.failures:
+        yield "Failed items by reason:"
+    for failure in results.failures:
+        names = ", ".join(printable(name) for name in failure.names)
+        rest = failure.count - len(failure.names)
+        more = f" and {rest:,} more" if names and rest else ""
+        yield f"  {printable(failure.code)}: {failure.count:,}{' (' + names + more + ')' if names else ''}"
+
+
+def _json(job: Job, results: Results, location: str) -> str:
+    document = {
+        "schema": SCHEMA,
+        "id": f"{job.id}/{job.event}",
+        "event": job.event,
+        "job": job.id,
+        "task": job.task,
+        "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
+        "results": location,
+        "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
+        "usage": {
+            model: {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+            for model, usage in list(results.usage.items())[:MODELS_MAX]
+        },
+        "failures": [failure_document(failure) for failure in results.failures],
+        "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
+        "created_at": iso_time(job.created_at),
+    }
+    return msgspec.json.encode(document).decode()
+
+
+def _message(reason: Reason) -> str:
+    """Return a job's reason; it is in our words, but may hold a name from the upload."""
+    message = printable(reason.message)
+    return message if len(message) <= MESSAGE_CHARS_MAX else f"{message[:MESSAGE_CHARS_MAX]}…"
+
+
+def _advise_results(_job: Job, location: str) -> Iterator[str]:
+    yield f"Results: {location}"
+
+
+def _advise_failures(_job: Job, location: str) -> Iterator[str]:
+    yield f"Results: {location}"
+    yield "`failures` there holds only the failed records: correct it if need be, and drop it again as it is."
+    yield "`outcomes.jsonl` says why each one failed."
+
+
+def _advise_rejected(job: Job, _location: str) -> Iterator[str]:
+    yield "Nothing was sent and nothing was spent."
+    if job.task != NO_TASK:
+        yield f"Correct the file, or tasks/{printable(job.task)}.yaml if the reason names it, and drop the file again."
+    else:
+        yield "Correct the file and drop it again."
+
+
+def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
+    yield f"Answers that had come by then are kept: {location}"
+
+
+def _advise_failed(_job: Job, location: str) -> Iterator[str]:
+    yield f"What was written until then is kept, one object for each item: {location}"
+    yield "An operator has to look at it; nothing is sent again by itself."
+
+
+_TITLES: Final[Mapping[str, str]] = {
+    "completed": "completed",
+    "completed_with_failures": "completed with failures",
+    "rejected": "rejected",
+    "cancelled": "cancelled",
+    "failed": "failed",
+}
+_SENTENCES: Final[Mapping[str, str]] = {
+    "completed": "is done: every item succeeded.",
+    "completed_with_failures": "is done, but some of its items failed.",
+    "rejected": "cannot be used.",
+    "cancelled": "was cancelled.",
+    "failed": "could not be finished.",
+}
+_ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
+    "completed": _advise_results,
+    "completed_with_failures": _advise_failures,
+    "rejected": _advise_rejected,
+    "cancelled": _advise_cancelled,
+    "failed": _advise_failed,
+}

@@ -1,0 +1,193 @@
+"""The two documents about a job: the status while it runs, the summary when it is done.
+
+Rule: both are functions of ledger rows and of what was written, so that writing them twice gives the same bytes. They name
+codes and items, never a prompt or an answer. Times are ISO 8601 in UTC.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
+from batchdrop.core.outcomes import Outcome, Usage, usage_of
+
+SCHEMA: Final = 1
+# Enough to see what went wrong; the rest is in `outcomes.jsonl`.
+NAMES_MAX: Final = 20
+# Codes and model names come from the provider: what is beyond this counts as OTHER.
+REASONS_MAX: Final = 50
+MODELS_MAX: Final = 100
+OTHER: Final = "other"
+
+# A shard in one of these has a batch that may still be running or unread.
+_AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """One result file, as it was written."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailureCount:
+    """How many items failed with one code, and the names of the first of them."""
+
+    code: str
+    count: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What merging wrote and counted."""
+
+    succeeded: int = 0
+    failed: int = 0
+    usage: Mapping[str, Usage] = field(default_factory=dict)  # by model
+    failures: tuple[FailureCount, ...] = ()  # most frequent first; at most NAMES_MAX names in all
+    files: tuple[WrittenFile, ...] = ()
+    unreadable: Reason | None = None  # why there is no file in the upload's own format
+
+    @property
+    def items(self) -> int:
+        """How many items have an outcome."""
+        return self.succeeded + self.failed
+
+
+class Tally:
+    """Counts outcomes as they pass. Bounded: by codes and models, and by NAMES_MAX names."""
+
+    def __init__(self) -> None:
+        self.succeeded = 0
+        self._reasons: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+        self._names_count = 0
+        self._usage: dict[str, Usage] = {}
+
+    @property
+    def failed(self) -> int:
+        """How many of the outcomes were failures."""
+        return self._reasons.total()
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome. Tokens count also where the answer was of no use: they are paid for."""
+        usage = usage_of(outcome)
+        if usage is not None:
+            model = _bounded(outcome.model or "-", self._usage, MODELS_MAX)
+            self._usage[model] = self._usage.get(model, Usage()) + usage
+        if outcome.error is None:
+            self.succeeded += 1
+        else:
+            self._add_failure(outcome.error.code, outcome.name)
+
+    def _add_failure(self, reason: str, name: str) -> None:
+        code = _bounded(reason, self._reasons, REASONS_MAX)
+        self._reasons[code] += 1
+        if self._names_count < NAMES_MAX:
+            self._names.setdefault(code, []).append(name)
+            self._names_count += 1
+
+    def results(self, files: Iterable[WrittenFile], unreadable: Reason | None = None) -> Results:
+        """Return the counts so far, with the *files* that were written meanwhile."""
+        ordered = sorted(self._reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+        failures = tuple(FailureCount(code, count, tuple(self._names.get(code, ()))) for code, count in ordered)
+        usage = dict(sorted(self._usage.items()))
+        return Results(self.succeeded, self.failed, usage, failures, tuple(files), unreadable)
+
+
+def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
+    return name if name in known or len(known) < count_max else OTHER
+
+
+def iso_time(seconds: int) -> str | None:
+    """Return whole *seconds* since 1970 as ISO 8601 in UTC; None for never."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+
+
+def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
+    """Return `status.json`: where *job* stands at *now*.
+
+    `planned` counts requests that are written, `sent` those that are at the provider or were answered.
+    """
+    answered = job.succeeded + job.failed - job.refused
+    at_provider = sum(shard.items for shard in shards if shard.batch and shard.state in _AT_PROVIDER)
+    states = Counter(shard.state.value for shard in shards)
+    document = {
+        **_identity(job),
+        "state": job.state.value,
+        "event": job.event or None,
+        "counts": {
+            "items": job.items,
+            "planned": sum(group.lines for group in job.groups),
+            "sent": answered + at_provider,
+            "succeeded": job.succeeded,
+            "failed": job.failed,
+        },
+        "shards": {state.value: states[state.value] for state in ShardState if states[state.value]},
+        "waiting": {"for": job.waiting_for, "since": iso_time(job.waiting_since)} if job.waiting_for else None,
+        "reason": _reason(job.reason),
+        "created_at": iso_time(job.created_at),
+        "updated_at": iso_time(now),
+        "ended_at": iso_time(job.ended_at),
+    }
+    return _document(document)
+
+
+def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> bytes:
+    """Return `summary.json`: what became of *job*."""
+    rows = sorted(shards, key=lambda shard: shard.number)
+    document = {
+        **_identity(job),
+        "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
+        "usage": {model: _usage(usage) for model, usage in results.usage.items()},
+        "failures": [failure_document(failure) for failure in results.failures],
+        "shards": [_shard(shard) for shard in rows],
+        "files": [{"name": file.name, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in results.files],
+        "upload_unreadable": _reason(results.unreadable),
+        "created_at": iso_time(job.created_at),
+        "last_batch_ended_at": iso_time(max((shard.batch_ended_at for shard in rows), default=0)),
+    }
+    return _document(document)
+
+
+def failure_document(failure: FailureCount) -> dict[str, object]:
+    """Return one reason as it stands in a summary and in a notice."""
+    return {"code": failure.code, "count": failure.count, "names": list(failure.names)}
+
+
+def _identity(job: Job) -> dict[str, object]:
+    upload = {"bucket": job.bucket, "key": job.key, "version": job.version}
+    return {"schema": SCHEMA, "job": job.id, "task": job.task, "upload": upload}
+
+
+def _shard(shard: Shard) -> dict[str, object]:
+    return {
+        "number": shard.number,
+        "endpoint": shard.endpoint,
+        "model": shard.model,
+        "estimated_tokens": shard.tokens,
+        "attempts": shard.attempt,
+        "batches": list(shard.batches),
+        "reason": _reason(shard.reason),
+    }
+
+
+def _reason(reason: Reason | None) -> dict[str, str] | None:
+    return None if reason is None else {"code": reason.code, "message": reason.message}
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def _document(document: Mapping[str, object]) -> bytes:
+    """Return *document* as JSON that a person can read."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"

@@ -1,0 +1,210 @@
+"""The provider's files: copied into the results bucket as they came, then indexed on disk.
+
+Rule: nothing is derived from a file before it is archived, and what is archived is never replaced by less; from then on
+the work can be repeated without the provider.
+"""
+
+import os
+import shutil
+import tempfile
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, cast
+
+from batchdrop.core.answers import row_of_answer
+from batchdrop.core.batches import Batch
+from batchdrop.core.errors import DownloadCut
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Job, Shard
+from batchdrop.core.reconciliation import answers_outstanding
+from batchdrop.flow.ports import Ports
+
+# One answer, in bytes: images in base64 are the largest. A longer line cannot be read as an answer.
+ANSWER_BYTES_MAX = 64_000_000
+# Reading in such pieces costs least (3,304 MB for each second of CPU, measured).
+READ_BYTES = 1 << 20
+# A large download is cut now and then (https://github.com/openai/openai-python/issues/2959, read 2026-11-22).
+DOWNLOADS_MAX = 3
+
+_UNKNOWN_ROW = -1
+
+
+class AnswerIndex:
+    """Where each answer lies in a batch's files on disk: 24 bytes a line, so that no file is held in memory.
+
+    Answers are taken by ascending row, because that is the order of everything else.
+    """
+
+    def __init__(self) -> None:
+        self.output_lines = 0
+        self.error_lines = 0
+        self.output_answers = 0  # different rows in the output file
+        self._files: list[BinaryIO] = []
+        self._firsts: list[int] = []  # of each file, its first entry
+        self._rows = array("q")
+        self._offsets = array("q")
+        self._lengths = array("l")
+        self._order = array("L")
+        self._next = 0
+        self.unknown = 0
+        self.duplicates = 0
+
+    def add_output(self, file: BinaryIO) -> None:
+        """Index the output file, which stands at its start."""
+        self.output_lines = self._add(file)
+        self.output_answers = len(set(self._rows[-self.output_lines :]) - {_UNKNOWN_ROW}) if self.output_lines else 0
+
+    def add_errors(self, file: BinaryIO) -> None:
+        """Index the error file, which stands at its start."""
+        self.error_lines = self._add(file)
+
+    def _add(self, file: BinaryIO) -> int:
+        """Index the lines of *file* that are not blank and return how many."""
+        self._files.append(file)
+        self._firsts.append(len(self._rows))
+        offset = 0
+        for line in iter(partial(file.readline, ANSWER_BYTES_MAX), b""):
+            if not line.isspace():
+                row = row_of_answer(line)
+                self._rows.append(_UNKNOWN_ROW if row is None else row)
+                self._offsets.append(offset)
+                self._lengths.append(len(line))
+            offset += len(line)
+        self._order = array("L", sorted(range(len(self._rows)), key=self._rows.__getitem__))
+        return len(self._rows) - self._firsts[-1]
+
+    def take(self, row: int) -> list[bytes]:
+        """Return the lines that answer *row*, the output file's first. Rows must ascend from call to call."""
+        self._skip_to(row)
+        first = self._next
+        while self._row_at(self._next) == row:
+            self._next += 1
+        self.duplicates += max(0, self._next - first - 1)
+        return [self._line(entry) for entry in self._order[first : self._next]]
+
+    def finish(self) -> None:
+        """Count what is left as unknown: no item asked for it."""
+        self.unknown += len(self._order) - self._next
+        self._next = len(self._order)
+
+    def restart(self) -> None:
+        """Stand before the first row again."""
+        self._next = self.unknown = self.duplicates = 0
+
+    def _skip_to(self, row: int) -> None:
+        while (found := self._row_at(self._next)) is not None and found < row:
+            self._next += 1
+            self.unknown += 1
+
+    def _row_at(self, position: int) -> int | None:
+        return self._rows[self._order[position]] if position < len(self._order) else None
+
+    def _line(self, entry: int) -> bytes:
+        file = self._files[max(number for number, first in enumerate(self._firsts) if first <= entry)]
+        return os.pread(file.fileno(), self._lengths[entry], self._offsets[entry])
+
+
+@contextmanager
+def archive(ports: Ports, job: Job, shard: Shard, batch: Batch | None) -> Iterator[AnswerIndex]:
+    """Archive the files of *batch* that are not archived yet, and give an index of their answers while the context lasts.
+
+    What is archived is read back instead, and downloaded again only while the batch shows fewer answers than it counted.
+    Without a batch, what is archived is all there is. May be repeated; raises what `Provider.download` and
+    `Providers.open` raise.
+    """
+    with ExitStack() as spools:
+        files = [_spooled(ports, kept, spools) for kept in _kept_files(job, shard, batch)]
+        index = _indexed(files)
+        if batch is not None and answers_outstanding(batch, index.output_lines, index.error_lines):
+            files = [
+                _grown(ports, kept, file, spools)
+                for kept, file in zip(_kept_files(job, shard, batch), files, strict=True)
+            ]
+            index = _indexed(files)
+        ports.log.info(
+            "batch.archived", job_id=job.id, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
+            output_lines=index.output_lines, error_lines=index.error_lines,
+        )  # fmt: skip
+        yield index
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One of a batch's two files: where it is kept, and what the provider calls it, if there is one."""
+
+    key: str
+    file: str | None
+
+
+def _kept_files(job: Job, shard: Shard, batch: Batch | None) -> tuple[_Kept, _Kept]:
+    """Return the output file and the error file."""
+    keys = Keys(job.id, job.key)
+    return (
+        _Kept(keys.raw_output(shard.number, shard.attempt), batch.output_file if batch else None),
+        _Kept(keys.raw_errors(shard.number, shard.attempt), batch.error_file if batch else None),
+    )
+
+
+def _indexed(files: Sequence[BinaryIO | None]) -> AnswerIndex:
+    index = AnswerIndex()
+    output, errors = files
+    if output is not None:
+        index.add_output(output)
+    if errors is not None:
+        index.add_errors(errors)
+    return index
+
+
+def _spooled(ports: Ports, kept: _Kept, spools: ExitStack) -> BinaryIO | None:
+    """Return the file on disk, from the archive or else from the provider by way of the archive."""
+    if ports.storage.size_bytes(kept.key) is None:
+        return _downloaded(ports, kept, spools, more_than_bytes=-1)
+    spool = _new_spool(spools)
+    with ports.storage.open(kept.key) as stream:
+        shutil.copyfileobj(stream, spool, READ_BYTES)
+    return _rewound(spool)
+
+
+def _grown(ports: Ports, kept: _Kept, archived: BinaryIO | None, spools: ExitStack) -> BinaryIO | None:
+    """Return the file as the provider has it now where that is more than what is archived."""
+    size_bytes = -1 if archived is None else archived.seek(0, os.SEEK_END)
+    fresh = _downloaded(ports, kept, spools, more_than_bytes=size_bytes)
+    return fresh or (archived and _rewound(archived))
+
+
+def _downloaded(ports: Ports, kept: _Kept, spools: ExitStack, *, more_than_bytes: int) -> BinaryIO | None:
+    """Download and archive the file; None where there is none, or none that is larger than what is archived."""
+    if kept.file is None:
+        return None
+    spool = _new_spool(spools)
+    if _download(ports, kept.file, spool) <= more_than_bytes:
+        return None
+    ports.storage.put_file(kept.key, _rewound(spool))
+    return _rewound(spool)
+
+
+def _download(ports: Ports, file: str, spool: BinaryIO) -> int:
+    """Download until a whole file came; after a few that were cut the last error goes to the caller."""
+    for attempt in range(DOWNLOADS_MAX - 1):
+        try:
+            return ports.providers.open().download(file, spool)
+        except DownloadCut:
+            ports.log.warning("download.cut", file_id=file)
+            ports.clock.pause(attempt)
+            spool.seek(0)
+            spool.truncate()
+    return ports.providers.open().download(file, spool)
+
+
+def _new_spool(spools: ExitStack) -> BinaryIO:
+    """Return an unnamed file on disk: it is gone with the process, however that ends."""
+    return cast(BinaryIO, spools.enter_context(tempfile.TemporaryFile(buffering=READ_BYTES)))
+
+
+def _rewound(spool: BinaryIO) -> BinaryIO:
+    spool.flush()
+    spool.seek(0)
+    return spool
