@@ -1,8 +1,9 @@
 """The embedded AWS, bare and with the whole stack on it, started once for all tests that ask for it.
 
-Each is a process of its own, so under xdist the tests that share one stay on one worker; the other worker runs everything else meanwhile.
+Each is a process of its own, so under xdist the tests that share one stay on one worker.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,17 @@ import pytest
 
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Environments, prepare
+from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
+
+PROBE = Path(__file__).with_name("probe")
+NOBODY = Provider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)  # the discard port: nothing listens there
 
 SHARED_PROCESSES = ("local_stack", "probe_stack", "emulator")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share a process on one worker."""
     for item in items:
         for name in SHARED_PROCESSES:
             if name in getattr(item, "fixturenames", ()):
@@ -48,4 +54,23 @@ def local_stack(environments: Environments, stack_state: Path) -> Iterator[Local
     """The whole stack with the simulator, as `batchdrop local` runs it, but for its own state and a quicker tick."""
     assert environments.emulator_python.exists()
     with LocalStack(LocalSettings(state=stack_state, tick_seconds=0.5)) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def probe_settings(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> LocalSettings:
+    """How a stack is made whose functions are probes and whose provider is nobody; everything else is the repository's."""
+    assert environments.emulator_python.exists()
+    repository = tmp_path_factory.mktemp("probe")
+    for name in ("template.yaml", "requirements", "layers"):
+        (repository / name).symlink_to(REPOSITORY / name)
+    for name in ("submit", "poll", "complete"):
+        shutil.copytree(PROBE, repository / "functions" / name)
+    return LocalSettings(repository=repository, state=repository / "state", provider=NOBODY, tick_seconds=0.5)
+
+
+@pytest.fixture(scope="session")
+def probe_stack(probe_settings: LocalSettings) -> Iterator[LocalStack]:
+    """A running stack of probes: `tests/integration/probe` says what they do."""
+    with LocalStack(probe_settings) as stack:
         yield stack

@@ -1,4 +1,4 @@
-"""Starts the emulator with three repairs. Run by path in the emulator's own virtual environment, never imported.
+"""Starts the emulator with four repairs. Run by path in the emulator's own virtual environment, never imported.
 
 Rule: a repair makes the emulator behave as AWS does, and nothing here knows of Batchdrop. Each one names the defect of
 ministack 1.5.33.
@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import ministack.app  # type: ignore[import-not-found]  # installed in the emulator's environment only
+import ministack.services.lambda_svc  # type: ignore[import-not-found]
 import ministack.services.s3  # type: ignore[import-not-found]
 
 type Reply = tuple[Any, ...]  # status, headers, body, and sometimes more
@@ -44,12 +45,25 @@ def call_loopback_secure(pin_request_origin: Callable[[str, bool], None]) -> Cal
     return pin
 
 
+def take_concurrency_as_number(concurrency: Callable[..., int]) -> Callable[..., int]:
+    """Return *concurrency* mended: a maximum that came from a template's Number parameter stays text, and stops the polling."""
+
+    def limit(mapping: dict[str, Any], *rest: object, **named: object) -> int:
+        if "ScalingConfig" in mapping:
+            mapping["ScalingConfig"] = {name: int(value) for name, value in mapping["ScalingConfig"].items()}
+        return concurrency(mapping, *rest, **named)
+
+    return limit
+
+
 def main() -> None:
     """Repair, then run the emulator as its own command does; everything else it takes from the environment."""
     # Its Runtime API answers in two writes, which Nagle's algorithm stretches by 45 ms an invocation.
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
     ministack.services.s3._get_object = honour_range_of_a_version(ministack.services.s3._get_object)  # noqa: SLF001
     ministack.app.pin_request_origin = call_loopback_secure(ministack.app.pin_request_origin)
+    services = ministack.services.lambda_svc
+    services._sqs_esm_concurrency = take_concurrency_as_number(services._sqs_esm_concurrency)  # noqa: SLF001
     ministack.app.main()
 
 
