@@ -160,7 +160,8 @@ def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Sh
 
 
 def _after_input_unusable(shard: Shard, _event: on.InputUnusable, now: Now) -> Shard:
-    return _mint(_without_file(shard), now, state=_S.RESERVED)
+    # A minute later: where the provider denies every file, uploading must not become a storm.
+    return replace(_mint(_without_file(shard), now, state=_S.RESERVED), due_at=now.time + MINUTE)
 
 
 def _after_create_intended(shard: Shard, _event: on.CreateIntended, now: Now) -> Shard:

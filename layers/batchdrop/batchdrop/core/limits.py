@@ -88,3 +88,5 @@ class Limits:
     # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts them anew.
     ended_rows_kept_seconds: int = 45 * DAY
     old_drop_seconds: int = 7 * DAY
+    # An installation begins with its first invocation; what was dropped a little before belongs to it.
+    installation_slack_seconds: int = 15 * MINUTE

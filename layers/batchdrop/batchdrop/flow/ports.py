@@ -205,4 +205,5 @@ class Ports:
     notices: Notices
     log: Log
     inbox_bucket: str
+    results_bucket: str
     writer: str  # names this invocation in every row that it writes

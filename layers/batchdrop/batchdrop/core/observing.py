@@ -1,0 +1,103 @@
+"""What a look at the provider means for a shard: observations in, events out.
+
+Rule: terminal is what the provider calls terminal, and nothing else. An unknown status is waited on, an absent count is not
+zero, and a refusal is told apart by its code first and by its words only where the provider has no code for it.
+"""
+
+from batchdrop.core import events as on
+from batchdrop.core.batches import Batch, BatchError, Declined
+from batchdrop.core.ledger_rows import Reason, Shard
+from batchdrop.core.limits import MINUTE, Limits
+
+# The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
+STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
+STATUS_FAILED = "failed"
+STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+
+# https://developers.openai.com/api/docs/guides/error-codes (2026-11-22): these do not pass by waiting a moment.
+_ACCOUNT_CODES = frozenset(
+    {
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_quota",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+_TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provider
+_TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - its message, as reported in openai-python issue 2084
+_INPUT_PARAM = "input_file_id"
+_INPUT_WORDS = "cannot find file"
+_INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
+
+_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 400, 401, 403, 404, 429
+
+
+def is_token_limit(code: str, message: str) -> bool:
+    """Whether a refusal says that too many tokens are enqueued."""
+    return code.lower() == _TOKEN_LIMIT_CODE or _TOKEN_LIMIT_WORDS in message.lower()
+
+
+def is_input_missing(code: str, message: str, param: str | None) -> bool:
+    """Whether a refusal says that the input file is not there."""
+    return code.lower() in _INPUT_CODES or param == _INPUT_PARAM or _INPUT_WORDS in message.lower()
+
+
+def is_account_refused(status: int, code: str) -> bool:
+    """Whether the key or the account is refused, so that every other create would be refused as well."""
+    return status in (_UNAUTHORIZED, _FORBIDDEN) or code.lower() in _ACCOUNT_CODES
+
+
+def observe(batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
+    """Return what *batch*, the shard's own, means for a RUNNING shard; None while there is nothing to do.
+
+    *is_idle* says whether the shard alone holds room of its model.
+    """
+    if batch.status in STATUSES_WITH_ANSWERS:
+        return on.BatchEnded(batch)
+    if batch.status != STATUS_FAILED:
+        return None
+    if any(is_token_limit(error.code, error.message) for error in batch.errors):
+        return on.NoRoom(is_idle=is_idle)
+    if _missed_input(batch.errors):
+        return on.InputMissed(batch)
+    return on.BatchEnded(batch)
+
+
+def _missed_input(errors: tuple[BatchError, ...]) -> bool:
+    return any(error.line is None and is_input_missing(error.code, error.message, error.param) for error in errors)
+
+
+def find_batch(shard: Shard, batches: dict[str, Batch]) -> on.ShardEvent | None:
+    """Return what a list of *batches*, by ticket, means for a shard that knows of no batch; None if it shows none.
+
+    A batch that may run or ran is adopted whichever of the attempt's tries made it, the oldest first. One that failed is
+    looked at only if it answers the present try: it never ran, and earlier tries have been dealt with.
+    """
+    shown = [(ticket, batches[ticket]) for ticket in shard.tickets if ticket in batches]
+    for ticket, batch in shown:
+        if batch.status != STATUS_FAILED:
+            return on.BatchFound(batch, ticket)
+    for ticket, batch in shown:
+        if ticket == shard.ticket:
+            return on.InputMissed(batch) if _missed_input(batch.errors) else on.BatchFound(batch, ticket)
+    return None
+
+
+def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, is_idle: bool) -> on.ShardEvent:
+    """Return what a definite refusal of the create call means. None of these is uncertain: no batch exists."""
+    code, message = declined.code, declined.message
+    wait_seconds = max(MINUTE, declined.retry_after_seconds)
+    if is_token_limit(code, message):
+        return on.NoRoom(is_idle=is_idle)
+    if is_account_refused(declined.status, code):
+        return on.CreateTurnedAway(shard.ticket, max(wait_seconds, limits.circuit_seconds))
+    if declined.status == _TOO_MANY:
+        return on.CreateTurnedAway(shard.ticket, wait_seconds)
+    if declined.status == _NOT_FOUND:
+        return on.InputUnusable(shard.ticket)
+    if declined.status == _BAD_REQUEST and is_input_missing(code, message, None):
+        # A file may be invisible for a moment after its upload; later it is gone.
+        is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
+        return on.CreateTurnedAway(shard.ticket, MINUTE) if is_fresh else on.InputUnusable(shard.ticket)
+    return on.CreateRefused(shard.ticket, Reason(code or f"http_{declined.status}", message))

@@ -1,0 +1,172 @@
+"""complete: the answers of an ended batch become outcomes; the outcomes of a job become results and a notice.
+
+Rule: nothing is derived before the provider's files lie in our own bucket, the summary is written last, and the notice is
+owed (NOTIFYING) before it is sent and until it is known to be sent.
+"""
+
+from batchdrop.core.batches import Batch
+from batchdrop.core.errors import (
+    BrokenState,
+    DownloadCut,
+    IllegalTransition,
+    KeyRefused,
+    LeaseLost,
+    NotAtProvider,
+    NotYet,
+    ProviderUnavailable,
+)
+from batchdrop.core.events import GivenUp, Harvested
+from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Shard, ShardState, Write
+from batchdrop.core.lifecycle import advance
+from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.flow.archive import archive
+from batchdrop.flow.harvest import Harvest, derive
+from batchdrop.flow.key import believe, note_refusal, open_provider
+from batchdrop.flow.lines import read_chunks
+from batchdrop.flow.merge import merge
+from batchdrop.flow.ports import Ports
+from batchdrop.flow.status import write_status
+from batchdrop.flow.steps import (
+    Work,
+    begin,
+    log_transition,
+    move_job,
+    move_shard,
+    postpone,
+    read_job,
+    read_shard,
+    settle,
+    take_job_lease,
+    take_shard_lease,
+    written,
+)
+
+
+def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
+    """Harvest a shard, or finish a job. Where nothing is to be done, or another worker does it, nothing happens."""
+    work = begin(ports, limits)
+    try:
+        if shard is None:
+            _finish(work, read_job(work, job))
+        else:
+            row = ports.ledger.shard(job, shard)
+            if row is not None and row.state is ShardState.HARVESTING:
+                _harvest_shard(work, take_shard_lease(work, row))
+                _finish(work, read_job(work, job))
+    except (LeaseLost, IllegalTransition) as error:
+        ports.log.info("work.left", job_id=job, shard=shard, cause=str(error))
+        return
+    write_status(work, job)
+
+
+def _harvest_shard(work: Work, shard: Shard) -> None:
+    """Write the outcomes of *shard*'s attempt and move it on; where answers are outstanding, look again later."""
+    try:
+        looked = _look(work, shard)
+        if looked is None:
+            return
+        shard, batch = looked
+        harvest = _derive(work, shard, batch)
+    except KeyRefused as error:
+        work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, code=error.code)
+        postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
+        return
+    except NotAtProvider as error:
+        _wait_for_gone(work, read_shard(work, shard), error)
+        return
+    except (DownloadCut, NotYet, ProviderUnavailable) as error:
+        work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
+        postpone(work, read_shard(work, shard), MINUTE)
+        return
+    if harvest.must_wait:
+        work.ports.log.info("answers.awaited", job_id=shard.job, shard=shard.number, missing=harvest.missing)
+        postpone(work, shard, work.limits.answers_retry_seconds)
+        return
+    _record(work, shard, harvest)
+
+
+def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
+    """Return *shard* and its batch as it is now, without one where there is none to ask for; None where it must wait."""
+    if not shard.batch or shard.reason is not None:
+        return shard, None
+    provider = open_provider(work)
+    if provider is None:
+        postpone(work, shard, work.limits.circuit_seconds)
+        return None
+    try:
+        believed = believe(work, provider, shard)
+        return (believed, provider.batch(believed.batch)) if believed else None
+    except KeyRefused as error:
+        note_refusal(work, provider, error)
+        raise
+
+
+def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
+    job = read_job(work, shard.job)
+    chunks = read_chunks(work.ports.storage, job)
+    give_up = work.ports.clock.now() - shard.batch_ended_at >= work.limits.answers_missing_seconds_max
+    with archive(work.ports, job, shard, batch) as answers:
+        return derive(work.ports, work.limits, job, shard, chunks, answers, batch, give_up_missing=give_up)
+
+
+def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
+    """Look again for a day for what the provider does not show; then its items fail. They may be paid: never sent again."""
+    work.ports.log.warning("answers.not_found", job_id=shard.job, shard=shard.number, cause=str(error))
+    if work.ports.clock.now() - shard.batch_ended_at < work.limits.answers_missing_seconds_max:
+        postpone(work, shard, work.limits.answers_retry_seconds)
+        return
+    message = "The provider does not have the answers any more. They may have been paid for, so the requests are not sent again."
+    move_shard(work, shard, GivenUp(Reason("answers_gone", message)))
+
+
+def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
+    """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
+    done = Harvested(harvest.again_lines)
+    counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines)
+
+    def decide() -> Change | None:
+        read = read_shard(work, shard)
+        if (read.state, read.attempt) != (shard.state, shard.attempt):
+            return None
+        job = read_job(work, shard.job)
+        now = work.now()
+        moved, grown = advance(read, done, now), advance_job(job, counted, now)
+        return Change((Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown))))
+
+    settle(work.ports, decide)
+    log_transition(work, read_shard(work, shard), done)
+    work.ports.log.info(
+        "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
+        succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,
+    )  # fmt: skip
+
+
+def _finish(work: Work, job: Job) -> None:
+    """Bring a job whose items all have an outcome to its end."""
+    if job.state is JobState.FINISHING:
+        job = _merge(work, take_job_lease(work, job))
+    if job.state is JobState.NOTIFYING:
+        _notify(work, job)
+
+
+def _merge(work: Work, job: Job) -> Job:
+    shards = list(work.ports.ledger.shards(job.id))
+    try:
+        merged = merge(work.ports, job, shards, read_chunks(work.ports.storage, job))
+    except BrokenState as error:
+        # The outcomes do not add up: our defect. The items that were written stay; a person has to look.
+        work.ports.log.warning("job.broken", job_id=job.id, cause=str(error))
+        return move_job(work, job, Broken(Reason("broken_state", str(error))))
+    work.ports.log.info("job.merged", job_id=job.id, succeeded=merged.succeeded, failed=merged.failed)
+    return move_job(work, job, Merged(merged.succeeded, merged.failed))
+
+
+def _notify(work: Work, job: Job) -> None:
+    """Publish the notice that the job owes, then say so. A crash between the two sends a second copy with the same id."""
+    write_status(work, job.id)
+    summary = work.ports.storage.read(Keys(job.id, job.key).summary)
+    work.ports.notices.publish(render_notice(job, summary))
+    move_job(work, job, Notified())
+    work.ports.log.info("job.ended", job_id=job.id, state=job.event)

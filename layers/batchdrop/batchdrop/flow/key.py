@@ -1,0 +1,125 @@
+"""The key and the circuit: whether the provider may be asked at all, and whether this key may speak for a shard.
+
+Rule: what a key of another project sees means nothing. A 404 or an empty list counts only once the key is proved to belong
+to the project that the shard's file or batch lies in.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider
+from batchdrop.core.events import GivenUp
+from batchdrop.core.ledger_rows import Change, Circuit, Install, Reason, Shard, Write, circuit_key
+from batchdrop.core.limits import HOUR
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.steps import Work, keep_shard, move_shard, settle, written
+
+
+def open_provider(work: Work) -> Provider | None:
+    """Return the provider, or None while nothing may be asked of it: no key yet, or the circuit is open.
+
+    When an open circuit's time is over, the first to say so probes for all: everybody else waits for another round.
+    """
+    try:
+        provider = work.ports.providers.open()
+    except KeyMissing:
+        work.ports.log.warning("key.missing")
+        return None
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None:
+        return provider
+    now = work.ports.clock.now()
+    if circuit.open_until > now:
+        return None
+    later = replace(circuit, open_until=now + work.limits.circuit_seconds)
+    is_prober = _write_once(work, _with_circuit(work.install, provider, later))
+    return provider if is_prober else None
+
+
+def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
+    """Stop creating under this key for a while: the provider refuses it, or the account behind it."""
+    work.ports.log.warning("circuit.opened", code=reason.code)
+    circuit = Circuit(work.ports.clock.now() + work.limits.circuit_seconds, reason)
+    _write_install(work, lambda install: _with_circuit(install, provider, circuit))
+
+
+def close_circuit(work: Work, provider: Provider) -> None:
+    """The provider took a call that it refused before."""
+    name = circuit_key(provider.base_url, provider.fingerprint)
+    if name not in work.install.circuits:
+        return
+    work.ports.log.info("circuit.closed")
+
+    def without(install: Install) -> Install:
+        return replace(install, circuits={key: value for key, value in install.circuits.items() if key != name})
+
+    _write_install(work, without)
+
+
+def keep_proof(work: Work, provider: Provider, batch: str) -> None:
+    """Remember one batch of this key's project. Batches cannot be deleted, so it proves the project of a later key."""
+    name = circuit_key(provider.base_url, provider.fingerprint)
+    if name not in work.install.proofs:
+        _write_install(work, lambda install: replace(install, proofs={**install.proofs, name: batch}))
+
+
+def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
+    """Return *shard*, under this key now, if what the key sees of it can be believed; else None: the shard waits.
+
+    Another key than the shard's is proved by a batch or file of the shard's key that answers to it. A shard out of reach
+    is looked at every hour; after a week its items fail.
+    """
+    if (shard.base_url, shard.fingerprint) == (provider.base_url, provider.fingerprint):
+        return shard
+    if _is_proved(work, provider, shard):
+        return keep_shard(work, shard, fingerprint=provider.fingerprint, unreachable_at=0)
+    now = work.ports.clock.now()
+    since = shard.unreachable_at or now
+    work.ports.log.warning("shard.unreachable", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
+    if now - since >= work.limits.unreachable_seconds_max:
+        message = "The API key was changed to one of another project, and stayed so for a week: the answers cannot be reached."
+        move_shard(work, shard, GivenUp(Reason("unreachable", message)))
+    else:
+        keep_shard(work, shard, unreachable_at=since, lease=None, due_at=now + HOUR)
+    return None
+
+
+def _is_proved(work: Work, provider: Provider, shard: Shard) -> bool:
+    if shard.base_url != provider.base_url:
+        return False
+    if shard.file and provider.file_exists(shard.file):
+        return True
+    witness = shard.batch or work.install.proofs.get(circuit_key(shard.base_url, shard.fingerprint))
+    if not witness:
+        return False
+    try:
+        provider.batch(witness)
+    except NotAtProvider:
+        return False
+    return True
+
+
+def note_refusal(work: Work, provider: Provider, error: KeyRefused) -> None:
+    """Open the circuit for what any call but a create was told about the key."""
+    open_circuit(work, provider, Reason(error.code, str(error)))
+
+
+def _with_circuit(install: Install, provider: Provider, circuit: Circuit) -> Install:
+    name = circuit_key(provider.base_url, provider.fingerprint)
+    return replace(install, circuits={**install.circuits, name: circuit})
+
+
+def _write_once(work: Work, after: Install) -> bool:
+    try:
+        work.ports.ledger.write(Change((Write(work.install, written(work.ports, after)),)))
+    except Conflict:
+        return False
+    return True
+
+
+def _write_install(work: Work, change: Callable[[Install], Install]) -> None:
+    def decide() -> Change | None:
+        read = work.ports.ledger.install()
+        return None if read is None else Change((Write(read, written(work.ports, change(read))),))
+
+    settle(work.ports, decide)

@@ -1,0 +1,159 @@
+"""poll: the only driver of progress.
+
+Each tick: read what is under way; look at the provider's list once and move shards by what it shows; admit what there is room
+for; wake what is due, by a message to the queue of the function that does it.
+
+Rule: a tick does no long work and loses nothing when it stops half-way: the next one sees the same rows.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
+from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
+from batchdrop.core.limits import Limits
+from batchdrop.flow.admit import admit, note_waiting
+from batchdrop.flow.key import note_refusal, open_provider
+from batchdrop.flow.ports import Ports, Provider
+from batchdrop.flow.recover import recover
+from batchdrop.flow.status import write_status
+from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
+from batchdrop.flow.sweep import Sweep, is_sought, sweep
+from batchdrop.flow.watch import look_up, watch
+
+_SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
+_COMPLETE_JOB_STATES = frozenset({JobState.FINISHING, JobState.NOTIFYING})
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did, for the log."""
+
+    rows: int
+    moved: int
+    admitted: int
+    hints: int
+
+
+def tick(ports: Ports, limits: Limits) -> Tick:
+    """Do one round. With nothing under way it costs one query, and the provider is not asked."""
+    rows = list(ports.ledger.active())
+    if not rows:
+        return Tick(0, 0, 0, 0)
+    work = begin(ports, limits)
+    jobs = [row for row in rows if isinstance(row, Job)]
+    shards = [row for row in rows if isinstance(row, Shard)]
+    provider = open_provider(work)
+    moved = _observe(work, provider, shards) if provider else []
+    admitted = _admit(work, jobs, shards) if provider else []
+    hints = _wake(work, jobs, [*moved, *admitted, *shards], may_create=provider is not None)
+    for job in {shard.job for shard in (*moved, *admitted)}:
+        write_status(work, job)
+    done = Tick(len(rows), len(moved), len(admitted), hints)
+    ports.log.info("tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints)
+    return done
+
+
+def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Shard]:
+    """Move every shard that the provider shows to have moved, and return those."""
+    at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
+    if not at_provider:
+        return []
+    moved = []
+    try:
+        seen = sweep(work, provider, at_provider)
+        look_ups = work.limits.retrieves_per_tick_max
+        for shard in at_provider:
+            if not work.may_go_on():
+                break
+            is_unseen = shard.state is ShardState.RUNNING and shard.batch not in seen.by_id
+            if is_unseen and (look_ups := look_ups - 1) < 0:
+                continue
+            after = _observe_one(work, provider, shard, seen)
+            if after:
+                moved.append(after)
+    except KeyRefused as error:
+        note_refusal(work, provider, error)
+    except ProviderUnavailable as error:
+        work.ports.log.warning("provider.unavailable", cause=str(error))
+    return moved
+
+
+def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
+    """Take one shard's step. What somebody else moved meanwhile is left to them: the row that we read was old."""
+    try:
+        if shard.state is not ShardState.RUNNING:
+            return recover(work, provider, shard, seen)
+        batch = seen.by_id.get(shard.batch)
+        if batch is None and (shard.due_at or 0) <= work.ports.clock.now():
+            batch = look_up(work, provider, shard)
+            shard = work.ports.ledger.shard(shard.job, shard.number) or shard
+        return watch(work, shard, batch) if batch else None
+    except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
+        work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
+        return None
+
+
+def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> list[Shard]:
+    now = work.ports.clock.now()
+    waiting = [shard for shard in shards if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
+    open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
+    admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)])
+    for job in open_jobs:
+        note_waiting(work, job)
+    return admitted
+
+
+def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
+    """Return the one parked shard that may try again: while creates end uncertain, one probes for all."""
+    listed = list(shards)
+    if any(shard.parked_at and shard.state is not ShardState.PARKED for shard in listed):
+        return []
+    parked = [s for s in listed if s.state is ShardState.PARKED and not s.is_unfenced and (s.due_at or 0) <= now]
+    return parked[:1]
+
+
+def _wake(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], *, may_create: bool) -> int:
+    """Send a hint for each row that is due and needs a worker, and return how many.
+
+    The due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is
+    lost costs that time, never data. A shard may be given more than once; its newest reading comes first.
+    """
+    sent = 0
+    seen = set()
+    rows: list[Job | Shard] = [*jobs, *shards]
+    for row in rows:
+        name = (row.id, -1) if isinstance(row, Job) else (row.job, row.number)
+        if name in seen or sent >= work.limits.hints_per_tick_max:
+            continue
+        seen.add(name)
+        sent += _wake_one(work, row, may_create=may_create)
+    return sent
+
+
+def _wake_one(work: Work, row: Job | Shard, *, may_create: bool) -> bool:
+    now = work.ports.clock.now()
+    is_leased = row.lease is not None and row.lease.until > now
+    if row.due_at is None or row.due_at > now or is_leased:
+        return False
+    hints = work.ports.hints
+    later = now + work.limits.function_timeout_seconds + work.limits.hint_margin_seconds
+    try:
+        match row:
+            case Job(state=JobState.PLANNING):
+                keep_job(work, row, due_at=later)
+                hints.submit(row.id)
+            case Job(state=state) if state in _COMPLETE_JOB_STATES:
+                keep_job(work, row, due_at=later)
+                hints.complete(row.id)
+            case Shard(state=state) if state in _SUBMIT_STATES and may_create:
+                keep_shard(work, row, due_at=later)
+                hints.submit(row.job, row.number)
+            case Shard(state=ShardState.HARVESTING) if may_create or row.reason:
+                keep_shard(work, row, due_at=later)
+                hints.complete(row.job, row.number)
+            case _:
+                return False
+    except LeaseLost:
+        return False
+    return True

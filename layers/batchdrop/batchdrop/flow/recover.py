@@ -1,0 +1,80 @@
+"""Finding out what became of a create call whose answer is unknown: the poller's side of the protocol.
+
+    CREATING ──(older than the grace, nothing listed)──► FENCING ──(input file deleted)──► wait ──(a list that began after
+    the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one try an hour
+
+Rule: a batch that bears a ticket of the attempt is adopted wherever the shard stands. Nothing is sent anew before the file
+of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt.
+"""
+
+from batchdrop.core.errors import ProviderUnavailable
+from batchdrop.core.events import BatchFound, FenceBegun, Fenced, FenceFailed, GivenUp, InputMissed, NothingFound
+from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.observing import find_batch
+from batchdrop.flow.key import believe, close_circuit
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.steps import Work, move_shard
+from batchdrop.flow.sweep import Sweep
+
+
+def recover(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
+    """Take one step for a *shard* that may have a batch that nobody told us of; return it, or None where it waits.
+
+    *provider* must be the one that *seen* was listed with, and *shard* must have been read before the list began.
+    """
+    believed = believe(work, provider, shard)
+    if believed is None:
+        return None
+    found = find_batch(believed, seen.by_ticket)
+    if isinstance(found, BatchFound):
+        close_circuit(work, provider)
+        return move_shard(work, believed, found)
+    if isinstance(found, InputMissed) and believed.state is not ShardState.PARKED:
+        return move_shard(work, believed, found)
+    return _without_batch(work, provider, believed, seen)
+
+
+def _without_batch(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
+    match shard.state:
+        case ShardState.CREATING:
+            return _from_creating(work, shard, seen)
+        case ShardState.FENCING:
+            return _from_fencing(work, provider, shard, seen)
+        case ShardState.PARKED:
+            return _from_parked(work, shard)
+        case _:
+            return None
+
+
+def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
+    """Begin the fence once a full list that began after the grace shows nothing.
+
+    An incomplete list is no reason: the input file of a batch that runs must not be deleted.
+    """
+    if not seen.is_complete or seen.began_at < shard.intent_at + work.limits.grace_seconds:
+        return None
+    return move_shard(work, shard, FenceBegun())
+
+
+def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
+    if shard.fenced_at:
+        if not seen.is_complete or seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds:
+            return None
+        return move_shard(work, shard, NothingFound())
+    if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
+        return move_shard(work, shard, FenceFailed())
+    try:
+        provider.delete_file(shard.file)
+    except ProviderUnavailable as error:
+        work.ports.log.warning(
+            "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error)
+        )
+        return None
+    return move_shard(work, shard, Fenced())
+
+
+def _from_parked(work: Work, shard: Shard) -> Shard | None:
+    if work.ports.clock.now() - shard.parked_at < work.limits.parked_seconds_max:
+        return None
+    message = "The provider never said whether it took these requests, for a week; they are not sent again."
+    return move_shard(work, shard, GivenUp(Reason("submission_unknown", message)))

@@ -1,0 +1,151 @@
+"""submit: an upload becomes a job, its records become chunks, and what there is room for becomes batches.
+
+Rule: the job's row is written before anything is read, so that whatever dies from here on, poll finds the job. An upload
+that cannot be used ends as a job with one notice, never as an error that the queue would try again.
+"""
+
+from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
+from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited, TaskPinned
+from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_too_long
+from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Shard, Write
+from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
+from batchdrop.flow.admit import admit, note_waiting
+from batchdrop.flow.create import send
+from batchdrop.flow.key import open_provider
+from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.flow.ports import Ports
+from batchdrop.flow.status import write_status
+from batchdrop.flow.steps import Work, begin, keep_job, move_job, read_job, take_job_lease, written
+
+_TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
+
+
+def take_drop(ports: Ports, limits: Limits, upload: Upload) -> None:
+    """Begin the job of *upload*, or carry on with it where the event comes again."""
+    if is_ignored(upload.key):
+        ports.log.info("drop.ignored", key_bytes=len(upload.key.encode()))
+        return
+    work = begin(ports, limits)
+    fresh = Job(
+        id=upload.job_id, bucket=upload.bucket, key=upload.key, version=upload.version, task=upload.task,
+        created_at=ports.clock.now(), due_at=ports.clock.now(),
+    )  # fmt: skip
+    try:
+        ports.ledger.write(Change((Write(None, written(ports, fresh)),)))
+        ports.log.info("job.began", job_id=fresh.id, task=fresh.task)
+    except Conflict:
+        ports.log.info("job.known", job_id=fresh.id)
+    continue_job(work, upload.job_id)
+
+
+def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
+    """Carry on with a job that is being planned, or with a shard that is to be sent."""
+    work = begin(ports, limits)
+    if shard is None:
+        continue_job(work, job)
+        return
+    row = ports.ledger.shard(job, shard)
+    if row is not None:
+        _send(work, [row])
+        write_status(work, job)
+
+
+def continue_job(work: Work, job: str) -> None:
+    """Plan the job from where planning stopped, then send what there is room for."""
+    row = read_job(work, job)
+    if row.state is not JobState.PLANNING:
+        return
+    try:
+        planned = _plan(work, take_job_lease(work, row))
+    except (LeaseLost, IllegalTransition) as error:
+        work.ports.log.info("job.left", job_id=job, cause=str(error))
+        return
+    write_status(work, job)
+    if planned.state is JobState.RUNNING:
+        _admit_and_send(work, planned)
+        write_status(work, job)
+
+
+def _plan(work: Work, job: Job) -> Job:
+    """Return *job* as far as planning brought it: RUNNING, FINISHING, rejected, or still PLANNING when time ran out."""
+    try:
+        _check_upload(work, job)
+        pinned = _pin_task(work, job)
+        if pinned.waiting_for:
+            return pinned
+        for page in plan_pages(work.ports.storage, work.limits, pinned, should_stop=lambda: not work.may_go_on()):
+            pinned = move_job(work, pinned, PagePlanned(page))
+            if pinned.state is JobState.PLANNING and not work.may_go_on():
+                # The due index brings it back; the lease must not keep the next worker away.
+                return keep_job(work, pinned, lease=None)
+    except UploadRejected as error:
+        work.ports.log.warning("job.rejected", job_id=job.id, code=error.code)
+        return move_job(work, read_job(work, job.id), Rejected(Reason(error.code, error.message)))
+    work.ports.log.info("job.planned", job_id=job.id, items=pinned.items, refused=pinned.refused)
+    return pinned
+
+
+def _check_upload(work: Work, job: Job) -> None:
+    """Refuse what must not be started. Raises UploadRejected."""
+    upload = upload_of(job)
+    if not upload.version or upload.version == "null":
+        message = (
+            "The inbox bucket has no versioning: an overwrite could change what is being read. Turn it on, drop again."
+        )
+        raise UploadRejected("unversioned", message)
+    if is_key_too_long(upload.key):
+        message = (
+            f"The key is longer than {UPLOAD_KEY_BYTES_MAX} bytes, and results need room for names. Use a shorter one."
+        )
+        raise UploadRejected("key_too_long", message)
+    put_at = work.ports.storage.upload_modified_at(upload)
+    if put_at < work.install.started_at or job.created_at - put_at > work.limits.old_drop_seconds:
+        # After a restore or a late redrive it may have been paid for already: only a person starts it.
+        message = "The upload is older than this installation or 7 days and may have been done before. Drop it again to run it."
+        raise UploadRejected("too_old", message)
+
+
+def _pin_task(work: Work, job: Job) -> Job:
+    """Return *job* with its task copied, or waiting for the task to come. Raises UploadRejected where it stays away."""
+    if job.task == NO_TASK or job.snapshot:
+        return job
+    content = work.ports.storage.task(job.task)
+    if content is not None:
+        return move_job(work, job, TaskPinned(pin_task(work.ports.storage, job, content)))
+    waited = work.ports.clock.now() - job.created_at
+    if waited < work.limits.task_wait_seconds:
+        return move_job(work, job, TaskAwaited(_TASK_LOOK_SECONDS))
+    raise UploadRejected("no_such_task", _no_such_task(job.task, work.ports.storage.task_names()))
+
+
+def _no_such_task(task: str, names: list[str]) -> str:
+    known = f"The tasks there are: {', '.join(names)}." if names else "There are no tasks yet."
+    return (
+        f"There is no task called {task!r}: tasks/{task}.yaml is not in the inbox bucket. {known} "
+        "Ready-made requests go directly below inbox/."
+    )
+
+
+def upload_of(job: Job) -> Upload:
+    """Return the upload that *job* reads."""
+    return Upload(job.bucket, job.key, job.version)
+
+
+def _admit_and_send(work: Work, job: Job) -> None:
+    """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
+    provider = open_provider(work)
+    if provider is None:
+        return
+    for shard in admit(work, [job], []):
+        if not work.may_go_on():
+            return
+        send(work, provider, shard)
+    note_waiting(work, job)
+
+
+def _send(work: Work, shards: list[Shard]) -> None:
+    provider = open_provider(work)
+    if provider is None:
+        return
+    for shard in shards:
+        send(work, provider, shard)

@@ -1,0 +1,214 @@
+"""The table of a shard's life: every state meets every event."""
+
+import itertools
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.core import events as on
+from batchdrop.core.batches import Batch
+from batchdrop.core.errors import IllegalTransition, Superseded
+from batchdrop.core.ledger_rows import Lease, Reason, Shard, ShardState, ticket_of
+from batchdrop.core.lifecycle import EDGES, Now, advance, no_room_backoff_seconds, split
+from batchdrop.core.limits import DAY, HOUR, Limits
+
+S = ShardState
+NOW = Now(1_000_000, "install", Limits())
+TERMINAL = {S.DONE}
+HOLDS_ROOM = {S.RESERVED, S.UPLOADED, S.CREATING, S.FENCING, S.RUNNING}
+EVENT_TYPES = get_args(on.ShardEvent.__value__)
+
+
+def shard_in(state: ShardState, **changes: object) -> Shard:
+    """A shard as it may stand in *state*, at its second try."""
+    shard = Shard(
+        job="j", number=3, account="a", endpoint="/v1/embeddings", model="m", group=0, first_line=10, end_line=20,
+        tokens=500, state=state, try_number=2, due_at=NOW.time, lease=Lease("w", NOW.time + 60),
+        room_tokens=500 if state in HOLDS_ROOM else 0, file="file-1", file_uploaded_at=NOW.time - 60, fingerprint="f",
+        base_url="u", intent_at=NOW.time - 50, first_intent_at=NOW.time - 50,
+        batch="batch-1" if state in (S.RUNNING, S.HARVESTING) else "",
+    )  # fmt: skip
+    tickets = tuple(ticket_of("install", replace(shard, try_number=number)) for number in (1, 2))
+    return replace(shard, ticket=tickets[-1], tickets=tickets, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def event_for(kind: type, ticket: str) -> on.ShardEvent:
+    """An event of *kind* that answers *ticket*."""
+    batch = Batch("batch-2", "in_progress", NOW.time, metadata={"ticket": ticket})
+    reason = Reason("code", "message")
+    made: dict[type, on.ShardEvent] = {
+        on.Admitted: on.Admitted(),
+        on.InputUploaded: on.InputUploaded(ticket, "file-2", "u", "f"),
+        on.InputUnusable: on.InputUnusable(ticket),
+        on.CreateIntended: on.CreateIntended(ticket),
+        on.CreateRefused: on.CreateRefused(ticket, reason),
+        on.CreateTurnedAway: on.CreateTurnedAway(ticket, 60),
+        on.BatchFound: on.BatchFound(batch, ticket),
+        on.FenceBegun: on.FenceBegun(),
+        on.Fenced: on.Fenced(),
+        on.FenceFailed: on.FenceFailed(),
+        on.NothingFound: on.NothingFound(),
+        on.Unparked: on.Unparked(),
+        on.InputMissed: on.InputMissed(batch),
+        on.NoRoom: on.NoRoom(is_idle=False),
+        on.BatchEnded: on.BatchEnded(batch),
+        on.GivenUp: on.GivenUp(reason),
+        on.Harvested: on.Harvested(0),
+    }
+    return made[kind]
+
+
+def test_every_event_has_a_sample() -> None:
+    """The table is tested against all events there are."""
+    for kind in EVENT_TYPES:
+        assert isinstance(event_for(kind, "t"), kind)
+
+
+@pytest.mark.parametrize(("state", "kind"), list(itertools.product(S, EVENT_TYPES)))
+def test_every_pair_is_an_edge_or_an_error(state: ShardState, kind: type) -> None:
+    """A pair of state and event leads where the table says, or is refused by name."""
+    shard = shard_in(state)
+    event = event_for(kind, shard.ticket)
+
+    if kind in EDGES[state]:
+        assert advance(shard, event, NOW).state in EDGES[state][kind]
+    else:
+        with pytest.raises(IllegalTransition, match=f"j/3 in {state} does not know {kind.__name__}"):
+            advance(shard, event, NOW)
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, row in EDGES.items() for kind in row])
+def test_room_due_time_and_worker_follow_the_state(state: ShardState, kind: type) -> None:
+    """Room is held exactly where the provider may count it, whatever is not terminal is due, a worker stays for one create.
+
+    Every other move clears the lease, so that whoever comes next need not wait for the last one's.
+    """
+    shard = shard_in(state)
+
+    after = advance(shard, event_for(kind, shard.ticket), NOW)
+
+    assert after.room_tokens == (after.tokens if after.state in HOLDS_ROOM else 0)
+    assert (after.due_at is None) == (after.state in TERMINAL)
+    if kind not in (on.InputUploaded, on.CreateIntended, on.Fenced):
+        assert after.lease is None
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, row in EDGES.items() for kind in row])
+def test_answers_to_a_try_left_behind_change_nothing(state: ShardState, kind: type) -> None:
+    """An event that bears a ticket moves the shard only while it is at that try; a batch, while at that attempt."""
+    shard = shard_in(state)
+    older, foreign = event_for(kind, shard.tickets[0]), event_for(kind, "install.j.3.9.9")
+    if not hasattr(older, "ticket"):
+        return
+
+    if kind is on.BatchFound:
+        assert advance(shard, older, NOW).state is S.RUNNING
+    else:
+        with pytest.raises(Superseded, match="has left"):
+            advance(shard, older, NOW)
+    with pytest.raises(Superseded):
+        advance(shard, foreign, NOW)
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, row in EDGES.items() for kind in row])
+def test_a_ticket_names_one_create_call(state: ShardState, kind: type) -> None:
+    """Whoever comes back to where a create may be made has a ticket that was never used."""
+    shard = shard_in(state)
+
+    after = advance(shard, event_for(kind, shard.ticket), NOW)
+
+    enters_try = after.state is S.RESERVED or (after.state is S.UPLOADED and state is S.CREATING)
+    assert (after.ticket not in shard.tickets) == enters_try or after.attempt != shard.attempt
+    if enters_try:
+        assert after.tickets == (*shard.tickets, after.ticket)
+        assert after.ticket == ticket_of("install", after)
+
+
+def test_a_file_is_used_for_one_uncertain_create() -> None:
+    """After the fence the next try begins without a file, and an uncertain create was counted."""
+    fenced = shard_in(S.FENCING, fenced_at=NOW.time - HOUR)
+
+    after = advance(fenced, on.NothingFound(), NOW)
+
+    assert (after.state, after.file, after.uncertain) == (S.RESERVED, "", 1)
+
+
+def test_a_definite_refusal_keeps_the_file() -> None:
+    """Turned away is not uncertain: same file, new ticket, due after the wait."""
+    shard = shard_in(S.CREATING)
+
+    after = advance(shard, on.CreateTurnedAway(shard.ticket, 90), NOW)
+
+    assert (after.state, after.file, after.uncertain, after.due_at) == (S.UPLOADED, "file-1", 0, NOW.time + 90)
+
+
+def test_too_many_uncertain_creates_park_the_shard() -> None:
+    """The fifth uncertain create gives the room back and waits an hour."""
+    fenced = shard_in(S.FENCING, uncertain=4, fenced_at=1)
+
+    after = advance(fenced, on.NothingFound(), NOW)
+
+    assert (after.state, after.room_tokens, after.parked_at, after.due_at) == (S.PARKED, 0, NOW.time, NOW.time + HOUR)
+
+
+def test_a_week_of_parking_is_counted_from_its_beginning() -> None:
+    """The hourly try does not start the week anew, a batch does."""
+    parked = shard_in(S.PARKED, parked_at=5, uncertain=5, room_tokens=0)
+
+    probing = advance(parked, on.Unparked(), NOW)
+    found = advance(parked, event_for(on.BatchFound, parked.ticket), NOW)
+
+    assert (probing.state, probing.parked_at) == (S.RESERVED, 5)
+    assert (found.state, found.parked_at) == (S.RUNNING, 0)
+
+
+def test_the_fence_is_dated_once() -> None:
+    """Deleting again does not push the wait away."""
+    fenced = shard_in(S.FENCING, fenced_at=NOW.time - 100)
+
+    assert advance(fenced, on.Fenced(), NOW).fenced_at == NOW.time - 100
+
+
+def test_the_next_attempt_asks_only_for_what_is_left() -> None:
+    """A harvest that leaves lines starts an attempt with tickets, file and tries of its own."""
+    shard = shard_in(S.HARVESTING, uncertain=3, refused_count=2)
+
+    after = advance(shard, on.Harvested(4), NOW)
+
+    assert (after.state, after.attempt, after.items, after.tokens) == (S.WAITING, 2, 4, 200)
+    assert (after.source_shard, after.source_attempt, after.tickets, after.file, after.uncertain) == (3, 2, (), "", 0)
+
+
+def test_a_lone_item_fails_only_after_a_day_without_room() -> None:
+    """Others share the queue: a refusal while we are idle is no proof that the request is too large."""
+    lone = shard_in(S.RUNNING, first_line=0, end_line=1, refused_since=NOW.time - DAY + 1, refused_count=7)
+    refused = on.NoRoom(is_idle=True)
+
+    assert advance(lone, refused, NOW).state is S.WAITING
+    failed = advance(replace(lone, refused_since=NOW.time - DAY), refused, NOW)
+
+    assert failed.state is S.HARVESTING
+    assert failed.reason is not None
+    assert failed.reason.code == "token_limit_exceeded"
+
+
+@given(refused=st.integers(0, 10_000))
+def test_waiting_for_room_grows_to_an_hour(refused: int) -> None:
+    """Back-off is at least five minutes and never more than an hour."""
+    assert 300 <= no_room_backoff_seconds(refused, Limits()) <= HOUR
+
+
+@given(first=st.integers(0, 1000), items=st.integers(2, 50_000), tokens=st.integers(1, 10**9))
+def test_the_halves_of_a_split_are_the_whole(first: int, items: int, tokens: int) -> None:
+    """No line is lost or doubled by a split, and both halves have something to send."""
+    whole = shard_in(S.WAITING, first_line=first, end_line=first + items, tokens=tokens, room_tokens=0)
+
+    left, right = split(whole, 9)
+
+    assert (left.first_line, left.end_line, right.end_line) == (first, right.first_line, first + items)
+    assert left.items > 0 < right.items
+    assert (left.number, right.number, right.tickets) == (3, 9, ())
+    assert tokens <= left.tokens + right.tokens <= tokens + 1
