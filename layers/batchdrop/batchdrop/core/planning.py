@@ -6,7 +6,7 @@ a crash between writing objects and writing the ledger costs work and nothing el
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -148,8 +148,8 @@ class SeenNames:
         return digest if self._insert(digest) else None
 
     def load(self, digests: bytes) -> None:
-        """Remember names by what `packed` made of their digests."""
-        stored = array("Q")
+        """Remember names by their digests, eight bytes each."""
+        stored = empty_digests()
         stored.frombytes(digests)
         for digest in stored:
             self._insert(digest)
@@ -174,9 +174,9 @@ class SeenNames:
                 self._insert(digest)
 
 
-def packed(digests: Iterable[int]) -> bytes:
-    """Return digests as eight bytes each."""
-    return array("Q", digests).tobytes()
+def empty_digests() -> array[int]:
+    """Return an array for digests of names, eight bytes each."""
+    return array("Q")
 
 
 def _empty_slots(slots: int) -> array[int]:

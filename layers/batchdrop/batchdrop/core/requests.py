@@ -36,6 +36,10 @@ _FULL_LINE = '{"custom_id": …, "method": "POST", "url": "/v1/…", "body": {�
 # Members by which the batch formats of other providers are known.
 _FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "request": "Google Vertex AI or Gemini"}
 
+_STRUCTURED = ("json_schema", "json_object")
+# Names of models are part of ledger keys; the longest known (a fine-tuned one's) have about 100.
+_MODEL_CHARS_MAX = 200
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -73,15 +77,15 @@ def embedding_inputs(body: bytes) -> int:
 
 
 class _Typed(msgspec.Struct):
-    type: JsonValue = None
+    type: str = ""
 
 
-class _TextOptions(msgspec.Struct):
-    format: _Typed | None = None
+class _TextOptions(msgspec.Struct, rename={"shape": "format"}):
+    shape: _Typed | None = None
 
 
-class _ShapedBody(msgspec.Struct):
-    response_format: _Typed | None = None
+class _ShapedBody(msgspec.Struct, rename={"shape": "response_format"}):
+    shape: _Typed | None = None
     text: _TextOptions | None = None
 
 
@@ -94,11 +98,8 @@ def is_structured(body: bytes, endpoint: str) -> bool:
         shaped = msgspec.json.decode(body, type=_ShapedBody)
     except msgspec.ValidationError:
         return False
-    if endpoint == _CHAT:
-        shape = shaped.response_format
-    else:
-        shape = shaped.text.format if shaped.text else None
-    return shape is not None and shape.type in ("json_schema", "json_object")
+    options: _ShapedBody | _TextOptions | None = shaped if endpoint == _CHAT else shaped.text
+    return bool(options and options.shape and options.shape.type in _STRUCTURED)
 
 
 def ready_made(limits: Limits) -> Recipe:
@@ -169,6 +170,8 @@ def checked_model(body: Mapping[str, JsonValue]) -> str:
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
         raise ItemRefused("bad_request", "the body lacks `model`")
+    if len(model) > _MODEL_CHARS_MAX:
+        raise ItemRefused("bad_request", f"`model` is longer than {_MODEL_CHARS_MAX} characters")
     if body.get("stream"):
         raise ItemRefused("bad_request", "`stream` must be absent or false in a batch")
     return model

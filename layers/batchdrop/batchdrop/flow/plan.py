@@ -1,0 +1,276 @@
+"""Planning: an upload becomes chunks of request lines, a page of the plan at a time.
+
+Rule: pages end by bytes of the upload alone, never by the clock. A page that time runs out on is written anew from its start, and
+two planners write the same objects, so that an object that the ledger knows of never changes.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from batchdrop.core.errors import BrokenState, ItemRefused, OutOfTime
+from batchdrop.core.jobs import Keys, refused_name, row_name
+from batchdrop.core.ledger_rows import Group, Job, PlanCursor
+from batchdrop.core.limits import Limits
+from batchdrop.core.outcomes import Failure, Outcome, encode_outcome
+from batchdrop.core.planning import (
+    Chunk,
+    FillingChunk,
+    PlanPage,
+    Recipe,
+    Request,
+    SeenNames,
+    empty_digests,
+    encode_page,
+)
+from batchdrop.core.requests import ready_made, request_line
+from batchdrop.core.tasks import check_columns, parse_task, recipe_of_task
+from batchdrop.flow.lines import upload_of
+from batchdrop.flow.ports import ObjectWriter, Storage
+from batchdrop.formats import format_of
+from batchdrop.formats.records import Format, Header, Record
+
+_STOP_CHECK_ROWS = 256
+# Objects of refused items that are held until they are written together.
+_HELD_OBJECTS_MAX = 1_000
+_HELD_BYTES_MAX = 8_000_000
+
+_REFUSED_NAMES = {"duplicate_id": "duplicate", "no_id": "no-id"}
+
+
+def pin_task(storage: Storage, job: Job, content: bytes) -> str:
+    """Copy the task's *content* to where this job reads it and return its SHA-256. Raises UploadRejected; may be repeated."""
+    parse_task(job.task, content)
+    storage.put(Keys(job.id, job.key).task_snapshot, content, "application/yaml")
+    return hashlib.sha256(content).hexdigest()
+
+
+def recipe_of(storage: Storage, limits: Limits, job: Job) -> Recipe:
+    """Return how the job's records become requests: as its pinned task says, or as they are. Raises UploadRejected."""
+    if not job.snapshot:
+        return ready_made(limits)
+    content = storage.read(Keys(job.id, job.key).task_snapshot)
+    if content is None or hashlib.sha256(content).hexdigest() != job.snapshot:
+        raise BrokenState(f"job {job.id}: its copy of the task is gone or is another")
+    return recipe_of_task(parse_task(job.task, content), limits)
+
+
+def plan_pages(storage: Storage, limits: Limits, job: Job, should_stop: Callable[[], bool]) -> Iterator[PlanPage]:
+    """Yield the pages of the job's plan from where the ledger has it; each is written whole before it is yielded.
+
+    Ends behind the page that is last, or without one as soon as *should_stop* says so: what was read since the last page is
+    then read again. May be repeated. Raises UploadRejected where the upload cannot be used; nothing was sent then.
+    """
+    upload, recipe = upload_of(job), recipe_of(storage, limits, job)
+    form = format_of(upload, limits)
+    with storage.open_upload(upload) as stream:
+        header = form.read_header(stream)
+    if header.columns:
+        check_columns(recipe, header.columns)
+    planner = _Planner(storage, limits, job, recipe=recipe, form=form, header=header)
+    start = planner.start
+    with storage.open_upload(upload, start) as stream:
+        records = form.read_records(stream, header, start, job.plan.row)
+        is_last = False
+        while not is_last:
+            try:
+                page = planner.page(records, should_stop)
+            except OutOfTime:
+                return
+            yield page
+            is_last = page.is_last
+
+
+class _Planner:
+    """What planning knows between two pages."""
+
+    def __init__(
+        self, storage: Storage, limits: Limits, job: Job, *, recipe: Recipe, form: Format, header: Header
+    ) -> None:
+        self._storage, self._limits, self._recipe, self._format, self._header = storage, limits, recipe, form, header
+        self._keys = Keys(job.id, job.key)
+        self._cursor = job.plan
+        self._items, self._refused = job.items, job.refused
+        self._groups = list(job.groups)
+        self._group_of = {(group.endpoint, group.model): number for number, group in enumerate(job.groups)}
+        self._seen = SeenNames()
+        for number in range(job.plan.pages if recipe.names_from_user else 0):
+            self._seen.load(self._stored_digests(number))
+
+    def _stored_digests(self, page: int) -> bytes:
+        content = self._storage.read(self._keys.plan_digests(page))
+        if content is None:
+            raise BrokenState(f"{self._keys.plan_digests(page)} is gone")
+        return content
+
+    @property
+    def start(self) -> int:
+        """The byte where the next page begins."""
+        return self._cursor.offset if self._cursor.pages else self._header.body_start
+
+    def page(self, records: Iterator[Record], should_stop: Callable[[], bool]) -> PlanPage:
+        """Return the next page, written. Raises OutOfTime where it has to stop before."""
+        end = self.start + self._limits.plan_checkpoint_bytes
+        offset, row, is_last = self.start, self._cursor.row, True
+        with _Stretch(self._storage, self._limits, self._keys, self._cursor.pages, self._groups) as stretch:
+            for record in records:
+                if record.row % _STOP_CHECK_ROWS == 0 and should_stop():
+                    raise OutOfTime
+                self._take(record, stretch)
+                offset, row = record.end, record.row
+                if offset >= end:
+                    is_last = False
+                    break
+            stretch.flush()
+        return self._written(PlanCursor(offset, row, self._cursor.pages + 1), stretch, is_last=is_last)
+
+    def _written(self, cursor: PlanCursor, stretch: "_Stretch", *, is_last: bool) -> PlanPage:
+        """Write what was learnt of the page, the page itself last, and return it."""
+        self._items += cursor.row - self._cursor.row
+        self._refused += stretch.refused
+        number = self._cursor.pages
+        page = PlanPage(cursor, tuple(self._groups), tuple(stretch.chunks), self._items, self._refused, is_last)
+        if self._recipe.names_from_user:
+            self._storage.put(self._keys.plan_digests(number), stretch.digests.tobytes(), "application/octet-stream")
+        self._storage.put(self._keys.plan_page(number), encode_page(page))
+        self._cursor = cursor
+        return page
+
+    def _take(self, record: Record, stretch: "_Stretch") -> None:
+        """Add the record's request to its chunk, or its refusal to the refused."""
+        name = None
+        try:
+            value = self._format.decode(self._header, record)
+            unclaimed = self._recipe.name(value, record.row)
+            self._claim(unclaimed, stretch)
+            name = unclaimed
+            request = self._recipe.build(value, name)
+            line = request_line(record.row, request)
+            self._check_size(line, request)
+            stretch.add(record, line, request, self._group(request))
+        except ItemRefused as refusal:
+            name = name or self._refused_name(record.row, refusal.code)
+            stretch.refuse(self._outcome(record, name, refusal))
+
+    def _claim(self, name: str, stretch: "_Stretch") -> None:
+        """Take *name* for this item. Raises ItemRefused where an earlier one has it."""
+        if not self._recipe.names_from_user:
+            return
+        digest = self._seen.add(name)
+        if digest is None:
+            raise ItemRefused("duplicate_id", "an earlier record has the same id")
+        stretch.digests.append(digest)
+
+    def _refused_name(self, row: int, code: str) -> str:
+        """Return the name of an item that could not take its own; no user's name looks like it."""
+        if not self._recipe.names_from_user:
+            return row_name(row)
+        return refused_name(row, _REFUSED_NAMES.get(code, "invalid"))
+
+    def _check_size(self, line: bytes, request: Request) -> None:
+        if len(line) > self._limits.record_bytes_max:
+            raise ItemRefused("request_too_large", f"the request is longer than {self._limits.record_bytes_max} bytes")
+        if request.inputs > self._limits.shard_embedding_inputs_max:
+            raise ItemRefused(
+                "too_many_inputs", f"a batch takes {self._limits.shard_embedding_inputs_max} embedding inputs at most"
+            )
+
+    def _group(self, request: Request) -> int:
+        """Return the number of the request's group, by first appearance. Raises ItemRefused where there are too many."""
+        key = (request.endpoint, request.model)
+        number = self._group_of.get(key)
+        if number is None:
+            number = len(self._groups)
+            if number == self._limits.groups_max:
+                raise ItemRefused("too_many_groups", f"one upload takes {number} pairs of endpoint and model at most")
+            self._group_of[key] = number
+            self._groups.append(Group(*key))
+        return number
+
+    def _outcome(self, record: Record, name: str, refusal: ItemRefused) -> Outcome:
+        return Outcome(
+            name=name,
+            row=record.row,
+            status="failed",
+            record=msgspec.Raw(self._format.json_text(self._header, record)),
+            error=Failure(refusal.code, refusal.message),
+        )
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """One page under construction: chunks that fill, and outcomes of what is refused. Memory is bounded by the limits."""
+
+    storage: Storage
+    limits: Limits
+    keys: Keys
+    page: int
+    groups: list[Group]
+    chunks: list[Chunk] = field(default_factory=list)
+    digests: array[int] = field(default_factory=empty_digests)
+    refused: int = 0
+    _filling: dict[int, FillingChunk] = field(default_factory=dict)
+    _filling_bytes: int = 0
+    _outcomes: ObjectWriter | None = None
+    _held: list[tuple[str, bytes]] = field(default_factory=list)
+    _held_bytes: int = 0
+    _exits: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exits.__exit__(kind, error, traceback)
+
+    def add(self, record: Record, line: bytes, request: Request, group: int) -> None:
+        """Put a line into its group's chunk, and write the chunks that are full."""
+        chunk = self._filling.get(group)
+        if chunk is not None and not chunk.takes(len(line), request, self.limits):
+            self._close(chunk)
+            chunk = None
+        if chunk is None:
+            chunk = self._filling[group] = FillingChunk(group, record.row, record.start)
+        chunk.add(record.row, line, request)
+        self._filling_bytes += len(line)
+        if self._filling_bytes > self.limits.open_chunks_bytes_max:
+            self._close(max(self._filling.values(), key=lambda filling: len(filling.content)))
+
+    def refuse(self, outcome: Outcome) -> None:
+        """Write the outcome of a refused record, behind the others."""
+        content = encode_outcome(outcome)
+        if self._outcomes is None:
+            self._outcomes = self._exits.enter_context(self.storage.writer(self.keys.refused(self.page)))
+        self._outcomes.write(content + b"\n")
+        self.refused += 1
+        self._held.append((self.keys.item(outcome.name), content))
+        self._held_bytes += len(content)
+        if len(self._held) >= _HELD_OBJECTS_MAX or self._held_bytes >= _HELD_BYTES_MAX:
+            self._put_held()
+
+    def flush(self) -> None:
+        """Write everything that is held."""
+        for chunk in list(self._filling.values()):
+            self._close(chunk)
+        self._put_held()
+
+    def _close(self, chunk: FillingChunk) -> None:
+        group = self.groups[chunk.group]
+        closed = chunk.closed(group.chunks)
+        self.storage.put(self.keys.chunk(closed.group, closed.number), bytes(chunk.content), "application/x-ndjson")
+        self.chunks.append(closed)
+        self.groups[chunk.group] = replace(group, chunks=group.chunks + 1, lines=group.lines + closed.lines)
+        self._filling_bytes -= closed.size_bytes
+        del self._filling[chunk.group]
+
+    def _put_held(self) -> None:
+        if self._held:
+            self.storage.put_many(self._held)
+            self._held, self._held_bytes = [], 0
