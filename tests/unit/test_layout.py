@@ -1,0 +1,108 @@
+"""The arrows between the packages point inward, and this file notices when one does not."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYER = ROOT / "layers" / "batchdrop"
+PACKAGE = LAYER / "batchdrop"
+
+SDKS = {"aws_lambda_powertools", "awslambdaric", "boto3", "botocore", "httpx2", "obstore", "openai", "urllib3"}
+# What would let a decision depend on when, where or by luck it is taken.
+WORLD = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
+TOOLS = {"batchdrop_cli", "openai_batch_simulator"}
+
+FORBIDDEN: dict[str, set[str]] = {
+    "core": SDKS | WORLD | TOOLS | {"batchdrop.flow", "batchdrop.edge", "batchdrop.formats", "tempfile"},
+    "formats": SDKS | WORLD | TOOLS | {"batchdrop.flow", "batchdrop.edge", "tempfile"},
+    "flow": SDKS | TOOLS | {"batchdrop.edge", "logging", "random", "secrets", "time", "uuid"},
+    "edge": TOOLS | {"batchdrop.formats"},
+}
+# One module alone may know each of these.
+ALONE = {"openai": {"edge/provider.py"}, "os": {"edge/settings.py", "flow/archive.py"}}
+
+
+def imports(source: str) -> Iterator[str]:
+    """Every module that *source* names in an import, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+
+
+def offences(package: str, source: str) -> list[str]:
+    """The imports of *source* that a module of *package* may not have."""
+    return [name for name in imports(source) for banned in FORBIDDEN[package] if f"{name}.".startswith(f"{banned}.")]
+
+
+def modules() -> list[Path]:
+    """Every module of the layer."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_inward(path: Path) -> None:
+    """No module imports what its package may not know."""
+    package = path.relative_to(PACKAGE).parts[0]
+
+    found = offences(package, path.read_text()) if package in FORBIDDEN else []
+
+    assert not found
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_the_rule_bites(package: str) -> None:
+    """A forbidden import is noticed in each of its forms, and a look-alike is left alone."""
+    banned = min(FORBIDDEN[package])
+
+    assert offences(package, f"import {banned}") == [banned]
+    assert offences(package, f"def late():\n    from {banned}.deep import x") == [f"{banned}.deep"]
+    assert offences(package, f"import {banned}_like") == []
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_what_one_module_alone_may_know(name: str) -> None:
+    """The OpenAI SDK and the environment each have one door."""
+    knows = {
+        str(path.relative_to(PACKAGE))
+        for path in modules()
+        if any(f"{module}.".startswith(f"{name}.") for module in imports(path.read_text()))
+    }
+
+    assert knows <= ALONE[name]
+
+
+def test_nothing_in_the_layer_reaches_for_the_tools() -> None:
+    """What runs in Lambda can be packed without what runs on a person's machine."""
+    for path in modules():
+        assert not {name.partition(".")[0] for name in imports(path.read_text())} & TOOLS, path
+
+
+def test_the_simulator_knows_nothing_of_us() -> None:
+    """Others can test their clients with it."""
+    for path in (ROOT / "tools" / "openai_batch_simulator").rglob("*.py"):
+        assert not {name.partition(".")[0] for name in imports(path.read_text())} & {"batchdrop", "batchdrop_cli"}, path
+
+
+def test_a_create_is_made_in_one_place() -> None:
+    """The call that costs money is written once, in the adapter, and asked for once, in the flow."""
+    calls = [str(path.relative_to(ROOT)) for path in modules() if "batches.create(" in path.read_text()]
+    asks = [str(path.relative_to(ROOT)) for path in modules() if ".create_batch(" in path.read_text()]
+
+    assert calls == ["layers/batchdrop/batchdrop/edge/provider.py"]
+    assert asks == ["layers/batchdrop/batchdrop/flow/create.py"]
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
+def test_unfinished_thoughts_are_not_left_in_the_code(word: str) -> None:
+    """They go to the issue list."""
+    folders = ("layers", "functions", "tools")
+
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if f"# {word}" in path.read_text()]
+
+    assert not found
