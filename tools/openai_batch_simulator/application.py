@@ -55,12 +55,14 @@ class Simulator:
 
     @property
     def ledger(self) -> Ledger:
-        """What really happened."""
+        """What really happened by now."""
+        self.advance()
         return self._world.ledger
 
     @property
     def world(self) -> World:
-        """What really is: for tests and for the control endpoint, never what a client may see."""
+        """What really is by now: for tests and for the control endpoint, never what a client may see."""
+        self.advance()
         return self._world
 
     def handle(self, request: Request) -> Response:
@@ -90,9 +92,9 @@ class Simulator:
 
     def _respond(self, request: Request) -> Response:
         operation, call, identifier = _route(request)
-        self.ledger.calls[operation] += 1
+        self._world.ledger.calls[operation] += 1
         perform = functools.partial(self._perform, call, request, identifier)
-        if not self.faults.switches:
+        if not self._world.faults.switches:
             return perform(self.clock.now())
         return self._respond_faultily(operation, request, perform)
 
@@ -115,11 +117,11 @@ class Simulator:
         _, call, identifier = _route(kept)
 
         def accept(due: float) -> None:
-            self.ledger.calls[f"{operation} (late)"] += 1
+            self._world.ledger.calls[f"{operation} (late)"] += 1
             try:
                 self._perform(call, kept, identifier, due)
             except Refusal:
-                self.ledger.calls[f"{operation} (late, refused)"] += 1
+                self._world.ledger.calls[f"{operation} (late, refused)"] += 1
 
         self._world.agenda.note(self.clock.now() + seconds, accept)
 
