@@ -33,11 +33,13 @@ class Notice:
     attributes: Mapping[str, str]
 
 
-def render(job: Job, results: Results, location: str) -> Notice:
+def render(job: Job, results: Results | None, location: str) -> Notice:
     """Return the notice of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
 
-    Rejected jobs have empty *results*. The deduplication id in the JSON is the same for every copy.
+    *results* are those of the summary; None where there is none, because the job never got so far.
+    The deduplication id in the JSON is the same for every copy.
     """
+    results = results or Results(job.succeeded, job.failed)
     return Notice(
         subject=_subject(job),
         text="\n".join(_lines(job, results, location)) + "\n",

@@ -4,9 +4,10 @@ Rule: an item in neither file is unknown, not failed. It is sent again only wher
 counted and did not run the rest; otherwise it is waited for, and given up without being sent again.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Final
+
+import msgspec
 
 from batchdrop.core.batches import Batch, BatchError
 from batchdrop.core.ledger_rows import Reason
@@ -57,12 +58,13 @@ def missing_verdict(
     return None
 
 
-def best_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return what counts where several lines answer one item: the first success, else the first final failure.
+def rank(verdict: Verdict) -> int:
+    """Return which verdict counts where several lines answer one item: the lowest, and among equals the first.
 
-    A failure that may pass counts last, because sending again after a paid answer would pay twice.
+    A success, then a final failure; a failure that may pass comes last, because sending again after a paid answer would
+    pay twice.
     """
-    return min(verdicts, key=lambda verdict: (verdict.failure is not None) + verdict.may_be_sent_again)
+    return (verdict.failure is not None) + verdict.may_be_sent_again
 
 
 def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict], Verdict]:
@@ -88,4 +90,4 @@ def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:
     if verdict.failure is None or not verdict.may_be_sent_again or attempt < attempts_max:
         return verdict
     message = f"{verdict.failure.message} It was sent {attempt} times; the cap is {attempts_max}."
-    return replace(verdict, failure=Failure(verdict.failure.code, message), may_be_sent_again=False)
+    return msgspec.structs.replace(verdict, failure=Failure(verdict.failure.code, message), may_be_sent_again=False)

@@ -158,6 +158,35 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
     return _document(document)
 
 
+class _Counts(msgspec.Struct):
+    succeeded: int
+    failed: int
+
+
+class _Summary(msgspec.Struct):
+    counts: _Counts
+    usage: dict[str, Usage]
+    failures: list[FailureCount]
+    files: list[WrittenFile]
+    upload_unreadable: Reason | None
+
+
+_summary_decoder = msgspec.json.Decoder(_Summary)
+
+
+def results_of_summary(content: bytes) -> Results:
+    """Return what `summary_document` was given, so that a notice can be written long after the merge."""
+    summary = _summary_decoder.decode(content)
+    return Results(
+        summary.counts.succeeded,
+        summary.counts.failed,
+        summary.usage,
+        tuple(summary.failures),
+        tuple(summary.files),
+        summary.upload_unreadable,
+    )
+
+
 def failure_document(failure: FailureCount) -> dict[str, object]:
     """Return one reason as it stands in a summary and in a notice."""
     return {"code": failure.code, "count": failure.count, "names": list(failure.names)}

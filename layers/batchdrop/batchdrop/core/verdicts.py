@@ -20,8 +20,7 @@ _CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
 _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The worth of one answer. *failure* is None where it succeeded; model and usage stand where it was paid for."""
 
     output: msgspec.Raw = NULL

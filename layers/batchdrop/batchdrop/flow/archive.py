@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from batchdrop.core.answers import row_of_answer
+from batchdrop.core.answers import failure_of, may_be_sent_again, parse_answer, row_of_answer
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import DownloadCut
 from batchdrop.core.jobs import Keys
@@ -42,6 +42,7 @@ class AnswerIndex:
         self.output_lines = 0
         self.error_lines = 0
         self.output_answers = 0  # different rows in the output file
+        self.passing_errors = 0  # lines of the error file whose cause may pass
         self._files: list[BinaryIO] = []
         self._firsts: list[int] = []  # of each file, its first entry
         self._rows = array("q")
@@ -60,6 +61,10 @@ class AnswerIndex:
     def add_errors(self, file: BinaryIO) -> None:
         """Index the error file, which stands at its start."""
         self.error_lines = self._add(file)
+        for entry in range(self._firsts[-1], len(self._rows)):
+            answer = parse_answer(self._line(entry))
+            failure = failure_of(answer)
+            self.passing_errors += failure is not None and may_be_sent_again(answer, failure)
 
     def _add(self, file: BinaryIO) -> int:
         """Index the lines of *file* that are not blank and return how many."""

@@ -1,0 +1,63 @@
+"""What a person knows of an item: its name and its record, read anew from the upload.
+
+Rule: an upload that is gone by now costs names and records, never an answer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+
+import msgspec
+
+from batchdrop.core.errors import BrokenState, ItemRefused, UploadRejected
+from batchdrop.core.jobs import refused_name, row_name
+from batchdrop.core.ledger_rows import Job, Shard
+from batchdrop.core.limits import Limits
+from batchdrop.core.outcomes import NULL
+from batchdrop.core.planning import Chunk
+from batchdrop.flow.lines import read_header, shard_records, upload_format
+from batchdrop.flow.plan import recipe_of
+from batchdrop.flow.ports import Ports
+from batchdrop.formats.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One item as its upload describes it; *record* is JSON on one line."""
+
+    row: int
+    name: str
+    record: msgspec.Raw
+
+
+def describe(
+    ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk], *, rows: Iterator[int]
+) -> Iterator[Described]:
+    """Yield the item of each of *rows*, which ascend. Where the upload is gone, names are made of rows."""
+    rows, rows_ahead = tee(rows)
+    try:
+        describe_record = _describer(ports, limits, job)
+        for record in shard_records(ports.storage, job, shard, chunks, rows_ahead):
+            described = describe_record(record)
+            next(rows)
+            yield described
+    except UploadRejected as error:
+        ports.log.warning("upload.unreadable", job_id=job.id, shard=shard.number, cause=error.code)
+    for row in rows:
+        # No user's name looks like this one, so that it can take no other item's place.
+        yield Described(row, refused_name(row, "unreadable"), NULL)
+
+
+def _describer(ports: Ports, limits: Limits, job: Job) -> Callable[[Record], Described]:
+    """Return how this job's records are described. Raises UploadRejected where the upload is gone."""
+    form, header = upload_format(job), read_header(ports.storage, job)
+    recipe = recipe_of(ports.storage, limits, job)
+
+    def describe_record(record: Record) -> Described:
+        try:
+            name = recipe.name(form.decode(header, record), record.row) if recipe.names_from_user else None
+        except ItemRefused as error:
+            raise BrokenState(f"job {job.id}: row {record.row} was planned and has no name: {error.message}") from error
+        return Described(record.row, name or row_name(record.row), msgspec.Raw(form.json_text(header, record)))
+
+    return describe_record

@@ -1,0 +1,231 @@
+"""The outcomes of a job become its result files: a merge by row of the parts, over the upload read again.
+
+Rule: every row has exactly one outcome, or nothing is written at all; all files are written in one pass and become visible
+together at its end, before the summary.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import BinaryIO, Final
+
+from batchdrop.core.errors import BrokenState, NotYet, UploadRejected
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Job, Reason, Shard
+from batchdrop.core.outcomes import decode_outcome, row_of_outcome
+from batchdrop.core.planning import Chunk
+from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
+from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_format
+from batchdrop.flow.ports import ObjectWriter, Ports, Storage
+from batchdrop.formats.records import Format, Header, Record
+
+_WRITE_BYTES: Final = 1 << 20
+_CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
+
+
+def merge(ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
+    """Write the result files of *job* and then its summary, and return what they hold.
+
+    Where the upload cannot be read any more there is `outcomes.jsonl` alone, and the summary says so. May be repeated.
+    Raises BrokenState where a row has no outcome or two.
+    """
+    try:
+        results = _merge_with_upload(ports.storage, job, shards, chunks)
+    except UploadRejected as error:
+        ports.log.warning("upload.unreadable", job_id=job.id, cause=error.code)
+        results = _merge_alone(ports.storage, job, shards, chunks, Reason(error.code, error.message))
+    ports.storage.put(Keys(job.id, job.key).summary, summary_document(job, shards, results))
+    return results
+
+
+def _merge_with_upload(storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
+    """Write outcomes, results and, where items failed, failures."""
+    form, header = upload_format(job), read_header(storage, job)
+    tally = Tally()
+    with ExitStack() as objects:
+        files = _ResultFiles(storage, Keys(job.id, job.key), form, header, objects)
+        lines = outcome_lines(storage, job, shards, chunks)
+        for row, record in enumerate(all_records(storage, job), 1):
+            files.add(_line_of_row(lines, job, row), record, tally)
+        _check_end(lines, job, tally)
+        files.finish()
+        return tally.results(files.written())
+
+
+def _merge_alone(
+    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], unreadable: Reason
+) -> Results:
+    """Write the outcomes without the upload."""
+    tally = Tally()
+    with ExitStack() as objects:
+        outcomes = _Measured(storage, Keys(job.id, job.key).outcomes, objects)
+        lines = outcome_lines(storage, job, shards, chunks)
+        for row in range(1, job.items + 1):
+            line = _line_of_row(lines, job, row)
+            outcomes.write(line)
+            tally.add(decode_outcome(line))
+        _check_end(lines, job, tally)
+        return tally.results([outcomes.finished()], unreadable)
+
+
+def _line_of_row(lines: Iterator[tuple[int, bytes]], job: Job, row: int) -> bytes:
+    found, line = next(lines, (0, b""))
+    if found != row:
+        raise BrokenState(f"job {job.id}: the outcome of row {row} is expected, that of row {found} is there")
+    return line
+
+
+def _check_end(lines: Iterator[tuple[int, bytes]], job: Job, tally: Tally) -> None:
+    extra = next(lines, None)
+    if extra is not None:
+        raise BrokenState(f"job {job.id}: an outcome too many, of row {extra[0]}")
+    if tally.succeeded + tally.failed != job.items:
+        raise BrokenState(f"job {job.id}: {tally.succeeded + tally.failed} outcomes of {job.items} items")
+
+
+class _ResultFiles:
+    """The files of a job with a readable upload."""
+
+    def __init__(self, storage: Storage, keys: Keys, form: Format, header: Header, objects: ExitStack) -> None:
+        self._form, self._header = form, header
+        content_type = _CONTENT_TYPES.get(form.extension, "application/x-ndjson")
+        self._outcomes = _Measured(storage, keys.outcomes, objects)
+        self._results = _Measured(storage, keys.merged(form.extension), objects, content_type)
+        self._failures = _Measured(storage, keys.failures(form.extension), objects, content_type)
+        self._results.write(form.result_head(header))
+        self._is_first = True
+        self._is_first_failure = True
+
+    def add(self, line: bytes, record: Record, tally: Tally) -> None:
+        """Write one item to each file that it belongs to."""
+        outcome = decode_outcome(line)
+        tally.add(outcome)
+        self._outcomes.write(line)
+        self._results.write(self._form.result(self._header, record, outcome, is_first=self._is_first))
+        self._is_first = False
+        if outcome.error is not None:
+            if self._is_first_failure:
+                self._failures.write(self._form.failure_head(self._header))
+            self._failures.write(self._form.failure(self._header, record, is_first=self._is_first_failure))
+            self._is_first_failure = False
+
+    def finish(self) -> None:
+        """Write what stands behind the last record."""
+        self._results.write(self._form.result_tail(self._header))
+        if not self._is_first_failure:
+            self._failures.write(self._form.failure_tail(self._header))
+
+    def written(self) -> Iterator[WrittenFile]:
+        """Yield the files; there are no failures where no item failed."""
+        yield self._outcomes.finished()
+        yield self._results.finished()
+        if not self._is_first_failure:
+            yield self._failures.finished()
+
+
+class _Measured:
+    """An object that is hashed and counted while it is written; there is none before its first byte, or its end."""
+
+    def __init__(
+        self, storage: Storage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
+    ) -> None:
+        self._storage, self._key, self._objects, self._content_type = storage, key, objects, content_type
+        self._writer: ObjectWriter | None = None
+        self._pending = bytearray()
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+
+    def write(self, content: bytes) -> None:
+        """Append *content*."""
+        self._pending += content
+        if len(self._pending) >= _WRITE_BYTES:
+            self._flush()
+
+    def finished(self) -> WrittenFile:
+        """Hand over the rest and return what was written."""
+        self._flush()
+        return WrittenFile(self._key.rpartition("/")[2], self._size_bytes, self._digest.hexdigest())
+
+    def _flush(self) -> None:
+        if self._writer is None:
+            self._writer = self._objects.enter_context(self._storage.writer(self._key, self._content_type))
+        content = bytes(self._pending)
+        self._pending.clear()
+        self._digest.update(content)
+        self._size_bytes += len(content)
+        if content:
+            self._writer.write(content)
+
+
+# ------------------------------------------------------------------ all outcomes by row
+
+
+@dataclass(order=True, slots=True)
+class _Source:
+    """Outcomes sorted by row, of which none is before *row*. Closed until its turn comes: a job may have thousands."""
+
+    row: int
+    key: str
+    line: bytes = field(default=b"", compare=False)
+    lines: Iterator[bytes] | None = field(default=None, compare=False)
+
+
+def outcome_lines(
+    storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the line of every outcome with its row, by row: of the parts of *shards* and of the records refused.
+
+    Streams are open only while their rows go by. Raises BrokenState where a shard has no part.
+    """
+    sources = [*_parts(storage, job, shards, chunks), *(_peeked(storage, key) for key in refused_keys(storage, job))]
+    heapify(sources)
+    while sources:
+        source = heappop(sources)
+        if source.lines is None:
+            source.lines = _opened(storage, source.key)
+        else:
+            yield source.row, source.line
+        source.line = next(source.lines, b"")
+        if source.line:
+            source.row = row_of_outcome(source.line)
+            heappush(sources, source)
+
+
+def _parts(storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]) -> Iterator[_Source]:
+    """Yield the part of each shard. A shard of the plan says where it begins; one that was sent again is looked into."""
+    keys = Keys(job.id, job.key)
+    ends: dict[int, list[int]] = {}  # of each group, how many lines lie up to the end of each chunk
+    first_rows: dict[int, list[int]] = {}
+    for chunk in chunks:
+        before = ends.setdefault(chunk.group, [])
+        before.append((before[-1] if before else 0) + chunk.lines)
+        first_rows.setdefault(chunk.group, []).append(chunk.first_row)
+    for shard in shards:
+        key = keys.part(shard.number)
+        if shard.source_shard is None:
+            yield _Source(first_rows[shard.group][bisect_right(ends[shard.group], shard.first_line)], key)
+        else:
+            yield _peeked(storage, key)
+
+
+def _peeked(storage: Storage, key: str) -> _Source:
+    """Return outcomes that say themselves where they begin."""
+    with _open(storage, key) as stream:
+        line = stream.readline()
+    return _Source(row_of_outcome(line) if line else 0, key)
+
+
+def _opened(storage: Storage, key: str) -> Iterator[bytes]:
+    with _open(storage, key) as stream:
+        yield from stream
+
+
+def _open(storage: Storage, key: str) -> AbstractContextManager[BinaryIO]:
+    """Open an object that must be there. Raises BrokenState where it is not: what is written is visible at once."""
+    try:
+        return storage.open(key)
+    except NotYet as error:
+        raise BrokenState(f"{key} is gone, or was never written") from error
