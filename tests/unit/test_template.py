@@ -1,0 +1,490 @@
+"""What the template promises, asserted on the template that CloudFormation receives.
+
+The emulator does not model all of it: memory, architecture, concurrency, batching, and what AWS refuses but it accepts.
+"""
+
+import copy
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
+
+from batchdrop_cli.local.stack import REPOSITORY
+from batchdrop_cli.local.template import CODE_PROPERTIES, FUNCTION, Template, code_locations, localized, parse
+
+type Resource = dict[str, Any]
+
+TEXT = (REPOSITORY / "template.yaml").read_text()
+KEPT = {"Inbox", "Results", "Table"}
+FUNCTIONS = ("Submit", "Poll", "Complete")
+QUEUES = {"Submit": "SubmissionsQueue", "Complete": "CompletionsQueue"}
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """The template as it is written."""
+    return parse(TEXT)
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Resource]:
+    """The resources that CloudFormation receives, after the SAM transform."""
+    packaged = parse(TEXT)
+    packaged = localized(packaged, dict.fromkeys(code_locations(packaged), "s3://bucket/key"))
+    packaged["Globals"]["Function"]["Runtime"] = "python3.13"
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
+    translated: dict[str, Any] = translator.translate(packaged, parameter_values={})
+    found: dict[str, Resource] = translated["Resources"]
+    return found
+
+
+def of_type(resources: dict[str, Resource], kind: str) -> dict[str, Resource]:
+    """Return the resources of one type."""
+    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def references(value: object) -> Iterator[str]:
+    """Yield every name that *value* refers to by Ref, GetAtt or Sub."""
+    if isinstance(value, list):
+        for member in value:
+            yield from references(member)
+    if not isinstance(value, dict):
+        return
+    for key, member in value.items():
+        if key == "Ref":
+            yield member
+        elif key == "Fn::GetAtt":
+            yield member[0]
+        elif key == "Fn::Sub":
+            yield from re.findall(r"\$\{(\w+)[.}]", member if isinstance(member, str) else member[0])
+        else:
+            yield from references(member)
+
+
+def statements(role: Resource) -> list[Resource]:
+    """Return every statement of a role's policies."""
+    return [
+        statement for policy in role["Properties"]["Policies"] for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def listed(value: Any) -> list[Any]:  # noqa: ANN401  # a policy's
+    """Return *value* as the list that it stands for."""
+    return value if isinstance(value, list) else [value]
+
+
+def test_template_is_clean_by_cfn_lint() -> None:
+    """No resource has a property that AWS would refuse."""
+    # Its import takes 5 s, which no other test need wait for.
+    from cfnlint.api import lint_file  # type: ignore[import-untyped]  # noqa: PLC0415  # has no types
+
+    assert [str(match) for match in lint_file(REPOSITORY / "template.yaml")] == []
+
+
+def test_template_has_no_yaml_alias() -> None:
+    """CloudFormation's own reader takes the template: it refuses aliases, which other tools resolve."""
+    assert re.findall(r"(?m)(?:^|\s)[&*]\w+\s*$", TEXT) == []
+
+
+@pytest.mark.parametrize("kind", ["Parameters", "Outputs"])
+def test_parameters_and_outputs_are_described(template: Template, kind: str) -> None:
+    """Whoever deploys reads what each parameter does and what each output is."""
+    undescribed = [
+        name for name, declared in template[kind].items() if not declared.get("Description", "").endswith(".")
+    ]
+
+    assert undescribed == []
+
+
+def test_parameters_and_conditions_are_used(template: Template) -> None:
+    """No parameter is accepted that does nothing."""
+    used = (
+        set(references(template["Resources"]))
+        | set(references(template["Conditions"]))
+        | set(references(template["Globals"]))
+    )
+
+    assert set(template["Parameters"]) <= used
+    assert set(template["Conditions"]) == {
+        resource["Condition"] for resource in template["Resources"].values() if "Condition" in resource
+    }
+
+
+def test_no_resource_waits_for_itself(resources: dict[str, Resource]) -> None:
+    """The stack can be created: nothing depends on itself, on whatever way."""
+    waits_for = {
+        name: ({*references(resource), *listed(resource.get("DependsOn", []))} & set(resources)) - {name}
+        for name, resource in resources.items()
+    }
+    while ready := [name for name, waited in waits_for.items() if not waited]:
+        for name in ready:
+            del waits_for[name]
+        waits_for = {name: waited - set(ready) for name, waited in waits_for.items()}
+
+    assert waits_for == {}
+
+
+def test_inbox_waits_for_the_queue_to_admit_s3(resources: dict[str, Resource]) -> None:
+    """S3 tests the queue while the notification is set."""
+    assert resources["Inbox"]["DependsOn"] == "SubmissionsQueuePolicy"
+
+
+def test_nothing_is_named_by_hand(resources: dict[str, Resource]) -> None:
+    """Two stacks never collide: no bucket, queue, table, topic, function, role or secret has a name of its own."""
+    naming = {
+        "BucketName",
+        "QueueName",
+        "TableName",
+        "TopicName",
+        "FunctionName",
+        "RoleName",
+        "Name",
+        "LogGroupName",
+        "AlarmName",
+    }
+
+    named = {
+        name
+        for name, resource in resources.items()
+        if naming & set(resource.get("Properties", {}))
+        and resource["Type"]
+        not in {"AWS::Lambda::EventSourceMapping", "AWS::Scheduler::Schedule", "AWS::Lambda::EventInvokeConfig"}
+    }
+
+    assert named == set()
+
+
+def test_what_holds_work_is_kept(resources: dict[str, Resource]) -> None:
+    """Deleting the stack deletes nobody's files, results or ledger."""
+    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy") == "Retain"}
+    replaced = {name for name, resource in resources.items() if resource.get("UpdateReplacePolicy") == "Retain"}
+
+    assert kept == replaced == KEPT
+
+
+@pytest.mark.parametrize("name", ["Inbox", "Results"])
+def test_buckets_are_private_versioned_and_encrypted(resources: dict[str, Resource], name: str) -> None:
+    """No bucket is public, forgets a version, or keeps parts of uploads that were given up."""
+    bucket = resources[name]["Properties"]
+
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert {"DaysAfterInitiation": 2} in [
+        rule.get("AbortIncompleteMultipartUpload") for rule in bucket["LifecycleConfiguration"]["Rules"]
+    ]
+
+
+def test_old_objects_expire_where_nobody_looks_for_them(resources: dict[str, Resource]) -> None:
+    """internal/ and superseded versions go; uploads and results stay."""
+    rules = {name: resources[name]["Properties"]["LifecycleConfiguration"]["Rules"] for name in ("Inbox", "Results")}
+
+    assert [
+        rule["NoncurrentVersionExpiration"] for rule in rules["Inbox"] if "NoncurrentVersionExpiration" in rule
+    ] == [{"NoncurrentDays": 90}]
+    expiring = [rule for name in rules for rule in rules[name] if "ExpirationInDays" in rule]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
+        ("internal/", {"Ref": "InternalRetentionDays"})
+    ]
+
+
+def test_only_drops_are_announced(resources: dict[str, Resource]) -> None:
+    """S3 announces what is created below inbox/ and nothing else, to the submissions queue."""
+    (announced,) = resources["Inbox"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+
+    assert announced == {
+        "Event": "s3:ObjectCreated:*",
+        "Queue": {"Fn::GetAtt": ["SubmissionsQueue", "Arn"]},
+        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "inbox/"}]}},
+    }
+    assert "NotificationConfiguration" not in resources["Results"]["Properties"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "covers"),
+    [
+        ("InboxPolicy", [{"Fn::GetAtt": ["Inbox", "Arn"]}, {"Fn::Sub": "${Inbox.Arn}/*"}]),
+        ("ResultsPolicy", [{"Fn::GetAtt": ["Results", "Arn"]}, {"Fn::Sub": "${Results.Arn}/*"}]),
+        ("SubmissionsQueuePolicy", [{"Fn::GetAtt": ["SubmissionsQueue", "Arn"]}]),
+        ("CompletionsQueuePolicy", [{"Fn::GetAtt": ["CompletionsQueue", "Arn"]}]),
+        ("TopicPolicy", [{"Ref": "Topic"}]),
+    ],
+)
+def test_everything_is_tls_only(resources: dict[str, Resource], policy: str, covers: list[Any]) -> None:
+    """Nobody reads or writes a bucket, a queue or the topic in the clear."""
+    denials = [
+        statement
+        for statement in resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    ]
+
+    assert [(denial["Principal"], listed(denial["Resource"])) for denial in denials] == [("*", covers)]
+
+
+def test_queue_admits_s3_of_this_account_alone(resources: dict[str, Resource]) -> None:
+    """No other account's bucket can put a message into the submissions queue, in any partition."""
+    (allowed,) = [
+        statement
+        for statement in resources["SubmissionsQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+
+    assert allowed["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert allowed["Action"] == "sqs:SendMessage"
+    assert allowed["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+        "ArnLike": {"aws:SourceArn": {"Fn::Sub": "arn:${AWS::Partition}:s3:::*"}},
+    }
+
+
+@pytest.mark.parametrize(("function", "queue"), QUEUES.items())
+def test_queue_outlasts_six_attempts_and_ends_in_a_watched_dead_letter_queue(
+    resources: dict[str, Resource], function: str, queue: str
+) -> None:
+    """A message is hidden for six time-outs of its function, read five times, then kept a fortnight where an alarm watches."""
+    dead_letters = queue.replace("Queue", "DeadLetterQueue")
+    properties = resources[queue]["Properties"]
+
+    assert properties["VisibilityTimeout"] == 6 * resources[function]["Properties"]["Timeout"]
+    assert properties["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
+        "maxReceiveCount": 5,
+    }
+    assert resources[dead_letters]["Properties"] == {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 86400}
+    alarm = resources[queue.replace("Queue", "DeadLetterAlarm")]["Properties"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [dead_letters, "QueueName"]}}]
+    assert alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}]
+
+
+def test_every_queue_is_encrypted(resources: dict[str, Resource]) -> None:
+    """No message lies in the clear."""
+    queues = of_type(resources, "AWS::SQS::Queue")
+
+    assert len(queues) == 4
+    assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
+
+
+@pytest.mark.parametrize(("function", "queue"), QUEUES.items())
+def test_mapping_reports_single_failures_at_a_bounded_width(
+    resources: dict[str, Resource], function: str, queue: str
+) -> None:
+    """One message an invocation, failures reported singly, and a parameter bounds how many run side by side."""
+    (mapping,) = [
+        mapping["Properties"]
+        for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+        if mapping["Properties"]["FunctionName"] == {"Ref": function}
+    ]
+
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    assert mapping["BatchSize"] == 1
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+    assert "MaximumBatchingWindowInSeconds" not in mapping
+
+
+def test_concurrency_stays_within_what_lambda_takes(template: Template) -> None:
+    """The parameter cannot be set to what AWS refuses, and by default leaves a new account room."""
+    parameter = template["Parameters"]["MaximumConcurrency"]
+
+    assert (parameter["MinValue"], parameter["MaxValue"], parameter["Default"]) == (2, 1000, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "timeout", "memory", "disk"),
+    [("Submit", 900, 1769, 2048), ("Poll", 120, 512, None), ("Complete", 900, 1769, 2048)],
+)
+def test_functions_are_sized(
+    resources: dict[str, Resource], name: str, timeout: int, memory: int, disk: int | None
+) -> None:
+    """Each function has the time, memory and disk that it was planned with, no reserved concurrency, and no tracing."""
+    function = resources[name]["Properties"]
+
+    assert (function["Timeout"], function["MemorySize"], function.get("EphemeralStorage", {}).get("Size")) == (
+        timeout,
+        memory,
+        disk,
+    )
+    assert function["Environment"]["Variables"]["FUNCTION_TIMEOUT_SECONDS"] == str(timeout)
+    assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == name.lower()
+    assert (function["Runtime"], function["Handler"]) == ("python3.13", "app.handler")
+    assert function["Architectures"] == [{"Ref": "Architecture"}]
+    assert not {"ReservedConcurrentExecutions", "TracingConfig"} & set(function)
+
+
+def test_every_variable_is_text(resources: dict[str, Resource]) -> None:
+    """A variable is text or a reference: AWS turns numbers into text, the emulator's functions do not start with them."""
+    for name in FUNCTIONS:
+        variables = resources[name]["Properties"]["Environment"]["Variables"]
+
+        assert all(isinstance(value, str | dict) for value in variables.values())
+
+
+def test_key_is_never_in_a_variable(resources: dict[str, Resource]) -> None:
+    """The secret is created without a value, and functions know only where it is."""
+    assert set(resources["Secret"]["Properties"]) == {"Description"}
+    for name in FUNCTIONS:
+        variables = resources[name]["Properties"]["Environment"]["Variables"]
+
+        assert variables["SECRET_ARN"] == {"Fn::GetAtt": ["Secret", "Id"]}
+        assert not [variable for variable in variables if "KEY" in variable]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_logs_are_json_and_kept_for_a_while(resources: dict[str, Resource], name: str) -> None:
+    """Each function writes JSON to a log group of its own, whose retention is a parameter."""
+    logging = resources[name]["Properties"]["LoggingConfig"]
+
+    assert logging == {"LogFormat": "JSON", "LogGroup": {"Ref": f"{name}Logs"}}
+    assert resources[f"{name}Logs"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+
+
+def test_each_function_has_a_role_of_its_own(resources: dict[str, Resource]) -> None:
+    """No role is shared, none has a managed policy, and only Lambda may take it; the schedule's own role invokes Poll alone."""
+    roles = of_type(resources, "AWS::IAM::Role")
+
+    assert {name: resources[name]["Properties"]["Role"] for name in FUNCTIONS} == {
+        name: {"Fn::GetAtt": [f"{name}Role", "Arn"]} for name in FUNCTIONS
+    }
+    assert set(roles) == {"SubmitRole", "PollRole", "CompleteRole", "PollTickRole"}
+    assert not [name for name, role in roles.items() if role["Properties"].get("ManagedPolicyArns")]
+    for name in FUNCTIONS:
+        (trust,) = roles[f"{name}Role"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+    (invoke,) = statements(roles["PollTickRole"])
+    assert (invoke["Action"], invoke["Resource"]) == ("lambda:InvokeFunction", {"Fn::GetAtt": ["Poll", "Arn"]})
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_roles_name_what_they_allow(resources: dict[str, Resource], name: str) -> None:
+    """Every action and every resource is named; a star stands only behind a folder of a bucket of ours."""
+    for statement in statements(resources[f"{name}Role"]):
+        assert not [action for action in listed(statement["Action"]) if "*" in action]
+        for resource in listed(statement["Resource"]):
+            assert isinstance(resource, dict), resource
+            star = str(resource.get("Fn::Sub", ""))
+            assert "*" not in star or re.fullmatch(
+                r"\$\{(Inbox|Results)\.Arn\}/(inbox|tasks|internal|results)/\*", star
+            )
+
+
+def allowed(resources: dict[str, Resource], function: str, service: str) -> set[tuple[str, str]]:
+    """Return the actions on one service that *function* may do, each with what it may do them to."""
+    return {
+        (action.partition(":")[2], resource.get("Fn::Sub") or resource.get("Ref") or ".".join(resource["Fn::GetAtt"]))
+        for statement in statements(resources[f"{function}Role"])
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        if action.startswith(f"{service}:")
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "service", "expected"),
+    [
+        ("Submit", "sns", set()),
+        ("Poll", "sns", set()),
+        ("Complete", "sns", {("Publish", "Topic")}),
+        ("Poll", "sqs", {("SendMessage", "SubmissionsQueue.Arn"), ("SendMessage", "CompletionsQueue.Arn")}),
+        ("Poll", "s3", {("GetObject", "${Results.Arn}/internal/*"), ("PutObject", "${Results.Arn}/results/*")}),
+        ("Poll", "logs", {("CreateLogStream", "PollLogs.Arn"), ("PutLogEvents", "PollLogs.Arn")}),
+        ("Submit", "secretsmanager", {("GetSecretValue", "Secret.Id")}),
+    ],
+)
+def test_roles_allow_no_more(
+    resources: dict[str, Resource], function: str, service: str, expected: set[tuple[str, str]]
+) -> None:
+    """A function may do on a service what it needs there, exactly."""
+    assert allowed(resources, function, service) == expected
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nobody_deletes_or_writes_where_the_trigger_listens(resources: dict[str, Resource], function: str) -> None:
+    """No function can delete anything but its own messages, and none writes into the inbox: a loop is impossible."""
+    actions = {action for service in ("s3", "dynamodb") for action, _ in allowed(resources, function, service)}
+    written = {place for action, place in allowed(resources, function, "s3") if action == "PutObject"}
+
+    assert not [action for action in actions if "Delete" in action]
+    assert all(place.startswith("${Results.Arn}/") for place in written)
+
+
+def test_listing_is_limited_to_a_folder(resources: dict[str, Resource]) -> None:
+    """A function that may tell missing from forbidden sees the names of its own folders only."""
+    for name in FUNCTIONS:
+        listings = [
+            statement
+            for statement in statements(resources[f"{name}Role"])
+            if "s3:ListBucket" in listed(statement["Action"])
+        ]
+
+        assert all(listed(listing["Condition"]["StringLike"]["s3:prefix"]) for listing in listings)
+
+
+def test_ledger_is_one_table_with_a_sparse_index(resources: dict[str, Resource]) -> None:
+    """The ledger can be restored to any second, forgets ended jobs by itself, and knows what is due."""
+    table = resources["Table"]["Properties"]
+    (index,) = table["GlobalSecondaryIndexes"]
+
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]] == [("pk", "HASH"), ("sk", "RANGE")]
+    assert (index["IndexName"], index["Projection"]) == ("due", {"ProjectionType": "ALL"})
+    assert [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]] == [
+        ("due_pk", "HASH"),
+        ("due_at", "RANGE"),
+    ]
+    assert {"AttributeName": "due_at", "AttributeType": "N"} in table["AttributeDefinitions"]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_poll_runs_each_minute_and_is_not_repeated(resources: dict[str, Resource]) -> None:
+    """A tick that failed is made good by the next: neither the schedule nor Lambda repeats it beside it."""
+    (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
+    (asynchronous,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["Properties"]["Target"]["RetryPolicy"] == {"MaximumRetryAttempts": 0}
+    assert asynchronous["Properties"]["MaximumRetryAttempts"] == 0
+
+
+def test_email_is_subscribed_only_where_an_address_is_given(resources: dict[str, Resource]) -> None:
+    """Without an address there is no subscription to confirm."""
+    subscriptions = of_type(resources, "AWS::SNS::Subscription")
+
+    assert {name: subscription["Condition"] for name, subscription in subscriptions.items()} == {
+        "NoticesByEmail": "NotifiesByEmail",
+        "AlarmsByEmail": "NotifiesByEmail",
+    }
+
+
+def test_layer_holds_the_package_for_the_chosen_processor(resources: dict[str, Resource], template: Template) -> None:
+    """One layer serves all functions, built by its own Makefile for the architecture that the functions have."""
+    (layer,) = of_type(resources, "AWS::Lambda::LayerVersion").values()
+
+    assert layer["Properties"]["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+    assert template["Resources"]["Layer"]["Metadata"] == {"BuildMethod": "makefile"}
+    assert (REPOSITORY / template["Resources"]["Layer"]["Properties"]["ContentUri"] / "Makefile").exists()
+
+
+def test_locally_only_code_and_runtime_differ(template: Template) -> None:
+    """What runs on one machine is the template as it stands, but for where code lies and the runtime that runs it."""
+    code = {name: f"s3://artifacts/{name}.zip" for name in code_locations(template)}
+
+    local = localized(template, code)
+
+    assert set(code) == {"Layer", *FUNCTIONS}
+    assert local["Globals"]["Function"].pop("Runtime") == "provided.al2023"
+    expected = copy.deepcopy(template)
+    del expected["Globals"]["Function"]["Runtime"]
+    for name, address in code.items():
+        place = CODE_PROPERTIES[expected["Resources"][name]["Type"]]
+        assert local["Resources"][name]["Properties"].pop(place) == address
+        del expected["Resources"][name]["Properties"][place]
+    assert local == expected
+    assert not [name for name in FUNCTIONS if "Runtime" in template["Resources"][name]["Properties"]]
+    assert {resource["Type"] for resource in template["Resources"].values()} >= {FUNCTION}
