@@ -22,6 +22,7 @@ _ANSWER_COLUMNS = ("output", "status", "error")
 # https://owasp.org/www-community/attacks/CSV_Injection (2026-11-22), and the full-width forms of the same signs.
 _FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the full-width forms are meant
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_QUOTED = re.compile(rb'(?:\A|[,\n])(?P<open>"(?:[^"]++|"")*+)(?P<close>"?)')
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
 
 _encode = msgspec.json.Encoder().encode
@@ -165,6 +166,8 @@ def _csv_message(error: csv.Error, lines: Sequence[bytes], place: _Place) -> str
     opened = _opening_quote(lines, place)
     if "unexpected end" in str(error):
         return f"a quote that opens at {opened} is never closed"
+    if "field limit" in str(error):
+        return f"{error}; if a quote was never closed, it opened at {opened}"
     return f"the row that starts at {_start(lines, place)} is no CSV: {error}"
 
 
@@ -173,15 +176,13 @@ def _start(lines: Sequence[bytes], place: _Place) -> _Place:
 
 
 def _opening_quote(lines: Sequence[bytes], place: _Place) -> _Place:
-    """Return where the last quote opened in the row made of *lines*; its start where there is none."""
-    where = opened = _start(lines, place)
-    is_open = False
-    for line in lines:
-        if line.count(b'"') % 2:
-            is_open = not is_open
-            opened = _Place(where.offset, where.line) if is_open else opened
-        where = _Place(where.offset + len(line), where.line + 1 if where.line else None)
-    return opened
+    """Return where the quote opened that the row made of *lines* never closes; the row's start where there is none."""
+    start, row = _start(lines, place), b"".join(lines)
+    for quoted in _QUOTED.finditer(row):
+        if not quoted["close"]:
+            before = row[: quoted.start("open")]
+            return _Place(start.offset + len(before), start.line + before.count(b"\n") if start.line else None)
+    return start
 
 
 def _columns(fields: Sequence[str]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ _LEAD_BYTES_MAX = 1 << 16
 _READ_BYTES = 1 << 16
 # A whole string, one bracket, or a run of what is neither: possessive, so that a long string is looked at once.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]|[^\s"\[\]{},]++|\s++', re.DOTALL)
+_ENDS_ITSELF = frozenset({b'"', b"[", b"]", b"{", b"}", b","})
 _NO_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
@@ -155,8 +156,8 @@ class _Elements:
         position, depth = self._position, 0
         while True:
             token = _TOKEN.match(self._buffer, position)
-            # A token that touches the end of what was read may go on behind it.
-            if token is None or token.end() == len(self._buffer):
+            # A run that touches the end of what was read may go on behind it.
+            if token is None or (token.end() == len(self._buffer) and token[0][-1:] not in _ENDS_ITSELF):
                 position = self._more(position, row, is_unclosed=depth > 0 or token is None)
                 if position < 0:
                     return len(self._buffer)

@@ -1,0 +1,62 @@
+"""Drops as tests write them: a job of an upload in memory, and its plan carried to the end."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from fakes.memory import MemoryStorage
+
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Job
+from batchdrop.core.limits import Limits
+from batchdrop.core.outcomes import Outcome, decode_outcome
+from batchdrop.core.planning import PlanPage
+from batchdrop.flow.lines import read_chunks, refused_keys
+from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.flow.ports import Storage
+from batchdrop.formats.records import Format, Header, Record
+
+LIMITS = Limits()
+
+
+def job_of(storage: MemoryStorage, key: str, content: bytes, task: bytes | None = None) -> Job:
+    """Return a fresh job of *content* dropped at *key*, with its task pinned."""
+    upload = storage.drop(key, content)
+    job = Job(id=upload.job_id, bucket=upload.bucket, key=key, version=upload.version, created_at=1, task=upload.task)
+    return replace(job, snapshot=pin_task(storage, job, task)) if task else job
+
+
+def with_page(job: Job, page: PlanPage) -> Job:
+    """Return *job* as the ledger has it once *page* is recorded."""
+    return replace(job, plan=page.cursor, groups=page.groups, items=page.items, refused=page.refused)
+
+
+def planned(
+    storage: Storage, job: Job, limits: Limits = LIMITS, should_stop: Callable[[], bool] = lambda: False
+) -> Job:
+    """Return *job* with every page that planning yields."""
+    for page in plan_pages(storage, limits, job, should_stop):
+        job = with_page(job, page)
+    return job
+
+
+def sent_lines(storage: Storage, job: Job) -> Iterator[bytes]:
+    """Yield the lines of every chunk, by group and number."""
+    for chunk in read_chunks(storage, job):
+        yield from (storage.read(Keys(job.id, job.key).chunk(chunk.group, chunk.number)) or b"").splitlines(
+            keepends=True
+        )
+
+
+def refused_outcomes(storage: Storage, job: Job) -> list[Outcome]:
+    """Return the outcomes of the records that planning refused."""
+    return [
+        decode_outcome(line) for key in refused_keys(storage, job) for line in (storage.read(key) or b"").splitlines()
+    ]
+
+
+def records_of(form: Format, content: bytes) -> tuple[Header, list[Record]]:
+    """Return the header and all records of *content*."""
+    header = form.read_header(io.BytesIO(content))
+    stream = io.BytesIO(content[header.body_start :])
+    return header, list(form.read_records(stream, header, header.body_start, 0))
