@@ -1,0 +1,160 @@
+"""Batchdrop and its provider in one process, on one clock: memory ports, the production flows, the simulator on the wire.
+
+Rule: only what lies outside of the process is played. The adapter to the provider is the real one, over a transport that
+counts what is posted.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx2
+from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from openai_batch_simulator.application import Simulator
+from openai_batch_simulator.behaviour import CALM, Behaviour
+from openai_batch_simulator.clock import VirtualClock
+from openai_batch_simulator.transport import transport
+
+from batchdrop.core.errors import KeyMissing
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Job, JobState, Shard
+from batchdrop.core.limits import Limits
+from batchdrop.edge.provider import OpenAIProvider
+from batchdrop.flow import complete, poll, submit
+from batchdrop.flow.ports import Ports, Provider
+
+BASE_URL = "http://simulator.invalid/v1"
+RESULTS_BUCKET = "results"
+
+type Answer = Callable[[httpx2.Request], httpx2.Response | None]
+
+
+class WireTap(httpx2.BaseTransport):
+    """Counts requests by method and path, and lets a test answer some of them instead of the simulator."""
+
+    def __init__(self, inner: httpx2.BaseTransport) -> None:
+        self._inner = inner
+        self.counts: Counter[str] = Counter()
+        self.answers: list[Answer] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Return a test's answer, or else the simulator's."""
+        self.counts[f"{request.method} {request.url.path}"] += 1
+        for answer in self.answers:
+            response = answer(request)
+            if response is not None:
+                return response
+        return self._inner.handle_request(request)
+
+    @property
+    def creates(self) -> int:
+        """How many create calls went over the wire."""
+        return self.counts["POST /v1/batches"]
+
+
+@dataclass
+class WorldProviders:
+    """Opens the real adapter with the key that the test has set."""
+
+    tap: WireTap
+    limits: Limits
+    key: str | None = "sk-test"
+    base_url: str = BASE_URL
+
+    def open(self) -> Provider:
+        """Return the provider as the key is now."""
+        if self.key is None:
+            raise KeyMissing("the secret has no value yet")
+        return OpenAIProvider(
+            api_key=self.key, base_url=self.base_url, transport=self.tap, create_timeout_seconds=self.limits.create_timeout_seconds
+        )
+
+
+@dataclass
+class World:
+    """One installation and one provider."""
+
+    behaviour: Behaviour = CALM
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with empty buckets and an empty table."""
+        self.clock = FakeClock()
+        self.provider_clock = VirtualClock(float(self.clock.time))
+        self.simulator = Simulator(self.provider_clock, seed=self.seed, behaviour=self.behaviour)
+        self.tap = WireTap(transport(self.simulator))
+        self.providers = WorldProviders(self.tap, self.limits)
+        self.log = MemoryLog()
+        self.ledger = MemoryLedger(self.log)
+        self.storage = MemoryStorage(clock=self.clock)
+        self.hints = MemoryHints()
+        self.notices = MemoryNotices()
+        self._invocations = 0
+
+    def ports(self) -> Ports:
+        """Return what a new invocation is given."""
+        self._invocations += 1
+        return Ports(
+            clock=self.clock, ledger=self.ledger, hints=self.hints, storage=self.storage, providers=self.providers,
+            notices=self.notices, log=self.log, inbox_bucket=self.storage.inbox_bucket, results_bucket=RESULTS_BUCKET,
+            writer=f"invocation-{self._invocations}",
+        )  # fmt: skip
+
+    def drop(self, key: str, content: bytes) -> str:
+        """Put a file into the inbox, deliver its event, and return the job."""
+        upload = self.storage.drop(key, content)
+        submit.take_drop(self.ports(), self.limits, upload)
+        return upload.job_id
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass for both sides; what the provider's clock passed by itself (a slow answer) is caught up with."""
+        self.clock.time = max(self.clock.time, int(self.provider_clock.now())) + seconds
+        self.provider_clock.advance(self.clock.time - self.provider_clock.now())
+
+    def tick(self, seconds: int = 60) -> poll.Tick:
+        """Let time pass, poll once, and deliver the hints that this gave."""
+        self.advance(seconds)
+        done = poll.tick(self.ports(), self.limits)
+        self.deliver()
+        return done
+
+    def deliver(self) -> None:
+        """Deliver every hint once."""
+        submits, self.hints.submits = self.hints.submits, []
+        completes, self.hints.completes = self.hints.completes, []
+        for job, shard in submits:
+            submit.take_hint(self.ports(), self.limits, job, shard)
+        for job, shard in completes:
+            complete.take_hint(self.ports(), self.limits, job, shard)
+
+    def run(self, job: str, *, ticks_max: int = 200, seconds: int = 60) -> Job:
+        """Tick until *job* has ended, and return its row."""
+        for _ in range(ticks_max):
+            row = self.job(job)
+            if row.state is JobState.ENDED:
+                return row
+            self.tick(seconds)
+        raise AssertionError(f"{self.job(job)} has not ended; shards: {self.shards(job)}; log: {self.log.lines[-20:]}")
+
+    def job(self, job: str) -> Job:
+        """Return the job's row."""
+        row = self.ledger.job(job)
+        assert row is not None
+        return row
+
+    def shards(self, job: str) -> list[Shard]:
+        """Return the job's shards."""
+        return list(self.ledger.shards(job))
+
+    def shard(self, job: str, number: int = 0) -> Shard:
+        """Return one shard."""
+        return self.shards(job)[number]
+
+    def result(self, job: str, name: str) -> bytes:
+        """Return one file of the job's results."""
+        return self.storage.objects[f"{Keys(job, self.job(job).key).results}{name}"]
+
+    def charged_twice(self) -> dict[tuple[str, str], list[str]]:
+        """Return what the provider was paid for more than once: the judge of the promise."""
+        return self.simulator.ledger.charged_more_than_once()

@@ -1,0 +1,145 @@
+"""What a look at the provider means."""
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+from openai.types import Batch as SdkBatch
+
+from batchdrop.core import events as on
+from batchdrop.core.batches import Batch, BatchError, Declined
+from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.observing import (
+    STATUS_FAILED,
+    STATUSES_UNDER_WAY,
+    STATUSES_WITH_ANSWERS,
+    find_batch,
+    is_account_refused,
+    observe,
+    read_refusal,
+)
+
+NOW = 1_000_000
+LIMITS = Limits()
+SHARD = Shard(
+    job="j", number=0, account="a", endpoint="/v1/embeddings", model="m", group=0, state=ShardState.CREATING,
+    ticket="t2", tickets=("t1", "t2"), file_uploaded_at=NOW - 60,
+)  # fmt: skip
+TOKEN_MESSAGE = (
+    "Enqueued token limit reached for gpt-4.1-mini in organization org-1. Limit: 2000000 enqueued tokens. "
+    "Please try again once some in_progress batches have been completed."
+)
+
+
+def batch(status: str, *errors: BatchError, ticket: str = "t2") -> Batch:
+    """A batch of ours."""
+    return Batch("batch-1", status, NOW, errors=errors, metadata={"ticket": ticket})
+
+
+def test_every_status_of_the_sdk_is_known() -> None:
+    """The statuses are those of the SDK's own Literal, not of anybody's memory."""
+    literal = set(get_args(SdkBatch.model_fields["status"].annotation))
+
+    assert STATUSES_UNDER_WAY | STATUSES_WITH_ANSWERS | {STATUS_FAILED} == literal
+
+
+@pytest.mark.parametrize("status", sorted(STATUSES_UNDER_WAY | {"paused", ""}))
+def test_what_is_under_way_or_unknown_is_waited_on(status: str) -> None:
+    """A status that nobody knows is not an end."""
+    assert observe(batch(status), is_idle=True) is None
+
+
+@pytest.mark.parametrize("status", sorted(STATUSES_WITH_ANSWERS))
+def test_every_end_that_may_hold_answers_is_harvested(status: str) -> None:
+    """Expired and cancelled batches carry paid answers, as completed ones do."""
+    assert observe(batch(status), is_idle=True) == on.BatchEnded(batch(status))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BatchError("token_limit_exceeded", "", None),
+        BatchError("TOKEN_LIMIT_EXCEEDED", "", None),
+        BatchError("unknown", TOKEN_MESSAGE, None),
+    ],
+)
+def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
+    """By code in any case, or by its words where the code is another."""
+    assert observe(batch("failed", error), is_idle=False) == on.NoRoom(is_idle=False)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BatchError("invalid_request", "Cannot find file file-1", None),
+        BatchError("invalid_request", "", None, "input_file_id"),
+        BatchError("file_not_found", "", None),
+    ],
+)
+def test_a_batch_without_its_input_never_ran(error: BatchError) -> None:
+    """It gets a new file and no attempt is used."""
+    assert isinstance(observe(batch("failed", error), is_idle=False), on.InputMissed)
+
+
+def test_lines_that_were_refused_are_harvested() -> None:
+    """A failed validation says which items fail."""
+    failed = batch("failed", BatchError("invalid_json_line", "This line is not parseable.", 4))
+
+    assert observe(failed, is_idle=False) == on.BatchEnded(failed)
+
+
+def test_a_batch_of_an_earlier_try_is_adopted() -> None:
+    """Whatever bears one of the attempt's tickets and did not fail is the attempt's batch, the oldest try's first."""
+    first, second = batch("in_progress", ticket="t1"), batch("validating")
+
+    assert find_batch(SHARD, {"t1": first, "t2": second}) == on.BatchFound(first, "t1")
+    assert find_batch(SHARD, {"t2": second}) == on.BatchFound(second, "t2")
+    assert find_batch(SHARD, {"t3": batch("in_progress", ticket="t3")}) is None
+
+
+def test_a_failed_batch_answers_only_the_present_try() -> None:
+    """An earlier try's failure was dealt with; the present one's is the answer, or asks for a new file."""
+    missing = BatchError("file_not_found", "", None)
+
+    assert find_batch(SHARD, {"t1": batch("failed", missing, ticket="t1")}) is None
+    assert find_batch(SHARD, {"t2": batch("failed", missing)}) == on.InputMissed(batch("failed", missing))
+    invalid = batch("failed", BatchError("empty_file", "", None))
+    assert find_batch(SHARD, {"t2": invalid}) == on.BatchFound(invalid, "t2")
+
+
+@pytest.mark.parametrize(
+    ("declined", "expected"),
+    [
+        (Declined(400, "bad_url", "no such endpoint"), on.CreateRefused("t2", Reason("bad_url", "no such endpoint"))),
+        (Declined(413, "", "too large"), on.CreateRefused("t2", Reason("http_413", "too large"))),
+        (Declined(422, "bad", "no"), on.CreateRefused("t2", Reason("bad", "no"))),
+        (Declined(404, "", "not found"), on.InputUnusable("t2")),
+        (Declined(429, "rate_limit_exceeded", "slow down"), on.CreateTurnedAway("t2", MINUTE)),
+        (Declined(429, "rate_limit_exceeded", "slow down", 121), on.CreateTurnedAway("t2", 121)),
+        (Declined(429, "insufficient_quota", "no money"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
+        (Declined(401, "invalid_api_key", "who"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
+        (Declined(403, "", "no"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
+        (Declined(429, "token_limit_exceeded", ""), on.NoRoom(is_idle=True)),
+        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom(is_idle=True)),
+    ],
+)  # fmt: skip
+def test_each_definite_refusal_means_one_thing(declined: Declined, expected: on.ShardEvent) -> None:
+    """None of them is uncertain: the provider said that there is no batch."""
+    assert read_refusal(declined, SHARD, NOW, LIMITS, is_idle=True) == expected
+
+
+def test_a_file_that_cannot_be_found_is_waited_for_a_while() -> None:
+    """A fresh upload may be invisible for a moment; a quarter of an hour later it is gone."""
+    declined = Declined(400, "invalid_request", "Cannot find file file-1")
+    old = replace(SHARD, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
+
+    assert read_refusal(declined, SHARD, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
+    assert read_refusal(declined, old, NOW, LIMITS, is_idle=False) == on.InputUnusable("t2")
+
+
+def test_a_file_not_found_is_no_fault_of_the_account() -> None:
+    """Only refusals of the key or of the account's money open the circuit."""
+    assert all(is_account_refused(status, "") for status in (401, 403))
+    assert is_account_refused(429, "INSUFFICIENT_QUOTA")
+    assert not any(is_account_refused(status, "") for status in (400, 404, 413, 422, 429))
