@@ -5,6 +5,7 @@ enough here.
 """
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from batchdrop_cli.local.processes import Child
 
 START_TIMEOUT_SECONDS = 15.0  # it takes 0.3 s
+RUN_SIMULATOR = "from openai_batch_simulator.main import main; main()"
 SIMULATOR_KEY = "sk-simulated"  # opens nothing
 
 
@@ -33,18 +35,23 @@ class Provider:
 
 
 @contextmanager
-def running_simulator(*, ready_file: Path, log: Path) -> Iterator[Provider]:
-    """Run the simulator on a free port of loopback. Raises ChildFailed."""
-    ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "openai_batch_simulator.main", "--port", "0", "--ready-file", str(ready_file)]
-    # A name that the code sees nothing of the host by: PATH for the interpreter, no keys.
-    child = Child.start("The simulator", command, environment={"PATH": os.defpath, "LANG": "C.UTF-8"}, log=log)
+def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> Iterator[Provider]:
+    """Run the simulator on a free port of loopback, with *options* of its command.
+
+    *files* is its folder, emptied before and after. Raises ChildFailed.
+    """
+    shutil.rmtree(files, ignore_errors=True)
+    files.mkdir(parents=True)
+    ready_file = files / "url"
+    command = [sys.executable, "-c", RUN_SIMULATOR, "--port", "0", "--ready-file", str(ready_file)]
+    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "TMPDIR": str(files)}
+    child = Child.start("The simulator", [*command, *options], environment=environment, log=log)
     try:
         child.wait_until_ready(lambda: is_written(ready_file), timeout_seconds=START_TIMEOUT_SECONDS)
         yield Provider(ready_file.read_text().strip(), SIMULATOR_KEY, simulated=True)
     finally:
         child.stop()
-        ready_file.unlink(missing_ok=True)
+        shutil.rmtree(files, ignore_errors=True)
 
 
 def is_written(ready_file: Path) -> bool:

@@ -45,14 +45,15 @@ class LocalSettings:
     """How a local stack is made.
 
     *home* holds the installed environments and may be shared by stacks; *state* holds `stack.json` and `logs/` of one
-    stack. *provider* is who answers; None means the simulator, whatever the host's environment says. *parameters* are
-    the template's.
+    stack. *provider* is who answers; None means the simulator, with *simulator_options* of its command, whatever the
+    host's environment says. *parameters* are the template's.
     """
 
     repository: Path = REPOSITORY
     home: Path = REPOSITORY / ".local"
     state: Path = REPOSITORY / ".local"
     provider: Provider | None = None
+    simulator_options: tuple[str, ...] = ()
     tick_seconds: float | None = TICK_SECONDS  # None: nobody ticks, but for the schedule each minute
     parameters: dict[str, str] = field(default_factory=dict)
 
@@ -130,7 +131,9 @@ class LocalStack:
             return self.settings.provider
         self._report("Starting the provider's simulator …")
         simulator = running_simulator(
-            ready_file=self.settings.state / "simulator.url", log=self.settings.logs / "simulator.log"
+            options=self.settings.simulator_options,
+            files=self.settings.state / "simulator-files",
+            log=self.settings.logs / "simulator.log",
         )
         return exits.enter_context(simulator)
 
