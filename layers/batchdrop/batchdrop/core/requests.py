@@ -67,12 +67,12 @@ def make_request(name: str, endpoint: str, model: str, body: bytes, bytes_per_to
 
 
 class _EmbeddingBody(msgspec.Struct):
-    input: JsonValue = None
+    input: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def embedding_inputs(body: bytes) -> int:
     """Return how many texts an embeddings body asks for: the strings or token lists of its `input`, else one."""
-    given = msgspec.json.decode(body, type=_EmbeddingBody).input
+    given: JsonValue = msgspec.json.decode(msgspec.json.decode(body, type=_EmbeddingBody).input)
     return len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
 
 
@@ -107,12 +107,7 @@ def ready_made(limits: Limits) -> Recipe:
 
     def build(value: JsonValue, name: str) -> Request:
         endpoint, body = _endpoint_and_body(_record(value))
-        model = checked_model(body)
-        try:
-            content = _encode(body)
-        except OverflowError as error:
-            raise ItemRefused("bad_request", "the body holds a whole number of more than 64 bits") from error
-        return make_request(name, endpoint, model, content, limits.bytes_per_token)
+        return make_request(name, endpoint, checked_model(body), _encode(body), limits.bytes_per_token)
 
     return Recipe(_ready_made_name, build, names_from_user=True)
 

@@ -44,7 +44,7 @@ class _TaskFile(BaseModel):
 
 
 class _Modelled(msgspec.Struct):
-    model: JsonValue = None
+    model: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def parse_task(name: str, content: bytes) -> Task:
@@ -154,4 +154,4 @@ def _identifier(record: dict[str, JsonValue], column: str) -> str:
 
 
 def _rendered_model(body: bytes) -> str:
-    return checked_model({"model": msgspec.json.decode(body, type=_Modelled).model})
+    return checked_model({"model": msgspec.json.decode(msgspec.json.decode(body, type=_Modelled).model)})

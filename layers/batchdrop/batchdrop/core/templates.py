@@ -183,7 +183,7 @@ class _Compiler:
         value = self._captured[-1]
         try:
             return _encode(str(value) if isinstance(value, str) else value)
-        except (TypeError, OverflowError) as error:
+        except TypeError as error:
             raise ItemRefused("template_failed", f"{place} gives what is no JSON: {error}") from error
 
 
@@ -229,10 +229,7 @@ def text_of(value: object) -> str:
 def _constant(value: JsonValue, place: str) -> bytes:
     if not isinstance(value, str | int | float | bool | None):
         raise TemplateInvalid(f"{place} is a {type(value).__name__}, which JSON does not have; put it in quotes")
-    try:
-        return _encode(value)
-    except OverflowError as error:
-        raise TemplateInvalid(f"{place} is too large a number") from error
+    return _encode(value)
 
 
 def _plain_column(found: re.Match[str]) -> str | None:

@@ -1,0 +1,268 @@
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from batchdrop.core.errors import ItemRefused, UploadRejected
+from batchdrop.core.limits import Limits
+from batchdrop.core.planning import JsonValue, Recipe
+from batchdrop.core.tasks import check_columns, parse_task, recipe_of_task
+
+CHAT = "endpoint: /v1/chat/completions\nbody:\n  model: m\n"
+
+
+def recipe(text: str) -> Recipe:
+    """Return the recipe of the task file *text*."""
+    return recipe_of_task(parse_task("t", text.encode()), Limits())
+
+
+def filled(template: str, row: Mapping[str, JsonValue]) -> JsonValue:
+    """Return what *template* becomes as a member of a body."""
+    task = recipe(CHAT + f"  x: {msgspec.json.encode(template).decode()}\n")
+    body: dict[str, JsonValue] = msgspec.json.decode(task.build(dict(row), "n").body)
+    return body["x"]
+
+
+def test_the_task_of_the_manual_works() -> None:
+    """A body's strings are filled from the record, the id names the item."""
+    task = recipe(
+        CHAT
+        + '  messages:\n    - {role: system, content: Be kind.}\n    - {role: user, content: "{{ review }}"}\nid: key\n'
+    )
+    row: JsonValue = {"key": "R/1", "review": 'He said "{{ review }}" \u2028 ü\n'}
+
+    request = task.build(row, task.name(row, 1))
+
+    assert (request.name, request.endpoint, request.model) == ("R%2F1", "/v1/chat/completions", "m")
+    assert msgspec.json.decode(request.body) == {
+        "model": "m",
+        "messages": [
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": 'He said "{{ review }}" \u2028 ü\n'},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("endpoint: /v1/chat/completions\n", "`body`: field required"),
+        ("body: {model: m}\n", "`endpoint`: field required"),
+        (CHAT.replace("chat/completions", "audio"), "`endpoint`: input should be '/v1/responses'"),
+        (CHAT + "max_cost_usd: 5\n", "`max_cost_usd` is no field of a task"),
+        (CHAT + "dedupe: true\nitems: index\n", "`dedupe` is no field .*`items` is no field"),
+        (CHAT + "id: 7\n", "`id`: input should be a valid string"),
+        (CHAT + "id: ''\n", "`id`"),
+        ("endpoint: /v1/responses\nbody: [1]\n", "`body`"),
+        ("endpoint: /v1/responses\nbody: {input: x}\n", "`body.model` must name a model"),
+        (CHAT + "  stream: true\n", "`body.stream`"),
+        (CHAT + "  seed: 2026-01-02\n", "body.seed is a date, .* put it in quotes"),
+        (CHAT + "  1: x\n", "the key 1 is no text"),
+        (CHAT + "  x: {{ review }}\n", "line 4, column .* stands in quotes|key"),
+        ("a: [1\nb: 2", "line 2, column 2 is no YAML"),
+        ("just text", "it is no mapping"),
+        ("", "it is no mapping"),
+        (CHAT + "  x: '{{ a'\n", r"body.x, line 1 of the text: .* a literal {{ stands between {% raw %}"),
+        (CHAT + "  x: ['{{ a b }}']\n", r"body\.x\[0\], line 1 of the text: unexpected identifier"),
+        (CHAT + "  x: '{% if a %}'\n", r"body\.x, line 1"),
+        (CHAT + "#" * 300_000, "larger than 262144 bytes"),
+        (CHAT + "  a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+            f"  {new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}]\n"
+            for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+        ), "more than 10000 values"),
+    ],
+)  # fmt: skip
+def test_a_task_that_cannot_be_used_says_where(text: str, message: str) -> None:
+    """The operator is told the field or the line before anything is spent."""
+    with pytest.raises(UploadRejected, match=message) as rejected:
+        recipe(text)
+
+    assert rejected.value.code == "task_invalid"
+    assert "`t`" in rejected.value.message
+
+
+def test_a_task_that_is_not_utf8_is_rejected() -> None:
+    """A file in another encoding is named as such."""
+    with pytest.raises(UploadRejected, match="not UTF-8 at byte 3"):
+        parse_task("t", b"x: \xe9")
+
+
+@pytest.mark.parametrize("value", [1, 1.0, -2.5, True, None, "x", [1, "a", None], {"k": [1.5]}, 10**20])
+@pytest.mark.parametrize("template", ["{{ a }}", "{{a}}", '{{ row["a"] }}', "{{ row.a }}"])
+def test_one_expression_alone_keeps_the_type(template: str, value: JsonValue) -> None:
+    """A list stays a list, a number a number."""
+    assert filled(template, {"a": value}) == value
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ a | upper }}", "X"),
+        ("{{ a ~ '}}' }}", "x}}"),
+        ("{{ n + 1 }}", 4),
+        ("{{ n > 2 }}", True),
+        ("{{ l | first }}", 1),
+        ("{{ l | reverse }}", [2, 1]),
+        ("{{ o.k | default(1) }}", {"z": None}),
+        ("{{ [a, n] }}", ["x", 3]),
+        ("{{ nothing | default(7) }}", 7),
+        ("{{ o.k.z }}", None),
+        ("{{- a -}}", "x"),
+        ("{{ a | safe }}", "x"),
+    ],
+)
+def test_an_expression_of_the_engine_keeps_its_type_too(template: str, value: JsonValue) -> None:
+    """What the template engine computes is JSON of its own type where it stands alone."""
+    assert filled(template, {"a": "x", "n": 3, "l": [1, 2], "o": {"k": {"z": None}}}) == value
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("<{{ s }}>", "<x>"),
+        ("{{ s }}{{ s }}", "xx"),
+        ("{{ s }} and {{ n }}", "x and 3"),
+        (" {{ n }}", " 3"),
+        ("{{ n }}\n", "3\n"),
+        ("<{{ null }}>", "<>"),
+        ("<{{ t }}>", "<true>"),
+        ("<{{ l }}>", '<[1,"ü"]>'),
+        ("<{{ o }}>", '<{"k":null}>'),
+        ('<{{ row["the name"] }}>', "<1>"),
+        ("<{{ row['the name'] }}>", "<1>"),
+        ("<{{ l | join('/') }}>", "<1/ü>"),
+        ("{% for x in l %}{{ x }};{% endfor %}", "1;ü;"),
+        ("{% if f %}yes{% else %}no{% endif %} {{ nothing_here }}", "no x"),
+        ("{% raw %}{{ s }}{% endraw %}", "{{ s }}"),
+        ("{# a note #}{{ o }}!", '{"k":null}!'),
+        ("{{ s }} } }} {", "x } }} {"),
+    ],
+)
+def test_in_a_longer_text_values_are_written_as_text(template: str, text: str) -> None:
+    """Lists and objects are JSON, null is nothing, with the engine and without it."""
+    row: dict[str, JsonValue] = {
+        "s": "x", "n": 3, "t": True, "f": False, "l": [1, "ü"], "o": {"k": None}, "the name": "1", "nothing_here": "x",
+    }  # fmt: skip
+    row["null"] = None
+
+    assert filled(template, row) == text
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ b }}", "x{{ b }}", "{{ b | upper }}", "{{ a.c }}!", '{{ row["b c"] }}', "{{ a.c.d }}"]
+)
+def test_what_is_undefined_fails_the_item(template: str) -> None:
+    """The message names what is missing and which columns there are, and how a literal is written."""
+    with pytest.raises(ItemRefused, match=r"undefined; the record has: `a`; .*\{% raw %\}") as refused:
+        filled(template, {"a": {}})
+
+    assert refused.value.code == "undefined"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ a + 1 }}", "operator"),
+        ("{{ o.__class__() }}", "insecure"),
+        ("{{ a | int }}", "invalid|cannot"),
+        ("{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "OutOfFuel|fuel"),
+        ("{{ 'x' * 1000000000 }}", "large"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
+        ("{% include 'file' %}", "non-existing"),
+        ("{{ debug() }}", "undefined|unknown"),
+        ("{{ o | attr('keys') }}", "no JSON"),
+        ("{{ o.pop('absent') }}", "absent"),
+    ],
+)
+def test_a_template_that_fails_takes_one_item_with_it(template: str, message: str) -> None:
+    """Whatever a template does, it is stopped, and only its item fails."""
+    with pytest.raises(ItemRefused, match=message):
+        filled(template, {"a": "x", "o": {}})
+
+
+@pytest.mark.parametrize("column", ["self", "template_name", "range", "environment", "kwargs"])
+def test_any_column_name_can_be_used(column: str) -> None:
+    """Words that mean something to the engine or to Python are columns like others, by `row[…]`."""
+    assert filled('{{ row["' + column + '"] | upper }}', {column: "x"}) == "X"
+
+
+def test_keys_of_a_body_are_literal() -> None:
+    """Only values are templates."""
+    task = recipe(CHAT + '  "{{ a }}": x\n')
+
+    body = task.build({"a": "1"}, "n").body
+
+    assert msgspec.json.decode(body) == {"model": "m", "{{ a }}": "x"}
+
+
+def test_the_model_may_come_from_the_record() -> None:
+    """A task may send its items to different models."""
+    task = recipe('endpoint: /v1/responses\nbody: {model: "{{ m }}", input: hi}\n')
+
+    assert task.build({"m": "gpt"}, "n").model == "gpt"
+    with pytest.raises(ItemRefused, match="lacks `model`"):
+        task.build({"m": ""}, "n")
+
+
+@pytest.mark.parametrize(
+    ("template", "columns"),
+    [
+        ("{{ a }}", {"a"}),
+        ("x {{ a }} {{ row['b c'] }}", {"a", "b c"}),
+        ('{{ a | upper }} {% if b %}{{ row["c d"] }}{% endif %}', {"a", "b", "c d"}),
+        ("{{ a | default('x') }} {{ b | d(1) }} {% if c is defined %}{{ c }}{% endif %}", set()),
+        ("{{ row['a b'] | default('') }}", set()),
+        ("{% for x in l %}{{ x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", {"l"}),
+        ("{% raw %}{{ a }}{% endraw %}", set()),
+        ("{{ range(3) | length }}", set()),
+        ("{{ row.keys() }}", set()),
+        ("nothing", set()),
+    ],
+)  # fmt: skip
+def test_the_columns_that_a_task_needs_are_known(template: str, columns: set[str]) -> None:
+    """What a template cannot do without is known before the first record."""
+    task = recipe(CHAT + f"  x: {msgspec.json.encode(template).decode()}\nid: key\n")
+
+    assert task.columns == columns | {"key"}
+
+
+def test_a_table_without_a_named_column_is_rejected_whole() -> None:
+    """One message says which columns are missing and which there are."""
+    task = recipe(CHAT + "  x: '{{ reveiw }}'\nid: key\n")
+
+    with pytest.raises(
+        UploadRejected, match="names `key`, `reveiw`, which the CSV header lacks; it has `id`, `review`"
+    ):
+        check_columns(task, ("id", "review"))
+
+
+def test_without_an_id_column_items_are_named_by_row() -> None:
+    """Rows name items where nobody else does, and such names cannot repeat."""
+    task = recipe(CHAT)
+
+    assert task.name({}, 7) == "000000007"
+    assert not task.names_from_user
+
+
+@pytest.mark.parametrize(("identifier", "name"), [("a b", "a%20b"), (7, "7"), ("0", "0")])
+def test_an_id_names_its_item(identifier: JsonValue, name: str) -> None:
+    """Text and whole numbers are ids."""
+    assert recipe(CHAT + "id: key\n").name({"key": identifier}, 1) == name
+
+
+@pytest.mark.parametrize(
+    "record", [{"key": ""}, {"key": "  "}, {"key": None}, {"key": True}, {"key": 1.5}, {"key": []}, {}]
+)
+def test_a_record_without_an_id_is_refused(record: JsonValue) -> None:
+    """An empty id would make a key without a name."""
+    with pytest.raises(ItemRefused) as refused:
+        recipe(CHAT + "id: key\n").name(record, 1)
+
+    assert refused.value.code == "no_id"
+
+
+@pytest.mark.parametrize("record", ["text", 1, None, ["a"]])
+def test_a_task_takes_objects_alone(record: JsonValue) -> None:
+    """A record without columns cannot fill a template."""
+    with pytest.raises(ItemRefused, match="JSON objects"):
+        recipe(CHAT).build(record, "n")
