@@ -484,7 +484,7 @@ def test_download_can_be_unavailable_several_times(simulator: Simulator, client:
     ],
 )
 def test_output_file_can_have_the_wrong_lines(
-    simulator: Simulator, client: openai.OpenAI, fault: str, value: float | None, lines: int, different_ids: int
+    simulator: Simulator, client: openai.OpenAI, *, fault: str, value: float | None, lines: int, different_ids: int
 ) -> None:
     """Lines are missing, doubled, foreign or blank while counts and charges are those of a good batch."""
     simulator.faults.switch(fault, value=value)
