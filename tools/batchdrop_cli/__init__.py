@@ -1,0 +1,1 @@
+"""What runs on a person's machine: the command, and the local stack below `local`."""

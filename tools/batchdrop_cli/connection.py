@@ -1,0 +1,83 @@
+"""The way to a running stack's two buckets.
+
+Rule: the command needs S3 and nothing else, so whatever it shows, any S3 client can see too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batchdrop.core.jobs import Upload
+from batchdrop_cli.failures import CommandFailed
+from batchdrop_cli.local.description import StackDescription
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+STACK_FILE = Path(".local/stack.json")
+
+# More than a folder of results can hold: 50,000 items a shard, and S3 lists 1,000 keys a page.
+PAGES_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The buckets of one stack. May be used from several threads."""
+
+    storage: "S3Client"
+    inbox_bucket: str
+    results_bucket: str
+
+    def read(self, bucket: str, key: str) -> bytes | None:
+        """Return the object whole, None where there is none."""
+        try:
+            return self.storage.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except self.storage.exceptions.NoSuchKey:
+            return None
+
+    def objects(self, bucket: str, prefix: str) -> Iterator[Found]:
+        """Yield every object below *prefix*, by key."""
+        pages = self.storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for _, page in zip(range(PAGES_MAX), pages, strict=False):
+            for entry in page.get("Contents", []):
+                yield Found(entry["Key"], entry["Size"])
+
+    def folders(self, bucket: str, prefix: str) -> Iterator[str]:
+        """Yield the folders directly below *prefix*, each with its slash."""
+        pages = self.storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+        for _, page in zip(range(PAGES_MAX), pages, strict=False):
+            for entry in page.get("CommonPrefixes", []):
+                yield entry["Prefix"]
+
+    def put_upload(self, path: Path, key: str) -> Upload:
+        """Put the file at *path* into the inbox and return the version that this made. Each call makes a new one."""
+        with path.open("rb") as content:
+            reply = self.storage.put_object(Bucket=self.inbox_bucket, Key=key, Body=content)
+        version = reply.get("VersionId")
+        if not version:
+            raise CommandFailed(f"The bucket {self.inbox_bucket} keeps no versions, so nothing dropped there is taken.")
+        return Upload(self.inbox_bucket, key, version)
+
+
+def connect(stack_file: Path) -> Connection:
+    """Return the way to the stack that *stack_file* describes. Raises NoStack, and CommandFailed for a file of another kind."""
+    try:
+        return connection_to(StackDescription.from_file(stack_file))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandFailed(f"{stack_file} does not describe a local stack. Start one: batchdrop local") from error
+
+
+def connection_to(stack: StackDescription) -> Connection:
+    """Return the way to *stack*."""
+    import boto3  # noqa: PLC0415  # 0.3 s that `--help` and a mistyped option need not wait for
+
+    return Connection(boto3.client("s3", **stack.client_options()), stack.inbox_bucket, stack.results_bucket)

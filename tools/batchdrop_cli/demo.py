@@ -1,0 +1,168 @@
+"""The demo: every example goes its whole way on this machine, and what came out is shown.
+
+Rule: it says at its start and at its end who gave the answers. Nothing is sent to a provider that costs money unless it
+was asked for by name, the estimate was shown, and a person agreed.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from batchdrop.core.limits import Limits
+from batchdrop.core.planning import Request
+from batchdrop_cli.connection import Connection, connection_to
+from batchdrop_cli.drop import TASK_SUFFIX, inbox_key
+from batchdrop_cli.jobs import COMPLETED, JobStatus
+from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.local.stack import LocalSettings, LocalStack, ended_by_signals
+from batchdrop_cli.notices import ReceivedNotice, receive_notices, show_notice
+from batchdrop_cli.quote import OUTPUT_TOKENS_ASSUMED, Quote, quotes, requests_of
+from batchdrop_cli.results import results_listing
+from batchdrop_cli.show import show_endings, text
+from batchdrop_cli.tasks import put_tasks
+from batchdrop_cli.tree import show_item, show_tree
+from batchdrop_cli.waiting import WAIT_SECONDS_MAX, visible_progress, wait_for
+
+SIMULATED_SECONDS_MAX = 180.0  # it takes some 20 s; a provider may take its 24 hours
+
+SIMULATED = (
+    "The answers are simulated: a stand-in for the provider runs on this machine. No model is asked, nothing is "
+    "sent anywhere, and nothing is spent."
+)
+EXIT_COMPLETED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A file to drop, and its task; None where it holds ready-made requests."""
+
+    path: Path
+    task: str | None
+
+    @property
+    def key(self) -> str:
+        """Where it goes in the inbox."""
+        return inbox_key(self.path, self.task)
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """The example files of the repository."""
+
+    folder: Path
+
+    def task_files(self) -> list[Path]:
+        """Return every task, by name."""
+        return sorted((self.folder / "tasks").glob(f"*{TASK_SUFFIX}"))
+
+    def drops(self) -> list[Example]:
+        """Return every drop: the ready-made requests first."""
+        drops = self.folder / "drops"
+        ready_made = [Example(path, None) for path in sorted(drops.glob("*.*")) if path.is_file()]
+        tables = [Example(path, path.parent.name) for path in sorted(drops.glob("*/*.*")) if path.is_file()]
+        return ready_made + tables
+
+
+def run_demo(console: Console, settings: LocalSettings) -> int:
+    """Run the demo on a stack of its own and return the exit code: 0 only if every job completed."""
+    say_who_answers(console, settings)
+    exit_code = EXIT_STOPPED
+    started = time.monotonic()
+    with ended_by_signals(), LocalStack(settings, lambda line: console.print(text(line))) as stack:
+        jobs = drop_and_wait(console, connection_to(stack.description), settings)
+        show_outcome(console, stack.description, jobs)
+        exit_code = EXIT_COMPLETED if all(job.event == COMPLETED for job in jobs) else EXIT_FAILED
+    if exit_code == EXIT_STOPPED:
+        console.print("Stopped. Nothing is left running.")
+        return exit_code
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s; nothing is left running.")
+    say_who_answers(console, settings)
+    return exit_code
+
+
+def say_who_answers(console: Console, settings: LocalSettings) -> None:
+    """Print whether the answers are real."""
+    if settings.provider is None:
+        console.print(SIMULATED, style="bold yellow")
+    else:
+        console.print(text(f"The answers come from {settings.provider.base_url}, and are paid for.", "bold"))
+
+
+def drop_and_wait(console: Console, connection: Connection, settings: LocalSettings) -> list[JobStatus]:
+    """Put the tasks, drop every example, and return how the jobs ended."""
+    examples = Examples(settings.repository / "examples")
+    names = list(put_tasks(connection, examples.task_files()))
+    console.print(text(f"Tasks: {', '.join(names)}"))
+    uploads = [connection.put_upload(example.path, example.key) for example in examples.drops()]
+    console.print(f"Dropped {len(uploads)} files.")
+    timeout_seconds = SIMULATED_SECONDS_MAX if settings.provider is None else WAIT_SECONDS_MAX
+    with visible_progress(console, uploads) as watch:
+        return wait_for(connection, uploads, watch, timeout_seconds=timeout_seconds)
+
+
+def show_outcome(console: Console, stack: StackDescription, jobs: Sequence[JobStatus]) -> None:
+    """Print one job's notice, tree and item, then how all of them ended and the totals."""
+    connection = connection_to(stack)
+    notices = receive_notices(stack, {job.job for job in jobs})
+    shown = jobs[0]
+    show_notice(console, connection, shown, notices[shown.job])
+    listing = results_listing(connection, shown)
+    console.rule("The results of this job")
+    show_tree(console, connection.results_bucket, shown, listing)
+    console.rule("One item")
+    show_item(console, connection, listing)
+    console.rule("All jobs")
+    show_endings(console, jobs, stack.results_bucket)
+    show_totals(console, jobs, list(notices.values()))
+
+
+def show_totals(console: Console, jobs: Sequence[JobStatus], notices: Sequence[ReceivedNotice]) -> None:
+    """Print the sums over all jobs, as the notices counted."""
+    used = [usage for notice in notices for usage in notice.usage.values()]
+    tokens_in, tokens_out = sum(usage.input_tokens for usage in used), sum(usage.output_tokens for usage in used)
+    counted = [notice.counts for notice in notices]
+    console.print(
+        f"Totals: {len(jobs)} jobs, {len(notices)} notices, {sum(counts.items for counts in counted):,} items, "
+        f"{sum(counts.succeeded for counts in counted):,} succeeded, {sum(counts.failed for counts in counted):,} failed; "
+        f"{tokens_in:,} tokens in, {tokens_out:,} out.",
+        style="bold",
+    )
+
+
+def estimates(repository: Path, base_url: str) -> list[Quote]:
+    """Return what all examples may cost at *base_url*, by model."""
+    return quotes((request for drop in _request_batches(repository) for request in drop), base_url)
+
+
+def _request_batches(repository: Path) -> Iterator[Iterator[Request]]:
+    examples = Examples(repository / "examples")
+    for example in examples.drops():
+        task = examples.folder / "tasks" / f"{example.task}{TASK_SUFFIX}"
+        content = task.read_bytes() if example.task else None
+        yield requests_of(example.key, example.path.read_bytes(), content, Limits())
+
+
+def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) -> None:
+    """Print what the demo may cost, and what the estimate rests on."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "requests", "tokens in", "tokens out", "US dollars"):
+        table.add_column(column)
+    for quote in estimated:
+        dollars = "unknown" if quote.dollars is None else f"{quote.dollars:.6f}"
+        table.add_row(
+            text(quote.model), f"{quote.requests:,}", f"{quote.input_tokens:,}", f"{quote.output_tokens:,}", dollars
+        )
+    console.print(table)
+    known = sum((quote.dollars for quote in estimated if quote.dollars is not None), Decimal())
+    unknown = [quote.model for quote in estimated if quote.dollars is None]
+    rest = f" and an unknown price for {', '.join(unknown)}" if unknown else ""
+    console.print(text(f"Estimated cost at {base_url}: {known:.4f} US dollars{rest}."))
+    console.print(
+        f"It rests on four bytes a token, {OUTPUT_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
+        "list prices, and half of them for a batch. The provider's bill is what counts."
+    )

@@ -1,0 +1,121 @@
+"""Jobs as a person sees them: `status.json` of each, found below `results/`.
+
+Rule: a status is read tolerantly, since the stack may be newer than this command.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from batchdrop.core.jobs import RESULTS_PREFIX, Keys, Upload
+from batchdrop_cli.connection import Connection
+from batchdrop_cli.failures import CommandFailed, MisusedCommand
+
+JOB_ID = re.compile(r"[0-9a-f]{20}")
+# Folders that one search looks into: thousands of drops; each costs a request.
+FOLDERS_MAX = 100_000
+
+COMPLETED = "completed"
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """How far the items of a job are."""
+
+    items: int = 0
+    planned: int = 0
+    sent: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+class Waiting(msgspec.Struct, frozen=True, rename={"cause": "for"}):
+    """What a job waits for, and since when (ISO 8601)."""
+
+    cause: str
+    since: str | None = None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a job ended as it did."""
+
+    code: str
+    message: str
+
+
+class UploadNames(msgspec.Struct, frozen=True):
+    """What was dropped."""
+
+    bucket: str
+    key: str
+    version: str
+
+
+class JobStatus(msgspec.Struct, frozen=True):
+    """What `status.json` tells of a job. *event* is how it ended, None while it has not."""
+
+    job: str
+    state: str
+    upload: UploadNames
+    task: str = "-"
+    event: str | None = None
+    counts: Counts = Counts()
+    waiting: Waiting | None = None
+    reason: Reason | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    ended_at: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything that the person may expect is written; the notice may still be on its way."""
+        return self.event is not None
+
+    @property
+    def folder(self) -> str:
+        """Where its results lie in the results bucket, with its slash."""
+        return Keys(self.job, self.upload.key).results
+
+
+def status_of(connection: Connection, upload: Upload) -> JobStatus | None:
+    """Return the status of the job of *upload*, None while it has none."""
+    return _read_status(connection, Keys(upload.job_id, upload.key).status)
+
+
+def all_statuses(connection: Connection) -> Iterator[JobStatus]:
+    """Yield the status of every job, in no promised order.
+
+    Folders are walked level by level, and a job's own is not entered: the items of a job cost nothing here.
+    """
+    waiting = deque([RESULTS_PREFIX])
+    for _ in range(FOLDERS_MAX):
+        if not waiting:
+            return
+        for folder in connection.folders(connection.results_bucket, waiting.popleft()):
+            is_job = JOB_ID.fullmatch(folder.rstrip("/").rpartition("/")[2])
+            status = _read_status(connection, f"{folder}status.json") if is_job else None
+            if status is None:
+                waiting.append(folder)
+            else:
+                yield status
+
+
+def find_job(connection: Connection, job: str) -> JobStatus:
+    """Return the status of the job with this id."""
+    if not JOB_ID.fullmatch(job):
+        raise MisusedCommand(f"{job!r} is no job id: those have 20 characters of 0-9 and a-f. See: batchdrop status")
+    for status in all_statuses(connection):
+        if status.job == job:
+            return status
+    raise CommandFailed(f"There is no job {job} here; one that was dropped a moment ago may not have begun yet.")
+
+
+def _read_status(connection: Connection, key: str) -> JobStatus | None:
+    content = connection.read(connection.results_bucket, key)
+    if content is None:
+        return None
+    try:
+        return msgspec.json.decode(content, type=JobStatus)
+    except msgspec.DecodeError as error:
+        raise CommandFailed(f"s3://{connection.results_bucket}/{key} is no status of a job: {error}") from error

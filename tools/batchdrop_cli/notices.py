@@ -1,0 +1,120 @@
+"""Notices as the local stack's subscriber receives them: an SQS queue that is subscribed to the topic.
+
+Rule: what is shown was delivered. The embedded AWS sends no mail; the text that a mail would hold is made again from the
+job's documents, and shown only where the JSON made with it equals what was delivered.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import boto3
+import msgspec
+from rich.console import Console
+from rich.json import JSON
+
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Job
+from batchdrop.core.ledger_rows import Reason as LedgerReason
+from batchdrop.core.notices import Notice, render
+from batchdrop.core.outcomes import Usage
+from batchdrop.core.summary import Results, results_of_summary
+from batchdrop_cli.connection import Connection
+from batchdrop_cli.failures import CommandFailed
+from batchdrop_cli.jobs import Counts, JobStatus
+from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.show import text
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+NOTICES_SECONDS_MAX = 30.0  # after the jobs are over; a tick delivers what was left over
+RECEIVE_SECONDS = 2  # one long poll
+MESSAGES_A_RECEIVE = 10  # the most that SQS gives
+
+
+class ReceivedNotice(msgspec.Struct, frozen=True):
+    """The JSON of a notice, as far as the command uses it; *content* and *subject* are what was delivered, unchanged."""
+
+    id: str
+    event: str
+    job: str
+    results: str
+    counts: Counts
+    usage: Mapping[str, Usage] = {}
+    content: str = ""
+    subject: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
+    """What SNS puts around a message for SQS (https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html)."""
+
+    message: str
+    subject: str = ""
+
+
+def receive_notices(stack: StackDescription, jobs: set[str]) -> dict[str, ReceivedNotice]:
+    """Return one notice for each of *jobs*; copies of it are taken from the queue and dropped.
+
+    Raises CommandFailed where one stays away.
+    """
+    queues = boto3.client("sqs", **stack.client_options())
+    received: dict[str, ReceivedNotice] = {}
+    deadline = time.monotonic() + NOTICES_SECONDS_MAX
+    while not jobs <= set(received):
+        if time.monotonic() > deadline:
+            missing = ", ".join(sorted(jobs - set(received)))
+            raise CommandFailed(f"No notice came within {NOTICES_SECONDS_MAX:g} s about {missing}. See {stack.logs}")
+        for notice in _receive(queues, stack.notices_queue_url):
+            received.setdefault(notice.job, notice)
+    return {job: received[job] for job in jobs}
+
+
+def _receive(queues: "SQSClient", url: str) -> list[ReceivedNotice]:
+    reply = queues.receive_message(
+        QueueUrl=url, WaitTimeSeconds=RECEIVE_SECONDS, MaxNumberOfMessages=MESSAGES_A_RECEIVE
+    )
+    messages = reply.get("Messages", [])
+    notices = [read_notice(message["Body"]) for message in messages]
+    for message in messages:
+        queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return notices
+
+
+def read_notice(body: str) -> ReceivedNotice:
+    """Return the notice in the *body* of an SQS message."""
+    envelope = msgspec.json.decode(body, type=Envelope)
+    notice = msgspec.json.decode(envelope.message, type=ReceivedNotice)
+    return msgspec.structs.replace(notice, content=envelope.message, subject=envelope.subject)
+
+
+def show_notice(console: Console, connection: Connection, job: JobStatus, received: ReceivedNotice) -> None:
+    """Print a notice as a subscriber by e-mail and one by SQS receive it."""
+    made = made_again(connection, job, received)
+    if made is not None and made.json == received.content:
+        console.rule("The notice by e-mail")
+        console.print(text(f"Subject: {received.subject}", "bold"))
+        for line in made.text.splitlines():
+            console.print(text(line), soft_wrap=True)
+    console.rule("The same notice as JSON, from the queue that is subscribed (line breaks added)")
+    console.print(JSON(received.content))
+
+
+def made_again(connection: Connection, job: JobStatus, received: ReceivedNotice) -> Notice | None:
+    """Return the notice as the stack's own code makes it of the job's status and summary; None without a summary."""
+    summary = connection.read(connection.results_bucket, Keys(job.job, job.upload.key).summary)
+    if summary is None and job.reason is None:
+        return None
+    results = results_of_summary(summary) if summary is not None else Results()
+    return render(ledger_job(job), results, received.results)
+
+
+def ledger_job(job: JobStatus) -> Job:
+    """Return what the ledger holds of *job*, as far as a notice tells it."""
+    reason = LedgerReason(job.reason.code, job.reason.message) if job.reason else None
+    return Job(
+        id=job.job, bucket=job.upload.bucket, key=job.upload.key, version=job.upload.version, task=job.task,
+        created_at=int(datetime.fromisoformat(job.created_at).timestamp()) if job.created_at else 0,
+        event=job.event or "", reason=reason,
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Downloading the results of a job.
+
+Rule: nothing is written outside of the folder that was named, and nothing that is there is overwritten.
+"""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from batchdrop_cli.connection import Connection, Found
+from batchdrop_cli.failures import CommandFailed
+from batchdrop_cli.jobs import JobStatus
+
+DOWNLOADS_IN_FLIGHT = 16
+
+type Step = Callable[[int], object]  # receives the bytes of each file that is done
+
+
+def results_listing(connection: Connection, job: JobStatus) -> list[Found]:
+    """Return every object of the job, by key."""
+    return list(connection.objects(connection.results_bucket, job.folder))
+
+
+def download(connection: Connection, job: JobStatus, listing: list[Found], target: Path, step: Step) -> None:
+    """Write the objects of *listing* below *target*, which is made. Raises CommandFailed where it holds anything already."""
+    places = {found.key: place_below(target, found.key.removeprefix(job.folder)) for found in listing}
+    make_empty_folder(target)
+
+    def fetch(found: Found) -> None:
+        copy_object(connection, found.key, places[found.key])
+        step(found.size_bytes)
+
+    with ThreadPoolExecutor(DOWNLOADS_IN_FLIGHT) as pool:
+        list(pool.map(fetch, listing))
+
+
+def make_empty_folder(target: Path) -> None:
+    """Make *target*; one that is there and empty will do."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        is_used = any(target.iterdir())
+    except OSError as error:
+        raise CommandFailed(f"{target} cannot be used: {error.strerror}.") from error
+    if is_used:
+        raise CommandFailed(
+            f"{target} is not empty, and nothing is overwritten. Name a folder that does not exist yet."
+        )
+
+
+def place_below(target: Path, name: str) -> Path:
+    """Return the path of *name*, a key's part with slashes, below *target*. Raises CommandFailed where it would leave it."""
+    parts = name.split("/")
+    is_safe = all(part not in {"", ".", ".."} and "\0" not in part and "\\" not in part for part in parts)
+    if not is_safe:
+        raise CommandFailed(f"The results hold {name!r}, which names no file below {target}. Nothing was downloaded.")
+    return target / PurePosixPath(*parts)
+
+
+def copy_object(connection: Connection, key: str, place: Path) -> None:
+    """Write one object of the results bucket to *place*, which must not exist."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = connection.storage.get_object(Bucket=connection.results_bucket, Key=key)["Body"]
+    try:
+        with place.open("xb") as file:
+            shutil.copyfileobj(content, file)
+    except FileExistsError as error:
+        message = f"{place} is there already: this file system does not tell upper from lower case."
+        raise CommandFailed(f"{message} Use one that does.") from error

@@ -1,0 +1,122 @@
+"""What the command shows: tables of jobs and tasks, one job in detail, where results are.
+
+Rule: names of files, tasks and models are other people's words: they are shown as text, with whatever a terminal would obey
+as its escape. Colours and live lines are for terminals; a pipe gets plain lines of any width.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from batchdrop.core.notices import printable
+from batchdrop_cli.jobs import COMPLETED, Counts, JobStatus
+from batchdrop_cli.tasks import ListedTask
+
+# A table in a pipe is cut nowhere: S3 keys have at most 1,024 bytes.
+PIPE_COLUMNS = 4_096
+JOBS_SHOWN_MAX = 100
+
+
+def make_console() -> Console:
+    """Return the console on standard output; NO_COLOR and TERM are respected."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
+
+
+def text(words: str, style: str = "") -> Text:
+    """Return *words* as they are, markup and control characters disarmed."""
+    return Text(printable(words), style=style)
+
+
+def progress_of(counts: Counts) -> str:
+    """Return how far the items are, in a few words."""
+    failed = f", {counts.failed:,} failed" if counts.failed else ""
+    return f"{counts.succeeded:,} of {counts.items:,} succeeded{failed}"
+
+
+def state_of(job: JobStatus) -> str:
+    """Return where a job stands: how it ended, else its state and what it waits for."""
+    if job.event is not None:
+        return job.event
+    return f"{job.state}, waiting for {job.waiting.cause}" if job.waiting else job.state
+
+
+def style_of(job: JobStatus) -> str:
+    """Return the colour of a job's state."""
+    if job.event is None:
+        return "yellow"
+    return "green" if job.event == COMPLETED else "red"
+
+
+def show_jobs(console: Console, jobs: Iterable[JobStatus]) -> None:
+    """Print a table of the jobs, newest first."""
+    ordered = sorted(jobs, key=lambda job: (job.created_at or "", job.job), reverse=True)
+    if not ordered:
+        console.print("No jobs yet. Drop a file: batchdrop drop FILE --task T")
+        return
+    table = _table("job", "dropped", "file", "state", "items")
+    for job in ordered[:JOBS_SHOWN_MAX]:
+        table.add_row(
+            job.job, text(job.created_at or ""), text(job.upload.key), text(state_of(job), style_of(job)),
+            progress_of(job.counts),
+        )  # fmt: skip
+    console.print(table)
+    if len(ordered) > JOBS_SHOWN_MAX:
+        console.print(f"and {len(ordered) - JOBS_SHOWN_MAX:,} older ones")
+
+
+def show_job(console: Console, job: JobStatus, bucket: str) -> None:
+    """Print all that is known of one job."""
+    counts = job.counts
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "job": job.job,
+        "file": f"s3://{job.upload.bucket}/{job.upload.key}",
+        "version": job.upload.version,
+        "task": job.task,
+        "state": state_of(job),
+        "waiting since": (job.waiting.since if job.waiting else None) or "",
+        "reason": f"{job.reason.message} ({job.reason.code})" if job.reason else "",
+        "items": f"{counts.items:,}: {counts.planned:,} planned, {counts.sent:,} sent, "
+        f"{counts.succeeded:,} succeeded, {counts.failed:,} failed",
+        "dropped": job.created_at or "",
+        "updated": job.updated_at or "",
+        "ended": job.ended_at or "",
+        "results": f"s3://{bucket}/{job.folder}",
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, text(value, style_of(job) if name == "state" else ""))
+    console.print(table)
+
+
+def show_endings(console: Console, jobs: Sequence[JobStatus], bucket: str) -> None:
+    """Print how each job ended, and where its results are."""
+    for job in jobs:
+        console.print(text(state_of(job), style_of(job)), text(job.upload.key), f"({progress_of(job.counts)})")
+        if job.reason is not None:
+            console.print("  ", text(f"{job.reason.message} ({job.reason.code})"), sep="")
+        console.print("  ", text(f"s3://{bucket}/{job.folder}"), sep="", soft_wrap=True)
+
+
+def show_tasks(console: Console, tasks: Iterable[ListedTask]) -> None:
+    """Print a table of the tasks."""
+    listed = list(tasks)
+    if not listed:
+        console.print("No tasks yet. Add one: batchdrop tasks put FILE.yaml")
+        return
+    table = _table("task", "endpoint", "model", "id column", "problem")
+    for task in listed:
+        table.add_row(
+            text(task.name), text(task.endpoint), text(task.model), text(task.id), text(task.problem, style="red")
+        )
+    console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
