@@ -66,7 +66,10 @@ class WorldProviders:
         if self.key is None:
             raise KeyMissing("the secret has no value yet")
         return OpenAIProvider(
-            api_key=self.key, base_url=self.base_url, transport=self.tap, create_timeout_seconds=self.limits.create_timeout_seconds
+            api_key=self.key,
+            base_url=self.base_url,
+            transport=self.tap,
+            create_timeout_seconds=self.limits.create_timeout_seconds,
         )
 
 

@@ -47,16 +47,16 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.CreateRefused: on.CreateRefused(ticket, reason),
         on.CreateTurnedAway: on.CreateTurnedAway(ticket, 60),
         on.BatchFound: on.BatchFound(batch, ticket),
-        on.FenceBegun: on.FenceBegun(),
-        on.Fenced: on.Fenced(),
-        on.FenceFailed: on.FenceFailed(),
-        on.NothingFound: on.NothingFound(),
+        on.FenceBegun: on.FenceBegun(ticket),
+        on.Fenced: on.Fenced(ticket),
+        on.FenceFailed: on.FenceFailed(ticket),
+        on.NothingFound: on.NothingFound(ticket),
         on.Unparked: on.Unparked(),
-        on.InputMissed: on.InputMissed(batch),
-        on.NoRoom: on.NoRoom(is_idle=False),
-        on.BatchEnded: on.BatchEnded(batch),
-        on.GivenUp: on.GivenUp(reason),
-        on.Harvested: on.Harvested(0),
+        on.InputMissed: on.InputMissed(ticket),
+        on.NoRoom: on.NoRoom(ticket, is_idle=False),
+        on.BatchEnded: on.BatchEnded(ticket, batch),
+        on.GivenUp: on.GivenUp(ticket, reason),
+        on.Harvested: on.Harvested(ticket, 0),
     }
     return made[kind]
 
@@ -131,7 +131,7 @@ def test_a_file_is_used_for_one_uncertain_create() -> None:
     """After the fence the next try begins without a file, and an uncertain create was counted."""
     fenced = shard_in(S.FENCING, fenced_at=NOW.time - HOUR)
 
-    after = advance(fenced, on.NothingFound(), NOW)
+    after = advance(fenced, on.NothingFound(fenced.ticket), NOW)
 
     assert (after.state, after.file, after.uncertain) == (S.RESERVED, "", 1)
 
@@ -149,7 +149,7 @@ def test_too_many_uncertain_creates_park_the_shard() -> None:
     """The fifth uncertain create gives the room back and waits an hour."""
     fenced = shard_in(S.FENCING, uncertain=4, fenced_at=1)
 
-    after = advance(fenced, on.NothingFound(), NOW)
+    after = advance(fenced, on.NothingFound(fenced.ticket), NOW)
 
     assert (after.state, after.room_tokens, after.parked_at, after.due_at) == (S.PARKED, 0, NOW.time, NOW.time + HOUR)
 
@@ -169,14 +169,14 @@ def test_the_fence_is_dated_once() -> None:
     """Deleting again does not push the wait away."""
     fenced = shard_in(S.FENCING, fenced_at=NOW.time - 100)
 
-    assert advance(fenced, on.Fenced(), NOW).fenced_at == NOW.time - 100
+    assert advance(fenced, on.Fenced(fenced.ticket), NOW).fenced_at == NOW.time - 100
 
 
 def test_the_next_attempt_asks_only_for_what_is_left() -> None:
     """A harvest that leaves lines starts an attempt with tickets, file and tries of its own."""
     shard = shard_in(S.HARVESTING, uncertain=3, refused_count=2)
 
-    after = advance(shard, on.Harvested(4), NOW)
+    after = advance(shard, on.Harvested(shard.ticket, 4), NOW)
 
     assert (after.state, after.attempt, after.items, after.tokens) == (S.WAITING, 2, 4, 200)
     assert (after.source_shard, after.source_attempt, after.tickets, after.file, after.uncertain) == (3, 2, (), "", 0)
@@ -185,7 +185,7 @@ def test_the_next_attempt_asks_only_for_what_is_left() -> None:
 def test_a_lone_item_fails_only_after_a_day_without_room() -> None:
     """Others share the queue: a refusal while we are idle is no proof that the request is too large."""
     lone = shard_in(S.RUNNING, first_line=0, end_line=1, refused_since=NOW.time - DAY + 1, refused_count=7)
-    refused = on.NoRoom(is_idle=True)
+    refused = on.NoRoom(lone.ticket, is_idle=True)
 
     assert advance(lone, refused, NOW).state is S.WAITING
     failed = advance(replace(lone, refused_since=NOW.time - DAY), refused, NOW)

@@ -47,13 +47,13 @@ def test_every_status_of_the_sdk_is_known() -> None:
 @pytest.mark.parametrize("status", sorted(STATUSES_UNDER_WAY | {"paused", ""}))
 def test_what_is_under_way_or_unknown_is_waited_on(status: str) -> None:
     """A status that nobody knows is not an end."""
-    assert observe(batch(status), is_idle=True) is None
+    assert observe(SHARD, batch(status), is_idle=True) is None
 
 
 @pytest.mark.parametrize("status", sorted(STATUSES_WITH_ANSWERS))
 def test_every_end_that_may_hold_answers_is_harvested(status: str) -> None:
     """Expired and cancelled batches carry paid answers, as completed ones do."""
-    assert observe(batch(status), is_idle=True) == on.BatchEnded(batch(status))
+    assert observe(SHARD, batch(status), is_idle=True) == on.BatchEnded("t2", batch(status))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_every_end_that_may_hold_answers_is_harvested(status: str) -> None:
 )
 def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
     """By code in any case, or by its words where the code is another."""
-    assert observe(batch("failed", error), is_idle=False) == on.NoRoom(is_idle=False)
+    assert observe(SHARD, batch("failed", error), is_idle=False) == on.NoRoom("t2", is_idle=False)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +79,14 @@ def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
 )
 def test_a_batch_without_its_input_never_ran(error: BatchError) -> None:
     """It gets a new file and no attempt is used."""
-    assert isinstance(observe(batch("failed", error), is_idle=False), on.InputMissed)
+    assert isinstance(observe(SHARD, batch("failed", error), is_idle=False), on.InputMissed)
 
 
 def test_lines_that_were_refused_are_harvested() -> None:
     """A failed validation says which items fail."""
     failed = batch("failed", BatchError("invalid_json_line", "This line is not parseable.", 4))
 
-    assert observe(failed, is_idle=False) == on.BatchEnded(failed)
+    assert observe(SHARD, failed, is_idle=False) == on.BatchEnded("t2", failed)
 
 
 def test_a_batch_of_an_earlier_try_is_adopted() -> None:
@@ -103,7 +103,7 @@ def test_a_failed_batch_answers_only_the_present_try() -> None:
     missing = BatchError("file_not_found", "", None)
 
     assert find_batch(SHARD, {"t1": batch("failed", missing, ticket="t1")}) is None
-    assert find_batch(SHARD, {"t2": batch("failed", missing)}) == on.InputMissed(batch("failed", missing))
+    assert find_batch(SHARD, {"t2": batch("failed", missing)}) == on.InputMissed("t2")
     invalid = batch("failed", BatchError("empty_file", "", None))
     assert find_batch(SHARD, {"t2": invalid}) == on.BatchFound(invalid, "t2")
 
@@ -120,8 +120,8 @@ def test_a_failed_batch_answers_only_the_present_try() -> None:
         (Declined(429, "insufficient_quota", "no money"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(401, "invalid_api_key", "who"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(403, "", "no"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
-        (Declined(429, "token_limit_exceeded", ""), on.NoRoom(is_idle=True)),
-        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom(is_idle=True)),
+        (Declined(429, "token_limit_exceeded", ""), on.NoRoom("t2", is_idle=True)),
+        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom("t2", is_idle=True)),
     ],
 )  # fmt: skip
 def test_each_definite_refusal_means_one_thing(declined: Declined, expected: on.ShardEvent) -> None:

@@ -1,6 +1,7 @@
 """What can happen to a shard, as values: the columns of the table in `lifecycle`.
 
-Events that answer a try bear its ticket; an answer to a try that the shard has left behind changes nothing.
+An event that was concluded from a try bears its ticket, and changes nothing once the shard has left that try behind: what
+a slow worker or a lagging index concluded about one try must never be done to the next.
 """
 
 from dataclasses import dataclass
@@ -66,20 +67,28 @@ class BatchFound:
 class FenceBegun:
     """No answer and no batch for longer than the grace: whatever was sent must be made harmless."""
 
+    ticket: str
+
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
     """The provider said that the input file is gone."""
+
+    ticket: str
 
 
 @dataclass(frozen=True, slots=True)
 class FenceFailed:
     """For a day nobody would say that the input file is gone."""
 
+    ticket: str
+
 
 @dataclass(frozen=True, slots=True)
 class NothingFound:
     """A full list that began long enough after the fence shows no batch of this attempt."""
+
+    ticket: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +100,14 @@ class Unparked:
 class InputMissed:
     """The batch failed for want of its input file: it never ran."""
 
-    batch: Batch
+    ticket: str
 
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
     """The provider's queue of enqueued tokens is full. *is_idle*: nothing else of ours holds room of this model."""
 
+    ticket: str
     is_idle: bool
 
 
@@ -105,6 +115,7 @@ class NoRoom:
 class BatchEnded:
     """The batch reached an end that leaves answers, or refused lines, to collect."""
 
+    ticket: str
     batch: Batch
 
 
@@ -112,6 +123,7 @@ class BatchEnded:
 class GivenUp:
     """There is no way left to learn more: all items fail with this reason."""
 
+    ticket: str
     reason: Reason
 
 
@@ -119,6 +131,7 @@ class GivenUp:
 class Harvested:
     """Outcomes are written for all items but *again_lines*, which may be sent again."""
 
+    ticket: str
     again_lines: int
 
 

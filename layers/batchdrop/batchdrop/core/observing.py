@@ -48,20 +48,20 @@ def is_account_refused(status: int, code: str) -> bool:
     return status in (_UNAUTHORIZED, _FORBIDDEN) or code.lower() in _ACCOUNT_CODES
 
 
-def observe(batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
-    """Return what *batch*, the shard's own, means for a RUNNING shard; None while there is nothing to do.
+def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
+    """Return what *batch*, its own, means for a RUNNING *shard*; None while there is nothing to do.
 
     *is_idle* says whether the shard alone holds room of its model.
     """
     if batch.status in STATUSES_WITH_ANSWERS:
-        return on.BatchEnded(batch)
+        return on.BatchEnded(shard.ticket, batch)
     if batch.status != STATUS_FAILED:
         return None
     if any(is_token_limit(error.code, error.message) for error in batch.errors):
-        return on.NoRoom(is_idle=is_idle)
+        return on.NoRoom(shard.ticket, is_idle=is_idle)
     if _missed_input(batch.errors):
-        return on.InputMissed(batch)
-    return on.BatchEnded(batch)
+        return on.InputMissed(shard.ticket)
+    return on.BatchEnded(shard.ticket, batch)
 
 
 def _missed_input(errors: tuple[BatchError, ...]) -> bool:
@@ -80,7 +80,7 @@ def find_batch(shard: Shard, batches: dict[str, Batch]) -> on.ShardEvent | None:
             return on.BatchFound(batch, ticket)
     for ticket, batch in shown:
         if ticket == shard.ticket:
-            return on.InputMissed(batch) if _missed_input(batch.errors) else on.BatchFound(batch, ticket)
+            return on.InputMissed(shard.ticket) if _missed_input(batch.errors) else on.BatchFound(batch, ticket)
     return None
 
 
@@ -89,7 +89,7 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
     code, message = declined.code, declined.message
     wait_seconds = max(MINUTE, declined.retry_after_seconds)
     if is_token_limit(code, message):
-        return on.NoRoom(is_idle=is_idle)
+        return on.NoRoom(shard.ticket, is_idle=is_idle)
     if is_account_refused(declined.status, code):
         return on.CreateTurnedAway(shard.ticket, max(wait_seconds, limits.circuit_seconds))
     if declined.status == _TOO_MANY:

@@ -6,6 +6,7 @@ shard from it. The admission lease only saves work: without it two admitters wou
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from batchdrop.core.errors import Conflict
 from batchdrop.core.events import Admitted, ShardEvent, Unparked
@@ -19,8 +20,8 @@ from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.steps import Work, log_transition, settle, written
 
 
-def admit(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> list[Shard]:
-    """Let in what there is room for and return it, RESERVED.
+def admit(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int) -> list[Shard]:
+    """Let in what there is room for, *count_max* shards at most, and return it, RESERVED.
 
     Shards that wait (refused before, or on a later attempt) come before new ones; then the jobs take turns, oldest first,
     one shard each, so that a huge drop cannot starve a small one. Returns nothing where another admitter is at work.
@@ -30,25 +31,22 @@ def admit(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> list[Sha
     if not _take_lease(work):
         return []
     try:
-        return list(_admitted(work, jobs, waiting))
+        return list(islice(_admitted(work, jobs, waiting), count_max))
     finally:
         _drop_lease(work)
 
 
 def _admitted(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> Iterator[Shard]:
-    budget = work.limits.admissions_per_tick_max
     for shard in waiting:
-        if budget <= 0 or not work.may_go_on():
+        if not work.may_go_on():
             return
         admitted = _admit_waiting(work, shard)
         if admitted:
-            budget -= 1
             yield admitted
     turns = [_Turn(work, job) for job in sorted(jobs, key=lambda job: (job.created_at, job.id))]
-    while turns and budget > 0 and work.may_go_on():
+    while turns and work.may_go_on():
         admitted = turns[0].cut()
         if admitted:
-            budget -= 1
             turns.append(turns.pop(0))
             yield admitted
         else:

@@ -9,6 +9,7 @@ from batchdrop.core.errors import (
     BrokenState,
     DownloadCut,
     IllegalTransition,
+    KeyMissing,
     KeyRefused,
     LeaseLost,
     NotAtProvider,
@@ -21,6 +22,8 @@ from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.notices import render
+from batchdrop.core.summary import Results, results_of_summary
 from batchdrop.flow.archive import archive
 from batchdrop.flow.harvest import Harvest, derive
 from batchdrop.flow.key import believe, note_refusal, open_provider
@@ -69,8 +72,8 @@ def _harvest_shard(work: Work, shard: Shard) -> None:
             return
         shard, batch = looked
         harvest = _derive(work, shard, batch)
-    except KeyRefused as error:
-        work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, code=error.code)
+    except (KeyMissing, KeyRefused) as error:
+        work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
         postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
         return
     except NotAtProvider as error:
@@ -118,17 +121,17 @@ def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
         postpone(work, shard, work.limits.answers_retry_seconds)
         return
     message = "The provider does not have the answers any more. They may have been paid for, so the requests are not sent again."
-    move_shard(work, shard, GivenUp(Reason("answers_gone", message)))
+    move_shard(work, shard, GivenUp(shard.ticket, Reason("answers_gone", message)))
 
 
 def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
-    done = Harvested(harvest.again_lines)
+    done = Harvested(shard.ticket, harvest.again_lines)
     counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines)
 
     def decide() -> Change | None:
         read = read_shard(work, shard)
-        if (read.state, read.attempt) != (shard.state, shard.attempt):
+        if (read.state, read.ticket) != (shard.state, shard.ticket):
             return None
         job = read_job(work, shard.job)
         now = work.now()
@@ -166,7 +169,10 @@ def _merge(work: Work, job: Job) -> Job:
 def _notify(work: Work, job: Job) -> None:
     """Publish the notice that the job owes, then say so. A crash between the two sends a second copy with the same id."""
     write_status(work, job.id)
-    summary = work.ports.storage.read(Keys(job.id, job.key).summary)
-    work.ports.notices.publish(render_notice(job, summary))
+    keys = Keys(job.id, job.key)
+    summary = work.ports.storage.read(keys.summary)
+    results = results_of_summary(summary) if summary else Results()
+    location = f"s3://{work.ports.results_bucket}/{keys.results}"
+    work.ports.notices.publish(render(job, results, location))
     move_job(work, job, Notified())
     work.ports.log.info("job.ended", job_id=job.id, state=job.event)

@@ -18,7 +18,7 @@ from batchdrop.core.lifecycle import advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_account_refused, read_refusal
 from batchdrop.flow.admit import is_idle_but_for
-from batchdrop.flow.key import close_circuit, keep_proof, note_refusal, open_circuit
+from batchdrop.flow.key import close_circuit, keep_proof, may_create, note_refusal, open_circuit
 from batchdrop.flow.lines import read_chunks, shard_lines
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import (
@@ -40,6 +40,8 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     May be repeated at any time and by anybody: each step is conditional on the shard's state and ticket.
     """
     if shard.state not in (ShardState.RESERVED, ShardState.UPLOADED):
+        return shard
+    if not may_create(work, provider):
         return shard
     try:
         shard = take_shard_lease(work, shard)

@@ -6,6 +6,7 @@ to the project that the shard's file or batch lies in.
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 
 from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider
 from batchdrop.core.events import GivenUp
@@ -16,24 +17,45 @@ from batchdrop.flow.steps import Work, keep_shard, move_shard, settle, written
 
 
 def open_provider(work: Work) -> Provider | None:
-    """Return the provider, or None while nothing may be asked of it: no key yet, or the circuit is open.
-
-    When an open circuit's time is over, the first to say so probes for all: everybody else waits for another round.
-    """
+    """Return the provider, or None while there is no key."""
     try:
-        provider = work.ports.providers.open()
+        return work.ports.providers.open()
     except KeyMissing:
         work.ports.log.warning("key.missing")
         return None
+
+
+class Passage(Enum):
+    """Whether a create may be made under a key."""
+
+    OPEN = "open"  # as many as there is room for
+    PROBE = "probe"  # it was refused a while ago: one may try for all
+    CLOSED = "closed"  # it was refused just now
+
+
+def passage(work: Work, provider: Provider) -> Passage:
+    """Return whether creates may be made now; reads are never held back, because answers are paid for already."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
     if circuit is None:
-        return provider
+        return Passage.OPEN
+    return Passage.CLOSED if circuit.open_until > work.ports.clock.now() else Passage.PROBE
+
+
+def may_create(work: Work, provider: Provider) -> bool:
+    """Whether this worker may make a create now. The first to ask when the circuit's time is over probes for all others."""
+    install = work.ports.ledger.install() or work.install
+    circuit = install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None:
+        return True
     now = work.ports.clock.now()
     if circuit.open_until > now:
-        return None
-    later = replace(circuit, open_until=now + work.limits.circuit_seconds)
-    is_prober = _write_once(work, _with_circuit(work.install, provider, later))
-    return provider if is_prober else None
+        return False
+    probing = _with_circuit(install, provider, replace(circuit, open_until=now + work.limits.circuit_seconds))
+    try:
+        work.ports.ledger.write(Change((Write(install, written(work.ports, probing)),)))
+    except Conflict:
+        return False
+    return True
 
 
 def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
@@ -44,16 +66,15 @@ def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
 
 
 def close_circuit(work: Work, provider: Provider) -> None:
-    """The provider took a call that it refused before."""
+    """A create was taken: the key and the account are good."""
     name = circuit_key(provider.base_url, provider.fingerprint)
-    if name not in work.install.circuits:
-        return
-    work.ports.log.info("circuit.closed")
 
-    def without(install: Install) -> Install:
-        return replace(install, circuits={key: value for key, value in install.circuits.items() if key != name})
+    def without(install: Install) -> Install | None:
+        kept = {key: value for key, value in install.circuits.items() if key != name}
+        return replace(install, circuits=kept) if len(kept) < len(install.circuits) else None
 
-    _write_install(work, without)
+    if _write_install(work, without):
+        work.ports.log.info("circuit.closed")
 
 
 def keep_proof(work: Work, provider: Provider, batch: str) -> None:
@@ -78,7 +99,7 @@ def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
     work.ports.log.warning("shard.unreachable", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
     if now - since >= work.limits.unreachable_seconds_max:
         message = "The API key was changed to one of another project, and stayed so for a week: the answers cannot be reached."
-        move_shard(work, shard, GivenUp(Reason("unreachable", message)))
+        move_shard(work, shard, GivenUp(shard.ticket, Reason("unreachable", message)))
     else:
         keep_shard(work, shard, unreachable_at=since, lease=None, due_at=now + HOUR)
     return None
@@ -109,17 +130,12 @@ def _with_circuit(install: Install, provider: Provider, circuit: Circuit) -> Ins
     return replace(install, circuits={**install.circuits, name: circuit})
 
 
-def _write_once(work: Work, after: Install) -> bool:
-    try:
-        work.ports.ledger.write(Change((Write(work.install, written(work.ports, after)),)))
-    except Conflict:
-        return False
-    return True
+def _write_install(work: Work, change: Callable[[Install], Install | None]) -> bool:
+    """Write what *change* makes of the installation's row, if anything; return whether something was written."""
 
-
-def _write_install(work: Work, change: Callable[[Install], Install]) -> None:
     def decide() -> Change | None:
         read = work.ports.ledger.install()
-        return None if read is None else Change((Write(read, written(work.ports, change(read))),))
+        after = read and change(read)
+        return Change((Write(read, written(work.ports, after)),)) if after else None
 
-    settle(work.ports, decide)
+    return settle(work.ports, decide) is not None

@@ -13,7 +13,7 @@ from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, Lease
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
-from batchdrop.flow.key import note_refusal, open_provider
+from batchdrop.flow.key import Passage, note_refusal, open_provider, passage
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.recover import recover
 from batchdrop.flow.status import write_status
@@ -45,8 +45,9 @@ def tick(ports: Ports, limits: Limits) -> Tick:
     shards = [row for row in rows if isinstance(row, Shard)]
     provider = open_provider(work)
     moved = _observe(work, provider, shards) if provider else []
-    admitted = _admit(work, jobs, shards) if provider else []
-    hints = _wake(work, jobs, [*moved, *admitted, *shards], may_create=provider is not None)
+    way = passage(work, provider) if provider else Passage.CLOSED
+    admitted = _admit(work, jobs, shards, way)
+    hints = _wake(work, jobs, [*moved, *admitted, *shards], way)
     for job in {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
     done = Tick(len(rows), len(moved), len(admitted), hints)
@@ -94,11 +95,16 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> S
         return None
 
 
-def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> list[Shard]:
-    now = work.ports.clock.now()
-    waiting = [shard for shard in shards if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
+def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> list[Shard]:
+    """Let in what there is room for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
-    admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)])
+    is_probe_in = any(shard.state in _SUBMIT_STATES for shard in shards)
+    admitted = []
+    if way is Passage.OPEN or (way is Passage.PROBE and not is_probe_in):
+        now = work.ports.clock.now()
+        waiting = [shard for shard in shards if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
+        count_max = 1 if way is Passage.PROBE else work.limits.admissions_per_tick_max
+        admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)], count_max)
     for job in open_jobs:
         note_waiting(work, job)
     return admitted
@@ -113,25 +119,28 @@ def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
     return parked[:1]
 
 
-def _wake(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], *, may_create: bool) -> int:
+def _wake(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> int:
     """Send a hint for each row that is due and needs a worker, and return how many.
 
     The due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is
     lost costs that time, never data. A shard may be given more than once; its newest reading comes first.
     """
-    sent = 0
-    seen = set()
+    sent, seen = 0, set()
+    creates_left = {Passage.OPEN: work.limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}[way]
     rows: list[Job | Shard] = [*jobs, *shards]
     for row in rows:
         name = (row.id, -1) if isinstance(row, Job) else (row.job, row.number)
         if name in seen or sent >= work.limits.hints_per_tick_max:
             continue
         seen.add(name)
-        sent += _wake_one(work, row, may_create=may_create)
+        is_create = row.state in _SUBMIT_STATES
+        if (creates_left > 0 or not is_create) and _wake_one(work, row):
+            sent += 1
+            creates_left -= is_create
     return sent
 
 
-def _wake_one(work: Work, row: Job | Shard, *, may_create: bool) -> bool:
+def _wake_one(work: Work, row: Job | Shard) -> bool:
     now = work.ports.clock.now()
     is_leased = row.lease is not None and row.lease.until > now
     if row.due_at is None or row.due_at > now or is_leased:
@@ -146,10 +155,10 @@ def _wake_one(work: Work, row: Job | Shard, *, may_create: bool) -> bool:
             case Job(state=state) if state in _COMPLETE_JOB_STATES:
                 keep_job(work, row, due_at=later)
                 hints.complete(row.id)
-            case Shard(state=state) if state in _SUBMIT_STATES and may_create:
+            case Shard(state=state) if state in _SUBMIT_STATES:
                 keep_shard(work, row, due_at=later)
                 hints.submit(row.job, row.number)
-            case Shard(state=ShardState.HARVESTING) if may_create or row.reason:
+            case Shard(state=ShardState.HARVESTING):
                 keep_shard(work, row, due_at=later)
                 hints.complete(row.job, row.number)
             case _:

@@ -53,16 +53,16 @@ def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
     """
     if not seen.is_complete or seen.began_at < shard.intent_at + work.limits.grace_seconds:
         return None
-    return move_shard(work, shard, FenceBegun())
+    return move_shard(work, shard, FenceBegun(shard.ticket))
 
 
 def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
     if shard.fenced_at:
         if not seen.is_complete or seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds:
             return None
-        return move_shard(work, shard, NothingFound())
+        return move_shard(work, shard, NothingFound(shard.ticket))
     if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
-        return move_shard(work, shard, FenceFailed())
+        return move_shard(work, shard, FenceFailed(shard.ticket))
     try:
         provider.delete_file(shard.file)
     except ProviderUnavailable as error:
@@ -70,11 +70,11 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
             "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error)
         )
         return None
-    return move_shard(work, shard, Fenced())
+    return move_shard(work, shard, Fenced(shard.ticket))
 
 
 def _from_parked(work: Work, shard: Shard) -> Shard | None:
     if work.ports.clock.now() - shard.parked_at < work.limits.parked_seconds_max:
         return None
     message = "The provider never said whether it took these requests, for a week; they are not sent again."
-    return move_shard(work, shard, GivenUp(Reason("submission_unknown", message)))
+    return move_shard(work, shard, GivenUp(shard.ticket, Reason("submission_unknown", message)))

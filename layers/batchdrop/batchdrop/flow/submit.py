@@ -7,11 +7,12 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
 from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited, TaskPinned
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_too_long
-from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Shard, Write
+from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.create import send
-from batchdrop.flow.key import open_provider
+from batchdrop.flow.key import Passage, open_provider, passage
+from batchdrop.flow.lines import upload_of
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
@@ -45,8 +46,9 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
         continue_job(work, job)
         return
     row = ports.ledger.shard(job, shard)
-    if row is not None:
-        _send(work, [row])
+    provider = open_provider(work)
+    if row is not None and provider is not None:
+        send(work, provider, row)
         write_status(work, job)
 
 
@@ -75,9 +77,9 @@ def _plan(work: Work, job: Job) -> Job:
             return pinned
         for page in plan_pages(work.ports.storage, work.limits, pinned, should_stop=lambda: not work.may_go_on()):
             pinned = move_job(work, pinned, PagePlanned(page))
-            if pinned.state is JobState.PLANNING and not work.may_go_on():
-                # The due index brings it back; the lease must not keep the next worker away.
-                return keep_job(work, pinned, lease=None)
+        if pinned.state is JobState.PLANNING:
+            # Time ran out: the due index brings it back, and the lease must not keep the next worker away.
+            return keep_job(work, pinned, lease=None, due_at=work.ports.clock.now())
     except UploadRejected as error:
         work.ports.log.warning("job.rejected", job_id=job.id, code=error.code)
         return move_job(work, read_job(work, job.id), Rejected(Reason(error.code, error.message)))
@@ -126,26 +128,12 @@ def _no_such_task(task: str, names: list[str]) -> str:
     )
 
 
-def upload_of(job: Job) -> Upload:
-    """Return the upload that *job* reads."""
-    return Upload(job.bucket, job.key, job.version)
-
-
 def _admit_and_send(work: Work, job: Job) -> None:
     """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
-    if provider is None:
-        return
-    for shard in admit(work, [job], []):
-        if not work.may_go_on():
-            return
-        send(work, provider, shard)
+    if provider is not None and passage(work, provider) is Passage.OPEN:
+        for shard in admit(work, [job], [], work.limits.admissions_per_tick_max):
+            if not work.may_go_on():
+                return
+            send(work, provider, shard)
     note_waiting(work, job)
-
-
-def _send(work: Work, shards: list[Shard]) -> None:
-    provider = open_provider(work)
-    if provider is None:
-        return
-    for shard in shards:
-        send(work, provider, shard)

@@ -19,7 +19,9 @@ from batchdrop.flow.steps import Work, keep_shard, move_shard
 
 def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
     """Move the RUNNING *shard* if its *batch* has ended, and return it; None while there is nothing to do."""
-    event = observe(batch, is_idle=is_idle_but_for(work, shard)) if batch.status not in STATUSES_UNDER_WAY else None
+    event = (
+        observe(shard, batch, is_idle=is_idle_but_for(work, shard)) if batch.status not in STATUSES_UNDER_WAY else None
+    )
     if event is None:
         if batch.status not in STATUSES_UNDER_WAY:
             work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
