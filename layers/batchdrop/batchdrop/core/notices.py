@@ -5,7 +5,7 @@ its codes are repeated. Whatever a person called a file is shown without what a 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -33,13 +33,14 @@ class Notice:
     attributes: Mapping[str, str]
 
 
-def render(job: Job, results: Results | None, location: str) -> Notice:
+def render(job: Job, results: Results, location: str) -> Notice:
     """Return the notice of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
 
-    *results* are those of the summary; None where there is none, because the job never got so far.
+    *results* are those of the summary; empty where the job never got so far: then the ledger's counts stand.
     The deduplication id in the JSON is the same for every copy.
     """
-    results = results or Results(job.succeeded, job.failed)
+    if not results.items and job.event != "rejected":
+        results = replace(results, succeeded=job.succeeded, failed=job.failed)
     return Notice(
         subject=_subject(job),
         text="\n".join(_lines(job, results, location)) + "\n",
