@@ -196,19 +196,30 @@ def outcome_lines(
 
 def _parts(storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]) -> Iterator[_Source]:
     """Yield the part of each shard. A shard of the plan says where it begins; one that was sent again is looked into."""
-    keys = Keys(job.id, job.key)
-    ends: dict[int, list[int]] = {}  # of each group, how many lines lie up to the end of each chunk
-    first_rows: dict[int, list[int]] = {}
-    for chunk in chunks:
-        before = ends.setdefault(chunk.group, [])
-        before.append((before[-1] if before else 0) + chunk.lines)
-        first_rows.setdefault(chunk.group, []).append(chunk.first_row)
+    keys, starts = Keys(job.id, job.key), _ChunkStarts(chunks)
     for shard in shards:
         key = keys.part(shard.number)
-        if shard.source_shard is None:
-            yield _Source(first_rows[shard.group][bisect_right(ends[shard.group], shard.first_line)], key)
-        else:
-            yield _peeked(storage, key)
+        yield _Source(starts.row_from(shard), key) if shard.source_shard is None else _peeked(storage, key)
+
+
+class _ChunkStarts:
+    """Where each group's chunks begin, in lines of the group and in rows."""
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        self._lines: dict[int, list[int]] = {}
+        self._rows: dict[int, list[int]] = {}
+        ends: dict[int, int] = {}
+        for chunk in chunks:
+            line = ends.get(chunk.group, 0)
+            self._lines.setdefault(chunk.group, []).append(line)
+            self._rows.setdefault(chunk.group, []).append(chunk.first_row)
+            ends[chunk.group] = line + chunk.lines
+
+    def row_from(self, shard: Shard) -> int:
+        """Return a row that no line of *shard* is before: rows ascend by at least one from line to line of a chunk."""
+        lines = self._lines[shard.group]
+        chunk = bisect_right(lines, shard.first_line) - 1
+        return self._rows[shard.group][chunk] + shard.first_line - lines[chunk]
 
 
 def _peeked(storage: Storage, key: str) -> _Source:
