@@ -7,7 +7,6 @@ was asked for by name, the estimate was shown, and a person agreed.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from rich.console import Console
@@ -158,11 +157,17 @@ def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) 
             text(quote.model), f"{quote.requests:,}", f"{quote.input_tokens:,}", f"{quote.output_tokens:,}", dollars
         )
     console.print(table)
-    known = sum((quote.dollars for quote in estimated if quote.dollars is not None), Decimal())
-    unknown = [quote.model for quote in estimated if quote.dollars is None]
-    rest = f" and an unknown price for {', '.join(unknown)}" if unknown else ""
-    console.print(text(f"Estimated cost at {base_url}: {known:.4f} US dollars{rest}."))
+    console.print(text(f"Estimated cost at {base_url}: {_total(estimated)}."))
     console.print(
         f"It rests on four bytes a token, {OUTPUT_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
         "list prices, and half of them for a batch. The provider's bill is what counts."
     )
+
+
+def _total(estimated: Sequence[Quote]) -> str:
+    known = [quote.dollars for quote in estimated if quote.dollars is not None]
+    unknown = [quote.model for quote in estimated if quote.dollars is None]
+    parts = [f"{sum(known):.4f} US dollars"] if known else []
+    if unknown:
+        parts.append(f"an unknown price for {', '.join(unknown)}")
+    return " and ".join(parts)

@@ -1,0 +1,360 @@
+"""The command against the embedded AWS. What the stack would write is written here, by the stack's own code."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+
+from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.ledger_rows import Job, JobState, Reason
+from batchdrop.core.summary import status_document
+from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.local.emulator import Address
+from batchdrop_cli.main import main
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
+NOW = 1_790_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Two buckets, and the file that leads the command to them."""
+
+    storage: "S3Client"
+    inbox: str
+    results: str
+    file: Path
+
+    def run(self, *arguments: str | Path) -> Result:
+        """Run the command as a person would."""
+        words = [str(argument) for argument in arguments]
+        return CliRunner().invoke(main, [*words, "--stack-file", str(self.file)])
+
+    def uploads(self) -> list[Upload]:
+        """Return what was dropped, by key, the newest version of each first."""
+        versions = self.storage.list_object_versions(Bucket=self.inbox, Prefix="inbox/").get("Versions", [])
+        return [Upload(self.inbox, version["Key"], version["VersionId"]) for version in versions]
+
+    def tasks(self) -> list[str]:
+        """Return the keys of the tasks."""
+        entries = self.storage.list_objects_v2(Bucket=self.inbox, Prefix="tasks/").get("Contents", [])
+        return [entry["Key"] for entry in entries]
+
+    def write(self, key: str, content: bytes) -> None:
+        """Put an object into the results bucket."""
+        self.storage.put_object(Bucket=self.results, Key=key, Body=content)
+
+    def write_status(self, job: Job) -> None:
+        """Put the status that the stack writes of *job*."""
+        self.write(Keys(job.id, job.key).status, status_document(job, [], NOW))
+
+
+@pytest.fixture
+def stack(emulator: Address, tmp_path: Path) -> Stack:
+    """A stack whose functions do nothing, with a task called `ask`."""
+    storage = boto3.client("s3", **emulator.client_options())
+    inbox, results = f"inbox-{uuid4()}", f"results-{uuid4()}"
+    for bucket in (inbox, results):
+        storage.create_bucket(Bucket=bucket)
+        storage.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    storage.put_object(Bucket=inbox, Key="tasks/ask.yaml", Body=TASK)
+    described: dict[str, Any] = {field.name: "-" for field in fields(StackDescription)}
+    described |= {"endpoint_url": emulator.endpoint_url, "region": emulator.region, "simulated": True}
+    described |= {"access_key_id": emulator.access_key_id, "secret_access_key": emulator.secret_access_key}
+    file = tmp_path / "stack.json"
+    StackDescription(**described | {"inbox_bucket": inbox, "results_bucket": results}).write(file)
+    return Stack(storage, inbox, results, file)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A file to drop."""
+    path = tmp_path / "reviews.csv"
+    path.write_text("a\n1\n2\n")
+    return path
+
+
+def job_of(upload: Upload, **changes: Any) -> Job:  # noqa: ANN401  # the fields of a job
+    """Return the ledger's row of *upload*."""
+    job = Job(id=upload.job_id, bucket=upload.bucket, key=upload.key, version=upload.version, created_at=NOW)
+    return replace(job, task=upload.task, **changes)
+
+
+def ended(event: str, reason: Reason | None = None, *, succeeded: int = 0, failed: int = 0) -> dict[str, Any]:
+    """Return the fields of a job that is over."""
+    return {
+        "state": JobState.ENDED, "event": event, "reason": reason, "items": succeeded + failed,
+        "succeeded": succeeded, "failed": failed,
+    }  # fmt: skip
+
+
+def test_drop_prints_the_id_of_the_version_that_it_made(stack: Stack, reviews: Path) -> None:
+    """The id that is printed at once is the one that the stack will make of the very same upload."""
+    result = stack.run("drop", reviews, "--task", "ask")
+
+    (upload,) = stack.uploads()
+    assert result.exit_code == 0
+    assert result.stdout == f"{upload.job_id}  inbox/ask/reviews.csv\n"
+
+
+def test_dropping_again_is_another_job(stack: Stack, reviews: Path) -> None:
+    """An overwrite is a second version, and a second job."""
+    first = stack.run("drop", reviews, "--task", "ask")
+    second = stack.run("drop", reviews, "--task", "ask")
+
+    assert len(stack.uploads()) == 2
+    assert first.stdout != second.stdout
+
+
+def test_ready_made_requests_go_directly_below_the_inbox(stack: Stack, reviews: Path) -> None:
+    """Without a task there is no folder that could be taken for one."""
+    result = stack.run("drop", reviews)
+
+    assert result.exit_code == 0
+    assert [upload.key for upload in stack.uploads()] == ["inbox/reviews.csv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["-"], "Standard input"),
+        (["missing.csv"], "does not exist"),
+        (["."], "is no file"),
+        ([".DS_Store"], "would be ignored"),
+        (["good.csv", "--task", "nobody"], "The tasks there are: ask"),
+        (["good.csv", "--task", "a/b"], "no name of a task"),
+        (["good.csv", "--task", "-"], "no name of a task"),
+        ([], "Missing argument"),
+        (["good.csv", "--deadline", "1h"], "No such option"),
+    ],
+)
+def test_a_misused_drop_changes_nothing(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], complaint: str
+) -> None:
+    """One file that cannot be dropped keeps the others from being dropped too, and the exit code says that it was misuse."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("first.csv", "good.csv", ".DS_Store"):
+        Path(name).write_text("a\n1\n")
+
+    result = stack.run("drop", *(["first.csv", *words] if words else []))
+
+    assert (result.exit_code, stack.uploads()) == (2, [])
+    assert complaint in result.stderr
+    assert "Traceback" not in result.output
+
+
+def answer_drops(stack: Stack, steps: Sequence[dict[str, Any]], count: int) -> Iterator[None]:
+    """Write the steps of the job of each upload, once *count* were dropped; yield after each step."""
+    while len(stack.uploads()) < count:
+        yield
+    for step in steps:
+        for upload in stack.uploads():
+            stack.write_status(job_of(upload, **step))
+        yield
+
+
+@pytest.mark.parametrize(
+    ("end", "exit_code", "shown"),
+    [
+        (ended("completed", succeeded=2), 0, "completed inbox/ask/reviews.csv (2 of 2 succeeded)"),
+        (ended("completed_with_failures", succeeded=1, failed=1), 1, "(1 of 2 succeeded, 1 failed)"),
+        (ended("rejected", Reason("empty_header", "line 1 is empty")), 1, "line 1 is empty (empty_header)"),
+        (ended("failed", Reason("broken", "cannot be merged")), 1, "cannot be merged"),
+    ],
+    ids=["completed", "with failures", "rejected", "failed"],
+)
+def test_waiting_ends_with_the_job(
+    stack: Stack, reviews: Path, end: dict[str, Any], exit_code: int, shown: str
+) -> None:
+    """Whoever waits sees each change, where the results are, and an exit code that says whether every item succeeded."""
+    running = {"state": JobState.RUNNING, "items": 2, "waiting_for": "room", "waiting_since": NOW}
+
+    def work() -> None:
+        for _ in answer_drops(stack, [running, end], 1):
+            time.sleep(0.8)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = stack.run("drop", reviews, "--task", "ask", "--wait")
+    worker.join()
+
+    (upload,) = stack.uploads()
+    assert result.exit_code == exit_code
+    assert "RUNNING, waiting for room, 0 of 2 succeeded" in result.stdout
+    assert shown in result.stdout
+    assert f"s3://{stack.results}/{Keys(upload.job_id, upload.key).results}" in result.stdout
+
+
+def test_status_shows_every_job_at_any_depth(stack: Stack) -> None:
+    """Jobs are found in whatever folders their uploads lay, and by their id."""
+    keys = ["inbox/ask/deep/er/x.csv", "inbox/y.jsonl", f"inbox/{'a' * 20}/status.json"]
+    uploads = [Upload(stack.inbox, key, "v1") for key in keys]
+    for upload in uploads:
+        stack.write_status(job_of(upload, state=JobState.RUNNING, items=7))
+        stack.write(Keys(upload.job_id, upload.key).item("000000001"), b"{}")
+
+    table = stack.run("status").stdout
+    details = [stack.run("status", upload.job_id).stdout for upload in uploads]
+
+    assert all(upload.job_id in table and upload.key in table for upload in uploads)
+    assert len(table.splitlines()) == 4
+    assert all(f"s3://{stack.inbox}/{upload.key}" in shown for upload, shown in zip(uploads, details, strict=True))
+
+
+def test_names_cannot_command_the_terminal(stack: Stack) -> None:
+    """What a file is called is shown as text, whatever a terminal or the table would make of it."""
+    upload = Upload(stack.inbox, "inbox/[red]\x1b[2Jx.jsonl", "v1")
+    stack.write_status(job_of(upload, state=JobState.RUNNING))
+
+    table = stack.run("status").stdout
+
+    assert "\x1b" not in table
+    assert "inbox/[red]\\x1b[2Jx.jsonl" in table
+
+
+@pytest.mark.parametrize(("job", "exit_code"), [("0" * 20, 1), ("nonsense", 2), ("../" * 5, 2)])
+def test_an_unknown_job_is_said_so(stack: Stack, job: str, exit_code: int) -> None:
+    """A job that is not there, and what can be no job's id, are told apart by the exit code."""
+    result = stack.run("status", job)
+
+    assert result.exit_code == exit_code
+    assert "Traceback" not in result.output
+    assert len(result.stderr.splitlines()) <= 4
+
+
+def test_results_are_the_objects_of_the_job(stack: Stack, tmp_path: Path) -> None:
+    """What is downloaded equals what the stack wrote, byte for byte, and nothing of the neighbours comes along."""
+    upload = Upload(stack.inbox, "inbox/ask/x.csv", "v1")
+    keys = Keys(upload.job_id, upload.key)
+    written = {keys.item(f"{row:09d}"): b'{"row":%d}' % row for row in range(30)} | {keys.outcomes: b"x\n" * 100_000}
+    stack.write_status(job_of(upload, **ended("completed", succeeded=30)))
+    stack.write(f"{keys.results.removesuffix('/')}0/neighbour.json", b"{}")
+    for key, content in written.items():
+        stack.write(key, content)
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "new" / "out")
+
+    found = {path for path in (tmp_path / "new/out").rglob("*") if path.is_file()}
+    read = {keys.results + str(path.relative_to(tmp_path / "new/out")): path.read_bytes() for path in found}
+    assert result.exit_code == 0
+    assert {key: content for key, content in read.items() if key != keys.status} == written
+    assert result.stderr.count("so far") == 0
+
+
+def test_results_overwrite_nothing(stack: Stack, tmp_path: Path) -> None:
+    """A folder that holds anything is refused, and stays as it is."""
+    upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
+    stack.write_status(job_of(upload, state=JobState.RUNNING))
+    (tmp_path / "mine").write_text("mine")
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path)
+
+    assert result.exit_code == 1
+    assert "nothing is overwritten" in result.stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_results_of_a_running_job_are_said_to_be_partial(stack: Stack, tmp_path: Path) -> None:
+    """Early results can be looked at, and nobody takes them for all."""
+    upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
+    stack.write_status(job_of(upload, state=JobState.RUNNING))
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "out")
+
+    assert result.exit_code == 0
+    assert "results so far" in result.stderr
+
+
+def test_tasks_are_listed_with_what_is_wrong_with_them(stack: Stack) -> None:
+    """A task that would reject every drop shows it before somebody drops."""
+    stack.storage.put_object(Bucket=stack.inbox, Key="tasks/bad.yaml", Body=b"endpoint: /v1/nowhere\n")
+
+    result = stack.run("tasks")
+
+    ask, bad = result.stdout.splitlines()[1:]
+    assert result.exit_code == 0
+    assert ask.split() == ["ask", "/v1/chat/completions", "m"]
+    assert bad.startswith("bad")
+    assert "`endpoint`" in bad
+
+
+def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
+    """The stack reads the very bytes that the operator wrote."""
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"# a comment\n" + TASK)
+
+    result = stack.run("tasks", "put", path)
+
+    body = stack.storage.get_object(Bucket=stack.inbox, Key="tasks/mine.yaml")["Body"].read()
+    assert (result.exit_code, result.stdout) == (0, "mine\n")
+    assert body == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (TASK.replace(b"a }}", b"a b }}"), "bad.yaml, line 2: "),
+        (b"endpoint: /v1/responses\nbody:\n  input: x\n", "line 2: the task `bad` cannot be used: `body.model`"),
+        (TASK + b"deadline: 1h\n", "line 3: the task `bad` cannot be used: `deadline` is no field"),
+        (b"endpoint: [\n", "line 2, column 1 is no YAML"),
+    ],
+)
+def test_an_invalid_task_is_refused_with_field_and_line(
+    stack: Stack, tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    """A task that cannot be used is not put, and neither are the good ones beside it."""
+    (tmp_path / "good.yaml").write_bytes(TASK)
+    (tmp_path / "bad.yaml").write_bytes(content)
+
+    result = stack.run("tasks", "put", tmp_path / "good.yaml", tmp_path / "bad.yaml")
+
+    assert result.exit_code == 1
+    assert complaint in result.stderr
+    assert stack.tasks() == ["tasks/ask.yaml"]
+
+
+@pytest.mark.parametrize("name", ["task.txt", "task.yml", "-.yaml", "missing.yaml"])
+def test_what_is_no_task_file_is_misuse(stack: Stack, tmp_path: Path, name: str) -> None:
+    """A name that the stack would never look up is not put."""
+    if name != "missing.yaml":
+        (tmp_path / name).write_bytes(TASK)
+
+    result = stack.run("tasks", "put", tmp_path / name)
+
+    assert result.exit_code == 2
+    assert stack.tasks() == ["tasks/ask.yaml"]
+
+
+def test_a_stack_that_ended_is_said_so(stack: Stack) -> None:
+    """A description that was left behind leads to a message, not to a traceback."""
+    described = StackDescription.from_file(stack.file)
+    replace(described, endpoint_url="http://127.0.0.1:9").write(stack.file)
+
+    result = stack.run("status")
+
+    assert result.exit_code == 1
+    assert "does not answer" in result.stderr
+    assert "batchdrop local" in result.stderr
+
+
+def test_an_error_of_the_stack_is_a_message(stack: Stack) -> None:
+    """What S3 refuses is told in its own words."""
+    described = StackDescription.from_file(stack.file)
+    replace(described, results_bucket="no-such-bucket-here").write(stack.file)
+
+    result = stack.run("status")
+
+    assert result.exit_code == 1
+    assert "NoSuchBucket" in result.stderr
+    assert isinstance(result.exception, SystemExit)
