@@ -26,6 +26,7 @@ from batchdrop.edge.ledger_format import (
 )
 from batchdrop.edge.notices import check_notice
 from batchdrop.edge.object_keys import checked_key, is_key_usable
+from batchdrop.edge.telemetry import FIELDS
 from batchdrop.flow.ports import Notice
 
 TASK_NAMES_MAX = 100
@@ -39,11 +40,15 @@ class MemoryLog:
 
     def info(self, event: str, **fields: object) -> None:
         """Record what was decided."""
-        self.lines.append(("info", event, fields))
+        self._keep("info", event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
         """Record what an operator may want to see."""
-        self.lines.append(("warning", event, fields))
+        self._keep("warning", event, fields)
+
+    def _keep(self, level: str, event: str, fields: dict[str, object]) -> None:
+        assert fields.keys() <= FIELDS, f"{event}: {sorted(fields.keys() - FIELDS)} would be dropped from the log"
+        self.lines.append((level, event, fields))
 
     @property
     def events(self) -> list[str]:

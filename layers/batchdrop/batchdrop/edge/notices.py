@@ -4,6 +4,7 @@ Rule: what SNS would refuse, or change in silence, is refused here before it is 
 """
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from batchdrop.flow.ports import Notice
@@ -39,9 +40,9 @@ def _message(notice: Notice) -> str:
 
 
 class SnsNotices:
-    """One topic."""
+    """One topic. The client is built by the first notice."""
 
-    def __init__(self, client: "SNSClient", topic: str) -> None:
+    def __init__(self, client: Callable[[], "SNSClient"], topic: str) -> None:
         self._client = client
         self._topic = topic
 
@@ -51,7 +52,7 @@ class SnsNotices:
         attributes: dict[str, MessageAttributeValueTypeDef] = {
             name: {"DataType": "String", "StringValue": value} for name, value in notice.attributes.items()
         }
-        self._client.publish(
+        self._client().publish(
             TopicArn=self._topic,
             Subject=notice.subject,
             Message=_message(notice),

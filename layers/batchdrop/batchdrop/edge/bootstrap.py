@@ -1,0 +1,92 @@
+"""The whole object graph on one screen.
+
+Rule: settings are read and clients are built once per process, most of them when they are first needed; an invocation
+brings its context and leaves nothing behind but connections.
+"""
+
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from aws_lambda_powertools import Logger
+from botocore.config import Config
+
+from batchdrop.core.limits import Limits
+from batchdrop.edge.clock import Context, SystemClock
+from batchdrop.edge.hints import SqsHints
+from batchdrop.edge.ledger import DynamoLedger
+from batchdrop.edge.notices import SnsNotices
+from batchdrop.edge.providers import SecretProviders
+from batchdrop.edge.settings import Settings, read_settings
+from batchdrop.edge.storage import S3Storage, open_bucket
+from batchdrop.edge.telemetry import PowertoolsLog
+from batchdrop.flow.ports import Ports
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+# Below every function's time-out, so that a call that hangs leaves time for another try: three in all, boto3's standard.
+_AWS = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+def ports(context: Context) -> Ports:
+    """Return everything that this invocation may touch. Raises BadSetting where a variable is missing or wrong."""
+    clock, process = _process()
+    clock.context = context
+    return replace(process, writer=context.aws_request_id)
+
+
+def limits() -> Limits:
+    """Return the numbers that this deployment set."""
+    return _settings().limits
+
+
+@cache
+def _settings() -> Settings:
+    return read_settings()
+
+
+@cache
+def _process() -> tuple[SystemClock, Ports]:
+    """Return what outlives an invocation: the ports of no invocation yet, and their clock."""
+    settings, clock, log = _settings(), SystemClock(), PowertoolsLog(Logger())
+    return clock, Ports(
+        clock=clock,
+        ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),
+        hints=SqsHints(_sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url),
+        storage=S3Storage(
+            open_bucket(settings.inbox_bucket, settings.aws_endpoint_url),
+            open_bucket(settings.required("results_bucket"), settings.aws_endpoint_url),
+            settings.inbox_bucket,
+        ),
+        providers=SecretProviders(
+            _secrets,
+            settings.required("secret_arn"),
+            settings.openai_base_url,
+            clock,
+            create_timeout_seconds=settings.limits.create_timeout_seconds,
+        ),
+        notices=SnsNotices(_sns, settings.topic_arn),
+        log=log,
+        inbox_bucket=settings.inbox_bucket,
+        results_bucket=settings.results_bucket,
+        writer="",
+    )
+
+
+@cache
+def _sqs() -> "SQSClient":
+    return boto3.client("sqs", config=_AWS)
+
+
+@cache
+def _sns() -> "SNSClient":
+    return boto3.client("sns", config=_AWS)
+
+
+@cache
+def _secrets() -> "SecretsManagerClient":
+    return boto3.client("secretsmanager", config=_AWS)

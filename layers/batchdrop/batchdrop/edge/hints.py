@@ -1,0 +1,33 @@
+"""The queues: sends hints to SQS.
+
+Rule: a hint says where to look and nothing else; what is to be done stands in the ledger.
+"""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+class SqsHints:
+    """Both queues. A function that sends no hints to one of them may leave its URL empty."""
+
+    def __init__(self, client: Callable[[], "SQSClient"], *, submissions: str, completions: str) -> None:
+        self._client = client
+        self._submissions = submissions
+        self._completions = completions
+
+    def submit(self, job: str, shard: int | None = None) -> None:
+        """Ask a submit function to look at the job, or at one shard of it."""
+        self._send(self._submissions, job, shard)
+
+    def complete(self, job: str, shard: int | None = None) -> None:
+        """Ask a complete function to look at the job, or at one shard of it."""
+        self._send(self._completions, job, shard)
+
+    def _send(self, queue: str, job: str, shard: int | None) -> None:
+        if not queue:
+            raise ValueError("this function was not given the URL of the queue")
+        self._client().send_message(QueueUrl=queue, MessageBody=json.dumps({"job": job, "shard": shard}))

@@ -1,0 +1,231 @@
+"""OpenAI's files and batches, through its SDK.
+
+Rule: a batch is created by exactly one POST, and what came of it is never guessed at. Nothing is taken from `OPENAI_*`
+variables. Whoever imports this module pays half a second for the SDK: `edge/providers.py` does so at the last moment.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, BinaryIO, override
+
+import httpx2
+import openai
+from openai import OpenAI
+from openai.types import FileObject
+
+from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, Uncertain
+from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderUnavailable
+from batchdrop.edge.deadline import DeadlinePassed, deadline
+from batchdrop.edge.provider_reading import as_mapping, read_batch, read_page
+
+# Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
+LIST_LIMIT = 100
+RETRIES_MAX = 2
+# The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
+RETRY_AFTER_SECONDS_MAX = 5
+TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
+# After 200 MB the provider takes its time to answer.
+UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=5.0)
+DOWNLOAD_CHUNK_BYTES = 1 << 20
+MESSAGE_CHARS_MAX = 1_000
+
+# A definite no: no batch exists (docs/create-once.md). 408 and 409 are not here, the SDK itself repeats them.
+_DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
+_KEY_STATUSES = frozenset({401, 403})
+# Out of money: as final as a refused key (https://developers.openai.com/api/docs/guides/error-codes, 2026-11-22).
+_KEY_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+    }
+)
+
+
+class _Client(OpenAI):
+    """The SDK's client without what it takes from the environment, and without long sleeps."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the SDK's own constructor, and its copies call this one
+        super().__init__(**options)
+        self.organization = None
+        self.project = None
+        self.admin_api_key = None
+        self._custom_headers = {}
+
+    @override
+    def _should_retry(self, response: httpx2.Response) -> bool:
+        return _retry_after_seconds(response) <= RETRY_AFTER_SECONDS_MAX and super()._should_retry(response)
+
+
+class OpenAIProvider:
+    """One key at one base URL. *on_refused* is told when the key is refused, so that it is read again."""
+
+    def __init__(
+        self,
+        key: str,
+        base_url: str,
+        fingerprint: str,
+        *,
+        create_timeout_seconds: int,
+        on_refused: Callable[[], None],
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.fingerprint = fingerprint
+        self._create_timeout_seconds = create_timeout_seconds
+        self._on_refused = on_refused
+        # A list, because the SDK's own client fills in what is not given.
+        options: dict[str, Any] = {} if transport is None else {"transport": transport}
+        self._client = _Client(
+            api_key=key,
+            base_url=base_url,
+            timeout=TIMEOUT,
+            max_retries=RETRIES_MAX,
+            http_client=openai.DefaultHttpxClient(**options),
+        )
+        # The SDK follows a 307 with a second POST; this connection does not.
+        self._creating = self._client.with_options(
+            max_retries=0,
+            timeout=float(create_timeout_seconds),
+            http_client=openai.DefaultHttpxClient(follow_redirects=False, **options),
+        )
+
+    def create_batch(self, *, file: str, endpoint: str, metadata: Mapping[str, str]) -> CreateAnswer:
+        """Make one POST, at most one, and say what came of it."""
+        client = self._creating
+        try:
+            with deadline(self._create_timeout_seconds):
+                made = client.batches.create(
+                    input_file_id=file,
+                    endpoint=endpoint,  # type: ignore[arg-type]  # the provider says which it takes, not the SDK's list
+                    completion_window="24h",  # the only one there is: core.limits.COMPLETION_WINDOW
+                    metadata=dict(metadata),
+                )
+            return _answer(as_mapping(made))
+        except openai.APIStatusError as error:
+            return self._answer_to(error)
+        except DeadlinePassed:
+            return Uncertain(f"no answer within {self._create_timeout_seconds} s")
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError, TypeError) as error:
+            # ValueError and TypeError: a 2xx whose body is no batch.
+            return Uncertain(f"{type(error).__name__}: {_short(error)}")
+
+    def _answer_to(self, error: openai.APIStatusError) -> CreateAnswer:
+        if error.status_code not in _DECLINED:
+            return Uncertain(f"status {error.status_code}: {_short(error)}")
+        code = _code(error)
+        if error.status_code in _KEY_STATUSES or code in _KEY_CODES:
+            self._on_refused()
+        return Declined(error.status_code, code, _short(error), _retry_after_seconds(error.response))
+
+    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
+        """Store an input file under *name*, to expire by itself, and return its id."""
+        lines.seek(0)
+        with self._translated():
+            made = self._client.files.create(
+                file=(name, lines),
+                purpose="batch",
+                expires_after={"anchor": "created_at", "seconds": lifetime_seconds},
+                timeout=UPLOAD_TIMEOUT,
+            )
+            file = as_mapping(made).get("id")
+        if not isinstance(file, str) or not file:
+            raise ProviderUnavailable(f"the upload of {name} was answered without an id")
+        return file
+
+    def list_batches(self, after: str | None) -> BatchPage:
+        """Return up to 100 batches that follow the one called *after*."""
+        with self._translated():
+            page = self._client.batches.list(limit=LIST_LIMIT, after=after or openai.omit)
+            return read_page(as_mapping(page))
+
+    def batch(self, batch: str) -> Batch:
+        """Return one batch."""
+        with self._translated(batch):
+            return read_batch(as_mapping(self._client.batches.retrieve(batch)))
+
+    def file_exists(self, file: str) -> bool:
+        """Return whether a file of this id is visible to this key."""
+        try:
+            self._file(file)
+        except NotAtProvider:
+            return False
+        return True
+
+    def _file(self, file: str) -> FileObject:
+        with self._translated(file):
+            return self._client.files.retrieve(file)
+
+    def delete_file(self, file: str) -> None:
+        """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
+        try:
+            with self._translated(file):
+                answer = as_mapping(self._client.files.delete(file))
+        except NotAtProvider:
+            return
+        if answer.get("deleted") is False:
+            raise ProviderUnavailable(f"{file} was not deleted")
+
+    def download(self, file: str, target: BinaryIO) -> int:
+        """Write the file's content to *target* and return its bytes, checked against the announced length."""
+        size_bytes = 0
+        with (
+            self._translated(file),
+            # Unpacked on the way, the length would be that of something else.
+            self._client.files.with_streaming_response.content(
+                file, extra_headers={"accept-encoding": "identity"}
+            ) as found,
+        ):
+            announced = found.headers.get("content-length")
+            try:
+                for content in found.iter_bytes(DOWNLOAD_CHUNK_BYTES):
+                    size_bytes += target.write(content)
+            except (httpx2.HTTPError, openai.APIError) as error:
+                raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes") from error
+            received = found.http_response.num_bytes_downloaded
+        if announced is not None and received != int(announced):
+            raise DownloadCut(f"{file} ended after {received:,} of {announced} bytes")
+        return size_bytes
+
+    @contextmanager
+    def _translated(self, named: str = "") -> Iterator[None]:
+        """Turn the SDK's errors into ours; *named* is the id that a 404 is about."""
+        try:
+            yield
+        except openai.APIStatusError as error:
+            code = _code(error)
+            if error.status_code in _KEY_STATUSES or code in _KEY_CODES:
+                self._on_refused()
+                raise KeyRefused(code, _short(error)) from error
+            if error.status_code == httpx2.codes.NOT_FOUND and named:
+                raise NotAtProvider(f"{named}: {_short(error)}") from error
+            raise ProviderUnavailable(f"status {error.status_code}: {_short(error)}") from error
+        except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, TypeError) as error:
+            raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error
+
+
+def _answer(made: Mapping[str, object]) -> CreateAnswer:
+    """Return what a 2xx says: a batch only where it has an id."""
+    if not isinstance(made.get("id"), str) or not made["id"]:
+        return Uncertain("a 2xx without a batch's id")
+    return Accepted(read_batch(made))
+
+
+def _code(error: openai.APIStatusError) -> str:
+    """Return the provider's code, or its type, or the status."""
+    return str(error.code or error.type or error.status_code)
+
+
+def _short(error: Exception) -> str:
+    """Return the message with the provider's own id of the request; bounded, because a proxy may answer with a page."""
+    request = getattr(error, "request_id", None)
+    return str(error)[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
+
+
+def _retry_after_seconds(response: httpx2.Response) -> int:
+    """Return what the server asks for in seconds; 0 where it does not, or names a date."""
+    asked = response.headers.get("retry-after", "")
+    return int(asked) if asked.isdecimal() else 0

@@ -1,0 +1,45 @@
+"""Structured logs through Powertools.
+
+Rule: only fields of the list below are written, so that no prompt, answer or key can reach a log by accident. An unknown
+field is dropped and named in the record; with `is_strict`, which tests set, it is an error.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+# Names of things, counts, times and codes. A field that may hold what a person wrote does not belong here;
+# `error` is the text of our own exceptions and of the provider's refusals.
+FIELDS = frozenset(
+    {
+        "account", "admitted", "again", "attempt", "attempts", "batch_id", "batches", "bucket", "cause", "code",
+        "count", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "hints", "items",
+        "job_id", "key_bytes", "message_id", "missing", "model", "moved", "open_until", "output_lines", "pages",
+        "reason", "records", "refused", "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard",
+        "size_bytes", "state", "status", "submitted", "succeeded", "task", "ticket", "tokens", "try_number",
+        "unknown", "until", "version",
+    }
+)  # fmt: skip
+
+
+class PowertoolsLog:
+    """The log of one function."""
+
+    def __init__(self, logger: "Logger") -> None:
+        self._logger = logger
+
+    def info(self, event: str, **fields: object) -> None:
+        """Record what was decided."""
+        self._logger.info(event, extra=_allowed(fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Record what an operator may want to see."""
+        self._logger.warning(event, extra=_allowed(fields))
+
+
+def _allowed(fields: dict[str, object]) -> dict[str, object]:
+    """Return the fields that may be written, and the names of those that may not."""
+    dropped = sorted(fields.keys() - FIELDS)
+    allowed = {name: value for name, value in fields.items() if name in FIELDS}
+    return allowed | ({"dropped_fields": dropped} if dropped else {})
