@@ -17,7 +17,6 @@ import pytest
 from batchdrop_cli.local.deployment import DeploymentFailed
 from batchdrop_cli.local.description import NoStack, StackDescription
 from batchdrop_cli.local.emulator import Address
-from batchdrop_cli.local.environments import prepare
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack, StackRuns
 
 FOREGROUND = """
@@ -275,17 +274,3 @@ def test_failed_deployment_says_why_and_leaves_nothing(probe_settings: LocalSett
 
     assert processes_of(state) == []
     assert not (state / "stack.json").exists()
-
-
-def test_second_start_installs_nothing(probe_settings: LocalSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once installed, the private environments are taken as they are: no network is needed."""
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    said: list[str] = []
-    stamps = {path: path.stat().st_mtime_ns for path in probe_settings.home.glob("*.stamp")}
-
-    prepare(probe_settings.home, REPOSITORY / "requirements", said.append)
-
-    assert said == []
-    assert len(stamps) == 3
-    assert stamps == {path: path.stat().st_mtime_ns for path in probe_settings.home.glob("*.stamp")}

@@ -28,6 +28,7 @@ from batchdrop_cli.local.ticker import Ticker, ticking
 REPOSITORY = Path(__file__).parents[3]
 
 TICK_SECONDS = 2.0
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 NOTICES_QUEUE = "batchdrop-notices"
 NOTICES_RETENTION_SECONDS = "1209600"  # a fortnight, the longest that SQS takes
 
@@ -215,9 +216,12 @@ def ended_by_signals() -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into leaving the context: everything inside is ended, and the context returns normally."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        # Leaving takes a second or two; a second Ctrl-C must not cut it short.
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         raise Stopped
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    previous = {number: signal.signal(number, stop) for number in ENDING_SIGNALS}
     try:
         yield
     except Stopped:
