@@ -10,10 +10,6 @@ from dataclasses import dataclass, field
 
 import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import CALM, Behaviour
-from openai_batch_simulator.clock import VirtualClock
-from openai_batch_simulator.transport import transport
 
 from batchdrop.core.errors import KeyMissing
 from batchdrop.core.jobs import Keys
@@ -22,6 +18,10 @@ from batchdrop.core.limits import Limits
 from batchdrop.edge.provider import OpenAIProvider
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports, Provider
+from openai_batch_simulator.application import Simulator
+from openai_batch_simulator.behaviour import CALM, Behaviour
+from openai_batch_simulator.clock import VirtualClock
+from openai_batch_simulator.transport import transport
 
 BASE_URL = "http://simulator.invalid/v1"
 RESULTS_BUCKET = "results"
@@ -60,17 +60,21 @@ class WorldProviders:
     limits: Limits
     key: str | None = "sk-test"
     base_url: str = BASE_URL
+    _opened: dict[str, Provider] = field(default_factory=dict)
 
     def open(self) -> Provider:
-        """Return the provider as the key is now."""
+        """Return the provider as the key is now; building a client takes a while, so each key has one."""
         if self.key is None:
             raise KeyMissing("the secret has no value yet")
+        return self._opened.setdefault(self.key, self._provider(self.key))
+
+    def _provider(self, key: str) -> Provider:
+        if key in self._opened:
+            return self._opened[key]
         return OpenAIProvider(
-            api_key=self.key,
-            base_url=self.base_url,
-            transport=self.tap,
-            create_timeout_seconds=self.limits.create_timeout_seconds,
-        )
+            key, self.base_url, f"print-of-{key}", create_timeout_seconds=self.limits.create_timeout_seconds,
+            on_refused=lambda: None, transport=self.tap,
+        )  # fmt: skip
 
 
 @dataclass

@@ -1,0 +1,407 @@
+"""Create once, on the wire: each answer that a create call may get, and what it costs.
+
+The flows are the production code, the adapter is the real one, and what is posted is counted on its transport. The
+simulator's ledger says what was paid.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import httpx2
+import pytest
+from fakes.world import World
+
+from batchdrop.core.ledger_rows import ShardState
+from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.flow import poll, submit
+from openai_batch_simulator.behaviour import CALM
+
+S = ShardState
+LIMITS = Limits()
+DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
+CREATE = "/v1/batches"
+
+type Answer = Callable[[httpx2.Request], httpx2.Response | None]
+
+
+def error(
+    status: int, code: str | None = None, message: str = "no", headers: dict[str, str] | None = None
+) -> httpx2.Response:
+    """An error as the provider words it."""
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+    return httpx2.Response(status, json=body, headers=headers)
+
+
+def to_creates(respond: Callable[[httpx2.Request], httpx2.Response], times: int = 1) -> Answer:
+    """Answer the next *times* creates by *respond*; the simulator does not see them."""
+    left = [times]
+
+    def answer(request: httpx2.Request) -> httpx2.Response | None:
+        if request.method != "POST" or request.url.path != CREATE or not left[0]:
+            return None
+        left[0] -= 1
+        return respond(request)
+
+    return answer
+
+
+def disconnected(request: httpx2.Request) -> httpx2.Response:
+    """Close the connection instead of answering."""
+    raise httpx2.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+
+
+def timed_out(request: httpx2.Request) -> httpx2.Response:
+    """Answer too late."""
+    raise httpx2.ReadTimeout("The read operation timed out", request=request)
+
+
+@pytest.fixture
+def world() -> World:
+    """A world whose provider is calm."""
+    return World()
+
+
+def assert_paid_once(world: World, job: str) -> None:
+    """Every item succeeded, was paid, and was paid once."""
+    ended = world.job(job)
+    assert (ended.event, ended.succeeded, ended.failed) == ("completed", 3, 0)
+    assert not world.charged_twice()
+    assert sum(1 for _ in world.simulator.ledger.charges()) == 3
+
+
+def test_a_drop_is_one_post(world: World) -> None:
+    """The usual way costs one create, made in the invocation that took the drop."""
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    assert world.shard(job).state is S.RUNNING
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
+
+
+def test_a_second_event_for_the_same_version_changes_nothing(world: World) -> None:
+    """A redelivered event is the same job."""
+    job = world.drop("inbox/three.jsonl", DROP)
+    rows = dict(world.ledger.rows)
+    upload = world.storage.drop("inbox/three.jsonl", DROP, version=world.job(job).version)
+
+    submit.take_drop(world.ports(), LIMITS, upload)
+
+    assert world.ledger.rows == rows
+    assert world.tap.creates == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "value"),
+    [
+        ("dropped_after", None),
+        ("failed_after", 500),
+        ("failed_after", 408),
+        ("failed_after", 409),
+        ("failed_after", 503),
+        ("redirected", None),
+        ("garbled", None),
+        ("delayed", 700),
+    ],
+)
+def test_a_batch_whose_answer_was_lost_is_adopted(world: World, fault: str, value: float | None) -> None:
+    """The call took effect but nobody said so: the list shows the ticket, and the batch is taken."""
+    world.simulator.faults.switch(fault, value=value, times=1)
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    assert (world.tap.creates, world.shard(job).state) == (1, S.CREATING)
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
+
+
+@pytest.mark.parametrize(
+    "respond", [disconnected, timed_out, lambda _: error(500), lambda _: httpx2.Response(200, text="<html>")]
+)
+def test_a_create_that_took_no_effect_is_fenced_before_another(
+    world: World, respond: Callable[[httpx2.Request], httpx2.Response]
+) -> None:
+    """Nothing is listed: after the grace the file is deleted, after the wait a new file is sent. Never sooner."""
+    world.tap.answers.append(to_creates(respond))
+    job = world.drop("inbox/three.jsonl", DROP)
+    began = world.clock.now()
+    first_file = world.shard(job).file
+
+    while world.tap.creates == 1:
+        world.tick()
+    waited = world.clock.now() - began
+
+    assert (
+        LIMITS.grace_seconds + LIMITS.fence_wait_seconds
+        <= waited
+        <= LIMITS.grace_seconds + LIMITS.fence_wait_seconds + 6 * MINUTE
+    )
+    assert world.shard(job).file != first_file
+    assert world.tap.counts[f"DELETE /v1/files/{first_file}"] == 1
+    world.run(job)
+    assert world.tap.creates == 2
+    assert_paid_once(world, job)
+
+
+def test_a_create_that_takes_effect_late_is_adopted(world: World) -> None:
+    """The connection broke, the call came through minutes later, within the grace."""
+    world.simulator.faults.switch("accepted_late", value=10 * MINUTE, times=1)
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
+
+
+def test_a_create_that_takes_effect_after_the_fence_runs_nothing(world: World) -> None:
+    """Its input file is gone: the late batch fails, the new one is the only one that is paid."""
+    world.simulator.faults.switch("accepted_late", value=LIMITS.grace_seconds + 5 * MINUTE, times=1)
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    world.run(job)
+    world.advance(DAY)
+
+    assert world.tap.creates == 2
+    assert_paid_once(world, job)
+
+
+@pytest.mark.parametrize(
+    ("response", "code"),
+    [
+        (error(400, "invalid_endpoint", "no such endpoint"), "invalid_endpoint"),
+        (error(413, "file_too_large", "too large"), "file_too_large"),
+        (error(422, "unprocessable", "no"), "unprocessable"),
+    ],
+)
+def test_a_definite_refusal_fails_the_items_and_is_not_repeated(
+    world: World, response: httpx2.Response, code: str
+) -> None:
+    """What the provider will never take is not sent again; the notice says why."""
+    world.tap.answers.append(to_creates(lambda _: response))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    ended = world.run(job)
+
+    assert (ended.event, ended.failed, world.tap.creates) == ("completed_with_failures", 3, 1)
+    assert code in world.notices.published[0].json
+    assert not list(world.simulator.ledger.charges())
+
+
+@pytest.mark.parametrize(
+    ("response", "circuit_opens"),
+    [
+        (error(429, "rate_limit_exceeded", headers={"retry-after": "1"}), False),
+        (error(429, "insufficient_quota"), True),
+        (error(401, "invalid_api_key"), True),
+        (error(403, None), True),
+        (error(400, "billing_hard_limit_reached"), True),
+    ],
+)
+def test_being_turned_away_is_not_uncertain(world: World, response: httpx2.Response, circuit_opens: bool) -> None:  # noqa: FBT001 - a column
+    """No batch exists: the same file goes again later under a new ticket, without grace or fence."""
+    world.tap.answers.append(to_creates(lambda _: response))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    turned = world.shard(job)
+    assert (turned.state, turned.uncertain, turned.try_number) == (S.UPLOADED, 0, 2)
+    install = world.ledger.install()
+    assert install is not None
+    assert bool(install.circuits) == circuit_opens
+    began = world.clock.now()
+    world.run(job)
+
+    assert world.tap.creates == 2
+    assert world.tap.counts["POST /v1/files"] == 1
+    assert world.clock.now() - began < LIMITS.grace_seconds
+    assert_paid_once(world, job)
+
+
+def test_an_open_circuit_lets_one_call_probe_for_all(world: World) -> None:
+    """While the key is refused, jobs wait without calling; when it is right again all go on by themselves."""
+    world.tap.answers.append(to_creates(lambda _: error(401, "invalid_api_key"), times=3))
+
+    jobs = [world.drop(f"inbox/{number}.jsonl", DROP.replace(b"yes", b"%d" % number)) for number in range(5)]
+    creates_at_first = world.tap.creates
+    for _ in range(4):
+        world.tick()
+    creates_while_open = world.tap.creates
+    for job in jobs:
+        world.run(job)
+
+    assert (creates_at_first, creates_while_open) == (1, 1)
+    assert all(world.job(job).event == "completed" for job in jobs)
+    assert world.tap.creates == 5 + 3
+    assert not world.charged_twice()
+
+
+def test_a_fresh_file_that_cannot_be_found_is_asked_for_again(world: World) -> None:
+    """Within a quarter of an hour of its upload the same file is tried again, a minute apart."""
+    world.tap.answers.append(to_creates(lambda _: error(400, "invalid_request", "Cannot find file."), times=2))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    world.run(job)
+
+    assert (world.tap.creates, world.tap.counts["POST /v1/files"]) == (3, 1)
+    assert_paid_once(world, job)
+
+
+def test_a_file_that_is_gone_is_uploaded_again(world: World) -> None:
+    """A 404 is definite: a new file and a new ticket, and no uncertain create is counted."""
+    world.tap.answers.append(to_creates(lambda _: error(404, None, "not found")))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    assert (world.shard(job).state, world.shard(job).uncertain) == (S.RESERVED, 0)
+    world.run(job)
+
+    assert (world.tap.creates, world.tap.counts["POST /v1/files"]) == (2, 2)
+    assert_paid_once(world, job)
+
+
+def test_five_uncertain_creates_park_the_shard_and_an_outage_ends_by_itself(world: World) -> None:
+    """Creates fail for a day while everything else works: one try an hour, no room held, and then it goes on."""
+    world.tap.answers.append(to_creates(lambda _: error(503), times=10))
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    while world.shard(job).state is not S.PARKED:
+        world.tick(5 * MINUTE)
+    parked, creates = world.shard(job), world.tap.creates
+    assert (parked.uncertain, parked.room_tokens, creates) == (5, 0, 5)
+    assert world.ledger.room(parked.account, parked.model).used == 0
+    world.run(job, seconds=5 * MINUTE, ticks_max=400)
+
+    assert world.tap.creates == 11
+    assert_paid_once(world, job)
+
+
+def test_a_provider_that_never_says_ends_after_a_week(world: World) -> None:
+    """The items fail as `submission_unknown`, nothing is paid, and the notice says so."""
+    world.tap.answers.append(to_creates(lambda _: error(503), times=10_000))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    ended = world.run(job, seconds=HOUR, ticks_max=400)
+
+    assert (ended.event, ended.failed) == ("completed_with_failures", 3)
+    assert b'"submission_unknown"' in world.result(job, "outcomes.jsonl")
+    assert world.tap.creates < 200
+
+
+def test_a_fence_that_nobody_confirms_lets_no_new_try_begin(world: World) -> None:
+    """Deletions fail for a day: the shard is parked unfenced, and only a batch in the list may bring it back."""
+
+    def undeletable(request: httpx2.Request) -> httpx2.Response | None:
+        # Without the header the SDK would sleep between its own tries, in real time.
+        return error(500, headers={"x-should-retry": "false"}) if request.method == "DELETE" else None
+
+    world.tap.answers += [to_creates(disconnected), undeletable]
+    job = world.drop("inbox/three.jsonl", DROP)
+    while world.shard(job).state is not S.PARKED:
+        world.tick(10 * MINUTE)
+
+    for _ in range(48):
+        world.tick(HOUR)
+
+    assert (world.shard(job).is_unfenced, world.tap.creates) == (True, 1)
+
+
+def test_the_intent_is_written_before_the_call(world: World) -> None:
+    """At the moment of the POST the ledger already says CREATING under the ticket that travels."""
+    seen = []
+
+    def look(request: httpx2.Request) -> httpx2.Response | None:
+        if request.method == "POST" and request.url.path == CREATE:
+            row = next(row for row in world.ledger.rows.values() if hasattr(row, "ticket"))
+            seen.append((row.state, row.ticket.encode() in request.read()))
+        return None
+
+    world.tap.answers.append(look)
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    assert seen == [(S.CREATING, True)]
+    assert world.shard(job).state is S.RUNNING
+
+
+def test_without_time_for_the_answer_no_call_is_made(world: World) -> None:
+    """A function about to be stopped leaves the create to the next one."""
+    world.clock.remaining = LIMITS.create_timeout_seconds + LIMITS.create_margin_seconds - 1
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    assert (world.tap.creates, world.shard(job).state) == (0, S.UPLOADED)
+    world.clock.remaining = 900
+    world.run(job)
+
+    assert_paid_once(world, job)
+
+
+def test_two_workers_make_one_create(world: World) -> None:
+    """A hint that comes twice finds the other's intent and stops."""
+    world.providers.key = None
+    job = world.drop("inbox/three.jsonl", DROP)
+    world.providers.key = "sk-test"
+    world.advance(60)
+
+    poll.tick(world.ports(), LIMITS)
+    world.hints.submits *= 2
+    world.deliver()
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
+
+
+def test_without_a_key_everything_waits(world: World) -> None:
+    """No value in the secret: the drop is planned, nothing is called, and it goes on when the key comes."""
+    world.providers.key = None
+    job = world.drop("inbox/three.jsonl", DROP)
+    for _ in range(30):
+        world.tick()
+    assert (world.tap.counts, world.job(job).items) == ({}, 3)
+
+    world.providers.key = "sk-test"
+    world.run(job)
+
+    assert_paid_once(world, job)
+
+
+def test_a_key_rotated_within_the_project_changes_nothing() -> None:
+    """The new key sees the old key's batch: that proves the project, and the answers are taken."""
+    world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-new": "p"}))
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    world.providers.key = "sk-new"
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
+
+
+def test_a_key_of_another_project_resends_nothing() -> None:
+    """What it does not see means nothing: the shard waits, and after a week its items fail as unreachable."""
+    world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-other": "q"}))
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    world.providers.key = "sk-other"
+    ended = world.run(job, seconds=HOUR, ticks_max=400)
+
+    assert (ended.failed, world.tap.creates) == (3, 1)
+    assert b'"unreachable"' in world.result(job, "outcomes.jsonl")
+    assert not world.charged_twice()
+
+
+def test_an_uncertain_create_under_another_key_waits_for_the_right_one() -> None:
+    """An empty list under an unproved key is no proof that there is no batch."""
+    world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-other": "q"}))
+    world.simulator.faults.switch("dropped_after", times=1)
+    job = world.drop("inbox/three.jsonl", DROP)
+
+    world.providers.key = "sk-other"
+    for _ in range(10):
+        world.tick(HOUR)
+    assert (world.tap.creates, world.shard(job).state) == (1, S.CREATING)
+    world.providers.key = "sk-test"
+    world.run(job, seconds=HOUR)
+
+    assert world.tap.creates == 1
+    assert_paid_once(world, job)
