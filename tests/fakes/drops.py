@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from fakes.memory import MemoryStorage
 
@@ -32,10 +33,14 @@ def with_page(job: Job, page: PlanPage) -> Job:
 
 
 def planned(
-    storage: Storage, job: Job, limits: Limits = LIMITS, should_stop: Callable[[], bool] = lambda: False
+    storage: Storage,
+    job: Job,
+    limits: Limits = LIMITS,
+    should_stop: Callable[[], bool] = lambda: False,
+    pages_max: int | None = None,
 ) -> Job:
-    """Return *job* with every page that planning yields."""
-    for page in plan_pages(storage, limits, job, should_stop):
+    """Return *job* with every page that planning yields, *pages_max* at most."""
+    for page in islice(plan_pages(storage, limits, job, should_stop), pages_max):
         job = with_page(job, page)
     return job
 

@@ -1,0 +1,44 @@
+import re
+from urllib.parse import unquote
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.core.jobs import item_name, refused_name
+from batchdrop.core.limits import ITEM_NAME_BYTES_MAX
+
+IDENTIFIERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text(
+    "./~%\0\nü", min_size=1, max_size=150
+)
+
+
+@given(IDENTIFIERS)
+def test_a_name_is_one_safe_part_of_a_key(identifier: str) -> None:
+    """No name leaves its folder, breaks a key, or is longer than a key has room for."""
+    name = item_name(identifier)
+
+    assert re.fullmatch(r"[A-Za-z0-9_.%~-]+", name)
+    assert name.strip(".")
+    assert len(name) <= ITEM_NAME_BYTES_MAX
+
+
+@given(IDENTIFIERS, IDENTIFIERS)
+def test_two_identifiers_never_share_a_name(one: str, other: str) -> None:
+    """Items of one job never overwrite each other's object."""
+    assert (item_name(one) == item_name(other)) == (one == other)
+
+
+@given(IDENTIFIERS)
+def test_a_name_that_was_not_cut_can_be_read_back(identifier: str) -> None:
+    """The user finds an id again by decoding the name."""
+    name = item_name(identifier)
+
+    assert unquote(name) == identifier or "~" in name
+
+
+@given(IDENTIFIERS, st.integers(1, 10**9), st.sampled_from(["duplicate", "no-id", "invalid"]))
+def test_no_identifier_looks_like_a_refused_item(identifier: str, row: int, reason: str) -> None:
+    """A user cannot take, by any id, the name that a failed item is given."""
+    taken = {item_name(identifier), item_name(refused_name(row, reason))}
+
+    assert refused_name(row, reason) not in taken

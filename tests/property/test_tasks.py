@@ -1,0 +1,56 @@
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.core.planning import JsonValue
+from batchdrop.core.templates import compile_body
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('{}%#" \\\n-', max_size=10)
+VALUES: st.SearchStrategy[JsonValue] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def rendered(body: JsonValue, row: dict[str, JsonValue]) -> JsonValue:
+    """Return what *body* becomes."""
+    value: JsonValue = msgspec.json.decode(compile_body(body).render(row))
+    return value
+
+
+@given(VALUES)
+def test_what_a_record_holds_is_never_a_template(value: JsonValue) -> None:
+    """A value that looks like a template stands in the body as it is."""
+    row: dict[str, JsonValue] = {"a": value, "secret": "s"}
+
+    assert rendered({"x": "{{ a }}"}, row) == {"x": value}
+
+
+@given(VALUES)
+def test_the_short_way_and_the_engine_agree(value: JsonValue) -> None:
+    """A plain column gives the same with and without the template engine, alone and in a text."""
+    row = {"a": value}
+
+    alone = rendered(["{{ a }}", "{{ (a) }}"], row)
+    within = rendered(["<{{ a }}>", "<{{ (a) }}>"], row)
+
+    assert isinstance(alone, list)
+    assert isinstance(within, list)
+    assert alone[0] == alone[1] == value
+    assert within[0] == within[1]
+
+
+@given(TEXTS.filter(lambda text: not any(mark in text for mark in ("{{", "{%", "{#"))), TEXTS)
+def test_text_around_a_column_is_kept(around: str, value: str) -> None:
+    """Literal text comes through unchanged, backslashes, quotes and line ends included."""
+    # A brace next to the expression would change what the template says.
+    before, after = f"{around} <", f"> {around}"
+
+    assert rendered({"x": before + "{{ a }}" + after}, {"a": value}) == {"x": before + value + after}
+
+
+@given(VALUES.filter(lambda value: "{" not in str(value)))
+def test_a_body_without_templates_is_itself(value: JsonValue) -> None:
+    """What names no column is sent as it was written."""
+    assert rendered({"x": value}, {}) == {"x": value}
