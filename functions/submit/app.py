@@ -1,14 +1,15 @@
-"""submit: called with one message of the submissions queue, an upload's event or a hint."""
+"""submit: called with messages of the submissions queue, an upload's event or a hint."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from batchdrop.edge.bootstrap import limits, ports
+from batchdrop.edge.clock import Context
 from batchdrop.edge.events import Drop, Hint, read_messages
 from batchdrop.flow import submit
 
 
-def handler(event: dict[str, Any], context: Any) -> None:
-    """Take every drop and hint in *event*. What is raised makes the queue deliver the message again."""
+def handler(event: Mapping[str, object], context: Context) -> None:
+    """Take every drop and hint. What is raised makes the queue deliver the messages again."""
     outside = ports(context)
     for message in read_messages(event, outside):
         match message:

@@ -49,6 +49,9 @@ from batchdrop.flow.steps import (
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
     """Harvest a shard, or finish a job. Where nothing is to be done, or another worker does it, nothing happens."""
+    if ports.ledger.job(job) is None:
+        ports.log.warning("hint.ignored", job_id=job)
+        return
     work = begin(ports, limits)
     try:
         if shard is None:

@@ -41,6 +41,9 @@ def take_drop(ports: Ports, limits: Limits, upload: Upload) -> None:
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
     """Carry on with a job that is being planned, or with a shard that is to be sent."""
+    if ports.ledger.job(job) is None:
+        ports.log.warning("hint.ignored", job_id=job)
+        return
     work = begin(ports, limits)
     if shard is None:
         continue_job(work, job)
