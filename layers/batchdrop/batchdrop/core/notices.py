@@ -4,20 +4,22 @@ Rule: a notice names counts, codes and items, never a prompt or an answer; a pro
 its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from batchdrop.core.jobs import NO_TASK
 from batchdrop.core.ledger_rows import Job, Reason
-from batchdrop.core.summary import MODELS_MAX, Results, failure_document, iso_time
+from batchdrop.core.summary import Results, failure_document, iso_time
 
 SCHEMA: Final = 1
 # SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
 SUBJECT_CHARS_MAX: Final = 100
-# With NAMES_MAX names and REASONS_MAX codes this keeps every body far below 200 KB.
+# With at most NAMES_MAX names these keep every body below 200 KB, however it is encoded on its way.
+SHOWN_MAX: Final = 20  # models, and reasons; the summary has all
 MESSAGE_CHARS_MAX: Final = 2_000
 KEY_CHARS_MAX: Final = 1_024
 ATTRIBUTE_CHARS_MAX: Final = 200
@@ -81,7 +83,7 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
         yield f"Items: {results.items:,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
     if job.reason is not None:
         yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
-    for model, usage in results.usage.items():
+    for model, usage in _shown(results.usage.items()):
         yield f"Tokens of {printable(model)}: {usage.input_tokens:,} in, {usage.output_tokens:,} out."
     yield from _failure_lines(results)
     yield ""
@@ -94,11 +96,16 @@ def _failure_lines(results: Results) -> Iterator[str]:
     """Yield each reason with its first items."""
     if results.failures:
         yield "Failed items by reason:"
-    for failure in results.failures:
+    for failure in _shown(results.failures):
         names = ", ".join(printable(name) for name in failure.names)
         rest = failure.count - len(failure.names)
         more = f" and {rest:,} more" if names and rest else ""
         yield f"  {printable(failure.code)}: {failure.count:,}{' (' + names + more + ')' if names else ''}"
+
+
+def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
+    """Return as many of *entries* as a notice shows."""
+    return list(islice(entries, SHOWN_MAX))
 
 
 def _json(job: Job, results: Results, location: str) -> str:
@@ -113,9 +120,9 @@ def _json(job: Job, results: Results, location: str) -> str:
         "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
         "usage": {
             model: {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-            for model, usage in list(results.usage.items())[:MODELS_MAX]
+            for model, usage in _shown(results.usage.items())
         },
-        "failures": [failure_document(failure) for failure in results.failures],
+        "failures": [failure_document(failure) for failure in _shown(results.failures)],
         "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
         "created_at": iso_time(job.created_at),
     }

@@ -21,6 +21,7 @@ NAMES_MAX: Final = 20
 # Codes and model names come from the provider: what is beyond this counts as OTHER.
 REASONS_MAX: Final = 50
 MODELS_MAX: Final = 100
+MODEL_CHARS_MAX: Final = 100
 OTHER: Final = "other"
 
 # A shard in one of these has a batch that may still be running or unread.
@@ -81,7 +82,7 @@ class Tally:
         """Count one outcome. Tokens count also where the answer was of no use: they are paid for."""
         usage = usage_of(outcome)
         if usage is not None:
-            model = _bounded(outcome.model or "-", self._usage, MODELS_MAX)
+            model = _bounded((outcome.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
             self._usage[model] = self._usage.get(model, Usage()) + usage
         if outcome.error is None:
             self.succeeded += 1

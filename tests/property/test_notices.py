@@ -1,0 +1,51 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.core.ledger_rows import Job, Reason
+from batchdrop.core.notices import render
+from batchdrop.core.outcomes import Failure, Outcome, Usage, encode_usage
+from batchdrop.core.summary import Tally
+from batchdrop.edge.notices import check_notice
+
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notice.schema.json").read_text())
+)
+JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/a.csv", version="v", created_at=1_795_305_600)
+EVENTS = st.sampled_from(["completed", "completed_with_failures", "rejected", "cancelled", "failed"])
+# What S3 takes in a key: any text in UTF-8.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+
+
+@given(event=EVENTS, key=TEXTS, task=TEXTS, message=TEXTS, code=TEXTS)
+def test_any_name_gives_a_notice_that_sns_takes(event: str, key: str, task: str, message: str, code: str) -> None:
+    """Whatever a person calls a file or a task, the notice about it can be sent and keeps the published schema."""
+    job = replace(JOB, event=event, key=f"inbox/{key}", task=task, reason=Reason(code, message))
+
+    notice = render(job, Tally().results(()), "s3://results/")
+
+    check_notice(notice)
+    SCHEMA.validate(json.loads(notice.json))
+
+
+@given(length=st.integers(100, 3_000), filler=st.sampled_from(["x", "\n", "é", "😀", "\x00", "\u202e"]))
+def test_the_largest_notice_is_small(length: int, filler: str) -> None:
+    """With every bound reached at once a notice stays below 200 KB."""
+    long = filler * length
+    tally = Tally()
+    for number in range(300):
+        tally.add(
+            Outcome(
+                name=f"{number:0200d}", row=1, status="failed", model=f"{number}-{long[:60]}", usage=encode_usage(Usage(1, 1)),
+                error=Failure(f"code_{number:059d}", long),
+            )
+        )  # fmt: skip
+    job = replace(JOB, event="completed_with_failures", key=f"inbox/{long[:1_000]}", reason=Reason("bad", long))
+
+    notice = render(job, tally.results(()), "s3://results/")
+
+    check_notice(notice)
