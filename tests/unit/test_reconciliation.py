@@ -92,7 +92,7 @@ def test_a_named_line_fails_and_its_neighbours_go_on() -> None:
     named, others = verdicts_of_failed(batch("failed", None, None, error), 3)
 
     assert named.keys() == {2}
-    assert named[2].failure == Failure("invalid_url", "Refused in validation: The URL is wrong.")
+    assert named[2].failure == Failure("invalid_url", "This request was refused in validation: The URL is wrong.")
     assert not named[2].may_be_sent_again
     assert others.may_be_sent_again
 
@@ -103,6 +103,7 @@ def test_a_named_line_fails_and_its_neighbours_go_on() -> None:
         ((BatchError("empty_file", "m", None),), "empty_file"),
         ((BatchError("invalid_url", "m", 4),), "invalid_url"),
         ((BatchError("invalid_url", "m", 0),), "invalid_url"),
+        ((BatchError("no code\nbut a sentence", "m", None),), "batch_failed"),
         ((), "batch_failed"),
     ],
 )

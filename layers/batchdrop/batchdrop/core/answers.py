@@ -125,10 +125,10 @@ def failure_of(answer: Answer) -> Failure | None:
     The code is the provider's own where it is one, else `http_<status>`.
     """
     if answer.error != NULL:
-        return _failure(answer.error, _status_code(answer))
+        return described_failure(answer.error, _status_code(answer))
     if not answer.is_2xx:
         body = _read(_error_body, answer.body)
-        return _failure(body.error if body and body.error != NULL else answer.body, _status_code(answer))
+        return described_failure(body.error if body and body.error != NULL else answer.body, _status_code(answer))
     if _first_byte(answer.body) != b"{":
         return Failure(_UNREADABLE, "The provider reported success, but its answer is empty or no JSON object.")
     return None
@@ -145,6 +145,26 @@ def may_be_sent_again(answer: Answer, failure: Failure) -> bool:
     if status is not None and (status in (0, _TOO_MANY_REQUESTS) or status // 100 == 5):  # noqa: PLR2004  "5xx"
         return True
     return failure.code in CODES_TO_SEND_AGAIN
+
+
+def described_failure(raw: msgspec.Raw, fallback: str) -> Failure:
+    """Return the failure that *raw* describes: an object with code and message, or a bare string."""
+    described = _read(_error, raw) or _Error(message=raw)
+    code = code_of(text_of(described.code)) or code_of(text_of(described.type)) or fallback
+    message = text_of(described.message) or "The provider gave no message."
+    return Failure(code, message[:MESSAGE_CHARS_MAX])
+
+
+def code_of(text: str | None) -> str | None:
+    """Return *text* where it can serve as a code: one short word."""
+    if (
+        not text
+        or len(text) > CODE_CHARS_MAX
+        or not text.isascii()
+        or not text.replace("_", "a").replace("-", "a").isalnum()
+    ):
+        return None
+    return text
 
 
 def text_of(raw: msgspec.Raw) -> str | None:
@@ -244,23 +264,3 @@ def _first_byte(raw: msgspec.Raw) -> bytes:
 
 def _status_code(answer: Answer) -> str:
     return _UNREADABLE if answer.status is None else f"http_{answer.status}"
-
-
-def _failure(raw: msgspec.Raw, fallback: str) -> Failure:
-    """Return the failure that *raw* describes: an object with code and message, or a bare string."""
-    described = _read(_error, raw) or _Error(message=raw)
-    code = _code(text_of(described.code)) or _code(text_of(described.type)) or fallback
-    message = text_of(described.message) or "The provider gave no message."
-    return Failure(code, message[:MESSAGE_CHARS_MAX])
-
-
-def _code(text: str | None) -> str | None:
-    """Return *text* where it can serve as a code: one short word."""
-    if (
-        not text
-        or len(text) > CODE_CHARS_MAX
-        or not text.isascii()
-        or not text.replace("_", "a").replace("-", "a").isalnum()
-    ):
-        return None
-    return text

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.answers import MESSAGE_CHARS_MAX, code_of
 from batchdrop.core.batches import Batch, BatchError
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Failure
@@ -76,13 +77,15 @@ def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict],
     named: dict[int, Verdict] = {}
     for error in batch.errors:
         if error.line is not None and 1 <= error.line <= items:
-            named.setdefault(
-                error.line, Verdict(failure=Failure(error.code, f"Refused in validation: {error.message}"))
-            )
+            named.setdefault(error.line, Verdict(failure=_refusal(error, "This request")))
     first = batch.errors[0] if batch.errors else _UNEXPLAINED
     may_pass = bool(named) or first.code in _PASSING_CODES
-    failure = Failure(first.code, f"The batch was refused in validation: {first.message}")
-    return named, Verdict(failure=failure, may_be_sent_again=may_pass)
+    return named, Verdict(failure=_refusal(first, "The batch"), may_be_sent_again=may_pass)
+
+
+def _refusal(error: BatchError, refused: str) -> Failure:
+    code = code_of(error.code) or _UNEXPLAINED.code
+    return Failure(code, f"{refused} was refused in validation: {error.message[:MESSAGE_CHARS_MAX]}")
 
 
 def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:

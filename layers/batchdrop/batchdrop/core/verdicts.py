@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from batchdrop.core.answers import Answer, compact_json, failure_of, may_be_sent_again, text_of
+from batchdrop.core.answers import Answer, compact_json, described_failure, failure_of, may_be_sent_again, text_of
 from batchdrop.core.outcomes import NULL, Failure, Usage
 
 # Ends that leave a text unfinished or replace it.
@@ -105,12 +105,6 @@ class _Images(msgspec.Struct):
     data: msgspec.Raw = NULL
 
 
-class _ErrorObject(msgspec.Struct):
-    code: str | None = None
-    type: str | None = None
-    message: str | None = None
-
-
 def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     """Return what *answer* is worth to the item that asked *endpoint*; *is_structured* where it asked for an object."""
     failure = failure_of(answer)
@@ -118,9 +112,8 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
         return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
     head = _decode(answer.body, _Body()) or _Body()
     model, usage = text_of(head.model), _usage(head.usage)
-    failure = _failure_inside(head.error)
-    if failure is not None:
-        return Verdict(model=model, usage=usage, failure=failure)
+    if head.error != NULL:  # as `/v1/responses` has it where the model failed
+        return Verdict(model=model, usage=usage, failure=described_failure(head.error, "answer_failed"))
     pieces = _READERS.get(endpoint.removeprefix("/v1"), _whole_body)(answer.body)
     finish = next((piece.finish for piece in pieces if piece.finish not in (None, "stop")), None)
     finish = finish or (pieces[0].finish if pieces else None)
@@ -170,14 +163,6 @@ def _usage(raw: msgspec.Raw) -> Usage | None:
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
     given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
     return None if taken is None and given is None else Usage(taken or 0, given or 0)
-
-
-def _failure_inside(raw: msgspec.Raw) -> Failure | None:
-    """Return the error that a body with HTTP success carries, as `/v1/responses` does where the model failed."""
-    if raw == NULL:
-        return None
-    error = _decode(raw, _ErrorObject())
-    return Failure(error.code or error.type or "answer_failed", error.message or "The provider gave no message.")
 
 
 def _chat(body: msgspec.Raw) -> list[_Piece]:
