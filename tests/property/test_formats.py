@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from batchdrop.core.errors import ItemRefused, UploadRejected
 from batchdrop.core.outcomes import Failure, Outcome
 from batchdrop.formats import json_array
+from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
@@ -72,6 +73,16 @@ def assert_resumes(form: Format, content: bytes) -> None:
         assert resumed(form, content, header, record, record.end) == records[number + 1 :]
         before = Record(record.row - 1, 0, 0, b"")
         assert resumed(form, content, header, before, record.start) == records[number:]
+
+
+@given(st.text('a",\r\n \0ü', max_size=14))
+def test_the_short_way_through_a_row_is_the_readers(line: str) -> None:
+    """Where a row's fields are found by searching, csv.reader would have found the same."""
+    line = line.replace("\n", "") + "\n" * line.endswith("\n")
+
+    fields = fields_of_line(line)
+
+    assert fields is None or fields == next(csv.reader([line], strict=True), [])
 
 
 @given(tables())

@@ -15,6 +15,7 @@ import msgspec
 from batchdrop.core.errors import ItemRefused, UploadRejected
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
+from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.json_text import NULL, free_name
 from batchdrop.formats.records import Header, JsonValue, Record
 
@@ -111,28 +112,42 @@ class _Place:
 
 
 def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int) -> Iterator[Record]:
-    """Yield what csv.reader makes of the lines, with the bytes that each row came from.
+    """Yield the rows with the bytes that each came from.
 
     csv.reader asks for no line ahead, so the lines that were asked for since the last row are this row.
     """
     # The limit is the process's own; all readers of one process ask for the same.
     csv.field_size_limit(limits.field_chars_max)
     lines: list[bytes] = []
-    reader = csv.reader(_lines(limits, stream, place, lines), strict=True)
+    texts = _lines(limits, stream, place, lines)
+    unread: list[str] = []
+    reader = csv.reader(_after(unread, texts), strict=True)
     start = place.offset
-    while True:
-        try:
-            fields = next(reader, None)
-        except csv.Error as error:
-            raise UploadRejected("broken_csv", _csv_message(error, lines, place)) from error
+    for text in texts:
+        fields = fields_of_line(text) if len(text) <= limits.field_chars_max else None
         if fields is None:
-            return
+            unread.append(text)
+            try:
+                fields = next(reader)
+            except csv.Error as error:
+                raise UploadRejected("broken_csv", _csv_message(error, lines, place)) from error
         end = place.offset
         if fields:
             row += 1
             yield Record(row, start, end, lines[0] if len(lines) == 1 else b"".join(lines), tuple(fields))
         start = end
         lines.clear()
+
+
+def _after(unread: list[str], texts: Iterator[str]) -> Iterator[str]:
+    """Yield what was put back, then the lines that follow."""
+    while True:
+        if unread:
+            yield unread.pop()
+        elif (text := next(texts, None)) is not None:
+            yield text
+        else:
+            return
 
 
 def _lines(limits: CsvRows, stream: BinaryIO, place: _Place, lines: list[bytes]) -> Iterator[str]:
