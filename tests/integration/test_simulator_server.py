@@ -1,3 +1,4 @@
+import contextlib
 import http.client
 import io
 import itertools
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx2
 import openai
@@ -32,9 +33,23 @@ COMMAND = Path(sys.executable).with_name("openai-batch-simulator")
 type Connect = Callable[[float], openai.OpenAI]
 
 
-def sdk(url: str, *, timeout_seconds: float = 20) -> openai.OpenAI:
-    """Return the SDK with its own HTTP client, its retries off."""
-    return openai.OpenAI(api_key="key", base_url=url, max_retries=0, timeout=timeout_seconds)
+class OpenSdk(Protocol):
+    """Makes a client of a base URL."""
+
+    def __call__(self, url: str, timeout_seconds: float = 20) -> openai.OpenAI:
+        """Return the client."""
+
+
+@pytest.fixture
+def sdk() -> Iterator[OpenSdk]:
+    """Opens the SDK on a base URL with its own HTTP client, its retries off; closes every connection in the end."""
+    with contextlib.ExitStack() as stack:
+
+        def open_sdk(url: str, timeout_seconds: float = 20) -> openai.OpenAI:
+            client = openai.OpenAI(api_key="key", base_url=url, max_retries=0, timeout=timeout_seconds)
+            return stack.enter_context(client)
+
+        yield open_sdk
 
 
 @pytest.fixture
@@ -51,12 +66,12 @@ def url(simulator: Simulator) -> Iterator[str]:
 
 
 @pytest.fixture(params=["in process", "on loopback"])
-def clients(request: pytest.FixtureRequest, simulator: Simulator) -> Connect:
+def clients(request: pytest.FixtureRequest, simulator: Simulator, sdk: OpenSdk) -> Connect:
     """The same account, without a socket and behind one: what holds for one must hold for the other."""
     if request.param == "in process":
         return lambda timeout_seconds: connect(simulator, timeout_seconds=timeout_seconds)
     base_url = str(request.getfixturevalue("url"))
-    return lambda timeout_seconds: sdk(base_url, timeout_seconds=timeout_seconds)
+    return lambda timeout_seconds: sdk(base_url, timeout_seconds)
 
 
 def port_of(url: str) -> int:
@@ -179,7 +194,7 @@ def test_large_file_goes_through_in_both_directions(clients: Connect) -> None:
         assert b"".join(response.iter_bytes()) == content
 
 
-def test_calls_are_quick_on_one_connection(url: str) -> None:
+def test_calls_are_quick_on_one_connection(url: str, sdk: OpenSdk) -> None:
     """A call takes a few milliseconds, not the 40 of a delayed acknowledgement, and connections are kept."""
     client = sdk(url)
     client.batches.list()
@@ -191,7 +206,7 @@ def test_calls_are_quick_on_one_connection(url: str) -> None:
     assert (time.monotonic() - started) / 20 < 0.03
 
 
-def test_calls_go_on_while_a_large_batch_runs(url: str) -> None:
+def test_calls_go_on_while_a_large_batch_runs(url: str, sdk: OpenSdk) -> None:
     """A call waits for a step of a batch at most, not for all of it."""
     client = sdk(url)
     batch = create(client, upload(client, chat_file(20_000)))
@@ -214,7 +229,7 @@ def test_body_may_come_in_chunks(url: str) -> None:
         f"{url}/batches", content=iter([asked[:20], asked[20:]]), headers={"authorization": "Bearer k"}
     )
 
-    assert (response.status_code, response.json()["error"]["message"]) == (400, "Cannot find file file-x.")
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "file_id")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +242,7 @@ def test_body_may_come_in_chunks(url: str) -> None:
     ],
 )
 def test_malformed_bodies_end_their_connection_only(
-    url: str, headers: dict[str, str], body: bytes, status: int | None
+    url: str, sdk: OpenSdk, headers: dict[str, str], body: bytes, status: int | None
 ) -> None:
     """A body that cannot be received is refused or dropped, and the server goes on."""
     port = port_of(url)
@@ -335,7 +350,7 @@ def test_batch_is_answered_by_a_responder(model_url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_command_serves_until_it_is_told_to_end(tmp_path: Path, number: signal.Signals) -> None:
+def test_command_serves_until_it_is_told_to_end(tmp_path: Path, sdk: OpenSdk, number: signal.Signals) -> None:
     """The command prints its URL once it serves, writes it to the ready file, and ends at once on a signal."""
     ready_file = tmp_path / "ready"
     command = [str(COMMAND), "--ready-file", str(ready_file), "--run-seconds", "0.1", "--enqueued-tokens", "m=5"]
@@ -384,3 +399,19 @@ def test_command_says_that_its_port_is_taken(url: str) -> None:
 
     assert result.exit_code == 1
     assert f"port {port} cannot be served" in result.output
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_server_ends_when_its_world_stands_still(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect that stops the events stops the server, rather than leave a client to wait for ever."""
+
+    def fail() -> bool:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(simulator, "advance_once", fail)
+
+    with SimulatorServer(simulator) as server:
+        server.wait()
+
+        with pytest.raises(httpx2.RemoteProtocolError):
+            httpx2.get(f"{server.url}/batches", headers={"authorization": "Bearer k"})

@@ -326,7 +326,7 @@ def test_other_projects_see_no_batch() -> None:
 @pytest.mark.parametrize(
     ("changes", "param"),
     [
-        ({"input_file_id": "file-nobody"}, "input_file_id"),
+        ({"input_file_id": "file-nobody"}, "file_id"),
         ({"input_file_id": None}, "input_file_id"),
         ({"endpoint": "/v1/poems"}, "endpoint"),
         ({"endpoint": None}, "endpoint"),

@@ -103,7 +103,10 @@ def _read_input_file(world: World, caller: Caller, file_id: object) -> str:
     file = world.files.by_id.get(file_id)
     is_found = file is not None and file.project == caller.project and file.visible_at <= caller.now
     if file is None or not is_found or not file.is_usable(caller.now):
-        raise Refusal(400, f"Cannot find file {file_id}.", param="input_file_id", code="invalid_request")
+        # The provider's words and its param, also for a file that was uploaded a moment ago
+        # (https://github.com/bespokelabsai/curator/issues/116, read 2026-11-22).
+        message = f"Cannot find file {file_id}, or project {caller.project} does not have access to it."
+        raise Refusal(400, message, param="file_id")
     if file.purpose != "batch":
         message = f"File {file_id} has purpose '{file.purpose}', not 'batch'."
         raise Refusal(400, message, param="input_file_id", code="invalid_request")

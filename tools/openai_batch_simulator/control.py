@@ -14,7 +14,7 @@ from openai_batch_simulator.faults import FAULTS, UnknownSwitchError
 from openai_batch_simulator.values import Refusal, Request, Response, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from openai_batch_simulator.application import Simulator
 
@@ -124,6 +124,11 @@ _CALLS: Mapping[tuple[str, str], Callable[[Simulator, Request], object]] = {
     ("GET", "clock"): _read_clock,
     ("POST", "clock"): _advance_clock,
 }
+
+
+def calls() -> Iterable[tuple[str, str]]:
+    """Return the method and the name, below `PREFIX`, of every call there is."""
+    return _CALLS.keys()
 
 
 def _read[Asked: msgspec.Struct](request: Request, kind: type[Asked]) -> Asked:

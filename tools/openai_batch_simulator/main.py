@@ -5,7 +5,6 @@ Rule: an option that cannot be honoured is refused before anything is served.
 
 import os
 import signal
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -78,18 +77,25 @@ def main(
 
 
 def _serve(simulator: Simulator, port: int, ready_file: Path | None) -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopped.set())
     try:
         server = SimulatorServer(simulator, port)
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be served: {error}") from error
+    told = []
+
+    def end(number: int, _frame: object) -> None:
+        told.append(number)
+        server.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
     with server:
         if ready_file is not None:
             _announce(ready_file, server.url)
         click.echo(f"openai-batch-simulator listening on {server.url} (simulated answers)")
-        stopped.wait()
+        server.wait()
+    if not told:
+        raise click.ClickException("the simulator failed; the reason is above")
 
 
 def _announce(ready_file: Path, url: str) -> None:

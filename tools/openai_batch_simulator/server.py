@@ -4,8 +4,10 @@ Rule: never on another interface. Calls and events take turns under one lock; a 
 taken and sent after it is given back, so that a slow client holds up nobody.
 """
 
+import socketserver
 import tempfile
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -20,6 +22,8 @@ from openai_batch_simulator.values import Carriage, Refusal, Request, Response, 
 HOST = "127.0.0.1"
 # How late an event may be noticed: small beside the shortest step of the calm profile.
 TICK_SECONDS = 0.02
+# Long enough for a waiting thread to take the lock.
+TURN_SECONDS = 0.0005
 PIECE_BYTES = 1 << 16
 MEMORY_BYTES_MAX = 1 << 20
 # The largest file of the API and a form around it.
@@ -53,14 +57,24 @@ class SimulatorServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping.set()
+        self.stop()
         self._http.shutdown()
         self._http.server_close()
         for thread in self._threads:
             thread.join()
 
+    def stop(self) -> None:
+        """Let `wait` return, and every pause end."""
+        self._stopping.set()
+
+    def wait(self) -> None:
+        """Return when `stop` was called, or when the ticking thread failed: without it the world stands still."""
+        self._stopping.wait()
+
     def respond(self, request: Request) -> Response:
-        """Answer as things are; events are the ticking thread's."""
+        """Answer as things are; events are the ticking thread's. Raises ConnectionAbortedError once stopped."""
+        if self._stopping.is_set():
+            raise ConnectionAbortedError("the simulator has stopped")
         with self._lock:
             return self._simulator.respond(request)
 
@@ -69,11 +83,22 @@ class SimulatorServer:
         self._stopping.wait(seconds)
 
     def _tick(self) -> None:
-        while not self._stopping.is_set():
-            with self._lock:
-                happened = self._simulator.advance_once()
-            # A moment without the lock lets calls in between the steps of a large batch.
-            self._stopping.wait(0.0005 if happened else TICK_SECONDS)
+        try:
+            while not self._stopping.is_set():
+                with self._lock:
+                    is_behind = self._advance_for(TICK_SECONDS)
+                # A moment without the lock lets calls in between the steps of a large batch.
+                self._stopping.wait(TURN_SECONDS if is_behind else TICK_SECONDS)
+        finally:
+            self.stop()
+
+    def _advance_for(self, seconds: float) -> bool:
+        """Let things happen that are due, for so long, and return whether there may be more."""
+        end = time.monotonic() + seconds
+        while self._simulator.advance_once():
+            if time.monotonic() >= end:
+                return True
+        return False
 
 
 class _Http(ThreadingHTTPServer):
@@ -81,6 +106,10 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+
+    def server_bind(self) -> None:
+        """Bind without asking for the name of the host, which takes seconds where there is no name server."""
+        socketserver.TCPServer.server_bind(self)
 
 
 class _Handler(BaseHTTPRequestHandler):

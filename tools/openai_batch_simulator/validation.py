@@ -73,7 +73,7 @@ def validate(source: BinaryIO, size_bytes: int, endpoint: str, behaviour: Behavi
     """Return what is needed to run the file, or everything that is wrong with it."""
     if size_bytes > behaviour.bytes_max:
         message = f"The file is {size_bytes} bytes; the maximum is {behaviour.bytes_max} bytes."
-        return [LineError("file_too_large", message, param="input_file_id")]
+        return [LineError("file_too_large", message)]
     check = _Check(endpoint, behaviour)
     for text in source:
         check.look_at(text)
@@ -104,7 +104,7 @@ class _Check:
 
     def verdict(self, size_bytes: int) -> Valid | list[LineError]:
         if not self.offsets:
-            return [LineError("empty_file", "The batch file contains no requests.", param="input_file_id")]
+            return [LineError("empty_file", "The batch file contains no requests.")]
         self.errors.extend(self._excesses())
         if self.errors or self.model is None:
             return self.errors[:ERRORS_MAX]
