@@ -199,7 +199,7 @@ class OpenAIProvider:
             code = _code(error)
             if error.status_code in _KEY_STATUSES or code in _KEY_CODES:
                 self._on_refused()
-                raise KeyRefused(code, _short(error)) from error
+                raise KeyRefused(code or f"http_{error.status_code}", _short(error)) from error
             if error.status_code == httpx2.codes.NOT_FOUND and named:
                 raise NotAtProvider(f"{named}: {_short(error)}") from error
             raise ProviderUnavailable(f"status {error.status_code}: {_short(error)}") from error
@@ -215,8 +215,8 @@ def _answer(made: Mapping[str, object]) -> CreateAnswer:
 
 
 def _code(error: openai.APIStatusError) -> str:
-    """Return the provider's code, or its type, or the status."""
-    return str(error.code or error.type or error.status_code)
+    """Return the provider's own code; empty where it gave none."""
+    return str(error.code or "")
 
 
 def _short(error: Exception) -> str:
