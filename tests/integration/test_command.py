@@ -181,7 +181,7 @@ def test_waiting_ends_with_the_job(
 
     def work() -> None:
         for _ in answer_drops(stack, [running, end], 1):
-            time.sleep(0.8)
+            time.sleep(0.6)
 
     worker = threading.Thread(target=work)
     worker.start()

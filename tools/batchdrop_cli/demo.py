@@ -22,7 +22,7 @@ from batchdrop_cli.local.stack import LocalSettings, LocalStack, ended_by_signal
 from batchdrop_cli.notices import ReceivedNotice, receive_notices, show_notice
 from batchdrop_cli.quote import OUTPUT_TOKENS_ASSUMED, Quote, quotes, requests_of
 from batchdrop_cli.results import results_listing
-from batchdrop_cli.show import show_endings, text
+from batchdrop_cli.show import show_endings, show_heading, text
 from batchdrop_cli.tasks import put_tasks
 from batchdrop_cli.tree import show_item, show_tree
 from batchdrop_cli.waiting import WAIT_SECONDS_MAX, visible_progress, wait_for
@@ -111,11 +111,11 @@ def show_outcome(console: Console, stack: StackDescription, jobs: Sequence[JobSt
     shown = jobs[0]
     show_notice(console, connection, shown, notices[shown.job])
     listing = results_listing(connection, shown)
-    console.rule("The results of this job")
+    show_heading(console, "The results of this job")
     show_tree(console, connection.results_bucket, shown, listing)
-    console.rule("One item")
+    show_heading(console, "One item")
     show_item(console, connection, listing)
-    console.rule("All jobs")
+    show_heading(console, "All jobs")
     show_endings(console, jobs, stack.results_bucket)
     show_totals(console, jobs, list(notices.values()))
 

@@ -17,14 +17,14 @@ from rich.json import JSON
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job
 from batchdrop.core.ledger_rows import Reason as LedgerReason
-from batchdrop.core.notices import Notice, render
+from batchdrop.core.notices import render
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import Counts, JobStatus
 from batchdrop_cli.local.description import StackDescription
-from batchdrop_cli.show import text
+from batchdrop_cli.show import show_heading, text
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -91,23 +91,25 @@ def read_notice(body: str) -> ReceivedNotice:
 
 def show_notice(console: Console, connection: Connection, job: JobStatus, received: ReceivedNotice) -> None:
     """Print a notice as a subscriber by e-mail and one by SQS receive it."""
-    made = made_again(connection, job, received)
-    if made is not None and made.json == received.content:
-        console.rule("The notice by e-mail")
+    summary = connection.read(connection.results_bucket, Keys(job.job, job.upload.key).summary)
+    mail = mail_text(job, summary, received)
+    if mail is not None:
+        show_heading(console, "The notice by e-mail")
         console.print(text(f"Subject: {received.subject}", "bold"))
-        for line in made.text.splitlines():
+        for line in mail.splitlines():
             console.print(text(line), soft_wrap=True)
-    console.rule("The same notice as JSON, from the queue that is subscribed (line breaks added)")
+    show_heading(console, "The same notice as JSON, from the queue that is subscribed (line breaks added)")
     console.print(JSON(received.content))
 
 
-def made_again(connection: Connection, job: JobStatus, received: ReceivedNotice) -> Notice | None:
-    """Return the notice as the stack's own code makes it of the job's status and summary; None without a summary."""
-    summary = connection.read(connection.results_bucket, Keys(job.job, job.upload.key).summary)
-    if summary is None and job.reason is None:
-        return None
+def mail_text(job: JobStatus, summary: bytes | None, received: ReceivedNotice) -> str | None:
+    """Return the text of the mail, made by the stack's own code of the job's status and its `summary.json`.
+
+    None where the JSON that it makes beside it is not the one that was *received*: then the text would be another too.
+    """
     results = results_of_summary(summary) if summary is not None else Results()
-    return render(ledger_job(job), results, received.results)
+    made = render(ledger_job(job), results, received.results)
+    return made.text if made.json == received.content else None
 
 
 def ledger_job(job: JobStatus) -> Job:

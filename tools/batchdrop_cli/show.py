@@ -25,6 +25,11 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PIPE_COLUMNS)
 
 
+def show_heading(console: Console, title: str) -> None:
+    """Print a line that sets off what follows."""
+    console.print(f"\n── {title} ──", style="bold cyan")
+
+
 def text(words: str, style: str = "") -> Text:
     """Return *words* as they are, markup and control characters disarmed."""
     return Text(printable(words), style=style)

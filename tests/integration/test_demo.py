@@ -1,0 +1,122 @@
+"""The demo, run as a person runs it: one command, in a process of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batchdrop_cli.demo import SIMULATED
+from batchdrop_cli.local.environments import Environments
+
+COMMAND = [sys.executable, "-m", "batchdrop_cli.main"]
+# A key that would be refused, at an address where nobody listens: whoever uses it fails.
+KEY = {"OPENAI_API_KEY": "sk-must-not-be-used", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+DEMO_SECONDS_MAX = 180
+READY_SECONDS_MAX = 30
+
+type Demo = tuple[Path, subprocess.CompletedProcess[str]]
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Return the processes whose environment or working folder names *folder*."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            traces = (entry / "environ").read_bytes() + str((entry / "cwd").readlink()).encode()
+        except OSError:
+            continue
+        if str(folder).encode() in traces:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The folder that the demo ran in, and how it ended."""
+    assert environments.emulator_python.exists()
+    folder = tmp_path_factory.mktemp("demo")
+    done = subprocess.run(  # noqa: S603  # our own command
+        [*COMMAND, "demo"], cwd=folder, env=os.environ | KEY, capture_output=True, text=True, check=False,
+        timeout=DEMO_SECONDS_MAX, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    return folder, done
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_every_example_completes(demo: Demo) -> None:
+    """All examples go their whole way on the template as it stands, with simulated answers whatever key is set."""
+    _, done = demo
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "9 jobs, 9 notices, 29 items, 29 succeeded, 0 failed" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_the_demo_shows_what_a_subscriber_gets(demo: Demo) -> None:
+    """Notice, tree and item are those of one and the same job."""
+    _, done = demo
+
+    (job,) = set(re.findall(r"Job ([0-9a-f]{20}), dropped", done.stdout))
+    assert "Subject: Batchdrop completed: inbox/articles.json" in done.stdout
+    assert f'"id": "{job}/completed"' in done.stdout
+    assert f"/{job}/items/000000001.json" in done.stdout
+    assert "└── summary.json" in done.stdout
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_the_demo_says_that_answers_are_simulated(demo: Demo) -> None:
+    """Nobody takes the answers for a model's, at the start or at the end, and the key that is set is said to be ignored."""
+    _, done = demo
+
+    assert done.stdout.count(SIMULATED) == 2
+    assert "OPENAI_API_KEY is set, and ignored." in done.stdout
+    assert KEY["OPENAI_API_KEY"] not in done.stdout
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_the_demo_leaves_nothing_behind(demo: Demo) -> None:
+    """No process and no description of a stack is left; only logs are."""
+    folder, _ = demo
+
+    assert processes_of(folder) == []
+    assert [path.name for path in (folder / ".local/demo").iterdir()] == ["logs"]
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_the_local_stack_ends_when_it_is_told(environments: Environments, tmp_path: Path) -> None:
+    """The stack in the foreground says how to use it, serves the command, and on SIGTERM ends with all that it started."""
+    assert environments.emulator_python.exists()
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+
+    with subprocess.Popen(  # noqa: S603  # our own command
+        [*COMMAND, "local"], cwd=tmp_path, env=unset, stdout=subprocess.PIPE, text=True
+    ) as stack:
+        try:
+            deadline = time.monotonic() + READY_SECONDS_MAX
+            while not (tmp_path / ".local/stack.json").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            tasks = subprocess.run([*COMMAND, "tasks"], cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
+            stack.send_signal(signal.SIGTERM)
+            said, _ = stack.communicate(timeout=READY_SECONDS_MAX)
+        finally:
+            stack.kill()
+
+    assert (stack.returncode, tasks.returncode) == (0, 0)
+    assert "No tasks yet" in tasks.stdout
+    assert "Answers are simulated" in said
+    assert re.search(
+        r"AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+ .* aws s3 cp examples/drops/articles\.json s3://\S+/inbox/", said
+    )
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / ".local/stack.json").exists()
