@@ -17,6 +17,9 @@ from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
 PROBE = Path(__file__).with_name("probe")
 NOBODY = Provider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)  # the discard port: nothing listens there
 
+# A batch takes half a second instead of some seconds.
+QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
+
 SHARED_PROCESSES = ("local_stack", "probe_stack", "emulator")
 
 
@@ -51,9 +54,9 @@ def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local_stack(environments: Environments, stack_state: Path) -> Iterator[LocalStack]:
-    """The whole stack with the simulator, as `batchdrop local` runs it, but for its own state and a quicker tick."""
+    """The whole stack with the simulator, as `batchdrop local` runs it, but for its own state and quicker batches and ticks."""
     assert environments.emulator_python.exists()
-    with LocalStack(LocalSettings(state=stack_state, tick_seconds=0.5)) as stack:
+    with LocalStack(LocalSettings(state=stack_state, simulator_options=QUICK, tick_seconds=0.5)) as stack:
         yield stack
 
 

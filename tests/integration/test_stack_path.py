@@ -1,0 +1,76 @@
+"""The real functions on the embedded AWS, each under its own role: a drop goes the whole way."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from batchdrop_cli.local.stack import LocalStack
+
+ANSWER_TIMEOUT_SECONDS = 60.0  # it takes 3 s on an idle machine; others may use it
+
+LINES = [
+    {
+        "custom_id": f"q-{row}",
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": f"What is {row} squared?"}]},
+    }
+    for row in range(1, 21)
+]
+
+
+def receive_notice(stack: LocalStack, key: str) -> dict[str, Any]:
+    """Return the notice about the upload *key*, as a subscriber reads it."""
+    queues = boto3.client("sqs", **stack.description.client_options())
+    deadline = time.monotonic() + ANSWER_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        received = queues.receive_message(QueueUrl=stack.description.notices_queue_url, WaitTimeSeconds=1)
+        for message in received.get("Messages", []):
+            notice: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+            if notice["upload"]["key"] == key:
+                return notice
+    pytest.fail(f"no notice about {key}")
+
+
+def test_drop_becomes_results_and_a_notice(local_stack: LocalStack) -> None:
+    """Twenty requests dropped as one file come back as twenty answers in order, and one notice tells of them."""
+    description = local_stack.description
+    storage = boto3.client("s3", **description.client_options())
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
+
+    storage.put_object(Bucket=description.inbox_bucket, Key="inbox/squares.jsonl", Body=body)
+    notice = receive_notice(local_stack, "inbox/squares.jsonl")
+
+    assert (notice["event"], notice["counts"]) == ("completed", {"items": 20, "succeeded": 20, "failed": 0})
+    folder = notice["results"].removeprefix(f"s3://{description.results_bucket}/")
+    outcomes = storage.get_object(Bucket=description.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read()
+    assert [json.loads(line)["name"] for line in outcomes.splitlines()] == [line["custom_id"] for line in LINES]
+    items = storage.list_objects_v2(Bucket=description.results_bucket, Prefix=f"{folder}items/")
+    assert items["KeyCount"] == 20
+
+
+def test_nothing_was_refused_or_raised_on_the_way(local_stack: LocalStack) -> None:
+    """No role lacks what its function needs: nothing was denied, nothing raised, no message is left over."""
+    description = local_stack.description
+    queues = boto3.client("sqs", **description.client_options())
+
+    logs = {path.stem: path.read_text() for path in Path(description.logs).glob("*.log")}
+
+    assert {"submit", "poll", "complete"} <= set(logs)
+    said = "\n".join(logs[name] for name in ("submit", "poll", "complete"))
+    assert "not authorized" not in said
+    assert '"level":"ERROR"' not in said.replace(" ", "")
+    for url in (description.submissions_dead_letter_queue_url, description.completions_dead_letter_queue_url):
+        waiting = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        assert waiting["Attributes"] == {"ApproximateNumberOfMessages": "0"}
+
+
+def test_key_appears_in_no_log(local_stack: LocalStack) -> None:
+    """The provider's key is read by the functions and told by nobody."""
+    logs = Path(local_stack.description.logs)
+
+    assert [path.name for path in logs.iterdir() if "sk-simulated" in path.read_text()] == []
