@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from fakes.world import World
 
-from batchdrop.core.ledger_rows import ShardState
+from batchdrop.core.ledger_rows import Shard, ShardState
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.flow import poll, submit
 from openai_batch_simulator.behaviour import CALM
@@ -312,7 +312,7 @@ def test_the_intent_is_written_before_the_call(world: World) -> None:
 
     def look(request: httpx2.Request) -> httpx2.Response | None:
         if request.method == "POST" and request.url.path == CREATE:
-            row = next(row for row in world.ledger.rows.values() if hasattr(row, "ticket"))
+            row = next(row for row in world.ledger.rows.values() if isinstance(row, Shard))
             seen.append((row.state, row.ticket.encode() in request.read()))
         return None
 

@@ -157,12 +157,12 @@ def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
     return replace(job, state=_J.NOTIFYING, event="rejected", reason=event.reason, lease=None, due_at=now.time)
 
 
-def _after_shard_cut(job: Job, event: ShardCut, _now: Now) -> Job:
+def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
     group = job.groups[event.group]
     cut = replace(group, cut_lines=group.cut_lines + event.lines)
     assert cut.cut_lines <= cut.lines, (job.id, cut)  # noqa: S101 - a shard takes planned lines only
     groups = (*job.groups[: event.group], cut, *job.groups[event.group + 1 :])
-    return replace(job, groups=groups, shards=job.shards + 1)
+    return replace(job, groups=groups, shards=job.shards + 1, served_at=now.time, waiting_for="", waiting_since=0)
 
 
 def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:

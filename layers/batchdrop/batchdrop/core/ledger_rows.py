@@ -96,6 +96,7 @@ class Job:
     reason: Reason | None = None
     waiting_for: str = ""
     waiting_since: int = 0
+    served_at: int = 0  # when a shard was last cut from it: jobs take turns
     ended_at: int = 0
     due_at: int | None = None
     lease: Lease | None = None

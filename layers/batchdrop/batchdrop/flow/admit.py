@@ -23,8 +23,8 @@ from batchdrop.flow.steps import Work, log_transition, settle, written
 def admit(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int) -> list[Shard]:
     """Let in what there is room for, *count_max* shards at most, and return it, RESERVED.
 
-    Shards that wait (refused before, or on a later attempt) come before new ones; then the jobs take turns, oldest first,
-    one shard each, so that a huge drop cannot starve a small one. Returns nothing where another admitter is at work.
+    Shards that wait (refused before, or on a later attempt) come before new ones; then the jobs take turns, one shard
+    each, so that a huge drop cannot starve a small one. Returns nothing where another admitter is at work.
     """
     if not jobs and not waiting:
         return []
@@ -43,7 +43,7 @@ def _admitted(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> Iter
         admitted = _admit_waiting(work, shard)
         if admitted:
             yield admitted
-    turns = [_Turn(work, job) for job in sorted(jobs, key=lambda job: (job.created_at, job.id))]
+    turns = [_Turn(work, job) for job in sorted(jobs, key=_waits_since)]
     while turns and work.may_go_on():
         admitted = turns[0].cut()
         if admitted:
@@ -51,6 +51,11 @@ def _admitted(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> Iter
             yield admitted
         else:
             turns.pop(0)
+
+
+def _waits_since(job: Job) -> tuple[int, int, str]:
+    """Whoever was served longest ago comes first; who never was, waits since its drop."""
+    return (job.served_at or job.created_at, job.created_at, job.id)
 
 
 def _admit_waiting(work: Work, shard: Shard) -> Shard | None:
@@ -107,8 +112,7 @@ class _Turn:
             group=index, first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens,
         )  # fmt: skip
         shard = written(self._work.ports, advance(waiting, Admitted(), now))
-        job = advance_job(self._job, ShardCut(index, cut.end_line - cut.first_line), now)
-        job = written(self._work.ports, replace(job, waiting_for="", waiting_since=0))
+        job = written(self._work.ports, advance_job(self._job, ShardCut(index, cut.end_line - cut.first_line), now))
         admitted = _reserve(self._work, (Write(None, shard), Write(self._job, job)), Admitted())
         if admitted:
             # As the ledger wrote it, so that the next turn builds on this one.

@@ -1,0 +1,417 @@
+"""The way of a drop through the system, in memory: production flows, the real adapter, the simulator on the wire."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from fakes.world import World
+
+from batchdrop.core.ledger_rows import JobState, ShardState
+from batchdrop.core.limits import HOUR, MINUTE, Limits
+from batchdrop.flow import poll, submit
+from openai_batch_simulator.behaviour import CALM
+
+S = ShardState
+TASK = b"""
+endpoint: /v1/chat/completions
+body:
+  model: gpt-4.1-mini
+  messages: [{role: user, content: "Rate: {{ review }}"}]
+id: review_id
+"""
+HEADER = b"review_id,review\r\n"
+
+
+def rows(count: int) -> bytes:
+    """A CSV of *count* reviews."""
+    return HEADER + b"".join(b'r%d,"Line one\nof review %d"\r\n' % (number, number) for number in range(1, count + 1))
+
+
+@pytest.fixture
+def world() -> World:
+    """A world with one task."""
+    world = World()
+    world.storage.put_task("sentiment", TASK)
+    return world
+
+
+def outcomes(world: World, job: str) -> list[dict[str, object]]:
+    """The job's outcomes."""
+    return [json.loads(line) for line in world.result(job, "outcomes.jsonl").splitlines()]
+
+
+def assert_conserved(world: World, job: str, items: int) -> None:
+    """Each item has one outcome, in order; nothing is held, nothing is due, one notice went out."""
+    found = outcomes(world, job)
+    assert [outcome["row"] for outcome in found] == list(range(1, items + 1))
+    assert all(room.used == 0 for room in world.ledger.rooms.values())
+    assert not list(world.ledger.active())
+    assert len({json.loads(notice.json)["id"] for notice in world.notices.published}) == len(world.notices.published)
+    summary = json.loads(world.result(job, "summary.json"))
+    assert summary["counts"]["items"] == items
+    assert not world.charged_twice()
+
+
+def test_a_drop_becomes_results_and_a_notice(world: World) -> None:
+    """The whole path: items, the input's own format with answers, outcomes, summary, one notice."""
+    job = world.drop("inbox/sentiment/2026/reviews.csv", rows(20))
+
+    ended = world.run(job)
+
+    assert (ended.event, ended.succeeded, world.tap.creates) == ("completed", 20, 1)
+    assert_conserved(world, job, 20)
+    results = world.result(job, "results.csv").decode()
+    assert results.startswith("review_id,review,output,status,error\r\n")
+    assert '"Line one\nof review 7"' in results
+    item = json.loads(world.result(job, "items/r7.json"))
+    assert item["record"] == {"review_id": "r7", "review": "Line one\nof review 7"}
+    assert [notice.attributes["event"] for notice in world.notices.published] == ["completed"]
+
+
+def test_several_models_and_endpoints_are_sorted_into_their_own_batches(world: World) -> None:
+    """Native lines may be mixed: each endpoint and model gets a batch, results keep the order and the user's ids."""
+    lines = []
+    for number in range(9):
+        model = ("gpt-4.1-mini", "gpt-4.1", "text-embedding-3-small")[number % 3]
+        url = "/v1/embeddings" if number % 3 == 2 else "/v1/chat/completions"
+        text = {"input": "x"} if number % 3 == 2 else {"messages": [{"role": "user", "content": f"{number}"}]}
+        lines.append({"custom_id": f"my/{number}", "method": "POST", "url": url, "body": {"model": model, **text}})
+
+    job = world.drop("inbox/mixed.jsonl", "\n".join(map(json.dumps, lines)).encode())
+    world.run(job)
+
+    assert world.tap.creates == 3
+    assert_conserved(world, job, 9)
+    results = [json.loads(line) for line in world.result(job, "results.jsonl").splitlines()]
+    assert [line["custom_id"] for line in results] == [f"my/{number}" for number in range(9)]
+    assert all(line["response"]["status_code"] == 200 for line in results)
+    assert "items/my%2F3.json" in {key.split(f"{job}/")[-1] for key in world.storage.objects}
+
+
+def test_one_bad_record_fails_alone(world: World) -> None:
+    """Bad lines and repeated ids fail, their neighbours go on, and the failures can be dropped again as they are."""
+    content = HEADER + b"r1,good\r\nr2\r\nr1,again\r\n,nobody\r\nr5,good\r\n"
+
+    job = world.drop("inbox/sentiment/reviews.csv", content)
+    ended = world.run(job)
+
+    assert (ended.event, ended.succeeded, ended.failed) == ("completed_with_failures", 2, 3)
+    assert_conserved(world, job, 5)
+    assert world.result(job, "failures.csv") == HEADER + b"r2\r\nr1,again\r\n,nobody\r\n"
+    names = [outcome["name"] for outcome in outcomes(world, job)]
+    assert names[2:4] == ["000000003~duplicate", "000000004~no-id"]
+
+
+@pytest.mark.parametrize("content", [b"", HEADER])
+def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> None:
+    """It completes, with a notice, without the provider."""
+    job = world.drop("inbox/sentiment/empty.csv", content)
+
+    ended = world.run(job)
+
+    assert (ended.event, ended.items, dict(world.tap.counts)) == ("completed", 0, {})
+    assert len(world.notices.published) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "code"),
+    [
+        ("inbox/sentiment/bad.csv", HEADER + b"r1,caf\xe9\r\n", "not_utf8"),
+        ("inbox/reviews.csv", rows(2), "csv_without_task"),
+        ("inbox/sentiment/reviews.xlsx", b"PK", "format"),
+        ("inbox/none/reviews.csv", rows(2), "no_such_task"),
+        ("inbox/" + "k" * 700 + ".jsonl", b"{}", "key_too_long"),
+    ],
+)
+def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str, content: bytes, code: str) -> None:
+    """Nothing is sent, nothing is spent, nobody else is held up, and the notice says why."""
+    job = world.drop(key, content)
+    good = world.drop("inbox/sentiment/good.csv", rows(2))
+
+    ended = world.run(job, seconds=20)
+    world.run(good)
+
+    assert ended.event == "rejected"
+    assert ended.reason is not None
+    assert code in ended.reason.code
+    events = [notice.attributes["event"] for notice in world.notices.published]
+    assert sorted(events) == ["completed", "rejected"]
+    assert world.tap.creates == 1
+
+
+def test_a_task_may_come_after_its_drop(world: World) -> None:
+    """A sync has no order: a drop waits two minutes for its task."""
+    job = world.drop("inbox/late/reviews.csv", rows(2))
+    waiting = json.loads(world.result(job, "status.json"))["waiting"]
+    world.tick(20)
+    world.storage.put_task("late", TASK)
+
+    ended = world.run(job, seconds=20)
+
+    assert waiting["for"] == "task"
+    assert ended.event == "completed"
+
+
+def test_a_task_that_changes_midway_does_not_reach_the_job(world: World) -> None:
+    """The job uses the task as it was when it began."""
+    world.providers.key = None
+    job = world.drop("inbox/sentiment/reviews.csv", rows(2))
+    world.storage.put_task("sentiment", b"nonsense: [")
+    world.providers.key = "sk-test"
+
+    assert world.run(job).event == "completed"
+
+
+def test_an_upload_without_a_version_is_rejected(world: World) -> None:
+    """Every read names a version; without one an overwrite could change what is being read."""
+    upload = replace(world.storage.drop("inbox/sentiment/reviews.csv", rows(2)), version="")
+
+    submit.take_drop(world.ports(), world.limits, upload)
+    ended = world.run(upload.job_id)
+
+    assert (ended.event, ended.reason.code if ended.reason else "") == ("rejected", "unversioned")
+
+
+def test_an_old_drop_is_not_started_by_an_event(world: World) -> None:
+    """A redrive over an emptied table pays nothing again; the person is told."""
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", rows(2))
+    world.advance(8 * 24 * HOUR)
+
+    submit.take_drop(world.ports(), world.limits, upload)
+    ended = world.run(upload.job_id)
+
+    assert (ended.event, world.tap.creates) == ("rejected", 0)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["inbox/sentiment/", "inbox/sentiment/.DS_Store", "inbox/._reviews.csv", "inbox/Thumbs.db", "tasks/sentiment.yaml"],
+)
+def test_what_nobody_meant_to_drop_is_ignored(world: World, key: str) -> None:
+    """No job, no notice."""
+    world.drop(key, b"")
+
+    assert not world.ledger.rows
+
+
+def test_a_large_drop_is_cut_into_shards_that_fit_the_room() -> None:
+    """Shards wait for room, never hold more than there is, and the job ends whole."""
+    limits = Limits(chunk_lines_max=5, room_tokens_per_model=700, shard_requests_max=20)
+    world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
+    world.storage.put_task("sentiment", TASK)
+    job = world.drop("inbox/sentiment/reviews.csv", rows(100))
+    assert json.loads(world.result(job, "status.json"))["waiting"]["for"] == "room"
+
+    while world.job(job).state is not JobState.ENDED:
+        world.tick()
+        assert all(room.used <= 700 for room in world.ledger.rooms.values())
+
+    assert len(world.shards(job)) > 4
+    assert_conserved(world, job, 100)
+
+
+def test_jobs_take_turns() -> None:
+    """A small drop does not wait for a huge one's end."""
+    limits = Limits(chunk_lines_max=5, room_tokens_per_model=500)
+    world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
+    world.storage.put_task("sentiment", TASK)
+    huge = world.drop("inbox/sentiment/huge.csv", rows(300))
+    small = world.drop("inbox/sentiment/small.csv", rows(3).replace(b"of review", b"of small"))
+
+    world.run(small)
+
+    assert world.job(huge).state is JobState.RUNNING
+    world.run(huge, ticks_max=1000)
+    assert_conserved(world, huge, 300)
+
+
+def test_a_full_queue_at_the_provider_is_waited_for() -> None:
+    """`token_limit_exceeded` uses no attempt: the room is given back, the model cools, the shard goes again."""
+    world = World()
+    world.storage.put_task("sentiment", TASK)
+    world.simulator.faults.switch("queue_full", times=1)
+    job = world.drop("inbox/sentiment/reviews.csv", rows(1))
+    world.tick()
+    waiting = world.shard(job)
+    assert (waiting.state, waiting.attempt, waiting.room_tokens, waiting.refused_count) == (S.WAITING, 1, 0, 1)
+    creates = world.tap.creates
+    for _ in range(4):
+        world.tick()
+    assert world.tap.creates == creates
+
+    world.run(job)
+
+    assert_conserved(world, job, 1)
+
+
+def test_a_shard_that_is_too_large_for_an_idle_queue_is_split() -> None:
+    """Our room says yes, the provider's says no: halves go until they fit, and every item is answered once."""
+    world = World(behaviour=replace(CALM, enqueued_tokens_default=200))
+    world.storage.put_task("sentiment", TASK)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(32))
+    world.run(job, ticks_max=2000)
+
+    assert len(world.shards(job)) > 1
+    assert {outcome["attempts"] for outcome in outcomes(world, job)} == {1}
+    assert_conserved(world, job, 32)
+
+
+def failing_once(world: World, fault: str, value: float) -> None:
+    """Break the lines of the first batch alone."""
+    world.simulator.faults.switch(fault, value=value, times=1)
+
+
+@pytest.mark.parametrize("fault", ["line_server_error", "line_rate_limited", "line_timeout", "lines_status_zero"])
+def test_what_the_provider_reports_as_not_done_is_sent_again(world: World, fault: str) -> None:
+    """The second attempt carries only those items, and nobody else's answer is paid again."""
+    failing_once(world, fault, 3)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(10))
+    ended = world.run(job)
+
+    assert (ended.event, ended.succeeded, world.tap.creates) == ("completed", 10, 2)
+    attempts = sorted(outcome["attempts"] for outcome in outcomes(world, job))  # type: ignore[type-var]  # all numbers
+    assert attempts == [1] * 7 + [2] * 3
+
+
+def test_attempts_are_capped(world: World) -> None:
+    """What fails three times is failed, with the provider's reason."""
+    world.simulator.faults.switch("line_server_error", value=0.999)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(4))
+    ended = world.run(job)
+
+    assert (ended.event, ended.failed, world.tap.creates) == ("completed_with_failures", 4, 3)
+    assert_conserved(world, job, 4)
+
+
+def test_an_expired_batch_keeps_its_paid_answers(world: World) -> None:
+    """Only the rest is sent again."""
+    world.simulator.faults.switch("expires", value=0.5, times=1)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(10))
+    ended = world.run(job, seconds=HOUR)
+
+    assert (ended.event, ended.succeeded, world.tap.creates) == ("completed", 10, 2)
+    assert_conserved(world, job, 10)
+
+
+def test_output_that_comes_late_is_waited_for(world: World) -> None:
+    """`completed` with a count and no file yet is not the end."""
+    world.simulator.faults.switch("output_ids_late", value=2 * HOUR, times=1)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    ended = world.run(job, seconds=5 * MINUTE)
+
+    assert (ended.event, world.tap.creates) == ("completed", 1)
+    assert_conserved(world, job, 5)
+
+
+def test_answers_that_never_come_are_not_paid_again(world: World) -> None:
+    """Lines in neither file of a completed batch fail after a day: they may have been paid for."""
+    failing_once(world, "lines_missing", 2)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    ended = world.run(job, seconds=10 * MINUTE, ticks_max=400)
+
+    assert (ended.succeeded, ended.failed, world.tap.creates) == (3, 2, 1)
+    assert b'"answers_missing"' in world.result(job, "outcomes.jsonl")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "lines_doubled",
+        "lines_blank",
+        "lines_foreign",
+        "lines_body_string",
+        "final_newline_missing",
+        "counts_null",
+        "unknown_fields",
+        "unknown_status",
+        "list_reordered",
+        "list_lags",
+        "batch_unseen",
+    ],
+)
+def test_odd_answers_are_read_tolerantly(world: World, fault: str) -> None:
+    """Doubled, blank and foreign lines, strings for bodies, unknown words: every item ends as one success, paid once."""
+    world.simulator.faults.switch(fault, times=1)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    ended = world.run(job)
+
+    assert (ended.event, world.tap.creates) == ("completed", 1)
+    assert_conserved(world, job, 5)
+
+
+@pytest.mark.parametrize("fault", ["content_cut", "content_unavailable", "refused", "rate_limited", "dropped_before"])
+def test_reads_that_fail_are_repeated(world: World, fault: str) -> None:
+    """A broken download, list or look-up costs time, never an item."""
+    operation = "files.content" if fault.startswith("content") else "batches.list"
+    world.simulator.faults.switch(fault, operation=operation, times=2, value=503 if fault == "refused" else None)
+
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    ended = world.run(job)
+
+    assert (ended.event, world.tap.creates) == ("completed", 1)
+    assert_conserved(world, job, 5)
+
+
+def test_a_tick_with_nothing_to_do_asks_nobody(world: World) -> None:
+    """It costs one query and no call of the provider."""
+    done = poll.tick(world.ports(), world.limits)
+
+    assert (done.rows, dict(world.tap.counts), world.ledger.rows) == (0, {}, {})
+
+
+def test_a_lagging_index_costs_a_tick_and_nothing_else(world: World) -> None:
+    """The index shows an older state: whatever is concluded from it meets the row as it is."""
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    world.ledger.freeze_index()
+    for _ in range(3):
+        world.tick()
+    world.ledger.thaw_index()
+
+    world.run(job)
+
+    assert world.tap.creates == 1
+    assert_conserved(world, job, 5)
+
+
+def hints_of(world: World) -> Iterator[tuple[str, int | None]]:
+    """The hints that wait to be delivered."""
+    yield from world.hints.submits
+    yield from world.hints.completes
+
+
+def test_two_pollers_send_one_hint(world: World) -> None:
+    """The due time moves before the hint is sent, on condition."""
+    world.providers.key = None
+    world.drop("inbox/sentiment/reviews.csv", rows(5))
+    world.providers.key = "sk-test"
+    world.advance(60)
+    world.ledger.freeze_index()
+
+    poll.tick(world.ports(), world.limits)
+    first = list(hints_of(world))
+    poll.tick(world.ports(), world.limits)
+
+    assert len(first) == 1
+    assert list(hints_of(world)) == first
+
+
+def test_nothing_of_a_users_content_is_logged(world: World) -> None:
+    """Neither a prompt, an answer, a record nor the key reaches a log or a notice."""
+    canary = b"canary-in-the-record"
+    world.providers.key = "sk-canary-key"
+    job = world.drop("inbox/sentiment/reviews.csv", HEADER + b"r1," + canary + b"\r\nr2\r\n")
+    world.run(job)
+
+    written = repr(world.log.lines) + repr(world.notices.published)
+
+    assert b"[simulated]" in world.result(job, "outcomes.jsonl")
+    for word in (canary.decode(), "[simulated]", "sk-canary-key"):
+        assert word not in written
