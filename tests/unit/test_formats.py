@@ -375,6 +375,7 @@ def test_an_array_is_cut_into_its_elements() -> None:
         (b"[1}]", "broken_array", "instead of a comma"),
         (b"[1] x", "broken_array", "behind the array, at byte 4, stands b'x'"),
         (b'[1, {"a": "x', "broken_array", "ends inside record 2, which starts at byte 4"),
+        (b'[1, "' + b"x" * 1_000 + b'"]', "record_too_large", r"record 2 \(at byte 4\) is longer than 1000 bytes"),
         (b'["' + b"x" * 70_000 + b'"]', "record_too_large", "record 1 .* longer than 1000 bytes"),
     ],
 )

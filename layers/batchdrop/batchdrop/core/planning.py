@@ -155,23 +155,31 @@ class SeenNames:
             self._insert(digest)
 
     def _insert(self, digest: int) -> bool:
+        if not _place(self._slots, digest):
+            return False
+        self._count += 1
         if 2 * self._count >= len(self._slots):
             self._grow()
-        slots, mask = self._slots, len(self._slots) - 1
-        place = digest & mask
-        while slots[place]:
-            if slots[place] == digest:
-                return False
-            place = (place + 1) & mask
-        slots[place] = digest
-        self._count += 1
         return True
 
     def _grow(self) -> None:
-        old, self._slots, self._count = self._slots, _empty_slots(2 * len(self._slots)), 0
-        for digest in old:
+        slots = _empty_slots(2 * len(self._slots))
+        for digest in self._slots:
             if digest:
-                self._insert(digest)
+                _place(slots, digest)
+        self._slots = slots
+
+
+def _place(slots: array[int], digest: int) -> bool:
+    """Put *digest* into the first free slot from its own on; False where it is there."""
+    mask = len(slots) - 1
+    slot = digest & mask
+    while found := slots[slot]:
+        if found == digest:
+            return False
+        slot = (slot + 1) & mask
+    slots[slot] = digest
+    return True
 
 
 def empty_digests() -> array[int]:

@@ -6,7 +6,7 @@ with an underscore and no global but `range`, and is stopped by fuel and by its 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import minijinja
@@ -61,12 +61,16 @@ class TemplateInvalid(ValueError):
 class Compiled:
     """A body that waits for records."""
 
-    pieces: tuple[bytes | Piece, ...]
+    start: bytes
+    pieces: tuple[tuple[Piece, bytes], ...]  # what a record gives, and what follows it
     columns: frozenset[str]  # names without which no record can succeed
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
-        return b"".join([piece if isinstance(piece, bytes) else piece(row) for piece in self.pieces])
+        body = self.start
+        for piece, ready in self.pieces:
+            body += piece(row) + ready
+        return body
 
 
 def is_template(text: str) -> bool:
@@ -78,21 +82,19 @@ def compile_body(body: JsonValue) -> Compiled:
     """Return *body* compiled. Raises TemplateInvalid."""
     compiler = _Compiler()
     compiler.value(body, "body")
-    return Compiled(tuple(_merged(compiler.pieces)), frozenset(compiler.columns))
+    start, *pieces = _merged(compiler.pieces)
+    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns))
 
 
-def _merged(pieces: list[bytes | Piece]) -> Iterator[bytes | Piece]:
-    """Yield *pieces* with neighbouring bytes joined."""
-    ready = bytearray()
+def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
+    """Return each piece with the bytes that follow it; the first stands for the start alone."""
+    merged: list[tuple[Piece, bytes]] = [(lambda _row: b"", b"")]
     for piece in pieces:
         if isinstance(piece, bytes):
-            ready += piece
-            continue
-        if ready:
-            yield bytes(ready)
-            ready.clear()
-        yield piece
-    yield bytes(ready)
+            merged[-1] = (merged[-1][0], merged[-1][1] + piece)
+        else:
+            merged.append((piece, b""))
+    return merged
 
 
 class _Compiler:

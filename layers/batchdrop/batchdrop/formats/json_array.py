@@ -147,6 +147,8 @@ class _Elements:
         if self._next_byte() in {b",", b"]", b"}", b""}:
             raise _broken(f"record {row} is missing at byte {self._offset}")
         end = self._end_of_element(row)
+        if end - self._position > self._element_bytes_max:
+            raise self._too_large(row)
         start, raw = self._offset, self._buffer[self._position : end]
         self._position = end
         return start, raw
@@ -176,10 +178,7 @@ class _Elements:
         position -= self._position
         self._drop_taken()
         if len(self._buffer) > self._element_bytes_max:
-            raise UploadRejected(
-                "record_too_large",
-                f"record {row} (at byte {self._offset}) is longer than {self._element_bytes_max} bytes",
-            )
+            raise self._too_large(row)
         # Doubling keeps the work linear: a string that goes on is looked at again from its quote.
         block = self._stream.read(max(_READ_BYTES, len(self._buffer)))
         if not block:
@@ -188,6 +187,10 @@ class _Elements:
             return -1
         self._buffer += block
         return position
+
+    def _too_large(self, row: int) -> UploadRejected:
+        where = f"record {row} (at byte {self._offset})"
+        return UploadRejected("record_too_large", f"{where} is longer than {self._element_bytes_max} bytes")
 
     def _drop_taken(self) -> None:
         self._buffer_start += self._position
