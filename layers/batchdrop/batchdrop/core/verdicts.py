@@ -40,9 +40,17 @@ class _Piece:
 
 
 class _Body(msgspec.Struct):
+    """What the endpoints' bodies have at the top, read in one go; each has some of it."""
+
     model: msgspec.Raw = NULL
     usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
+    choices: msgspec.Raw = NULL
+    output: msgspec.Raw = NULL
+    data: msgspec.Raw = NULL
+    results: msgspec.Raw = NULL
+    status: msgspec.Raw = NULL
+    incomplete_details: msgspec.Raw = NULL
 
 
 class _Usage(msgspec.Struct):
@@ -64,10 +72,6 @@ class _Choice(msgspec.Struct):
     finish_reason: msgspec.Raw = NULL
 
 
-class _Choices(msgspec.Struct):
-    choices: list[_Choice] = []
-
-
 class _Part(msgspec.Struct):
     type: str = ""
     text: msgspec.Raw = NULL
@@ -82,27 +86,18 @@ class _Incomplete(msgspec.Struct):
     reason: str | None = None
 
 
-class _Response(msgspec.Struct):
-    status: str | None = None
-    incomplete_details: _Incomplete | None = None
-    output: list[msgspec.Raw] = []
-
-
 class _Embedding(msgspec.Struct):
     embedding: msgspec.Raw = NULL
     index: int = 0
 
 
-class _Embeddings(msgspec.Struct):
-    data: list[_Embedding] = []
-
-
-class _Moderation(msgspec.Struct):
-    results: list[msgspec.Raw] = []
-
-
-class _Images(msgspec.Struct):
-    data: msgspec.Raw = NULL
+_body = msgspec.json.Decoder(_Body)
+_usage = msgspec.json.Decoder(_Usage)
+_choices = msgspec.json.Decoder(list[_Choice])
+_list = msgspec.json.Decoder(list[msgspec.Raw])
+_output_item = msgspec.json.Decoder(_OutputItem)
+_incomplete_details = msgspec.json.Decoder(_Incomplete)
+_embeddings_list = msgspec.json.Decoder(list[_Embedding])
 
 
 def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
@@ -110,11 +105,12 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     failure = failure_of(answer)
     if failure is not None:
         return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
-    head = _decode(answer.body, _Body()) or _Body()
-    model, usage = text_of(head.model), _usage(head.usage)
-    if head.error != NULL:  # as `/v1/responses` has it where the model failed
-        return Verdict(model=model, usage=usage, failure=described_failure(head.error, "answer_failed"))
-    pieces = _READERS.get(endpoint.removeprefix("/v1"), _whole_body)(answer.body)
+    body = _read(_body, answer.body) or _Body()
+    model, usage = text_of(body.model), _tokens(body.usage)
+    if body.error != NULL:  # as `/v1/responses` has it where the model failed
+        return Verdict(model=model, usage=usage, failure=described_failure(body.error, "answer_failed"))
+    reader = _READERS.get(endpoint.removeprefix("/v1"))
+    pieces = reader(body) if reader else [_Piece(answer.body)]
     finish = next((piece.finish for piece in pieces if piece.finish not in (None, "stop")), None)
     finish = finish or (pieces[0].finish if pieces else None)
     if is_structured:
@@ -149,24 +145,24 @@ def _one_or_all(outputs: Sequence[msgspec.Raw]) -> msgspec.Raw:
     return msgspec.Raw(b"[" + b",".join(bytes(raw) for raw in outputs) + b"]") if outputs else NULL
 
 
-def _decode[Shape](raw: msgspec.Raw, empty: Shape) -> Shape:
-    """Return *raw* in the shape of *empty*, or *empty* where it has another."""
+def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw) -> Shape | None:
+    """Return *raw* as the decoder's shape; None where it has another."""
     try:
-        return msgspec.json.decode(raw, type=type(empty))
+        return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return empty
+        return None
 
 
-def _usage(raw: msgspec.Raw) -> Usage | None:
+def _tokens(raw: msgspec.Raw) -> Usage | None:
     """Return the tokens that were counted, under one pair of names for all endpoints."""
-    usage = _decode(raw, _Usage())
+    usage = _read(_usage, raw) or _Usage()
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
     given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
     return None if taken is None and given is None else Usage(taken or 0, given or 0)
 
 
-def _chat(body: msgspec.Raw) -> list[_Piece]:
-    return [_chat_piece(choice) for choice in _decode(body, _Choices()).choices]
+def _chat(body: _Body) -> list[_Piece]:
+    return [_chat_piece(choice) for choice in _read(_choices, body.choices) or ()]
 
 
 def _chat_piece(choice: _Choice) -> _Piece:
@@ -178,29 +174,29 @@ def _chat_piece(choice: _Choice) -> _Piece:
     return _Piece(output, text_of(choice.finish_reason))
 
 
-def _completions(body: msgspec.Raw) -> list[_Piece]:
-    return [_Piece(choice.text, text_of(choice.finish_reason)) for choice in _decode(body, _Choices()).choices]
+def _completions(body: _Body) -> list[_Piece]:
+    return [_Piece(choice.text, text_of(choice.finish_reason)) for choice in _read(_choices, body.choices) or ()]
 
 
-def _responses(body: msgspec.Raw) -> list[_Piece]:
+def _responses(body: _Body) -> list[_Piece]:
     """Return the text of all messages as one; the function calls where there is no text; the refusal where it refused."""
-    response = _decode(body, _Response())
-    items = [(_decode(raw, _OutputItem()), raw) for raw in response.output]
+    items = [(_read(_output_item, raw) or _OutputItem(), raw) for raw in _read(_list, body.output) or ()]
     parts = [part for item, _ in items for part in item.content or () if item.type == "message"]
-    refusals = [part.text for part in parts if part.type == "refusal"]
     texts = [part.text for part in parts if part.type == "output_text"]
-    if refusals:
+    if any(part.type == "refusal" for part in parts):
         return [_Piece(_joined(texts), "refusal")]
     calls = [raw for item, raw in items if item.type.endswith("_call")]
     output = _joined(texts) if texts or not calls else msgspec.Raw(b"[" + b",".join(map(bytes, calls)) + b"]")
-    return [_Piece(output, _response_end(response))]
+    return [_Piece(output, _response_end(body))]
 
 
-def _response_end(response: _Response) -> str | None:
-    if response.status == "incomplete":
-        reason = response.incomplete_details.reason if response.incomplete_details else None
+def _response_end(body: _Body) -> str | None:
+    status = text_of(body.status)
+    if status == "incomplete":
+        details = _read(_incomplete_details, body.incomplete_details)
+        reason = details.reason if details else None
         return _RESPONSE_ENDS.get(reason or "", reason or "length")
-    return "stop" if response.status in ("completed", None) else response.status
+    return "stop" if status in ("completed", None) else status
 
 
 def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
@@ -209,24 +205,20 @@ def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode("".join(text_of(text) or "" for text in texts)))
 
 
-def _embeddings(body: msgspec.Raw) -> list[_Piece]:
-    in_order = sorted(_decode(body, _Embeddings()).data, key=lambda one: one.index)
+def _embeddings(body: _Body) -> list[_Piece]:
+    in_order = sorted(_read(_embeddings_list, body.data) or (), key=lambda one: one.index)
     return [_Piece(one.embedding) for one in in_order]
 
 
-def _moderations(body: msgspec.Raw) -> list[_Piece]:
-    return [_Piece(result) for result in _decode(body, _Moderation()).results]
+def _moderations(body: _Body) -> list[_Piece]:
+    return [_Piece(result) for result in _read(_list, body.results) or ()]
 
 
-def _images(body: msgspec.Raw) -> list[_Piece]:
-    return [_Piece(_decode(body, _Images()).data)]
+def _images(body: _Body) -> list[_Piece]:
+    return [_Piece(body.data)]
 
 
-def _whole_body(body: msgspec.Raw) -> list[_Piece]:
-    return [_Piece(body)]
-
-
-_READERS: Final[Mapping[str, Callable[[msgspec.Raw], list[_Piece]]]] = {
+_READERS: Final[Mapping[str, Callable[[_Body], list[_Piece]]]] = {
     "/chat/completions": _chat,
     "/responses": _responses,
     "/completions": _completions,
