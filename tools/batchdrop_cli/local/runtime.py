@@ -27,14 +27,15 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
         self._request_id = ""
         self._wall_start_seconds = time.perf_counter()
         self._processor_start_seconds = 0.0
-        self._initialisation_milliseconds: float | None = None
+        self._initialisation: dict[str, float] | None = None
 
     def wait_next_invocation(self) -> Any:  # noqa: ANN401  # the client's own, untyped
         """Report the invocation before, and return the next."""
         if self._request_id:
             self._report()
-        elif self._initialisation_milliseconds is None:
-            self._initialisation_milliseconds = milliseconds_since(self._wall_start_seconds)
+        elif self._initialisation is None:
+            wall = milliseconds_since(self._wall_start_seconds)
+            self._initialisation = {"initDurationMs": wall, "initProcessorMs": round(time.process_time() * 1000, 1)}
         invocation = super().wait_next_invocation()
         self._request_id = invocation.invoke_id
         self._wall_start_seconds = time.perf_counter()
@@ -48,9 +49,8 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
             "maxMemoryUsedMB": peak_memory_megabytes(),
             "memorySizeMB": int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0")),
         }
-        if self._initialisation_milliseconds:
-            metrics["initDurationMs"] = self._initialisation_milliseconds
-            self._initialisation_milliseconds = 0.0
+        metrics |= self._initialisation or {}
+        self._initialisation = {}
         record = {"requestId": self._request_id, "processId": os.getpid(), "metrics": metrics}
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "type": "platform.report", "record": record}
         sys.stdout.write(json.dumps(line) + "\n")
