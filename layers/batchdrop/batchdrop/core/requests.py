@@ -31,6 +31,7 @@ _RESPONSES = "/v1/responses"
 _EMBEDDINGS = "/v1/embeddings"
 
 _LINE_START = b'{"custom_id":"'
+_LINE_MIDDLES = {endpoint: f'","method":"POST","url":"{endpoint}","body":'.encode() for endpoint in ENDPOINTS}
 _LINE_MEMBERS = ("custom_id", "method", "url", "body")
 _FULL_LINE = '{"custom_id": …, "method": "POST", "url": "/v1/…", "body": {…}}'
 # Members by which the batch formats of other providers are known.
@@ -45,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 def request_line(row: int, request: Request) -> bytes:
     """Return the line that is sent for the item in *row*, with its line end."""
-    return b'{"custom_id":"%d","method":"POST","url":"%b","body":%b}\n' % (row, request.endpoint.encode(), request.body)
+    return b"".join((_LINE_START, b"%d" % row, _LINE_MIDDLES[request.endpoint], request.body, b"}\n"))
 
 
 def row_of_line(line: bytes) -> int:

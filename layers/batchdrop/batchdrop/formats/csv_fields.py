@@ -22,11 +22,10 @@ def _quoted_fields(line: str) -> list[str] | None:
     position = 0
     while True:
         if line.startswith('"', position):
-            start, position = position + 1, _closing_quote(line, position + 1)
+            field, position = _quoted_field(line, position + 1)
             if position < 0:
                 return None
-            fields.append(line[start:position].replace('""', '"'))
-            position += 1
+            fields.append(field)
         else:
             start, position = position, _end_of_plain(line, position)
             field = line[start:position]
@@ -38,13 +37,16 @@ def _quoted_fields(line: str) -> list[str] | None:
         position += 1
 
 
-def _closing_quote(line: str, position: int) -> int:
-    """Return where the quote closes that opened before *position*; -1 where not on this line."""
-    while (position := line.find('"', position)) >= 0:
-        if not line.startswith('"', position + 1):
-            return position
-        position += 2
-    return -1
+def _quoted_field(line: str, start: int) -> tuple[str, int]:
+    """Return the field whose quote opened before *start*, and where it goes on behind it; -1 where not on this line."""
+    parts: list[str] = []
+    while (end := line.find('"', start)) >= 0:
+        if not line.startswith('"', end + 1):
+            # Joining is quicker than replacing doubled quotes, which searches the field once more.
+            return "".join([*parts, line[start:end]]) if parts else line[start:end], end + 1
+        parts.append(line[start : end + 1])
+        start = end + 2
+    return "", -1
 
 
 def _end_of_plain(line: str, position: int) -> int:
