@@ -12,7 +12,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.jobs import Keys, Upload, item_name
 from batchdrop.core.ledger_rows import Job, JobState, Reason
 from batchdrop.core.summary import status_document
 from batchdrop_cli.local.description import StackDescription
@@ -251,6 +251,22 @@ def test_results_are_the_objects_of_the_job(stack: Stack, tmp_path: Path) -> Non
     assert result.stderr.count("so far") == 0
 
 
+def test_results_keep_the_names_that_users_gave(stack: Stack, tmp_path: Path) -> None:
+    """An upload may lie in folders of any name, and an item be called anything: each file is found under its own name."""
+    upload = Upload(stack.inbox, "inbox/ask/übung + 100% of?#x/a b.csv", "v1")
+    keys = Keys(upload.job_id, upload.key)
+    names = [item_name(name) for name in ("../../etc/passwd", "100 %", "ü", "a+b", "..", "CON")]
+    stack.write_status(job_of(upload, **ended("completed", succeeded=len(names))))
+    for name in names:
+        stack.write(keys.item(name), name.encode())
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "out")
+
+    found = {path.stem: path.read_text() for path in (tmp_path / "out/items").iterdir()}
+    assert result.exit_code == 0
+    assert found == {name: name for name in names}
+
+
 def test_results_overwrite_nothing(stack: Stack, tmp_path: Path) -> None:
     """A folder that holds anything is refused, and stays as it is."""
     upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
@@ -263,6 +279,18 @@ def test_results_overwrite_nothing(stack: Stack, tmp_path: Path) -> None:
     assert "nothing is overwritten" in result.stderr
     assert (tmp_path / "mine").read_text() == "mine"
     assert not (tmp_path / "status.json").exists()
+
+
+def test_a_place_that_cannot_be_written_is_a_message(stack: Stack, tmp_path: Path) -> None:
+    """What the file system refuses is told with the file's name."""
+    upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
+    stack.write_status(job_of(upload, state=JobState.RUNNING))
+    stack.write(Keys(upload.job_id, upload.key).results + "x" * 300, b"")
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "out")
+
+    assert result.exit_code == 1
+    assert "File name too long" in result.stderr
 
 
 def test_results_of_a_running_job_are_said_to_be_partial(stack: Stack, tmp_path: Path) -> None:

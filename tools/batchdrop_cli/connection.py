@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from batchdrop.core.jobs import Upload
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.local.emulator import Address
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,6 +35,7 @@ class Connection:
     """The buckets of one stack. May be used from several threads."""
 
     storage: "S3Client"
+    address: Address
     inbox_bucket: str
     results_bucket: str
 
@@ -80,4 +82,5 @@ def connection_to(stack: StackDescription) -> Connection:
     """Return the way to *stack*."""
     import boto3  # noqa: PLC0415  # 0.3 s that `--help` and a mistyped option need not wait for
 
-    return Connection(boto3.client("s3", **stack.client_options()), stack.inbox_bucket, stack.results_bucket)
+    storage = boto3.client("s3", **stack.client_options())
+    return Connection(storage, stack.address, stack.inbox_bucket, stack.results_bucket)

@@ -20,6 +20,7 @@ from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import Provider
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
+EXIT_STOPPED = 130  # as shells report Ctrl-C
 
 
 class ExpectedFailures(click.Group):
@@ -29,6 +30,8 @@ class ExpectedFailures(click.Group):
         """Run the command; translate what it raises."""
         try:
             return super().invoke(context)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except MisusedCommand as error:
             raise click.UsageError(str(error)) from error
         except (CommandFailed, NoStack) as error:
@@ -43,6 +46,7 @@ class ExpectedFailures(click.Group):
 def _translate(error: Exception) -> None:
     """Raise what the stack and its AWS raise as a message; return where *error* is none of it."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # 0.2 s, needed only when something failed
+    from obstore.exceptions import BaseError  # noqa: PLC0415  # as above
 
     from batchdrop_cli.local.deployment import DeploymentFailed  # noqa: PLC0415  # as above
     from batchdrop_cli.local.environments import InstallationFailed  # noqa: PLC0415  # as above
@@ -51,8 +55,10 @@ def _translate(error: Exception) -> None:
 
     if isinstance(error, (DeploymentFailed, InstallationFailed, ChildFailed, StackRuns)):
         raise click.ClickException(str(error)) from error
-    if isinstance(error, (BotoCoreError, ClientError)):
+    if isinstance(error, (BotoCoreError, ClientError, BaseError)):
         raise click.ClickException(f"The stack did not do it: {error}") from error
+    if isinstance(error, OSError) and error.filename is not None:
+        raise click.FileError(str(error.filename), error.strerror) from error
 
 
 stack_file_option = click.option(
@@ -107,8 +113,12 @@ def drop(*, files: tuple[Path, ...], task: str | None, wait: bool, stack_file: P
     from batchdrop_cli.waiting import visible_progress, wait_for  # noqa: PLC0415  # as above
 
     console = make_console()
-    with visible_progress(console, uploads) as watch:
-        jobs = wait_for(connection, uploads, watch)
+    try:
+        with visible_progress(console, uploads) as watch:
+            jobs = wait_for(connection, uploads, watch)
+    except KeyboardInterrupt:
+        click.echo("Not waiting any more; the jobs go on. See: batchdrop status", err=True)
+        click.get_current_context().exit(EXIT_STOPPED)
     show_endings(console, jobs, connection.results_bucket)
     if any(job.event != COMPLETED for job in jobs):
         click.get_current_context().exit(1)
@@ -142,7 +152,8 @@ def results(*, job: str, target: Path, stack_file: Path) -> None:
     connection = connect(stack_file)
     found = find_job(connection, job)
     listing = results_listing(connection, found)
-    with click.progressbar(length=len(listing), label="Downloading", file=sys.stderr) as bar:
+    is_hidden = not sys.stderr.isatty()
+    with click.progressbar(length=len(listing), label="Downloading", file=sys.stderr, hidden=is_hidden) as bar:
         download(connection, found, listing, target, lambda _size_bytes: bar.update(1))
     click.echo(f"{len(listing):,} files in {target}")
     if not found.is_over:

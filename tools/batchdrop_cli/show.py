@@ -100,7 +100,8 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
 def show_endings(console: Console, jobs: Sequence[JobStatus], bucket: str) -> None:
     """Print how each job ended, and where its results are."""
     for job in jobs:
-        console.print(text(state_of(job), style_of(job)), text(job.upload.key), f"({progress_of(job.counts)})")
+        items = f"({progress_of(job.counts)})" if job.counts.items else ""
+        console.print(text(state_of(job), style_of(job)), text(job.upload.key), items)
         if job.reason is not None:
             console.print("  ", text(f"{job.reason.message} ({job.reason.code})"), sep="")
         console.print("  ", text(f"s3://{bucket}/{job.folder}"), sep="", soft_wrap=True)
