@@ -165,7 +165,8 @@ def _outcomes(
             continue
         counts.succeeded += verdict.failure is None
         counts.failed += verdict.failure is not None
-        counts.usage += verdict.usage or Usage()
+        if verdict.usage is not None:
+            counts.usage += verdict.usage
         yield _outcome(asked.shard, item, verdict, answer)
 
 
@@ -183,7 +184,7 @@ def _fate(asked: _Asked, position: int, row: int, line: bytes) -> tuple[Verdict,
     endpoint = asked.shard.endpoint
     structured = is_structured(body_of_line(line), endpoint)
     judged = [(judge(answer, endpoint, is_structured=structured), answer) for answer in answers]
-    return min(judged, key=lambda pair: rank(pair[0]))
+    return judged[0] if len(judged) == 1 else min(judged, key=lambda pair: rank(pair[0]))
 
 
 def _outcome(shard: Shard, item: Described, verdict: Verdict, answer: Answer | None) -> Outcome:
