@@ -19,6 +19,7 @@ from batchdrop.edge.ledger_format import (
     RowKey,
     check_change,
     cooled,
+    is_as_read,
     job_key,
     room_moves,
     row_key,
@@ -154,7 +155,7 @@ class MemoryLedger:
         """Apply *change* whole and return it with the revisions that were written."""
         check_change(change)
         wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
-        if not all(self._is_as_read(write) for write in change.writes):
+        if not all(is_as_read(self.rows.get(row_key(write.after)), write.before) for write in change.writes):
             if all(self.rows.get(row_key(write.after)) == write.after for write in wanted.writes):
                 return wanted  # this very write, whose reply was lost
             raise Conflict(f"a row changed: {[row_key(write.after) for write in change.writes]}")
@@ -168,12 +169,6 @@ class MemoryLedger:
         if row is not None and row.schema > SCHEMA:
             raise BrokenState(f"{key} has schema {row.schema}; this release knows {SCHEMA}")
         return row
-
-    def _is_as_read(self, write: Write) -> bool:
-        row = self.rows.get(row_key(write.after))
-        if row is None or write.before is None:
-            return row is write.before
-        return _condition(row) == _condition(write.before)
 
     def _rooms_after(self, change: Change) -> dict[RoomKey, Room]:
         """Return the room rows that *change* leaves behind."""
@@ -189,11 +184,6 @@ class MemoryLedger:
             cool_until = cool[key].cool_until if key in cool else room.cool_until
             rooms[key] = replace(room, used=used, cool_until=cool_until)
         return rooms
-
-
-def _condition(row: Row) -> tuple[object, ...]:
-    """Return what the real table compares."""
-    return (row.revision, getattr(row, "state", None), getattr(row, "ticket", None))
 
 
 def _revised(write: Write) -> Write:

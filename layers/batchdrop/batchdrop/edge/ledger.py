@@ -20,8 +20,10 @@ from batchdrop.edge.ledger_format import (
     cooled,
     decode_row,
     encode_row,
+    is_as_read,
     job_key,
     kind_of,
+    named_by_condition,
     room_key,
     room_moves,
     row_key,
@@ -174,7 +176,7 @@ class DynamoLedger:
         return Conflict(f"{failure}: {_places(wanted)} are not as they were read, or there is no room")
 
     def _are_as_read(self, wanted: Change) -> bool:
-        return all(self._read(row_key(write.after)) == write.before for write in wanted.writes)
+        return all(is_as_read(self._read(row_key(write.after)), write.before) for write in wanted.writes)
 
     def _put(self, write: Write) -> "TransactWriteItemTypeDef":
         """Return the write of one row, with the condition that it is as it was read."""
@@ -182,15 +184,14 @@ class DynamoLedger:
         before = write.before
         if before is None:
             return {"Put": put | {"ConditionExpression": "attribute_not_exists(pk)"}}
-        named: dict[str, Attributes] = {"revision": {"N": str(before.revision)}}
-        if isinstance(before, Job | Shard):
-            named["state"] = {"S": before.state}
-        if isinstance(before, Shard):
-            named["ticket"] = {"S": before.ticket}
+        named = named_by_condition(before)
         put |= {
             "ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in named),
             "ExpressionAttributeNames": {f"#{name}": name for name in named},
-            "ExpressionAttributeValues": {f":{name}": value for name, value in named.items()},
+            "ExpressionAttributeValues": {
+                f":{name}": {"S": value} if isinstance(value, str) else {"N": str(value)}
+                for name, value in named.items()
+            },
         }
         return {"Put": put}
 

@@ -104,6 +104,24 @@ def decode_row(kind: str, encoded: str) -> Row:
     raise BrokenState(f"a {kind} row has schema {schema}; this release knows {SCHEMA}")
 
 
+def named_by_condition(row: Row) -> dict[str, str | int]:
+    """Return what a write says of the row that it leaves: its revision, a job's state, a shard's state and ticket."""
+    match row:
+        case Job():
+            return {"revision": row.revision, "state": row.state.value}
+        case Shard():
+            return {"revision": row.revision, "state": row.state.value, "ticket": row.ticket}
+        case Install():
+            return {"revision": row.revision}
+
+
+def is_as_read(found: Row | None, before: Row | None) -> bool:
+    """Whether a write that leaves *before* may replace *found*."""
+    if found is None or before is None:
+        return found is before
+    return named_by_condition(found) == named_by_condition(before)
+
+
 def check_change(change: Change) -> None:
     """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
     keys = [row_key(write.after) for write in change.writes]

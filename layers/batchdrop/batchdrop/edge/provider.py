@@ -109,7 +109,7 @@ class OpenAIProvider:
             return self._answer_to(error)
         except DeadlinePassed:
             return Uncertain(f"no answer within {self._create_timeout_seconds} s")
-        except (openai.OpenAIError, httpx2.HTTPError, ValueError, TypeError) as error:
+        except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
             # ValueError and TypeError: a 2xx whose body is no batch.
             return Uncertain(f"{type(error).__name__}: {_short(error)}")
 
@@ -185,9 +185,10 @@ class OpenAIProvider:
                     size_bytes += target.write(content)
             except (httpx2.HTTPError, openai.APIError) as error:
                 raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes") from error
-            received = found.http_response.num_bytes_downloaded
-        if announced is not None and received != int(announced):
-            raise DownloadCut(f"{file} ended after {received:,} of {announced} bytes")
+            if found.headers.get("content-encoding", "identity") != "identity":
+                announced = None  # packed all the same: the connection alone tells that it is whole
+        if announced is not None and size_bytes != int(announced):
+            raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes")
         return size_bytes
 
     @contextmanager
@@ -220,9 +221,10 @@ def _code(error: openai.APIStatusError) -> str:
 
 
 def _short(error: Exception) -> str:
-    """Return the message with the provider's own id of the request; bounded, because a proxy may answer with a page."""
-    request = getattr(error, "request_id", None)
-    return str(error)[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
+    """Return the provider's words with its id of the request; bounded, because a proxy may answer with a page."""
+    body, request = getattr(error, "body", None), getattr(error, "request_id", None)
+    message = body.get("message") if isinstance(body, Mapping) else None
+    return str(message or error)[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
 
 
 def _retry_after_seconds(response: httpx2.Response) -> int:

@@ -55,7 +55,12 @@ def read_batch(raw: Mapping[str, object]) -> Batch:
 
 def _error(entry: object) -> BatchError:
     fields = _mapping(entry)
-    return BatchError(_text(fields.get("code")), _text(fields.get("message")), _number(fields.get("line")))
+    return BatchError(
+        _text(fields.get("code")),
+        _text(fields.get("message")),
+        _number(fields.get("line")),
+        param=_text(fields.get("param")) or None,
+    )
 
 
 def _mapping(raw: object) -> Mapping[str, object]:

@@ -1,0 +1,343 @@
+"""The ledger's contract, on the fake and on DynamoDB: what the flows may rely upon."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import boto3
+import pytest
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog
+
+from batchdrop.core.errors import BrokenState, Conflict
+from batchdrop.core.ledger_rows import (
+    SCHEMA,
+    Change,
+    Circuit,
+    Group,
+    Install,
+    Job,
+    JobState,
+    Lease,
+    PlanCursor,
+    Reason,
+    Room,
+    Row,
+    Shard,
+    ShardState,
+    Write,
+)
+from batchdrop.edge.ledger import DynamoLedger
+from batchdrop.edge.ledger_format import ROW_BYTES_MAX
+from batchdrop.flow.ports import Ledger
+from batchdrop_cli.local.emulator import Address
+
+ACCOUNT = "https://api.example/v1#1"
+MODEL = "gpt-4.1-mini"
+JOB = Job(id="0" * 20, bucket="inbox", key="inbox/ä b.csv", version="v1", created_at=1, due_at=10, writer="me")
+SHARD = Shard(job=JOB.id, number=1, account=ACCOUNT, endpoint="/v1/responses", model=MODEL, group=0, writer="me")
+
+
+@dataclass
+class Case:
+    """A ledger with nothing in it, and what it logged."""
+
+    ledger: Ledger
+    log: MemoryLog
+
+
+def in_memory(_: pytest.FixtureRequest) -> Case:
+    """Return the fake."""
+    log = MemoryLog()
+    return Case(MemoryLedger(log), log)
+
+
+def in_dynamodb(request: pytest.FixtureRequest) -> Case:
+    """Return the adapter over a table of its own, as the template makes it."""
+    address: Address = request.getfixturevalue("emulator")
+    client = boto3.client("dynamodb", **address.client_options())
+    table = f"ledger-{uuid.uuid4()}"
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "due_pk", "AttributeType": "S"},
+            {"AttributeName": "due_at", "AttributeType": "N"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "due",
+                "KeySchema": [
+                    {"AttributeName": "due_pk", "KeyType": "HASH"},
+                    {"AttributeName": "due_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    log = MemoryLog()
+    return Case(DynamoLedger(client, table, FakeClock(), log), log)
+
+
+ON_EMULATOR = (pytest.mark.emulator, pytest.mark.xdist_group("emulator"))
+
+
+@pytest.fixture(
+    params=[pytest.param(in_memory, id="memory"), pytest.param(in_dynamodb, id="dynamodb", marks=ON_EMULATOR)]
+)
+def case(request: pytest.FixtureRequest) -> Case:
+    """A fresh ledger of each kind."""
+    build: Callable[[pytest.FixtureRequest], Case] = request.param
+    return build(request)
+
+
+@pytest.fixture
+def ledger(case: Case) -> Ledger:
+    """The ledger alone."""
+    return case.ledger
+
+
+def created(ledger: Ledger, *rows: Row) -> tuple[Row, ...]:
+    """Write *rows* as new, each in a change of its own, and return them as they were written."""
+    return tuple(ledger.write(Change((Write(None, row),))).writes[0].after for row in rows)
+
+
+def new_shard(ledger: Ledger, shard: Shard = SHARD) -> Shard:
+    """Write *shard* and return it as it was written."""
+    (written,) = created(ledger, shard)
+    assert isinstance(written, Shard)
+    return written
+
+
+def new_job(ledger: Ledger, job: Job = JOB) -> Job:
+    """Write *job* and return it as it was written."""
+    (written,) = created(ledger, job)
+    assert isinstance(written, Job)
+    return written
+
+
+FULL_JOB = replace(
+    JOB,
+    plan=PlanCursor(3, 2, 1),
+    groups=(Group("/v1/responses", "m", 1, 2, 0), Group("/v1/embeddings", "ü", 3, 4, 4)),
+    reason=Reason("code", 'a sentence \U0001f600 "quoted"\nwith a line\'s end'),
+    lease=Lease("me", 5),
+    expires_at=99,
+)
+FULL_INSTALL = Install(
+    id=str(uuid.UUID(int=7)),
+    started_at=3,
+    admission=Lease("me", 4),
+    circuits={"print@https://api": Circuit(9, Reason("401", "no"))},
+    proofs={"print@https://api": "batch_1"},
+    writer="me",
+)
+
+
+def test_rows_are_read_as_they_were_written(ledger: Ledger) -> None:
+    """Every field survives, and the first revision is 1."""
+    shard = replace(SHARD, tickets=("a", "b"), reason=Reason("x", ""), lease=Lease("o", 2), state=ShardState.FENCING)
+
+    created(ledger, FULL_JOB, shard, FULL_INSTALL)
+
+    assert ledger.job(JOB.id) == replace(FULL_JOB, revision=1)
+    assert ledger.shard(JOB.id, 1) == replace(shard, revision=1)
+    assert ledger.install() == replace(FULL_INSTALL, revision=1)
+
+
+def test_what_is_not_there_is_none(ledger: Ledger) -> None:
+    """An empty table answers, and its rooms are empty."""
+    assert (ledger.job("f" * 20), ledger.shard("f" * 20, 0), ledger.install()) == (None, None, None)
+    assert list(ledger.shards("f" * 20)) == []
+    assert list(ledger.active()) == []
+    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL)
+
+
+def test_a_row_is_created_once(ledger: Ledger) -> None:
+    """The second of two creators loses, and the first one's row stands."""
+    new_job(ledger)
+
+    with pytest.raises(Conflict):
+        new_job(ledger, replace(JOB, writer="another"))
+
+    job = ledger.job(JOB.id)
+    assert job is not None
+    assert job.writer == "me"
+
+
+def test_a_revision_is_used_once(ledger: Ledger) -> None:
+    """Of two writers that read the same row one wins; the other's write changes nothing."""
+    read = new_job(ledger)
+    ledger.write(Change((Write(read, replace(read, items=1, writer="first")),)))
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(read, replace(read, items=2, writer="second")),)))
+
+    job = ledger.job(JOB.id)
+    assert job is not None
+    assert (job.items, job.revision, job.writer) == (1, 2, "first")
+
+
+@pytest.mark.parametrize("claimed", [{"state": ShardState.RUNNING}, {"ticket": "another"}])
+def test_a_write_names_the_state_and_the_ticket_that_it_leaves(ledger: Ledger, claimed: dict[str, str]) -> None:
+    """The right revision is not enough."""
+    read = new_shard(ledger)
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(replace(read, **claimed), replace(read, writer="late")),)))  # type: ignore[arg-type]
+
+    assert ledger.shard(JOB.id, 1) == read
+
+
+def test_a_write_says_itself_done_when_it_comes_again(ledger: Ledger) -> None:
+    """A worker whose reply was lost writes the same again, and learns that it was done; room moves once."""
+    read = new_shard(ledger)
+    change = Change(
+        (Write(read, replace(read, state=ShardState.RESERVED, room_tokens=70, writer="w")),), room_limit=100
+    )
+
+    first = ledger.write(change)
+    again = ledger.write(change)
+
+    assert first == again
+    assert first.writes[0].after.revision == 2
+    assert ledger.room(ACCOUNT, MODEL).used == 70
+
+
+def test_rows_change_together_or_not_at_all(ledger: Ledger) -> None:
+    """A conflict in one row keeps the others and the room as they were."""
+    job, shard = new_job(ledger), replace(SHARD, number=2, room_tokens=5)
+    ledger.write(Change((Write(job, replace(job, items=1)),)))
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(job, replace(job, shards=1)), Write(None, shard)), room_limit=100))
+
+    assert ledger.shard(JOB.id, 2) is None
+    assert ledger.room(ACCOUNT, MODEL).used == 0
+
+
+def test_room_is_given_up_to_the_limit(ledger: Ledger) -> None:
+    """What fits exactly is given, one token more is not, and what was refused holds nothing."""
+    new_shard(ledger, replace(SHARD, number=1, room_tokens=60))
+
+    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=40)),), room_limit=100))
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=1)),), room_limit=100))
+
+    assert ledger.room(ACCOUNT, MODEL).used == 100
+    assert ledger.shard(JOB.id, 3) is None
+
+
+def test_an_idle_model_takes_one_shard_however_large(ledger: Ledger) -> None:
+    """Also a model that was used before and is idle again."""
+    held = new_shard(ledger, replace(SHARD, room_tokens=500))
+    ledger.write(Change((Write(held, replace(held, room_tokens=0, writer="w")),)))
+
+    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=900)),), room_limit=100))
+
+    assert ledger.room(ACCOUNT, MODEL).used == 900
+
+
+def test_room_moves_by_the_difference_over_all_rows(ledger: Ledger) -> None:
+    """A shard that is split in two moves its room without asking for more."""
+    held = new_shard(ledger, replace(SHARD, room_tokens=100))
+
+    ledger.write(
+        Change(
+            (
+                Write(held, replace(held, room_tokens=60, writer="w")),
+                Write(None, replace(SHARD, number=2, room_tokens=40)),
+                Write(None, replace(SHARD, number=3, model="other", room_tokens=7)),
+            ),
+            room_limit=10,
+        )
+    )
+
+    assert ledger.room(ACCOUNT, MODEL).used == 100
+    assert ledger.room(ACCOUNT, "other").used == 7
+
+
+def test_room_is_never_released_twice(ledger: Ledger) -> None:
+    """A release of more than is held is a broken ledger, not a conflict to try again."""
+    held = new_shard(ledger, replace(SHARD, room_tokens=10))
+    claims = replace(held, room_tokens=50)
+
+    with pytest.raises(BrokenState):
+        ledger.write(Change((Write(claims, replace(claims, room_tokens=0, writer="w")),)))
+
+    assert ledger.room(ACCOUNT, MODEL).used == 10
+
+
+def test_a_model_cools_together_with_the_release(ledger: Ledger) -> None:
+    """The room row of one model takes both in one change; cooling alone works as well."""
+    held = new_shard(ledger, replace(SHARD, room_tokens=10))
+    released = Write(held, replace(held, room_tokens=4, writer="w"))
+
+    ledger.write(Change((released,), cool=(Room(ACCOUNT, MODEL, cool_until=77),)))
+    ledger.write(Change((), cool=(Room(ACCOUNT, "other", cool_until=88),)))
+
+    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=4, cool_until=77)
+    assert ledger.room(ACCOUNT, "other") == Room(ACCOUNT, "other", used=0, cool_until=88)
+
+
+def test_rooms_of_two_accounts_never_meet(ledger: Ledger) -> None:
+    """Not even where one name's end looks like the other's beginning."""
+    new_shard(ledger, replace(SHARD, account="a#b", model="c", room_tokens=1))
+    new_shard(ledger, replace(SHARD, number=2, account="a", model="b#c", room_tokens=2))
+
+    assert (ledger.room("a#b", "c").used, ledger.room("a", "b#c").used) == (1, 2)
+
+
+def test_shards_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
+    """And without the job's own row or another job's shards."""
+    new_job(ledger)
+    for number in (100_000, 2, 10):
+        new_shard(ledger, replace(SHARD, number=number))
+    new_shard(ledger, replace(SHARD, job="1" * 20))
+
+    assert [shard.number for shard in ledger.shards(JOB.id)] == [2, 10, 100_000]
+
+
+def test_what_is_due_comes_by_its_time_and_leaves_when_it_ends(ledger: Ledger) -> None:
+    """Jobs and shards share one index; a row without a due time is not in it."""
+    job = new_job(ledger, replace(JOB, due_at=30))
+    new_shard(ledger, replace(SHARD, due_at=20))
+    new_shard(ledger, replace(SHARD, number=2, due_at=10))
+    before = [row.due_at for row in ledger.active()]
+
+    ledger.write(Change((Write(job, replace(job, state=JobState.ENDED, due_at=None, expires_at=99)),)))
+
+    assert before == [10, 20, 30]
+    assert [row.due_at for row in ledger.active()] == [10, 20]
+
+
+def test_rows_of_a_newer_release_are_not_guessed_at(case: Case) -> None:
+    """Reading one stops; the list of what is due goes on without it and says so."""
+    created(case.ledger, replace(JOB, schema=SCHEMA + 1), replace(SHARD, job="1" * 20, due_at=11))
+
+    with pytest.raises(BrokenState):
+        case.ledger.job(JOB.id)
+    due = list(case.ledger.active())
+
+    assert [row.due_at for row in due] == [11]
+    assert case.log.events == ["ledger.row_skipped"]
+
+
+def test_a_row_that_outgrew_its_limit_is_a_bug_of_ours(ledger: Ledger) -> None:
+    """It is refused before anything is written."""
+    with pytest.raises(ValueError, match="limit"):
+        new_job(ledger, replace(JOB, waiting_for="x" * ROW_BYTES_MAX))
+
+    assert ledger.job(JOB.id) is None
+
+
+def test_a_change_names_each_row_once(ledger: Ledger) -> None:
+    """Two writes of one row in one change, or a row exchanged for another, are bugs of ours."""
+    with pytest.raises(ValueError, match="twice"):
+        ledger.write(Change((Write(None, JOB), Write(None, replace(JOB, items=1)))))
+    with pytest.raises(ValueError, match="exchanges"):
+        ledger.write(Change((Write(JOB, replace(JOB, id="2" * 20)),)))
+
+    assert ledger.job(JOB.id) is None

@@ -1,0 +1,291 @@
+"""The storage's contract, on the fake and on S3: what the flows may rely upon."""
+
+import io
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+import boto3
+import pytest
+from fakes.memory import FakeClock, MemoryStorage
+
+from batchdrop.core.errors import NotYet, UploadRejected
+from batchdrop.core.jobs import Upload
+from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, S3Storage, open_bucket
+from batchdrop.flow.ports import Storage
+from batchdrop_cli.local.emulator import Address
+
+LINE = b"0123456789abcdef" * 64  # 1 KiB
+
+
+class Drop(Protocol):
+    """Puts an object into the inbox and returns the upload, as a person would."""
+
+    def __call__(self, key: str, content: bytes) -> Upload:
+        """Put *content*."""
+
+
+@dataclass
+class Case:
+    """A storage with empty buckets, and what people do to it."""
+
+    storage: Storage
+    drop: Drop
+    delete: Callable[[Upload], object]
+    put_task: Callable[[str, bytes], object]
+
+
+def in_memory(_: pytest.FixtureRequest) -> Case:
+    """Return the fake."""
+    storage = MemoryStorage(clock=FakeClock(time=1_700_000_000))
+    return Case(
+        storage, storage.drop, lambda upload: storage.uploads.pop((upload.key, upload.version)), storage.put_task
+    )
+
+
+def in_s3(request: pytest.FixtureRequest) -> Case:
+    """Return the adapter over two buckets of its own, the inbox with versions."""
+    address: Address = request.getfixturevalue("emulator")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", address.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", address.secret_access_key)
+    monkeypatch.setenv("AWS_REGION", address.region)
+    client = boto3.client("s3", **address.client_options())
+    inbox, results = f"inbox-{uuid.uuid4()}", f"results-{uuid.uuid4()}"
+    for bucket in (inbox, results):
+        client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=inbox, VersioningConfiguration={"Status": "Enabled"})
+    endpoint = address.endpoint_url
+
+    def drop(key: str, content: bytes) -> Upload:
+        return Upload(inbox, key, client.put_object(Bucket=inbox, Key=key, Body=content)["VersionId"])
+
+    return Case(
+        S3Storage(open_bucket(inbox, endpoint), open_bucket(results, endpoint), inbox),
+        drop,
+        lambda upload: client.delete_object(Bucket=inbox, Key=upload.key, VersionId=upload.version),
+        lambda name, content: client.put_object(Bucket=inbox, Key=f"tasks/{name}.yaml", Body=content),
+    )
+
+
+ON_EMULATOR = (pytest.mark.emulator, pytest.mark.xdist_group("emulator"))
+
+
+@pytest.fixture(params=[pytest.param(in_memory, id="memory"), pytest.param(in_s3, id="s3", marks=ON_EMULATOR)])
+def case(request: pytest.FixtureRequest) -> Case:
+    """Fresh buckets of each kind."""
+    build: Callable[[pytest.FixtureRequest], Case] = request.param
+    return build(request)
+
+
+@pytest.fixture
+def storage(case: Case) -> Storage:
+    """The storage alone."""
+    return case.storage
+
+
+@pytest.fixture
+def on_disk() -> Iterator[BinaryIO]:
+    """An empty file on disk."""
+    with tempfile.TemporaryFile() as file:
+        yield file
+
+
+@pytest.mark.parametrize("key", ["inbox/plain.csv", "inbox/t/a b+c%20é#?&=~.csv", "inbox/日本/x", "inbox/a.b/..c"])
+def test_an_upload_is_read_by_its_version(case: Case, key: str) -> None:
+    """Each version keeps its content and size, whatever its key looks like."""
+    first = case.drop(key, b"first")
+    second = case.drop(key, b"the second")
+
+    with case.storage.open_upload(first) as content:
+        read = content.read()
+
+    assert read == b"first"
+    assert case.storage.upload_size_bytes(first) == 5
+    assert case.storage.upload_size_bytes(second) == 10
+    assert case.storage.upload_modified_at(second) > 1_600_000_000
+
+
+def test_an_upload_is_read_from_any_byte_and_by_the_line(case: Case) -> None:
+    """Across the seams of the requests that fetch it, from its first byte to its end."""
+    content = b"".join(b"%08d\n" % number for number in range(BLOCK_BYTES // 9 + 1_000))
+    upload = case.drop("inbox/long.jsonl", content)
+
+    for start in (0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, len(content) - 1, len(content)):
+        with case.storage.open_upload(upload, start) as lines:
+            assert b"".join(lines) == content[start:]
+
+
+@pytest.mark.parametrize("start", [-1, 6])
+def test_a_byte_outside_of_the_upload_is_a_bug_of_ours(case: Case, start: int) -> None:
+    """It is refused rather than answered with something else."""
+    upload = case.drop("inbox/five", b"12345")
+
+    with pytest.raises(ValueError, match="outside"):
+        case.storage.open_upload(upload, start)
+
+
+def test_an_empty_upload_is_read(case: Case) -> None:
+    """It has no byte to ask for."""
+    upload = case.drop("inbox/empty.csv", b"")
+
+    with case.storage.open_upload(upload) as content:
+        assert content.read() == b""
+
+
+def test_an_upload_that_is_gone_is_rejected(case: Case) -> None:
+    """Each way to look at it says the same."""
+    upload = case.drop("inbox/gone.csv", b"x")
+    case.delete(upload)
+
+    for look in (case.storage.open_upload, case.storage.upload_size_bytes, case.storage.upload_modified_at):
+        with pytest.raises(UploadRejected) as refusal:
+            look(upload)
+        assert refusal.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("key", ["inbox//x.csv", "inbox/../x.csv", "inbox/./x.csv", "inbox/x/", "inbox/a\x07b"])
+def test_an_upload_whose_key_no_client_can_name_is_rejected(case: Case, key: str) -> None:
+    """It may exist, and a person waits for it: it ends as a notice, not as an error of ours."""
+    with pytest.raises(UploadRejected) as refusal:
+        case.storage.upload_size_bytes(Upload(case.drop("inbox/any", b"").bucket, key, "v"))
+
+    assert refusal.value.code == "unreadable"
+
+
+def test_another_bucket_is_never_read(case: Case) -> None:
+    """An upload that is not in the inbox is a bug of ours: events of other buckets were sorted out before."""
+    with pytest.raises(ValueError, match="not the inbox"):
+        case.storage.open_upload(Upload("foreign", "inbox/x", "v"))
+
+
+def test_tasks_are_found_by_name(case: Case) -> None:
+    """A task that is missing is None, and the names that exist come sorted."""
+    for name in ("b", "a"):
+        case.put_task(name, name.encode())
+
+    assert (case.storage.task("a"), case.storage.task("missing")) == (b"a", None)
+    assert case.storage.task_names() == ["a", "b"]
+
+
+def test_an_object_is_read_as_it_was_put(storage: Storage) -> None:
+    """Keys of the results are literal: what looks encoded is not decoded."""
+    key = "results/a b+c%2F%25.csv/job/items/%2E~.json"
+    storage.put(key, b"first")
+    storage.put(key, b"second")
+
+    with storage.open(key) as content:
+        opened = content.read()
+
+    assert (storage.read(key), opened, storage.size_bytes(key)) == (b"second", b"second", 6)
+    assert storage.read("results/a b+c/%.csv/job/items/..~.json") is None
+
+
+def test_an_object_that_is_not_there(storage: Storage) -> None:
+    """Reading says None, opening says that it may come."""
+    assert (storage.read("internal/none"), storage.size_bytes("internal/none")) == (None, None)
+    with pytest.raises(NotYet):
+        storage.open("internal/none")
+
+
+def test_a_long_object_is_read_whole(storage: Storage) -> None:
+    """Across the seams of the requests that fetch it."""
+    content = LINE * (BLOCK_BYTES // len(LINE) * 2 + 3)
+    storage.put("internal/long", content)
+
+    with storage.open("internal/long") as opened:
+        assert opened.read() == content
+
+
+def test_many_objects_are_put_each_under_its_key(storage: Storage) -> None:
+    """All of them, from an iterator that is read once; none is an answer too."""
+    count = storage.put_many((f"results/items/{number}.json", b"%d" % number) for number in range(150))
+
+    assert count == 150
+    assert all(storage.read(f"results/items/{number}.json") == b"%d" % number for number in range(150))
+    assert storage.put_many(()) == 0
+
+
+def test_the_first_failure_of_many_puts_is_raised(storage: Storage) -> None:
+    """Whether it is a key that cannot be or the maker of the objects that failed; an endless rest is not waited for."""
+
+    def endless(bad: str) -> Iterator[tuple[str, bytes]]:
+        yield "results/first.json", b"1"
+        yield bad, b""
+        while True:
+            yield "results/more.json", b"2"
+
+    def broken() -> Iterator[tuple[str, bytes]]:
+        yield "results/first.json", b"1"
+        raise KeyError("maker")
+
+    with pytest.raises(ValueError, match="key"):
+        storage.put_many(endless("results//x"))
+    with pytest.raises(KeyError, match="maker"):
+        storage.put_many(broken())
+
+
+@pytest.mark.parametrize("size_bytes", [0, 5, PART_BYTES + 1])
+def test_a_file_is_put_whole(storage: Storage, on_disk: BinaryIO, size_bytes: int) -> None:
+    """From its first byte, wherever it stands; in parts where it is large."""
+    on_disk.write(bytes(size_bytes))
+
+    storage.put_file("results/file.jsonl", on_disk)
+
+    assert storage.size_bytes("results/file.jsonl") == size_bytes
+
+
+@pytest.mark.parametrize("size_bytes", [0, 5, PART_BYTES * 2 + 1])
+def test_a_writer_puts_what_it_was_given(storage: Storage, size_bytes: int) -> None:
+    """The object is not there before the end, and whole after it."""
+    key = "results/merged.jsonl"
+    content = (LINE * (size_bytes // len(LINE) + 1))[:size_bytes]
+
+    with storage.writer(key) as pieces:
+        rest = io.BytesIO(content)
+        while piece := rest.read(1 << 20):
+            pieces.write(piece)
+        before = storage.read(key)
+
+    assert before is None
+    assert storage.read(key) == content
+
+
+@pytest.mark.parametrize("size_bytes", [5, PART_BYTES * 2 + 1])
+def test_a_writer_that_fails_leaves_nothing(storage: Storage, size_bytes: int) -> None:
+    """What stood there before stands there still."""
+    storage.put("results/merged.jsonl", b"before")
+
+    def fail_on_the_way() -> None:
+        with storage.writer("results/merged.jsonl") as pieces:
+            pieces.write(bytes(size_bytes))
+            raise KeyError("on the way")
+
+    with pytest.raises(KeyError):
+        fail_on_the_way()
+
+    assert storage.read("results/merged.jsonl") == b"before"
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x" * 1_025, "é" * 513, "/x", "x/", "a//b", "a/../b", "a/./b", "..", "a\nb", "a\x00b", "a\x7fb"]
+)
+def test_a_key_that_a_store_would_bend_or_refuse_is_a_bug_of_ours(
+    storage: Storage, on_disk: BinaryIO, key: str
+) -> None:
+    """No way to write takes it, and no way to read looks for it."""
+    calls: list[Callable[[], object]] = [
+        lambda: storage.put(key, b""),
+        lambda: storage.put_many([(key, b"")]),
+        lambda: storage.put_file(key, on_disk),
+        lambda: storage.writer(key).__enter__(),
+        lambda: storage.read(key),
+        lambda: storage.open(key),
+        lambda: storage.size_bytes(key),
+    ]
+
+    for call in calls:
+        with pytest.raises(ValueError, match="key"):
+            call()

@@ -1,0 +1,384 @@
+"""The adapter to the provider: what it sends, how often, and what it makes of each answer."""
+
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import pytest
+
+from batchdrop.core.batches import Accepted, Batch, BatchError, Declined, Uncertain
+from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderError, ProviderUnavailable
+from batchdrop.core.limits import COMPLETION_WINDOW
+from batchdrop.edge.provider import OpenAIProvider
+
+BASE_URL = "http://provider.invalid/v1"
+BATCH = {"id": "batch_1", "object": "batch", "status": "VALIDATING", "created_at": 5, "metadata": {"ticket": "t"}}
+METADATA = {"ticket": "i.j.1.1.1", "job": "j", "shard": "1"}
+
+
+@dataclass
+class Wire:
+    """The provider's side: answers as told, and keeps every request."""
+
+    answer: Callable[[httpx2.Request], httpx2.Response]
+    requests: list[httpx2.Request] = field(default_factory=list)
+    refused: int = 0
+
+    def handle(self, request: httpx2.Request) -> httpx2.Response:
+        """Read the request to its end, then answer."""
+        request.read()
+        self.requests.append(request)
+        return self.answer(request)
+
+    def provider(self) -> OpenAIProvider:
+        """Return an adapter that speaks to this."""
+        return OpenAIProvider(
+            "sk-test",
+            BASE_URL,
+            "print",
+            create_timeout_seconds=2,
+            on_refused=self._count_refusal,
+            transport=httpx2.MockTransport(self.handle),
+        )
+
+    def _count_refusal(self) -> None:
+        self.refused += 1
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own retries do not sleep."""
+    monkeypatch.setattr("openai._base_client.time.sleep", lambda _: None)
+
+
+def replying(status: int, body: object = None, **headers: str) -> Wire:
+    """Return a wire with one answer to everything."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Wire(lambda _: httpx2.Response(status, json=body, headers=named))
+
+
+def failing(error: Exception) -> Wire:
+    """Return a wire that breaks."""
+
+    def fail(_: httpx2.Request) -> httpx2.Response:
+        raise error
+
+    return Wire(fail)
+
+
+def create(wire: Wire) -> object:
+    """Create a batch over *wire*."""
+    return wire.provider().create_batch(file="file-1", endpoint="/v1/responses", metadata=METADATA)
+
+
+def error(code: str | None = None, message: str = "why") -> dict[str, Any]:
+    """Return the provider's envelope of an error."""
+    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
+
+
+def test_a_create_says_what_it_is_for() -> None:
+    """The body names file, endpoint, window and ticket, and nothing else."""
+    wire = replying(200, BATCH)
+
+    create(wire)
+
+    assert [(request.method, str(request.url)) for request in wire.requests] == [("POST", f"{BASE_URL}/batches")]
+    assert json.loads(wire.requests[0].content) == {
+        "input_file_id": "file-1",
+        "endpoint": "/v1/responses",
+        "completion_window": COMPLETION_WINDOW,
+        "metadata": METADATA,
+    }
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_batch_with_an_id_is_accepted(status: int) -> None:
+    """Any 2xx will do; the status comes in lower case."""
+    wire = replying(status, BATCH)
+
+    answer = create(wire)
+
+    assert isinstance(answer, Accepted)
+    assert (answer.batch.id, answer.batch.status, answer.batch.ticket) == ("batch_1", "validating", "t")
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "refusals"),
+    [(400, "x", 0), (404, None, 0), (413, None, 0), (422, None, 0), (401, None, 1), (403, None, 1), (429, None, 0),
+     (429, "insufficient_quota", 1), (400, "billing_hard_limit_reached", 1)],
+)  # fmt: skip
+def test_a_definite_no_is_declined(status: int, code: str | None, refusals: int) -> None:
+    """One POST, the provider's code and words, when to come back, and the key read again where it was the reason."""
+    wire = replying(status, error(code), retry_after="17", x_request_id="req_9")
+
+    answer = create(wire)
+
+    assert answer == Declined(status, code or "", "why (request req_9)", 17)
+    assert (len(wire.requests), wire.refused) == (1, refusals)
+
+
+@pytest.mark.parametrize(
+    "status", [300, 301, 302, 303, 304, 307, 308, 405, 408, 409, 418, 425, 500, 502, 503, 504, 529]
+)
+def test_any_other_status_is_uncertain_and_not_repeated(status: int) -> None:
+    """Not even where the answer asks for it: a redirect is not followed, a retry not made."""
+    headers = {"location": "http://provider.invalid/v1/elsewhere", "x_should_retry": "true", "retry_after": "0"}
+    wire = replying(status, error(), **headers)
+
+    answer = create(wire)
+
+    assert isinstance(answer, Uncertain)
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.WriteError("x"), httpx2.RemoteProtocolError("x"),
+     httpx2.PoolTimeout("x"), OSError("x")],
+)  # fmt: skip
+def test_a_broken_connection_is_uncertain_and_not_repeated(broken: Exception) -> None:
+    """Also one that probably never reached the provider: nobody knows."""
+    wire = failing(broken)
+
+    answer = create(wire)
+
+    assert isinstance(answer, Uncertain)
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>fine</html>", b"{", b"null", b"[]", b"{}", b'{"id": ""}', b'{"id": null}', b'{"id": 7}']
+)
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+def test_a_success_that_is_no_batch_is_uncertain(body: bytes, content_type: str) -> None:
+    """A proxy's page, half an answer, or an object without an id."""
+    wire = Wire(lambda _: httpx2.Response(200, content=body, headers={"content-type": content_type}))
+
+    answer = create(wire)
+
+    assert isinstance(answer, Uncertain)
+    assert len(wire.requests) == 1
+
+
+@pytest.fixture
+def dripping() -> Iterator[tuple[str, list[bytes]]]:
+    """A server that accepts and then sends one byte of its answer each tenth of a second, for ever."""
+    server = socket.create_server(("127.0.0.1", 0))
+    heads: list[bytes] = []
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection:
+                heads.append(connection.recv(65_536))
+                try:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not stop.wait(0.1):
+                        connection.sendall(b"x")
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/v1", heads
+    stop.set()
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+def test_a_reply_that_drips_ends_at_the_deadline(dripping: tuple[str, list[bytes]]) -> None:
+    """Each byte comes in time, the answer never does; the call ends when it was to end, with one POST."""
+    base_url, heads = dripping
+    provider = OpenAIProvider("sk", base_url, "p", create_timeout_seconds=1, on_refused=lambda: None)
+    began = time.monotonic()
+
+    answer = provider.create_batch(file="f", endpoint="/v1/responses", metadata={})
+
+    assert answer == Uncertain("no answer within 1 s")
+    assert time.monotonic() - began < 3
+    assert len(heads) == 1
+
+
+def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for creating, not for reading: no organisation, project, header, key or address."""
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+        monkeypatch.setenv(f"OPENAI_{name}", "planted")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://planted.invalid")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Planted: planted\nAuthorization: planted")
+    wire = replying(200, BATCH)
+
+    create(wire)
+    wire.provider().batch("batch_1")
+
+    for request in wire.requests:
+        assert "planted" not in f"{request.url} {request.headers!r}"
+        assert request.headers["authorization"] == "Bearer sk-test"
+
+
+def test_an_odd_batch_is_read() -> None:
+    """Nulls, missing and foreign fields, other cases, and numbers as text: nothing is guessed, nothing raises."""
+    odd = {
+        "id": "batch/ü+1", "status": "Brand_New", "created_at": None, "errors": {"data": [{"line": "four"}, "x", None]},
+        "request_counts": {"total": None, "completed": 2.0, "failed": "3"}, "output_file_id": "", "metadata": [1],
+        "usage": "none", "in_progress_at": "soon", "expires_at": "soon", "new": {"deep": 1},
+    }  # fmt: skip
+
+    batch = replying(200, odd).provider().batch("batch_1")
+
+    nothing = BatchError("", "", None)
+    assert batch == Batch(
+        id="batch/ü+1", status="brand_new", created_at=0, errors=(nothing, nothing, nothing), completed=2
+    )
+
+
+def test_a_failed_batch_tells_line_and_code() -> None:
+    """As the provider sends it."""
+    failed = BATCH | {
+        "status": "failed",
+        "failed_at": 9,
+        "errors": {"object": "list", "data": [{"code": "c", "message": "m", "param": None, "line": 4}]},
+        "request_counts": {"total": 3, "completed": 0, "failed": 0},
+    }
+
+    batch = replying(200, failed).provider().batch("batch_1")
+
+    assert (batch.status, batch.ended_at, batch.errors) == ("failed", 9, (BatchError("c", "m", 4),))
+    assert (batch.total, batch.completed, batch.failed) == (3, 0, 0)
+
+
+def test_a_list_says_where_it_goes_on() -> None:
+    """A hundred a page; the last batch leads on while there are more."""
+    page = {"object": "list", "data": [BATCH, BATCH | {"id": "batch_2"}], "has_more": True}
+    wire = replying(200, page)
+    provider = wire.provider()
+
+    first = provider.list_batches(None)
+    provider.list_batches(first.next_after)
+
+    assert ([batch.id for batch in first.batches], first.next_after) == (["batch_1", "batch_2"], "batch_2")
+    assert [dict(request.url.params) for request in wire.requests] == [
+        {"limit": "100"},
+        {"limit": "100", "after": "batch_2"},
+    ]
+
+
+@pytest.mark.parametrize("page", [{"data": [], "has_more": True}, {"data": None, "has_more": True}, {"data": [BATCH]}])
+def test_a_list_ends(page: dict[str, object]) -> None:
+    """An empty page that promises more would never end."""
+    assert replying(200, page).provider().list_batches(None).next_after is None
+
+
+def test_an_upload_names_its_file_and_its_end() -> None:
+    """The file is sent from its start under the ticket's name, to expire by itself."""
+    wire = replying(200, {"id": "file-9"})
+    lines = io.BytesIO(b'{"custom_id": "1"}\n')
+    lines.seek(0, io.SEEK_END)
+
+    file = wire.provider().upload_input("ticket.jsonl", lines, 7 * 86_400)
+
+    sent = wire.requests[0].content
+    assert file == "file-9"
+    assert all(
+        part in sent
+        for part in (b'filename="ticket.jsonl"', b'{"custom_id": "1"}\n', b"604800", b"created_at", b"batch")
+    )
+
+
+type Call = Callable[[OpenAIProvider], object]
+NAMED: dict[str, Call] = {
+    "batch": lambda provider: provider.batch("id"),
+    "download": lambda provider: provider.download("id", io.BytesIO()),
+}
+OTHERS: dict[str, Call] = {
+    "upload": lambda provider: provider.upload_input("a.jsonl", io.BytesIO(b"x"), 3_600),
+    "list": lambda provider: provider.list_batches(None),
+    "exists": lambda provider: provider.file_exists("id"),
+    "delete": lambda provider: provider.delete_file("id"),
+}
+CALLS = NAMED | OTHERS
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("wire", "expected", "posts"),
+    [
+        (lambda: replying(401, error("invalid_api_key")), KeyRefused, 1),
+        (lambda: replying(403, error()), KeyRefused, 1),
+        (lambda: replying(429, error("insufficient_quota"), x_should_retry="false"), KeyRefused, 1),
+        (lambda: replying(400, error()), ProviderUnavailable, 1),
+        (lambda: replying(429, error()), ProviderUnavailable, 3),
+        (lambda: replying(429, error(), retry_after="100"), ProviderUnavailable, 1),
+        (lambda: replying(503, error()), ProviderUnavailable, 3),
+        (lambda: failing(httpx2.ConnectError("x")), ProviderUnavailable, 3),
+        (lambda: failing(httpx2.ReadTimeout("x")), ProviderUnavailable, 3),
+    ],
+)
+def test_failures_are_told_by_who_must_act(
+    call: Call, wire: Callable[[], Wire], expected: type[ProviderError], posts: int
+) -> None:
+    """What may be repeated is, within seconds; what waits for a person is not, and the key is read again."""
+    played = wire()
+
+    with pytest.raises(expected):
+        call(played.provider())
+
+    assert len(played.requests) == posts
+    assert played.refused == (1 if expected is KeyRefused else 0)
+
+
+@pytest.mark.parametrize("call", NAMED.values(), ids=NAMED)
+def test_what_the_provider_does_not_know(call: Call) -> None:
+    """A 404 about an id is told apart."""
+    with pytest.raises(NotAtProvider):
+        call(replying(404, error()).provider())
+
+
+def test_a_file_that_is_gone_counts_as_deleted() -> None:
+    """404 and `deleted` are the same; `deleted: false` is not."""
+    assert replying(404, error()).provider().file_exists("f") is False
+    assert replying(200, {"id": "f"}).provider().file_exists("f") is True
+    replying(404, error()).provider().delete_file("f")
+    replying(200, {"id": "f", "deleted": True}).provider().delete_file("f")
+    with pytest.raises(ProviderUnavailable):
+        replying(200, {"id": "f", "deleted": False}).provider().delete_file("f")
+
+
+class Cut(httpx2.SyncByteStream):
+    """A body that breaks off."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"half"
+        raise httpx2.RemoteProtocolError("peer closed connection")
+
+
+def test_a_download_is_whole() -> None:
+    """The bytes as they came, counted."""
+    target = io.BytesIO()
+    wire = Wire(lambda _: httpx2.Response(200, content=b"line\n" * 1_000))
+
+    size_bytes = wire.provider().download("file-1", target)
+
+    assert (size_bytes, target.getvalue()) == (5_000, b"line\n" * 1_000)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [lambda: httpx2.Response(200, stream=Cut()), lambda: httpx2.Response(200, stream=Cut(), headers={"content-length": "9"}),
+     lambda: httpx2.Response(200, content=b"half", headers={"content-length": "9"})],
+)  # fmt: skip
+def test_a_download_that_ends_early_is_told(response: Callable[[], httpx2.Response]) -> None:
+    """Whether the connection broke or the length is short."""
+    with pytest.raises(DownloadCut):
+        Wire(lambda _: response()).provider().download("file-1", io.BytesIO())
