@@ -9,7 +9,8 @@ from fakes.world import World
 
 from batchdrop.core.ledger_rows import JobState, ShardState
 from batchdrop.core.limits import HOUR, MINUTE, Limits
-from batchdrop.flow import poll, submit
+from batchdrop.flow import complete, poll, submit
+from batchdrop.flow.ports import Notice
 from openai_batch_simulator.behaviour import CALM
 
 S = ShardState
@@ -401,6 +402,21 @@ def test_two_pollers_send_one_hint(world: World) -> None:
 
     assert len(first) == 1
     assert list(hints_of(world)) == first
+
+
+def test_one_worker_notifies(world: World) -> None:
+    """A hint that comes while another worker merges and notifies stops quietly: one notice goes out."""
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    publish = world.notices.publish
+
+    def publish_slowly(notice: Notice) -> None:
+        complete.take_hint(world.ports(), world.limits, job, None)
+        publish(notice)
+
+    world.notices.publish = publish_slowly  # type: ignore[method-assign]  # a second worker comes in between
+    world.run(job)
+
+    assert len(world.notices.published) == 1
 
 
 def test_nothing_of_a_users_content_is_logged(world: World) -> None:

@@ -181,14 +181,13 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
 
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
+    # The lease stays: whoever merged goes on to notify, and nobody else should do it at the same time.
     end = "completed_with_failures" if event.failed else "completed"
-    return replace(
-        job, state=_J.NOTIFYING, event=end, succeeded=event.succeeded, failed=event.failed, lease=None, due_at=now.time
-    )
+    return replace(job, state=_J.NOTIFYING, event=end, succeeded=event.succeeded, failed=event.failed, due_at=now.time)
 
 
 def _after_broken(job: Job, event: Broken, now: Now) -> Job:
-    return replace(job, state=_J.NOTIFYING, event="failed", reason=event.reason, lease=None, due_at=now.time)
+    return replace(job, state=_J.NOTIFYING, event="failed", reason=event.reason, due_at=now.time)
 
 
 def _after_notified(job: Job, _event: Notified, now: Now) -> Job:

@@ -154,7 +154,7 @@ def _finish(work: Work, job: Job) -> None:
     if job.state is JobState.FINISHING:
         job = _merge(work, take_job_lease(work, job))
     if job.state is JobState.NOTIFYING:
-        _notify(work, job)
+        _notify(work, take_job_lease(work, job))
 
 
 def _merge(work: Work, job: Job) -> Job:
