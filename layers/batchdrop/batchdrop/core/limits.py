@@ -39,8 +39,8 @@ class Limits:
     # One record, in bytes: a request line has to fit a shard many times over, and is held in memory.
     record_bytes_max: int = 16_000_000
     csv_field_bytes_max: int = 8_000_000
-    # Input bytes between two checkpoints of the plan: what a crash makes us read again.
-    plan_checkpoint_bytes: int = 256_000_000
+    # Input bytes between two checkpoints of the plan: what a crash makes us read again. A page has to fit an invocation.
+    plan_checkpoint_bytes: int = 64_000_000
 
     # Room: model tokens that may be enqueued at the provider at one time, for each model.
     room_tokens_per_model: int = 2_000_000
