@@ -221,10 +221,13 @@ def test_what_a_cut_off_batch_did_not_list_is_sent_again(status: str) -> None:
 def test_an_answer_that_comes_twice_does_not_hide_one_that_is_missing() -> None:
     """Lines are counted by item: a repeated line does not make an unseen paid answer look like one that never ran."""
     job = chat_job(3)
+    shard = job.shard()
 
-    harvest = job.harvest(job.shard(), success(1) + success(1), None, status="expired", counts=(3, 2, 0))
+    harvest = job.harvest(shard, success(1) + success(1), None, status="expired", counts=(3, 2, 0))
+    grown = job.harvest(shard, success(1) + success(1) + success(2), None, status="expired", counts=(3, 2, 0))
 
     assert (harvest.missing, harvest.again_lines, harvest.must_wait) == (2, 0, True)
+    assert (grown.succeeded, grown.again_lines, grown.must_wait) == (2, 1, False)
 
 
 def test_a_batch_that_failed_in_validation_names_its_lines() -> None:
