@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from batchdrop.core.summary import status_document
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address
 from batchdrop_cli.main import main
+from batchdrop_cli.waiting import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -153,14 +154,14 @@ def test_a_misused_drop_changes_nothing(
     assert "Traceback" not in result.output
 
 
-def answer_drops(stack: Stack, steps: Sequence[dict[str, Any]], count: int) -> Iterator[None]:
-    """Write the steps of the job of each upload, once *count* were dropped; yield after each step."""
-    while len(stack.uploads()) < count:
-        yield
+def answer_drop(stack: Stack, steps: Sequence[dict[str, Any]]) -> None:
+    """Write each of *steps* of the job of the one upload, once it was dropped."""
+    deadline = time.monotonic() + 20
+    while not (uploads := stack.uploads()) and time.monotonic() < deadline:
+        time.sleep(0.02)
     for step in steps:
-        for upload in stack.uploads():
-            stack.write_status(job_of(upload, **step))
-        yield
+        stack.write_status(job_of(uploads[0], **step))
+        time.sleep(1.1 * LOOK_SECONDS)  # so that whoever waits sees each step
 
 
 @pytest.mark.parametrize(
@@ -179,11 +180,7 @@ def test_waiting_ends_with_the_job(
     """Whoever waits sees each change, where the results are, and an exit code that says whether every item succeeded."""
     running = {"state": JobState.RUNNING, "items": 2, "waiting_for": "room", "waiting_since": NOW}
 
-    def work() -> None:
-        for _ in answer_drops(stack, [running, end], 1):
-            time.sleep(0.6)
-
-    worker = threading.Thread(target=work)
+    worker = threading.Thread(target=answer_drop, args=(stack, [running, end]))
     worker.start()
     result = stack.run("drop", reviews, "--task", "ask", "--wait")
     worker.join()
@@ -193,6 +190,21 @@ def test_waiting_ends_with_the_job(
     assert "RUNNING, waiting for room, 0 of 2 succeeded" in result.stdout
     assert shown in result.stdout
     assert f"s3://{stack.results}/{Keys(upload.job_id, upload.key).results}" in result.stdout
+
+
+def test_whoever_stops_waiting_loses_nothing(stack: Stack, reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the sight of a job, not the job: the upload stays, and the exit code says that nobody knows its end."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupt)
+    result = stack.run("drop", reviews, "--task", "ask", "--wait")
+
+    (upload,) = stack.uploads()
+    assert result.exit_code == 130
+    assert result.stdout.startswith(upload.job_id)
+    assert "the jobs go on" in result.stderr
 
 
 def test_status_shows_every_job_at_any_depth(stack: Stack) -> None:

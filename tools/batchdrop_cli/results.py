@@ -1,7 +1,7 @@
 """Downloading the results of a job.
 
 Rule: nothing is written outside of the folder that was named, and nothing that is there is overwritten.
-Objects come through object_store's S3 client: with boto3 each of many small ones costs 4 ms of CPU, and of the wait.
+Objects come through object_store's S3 client: with boto3 each of many small ones cost 4 ms of CPU, with it 1 ms.
 """
 
 from collections.abc import Callable
