@@ -327,7 +327,8 @@ def test_a_download_that_is_cut_begins_again() -> None:
     harvest = job.harvest(job.shard(), success(1) + success(2))
 
     assert unchanged
-    assert (harvest.succeeded, harvest.unknown) == (2, 0)
+    assert (harvest.succeeded, harvest.unknown, harvest.duplicates) == (2, 0, 0)
+    assert job.storage.objects[job.keys.raw_output(1, 1)] == success(1) + success(2)
 
 
 def test_a_file_that_is_gone_is_an_error_of_the_provider() -> None:

@@ -7,6 +7,7 @@ import pytest
 from fakes.answered import CHAT, AnsweredJob, answer_line, chat_job, chat_request, error_line, json_lines, success
 
 from batchdrop.core.errors import BrokenState
+from batchdrop.core.outcomes import Outcome, encode_outcome
 from batchdrop.core.summary import WrittenFile
 from batchdrop.flow.merge import merge
 
@@ -166,7 +167,14 @@ def broken_part(job: AnsweredJob) -> None:
     job.harvest(job.shard(1, lines=(0, 2)), success(1) + success(2))
 
 
-@pytest.mark.parametrize("harm", [broken_twice, broken_gap, broken_end, broken_part])
+def broken_extra(job: AnsweredJob) -> None:
+    """Let there be an outcome of a row that the upload does not have."""
+    job.harvest(job.shard(1, lines=(0, 2)), success(1) + success(2))
+    job.harvest(job.shard(2, lines=(2, 3)), success(3))
+    job.storage.objects[job.keys.part(2)] += encode_outcome(Outcome(name="x", row=4, status="succeeded")) + b"\n"
+
+
+@pytest.mark.parametrize("harm", [broken_extra, broken_twice, broken_gap, broken_end, broken_part])
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_outcomes_that_do_not_add_up_are_not_published(harm: object, is_gone: bool) -> None:  # noqa: FBT001  a parameter
     """A row without an outcome, or with two, stops the merge, and no result file appears; with the upload or without."""
