@@ -27,7 +27,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     ("variable", "value"),
     [
         ("ROOM_TOKENS_PER_MODEL", "many"),
-        ("FUNCTION_TIMEOUT_SECONDS", "0"),
+        ("WORKER_TIMEOUT_SECONDS", "0"),
         ("BATCHDROP_ATTEMPTS_MAX", "-1"),
         ("BATCHDROP_ATTEMPTS_MAX", "1.5"),
         ("BATCHDROP_ATEMPTS_MAX", "3"),

@@ -53,7 +53,7 @@ class Limits:
     attempts_max: int = 3
     uncertain_creates_max: int = 5
 
-    # The create protocol (docs/create-once.md).
+    # The create protocol (docs/decisions/0003-create-once.md).
     create_timeout_seconds: int = 60
     create_margin_seconds: int = 15
     grace_seconds: int = 20 * MINUTE
@@ -78,8 +78,8 @@ class Limits:
     admissions_per_tick_max: int = 100
 
     # Workers.
-    lease_seconds: int = 5 * MINUTE
-    function_timeout_seconds: int = 15 * MINUTE
+    # The time-out of submit and complete: a row that was handed to one of them is left to it for so long.
+    worker_timeout_seconds: int = 15 * MINUTE
     stop_margin_seconds: int = 45
     hint_margin_seconds: int = MINUTE
 

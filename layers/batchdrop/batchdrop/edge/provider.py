@@ -30,7 +30,7 @@ UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=5.0)
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 MESSAGE_CHARS_MAX = 1_000
 
-# A definite no: no batch exists (docs/create-once.md). 408 and 409 are not here, the SDK itself repeats them.
+# A definite no: no batch exists (docs/decisions/0003-create-once.md). 408 and 409 are not here, the SDK itself repeats them.
 _DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
 _KEY_STATUSES = frozenset({401, 403})
 # Out of money: as final as a refused key (https://developers.openai.com/api/docs/guides/error-codes, 2026-11-22).

@@ -16,7 +16,7 @@ LIMIT_PREFIX = "BATCHDROP_"
 # Both have a variable of their own.
 _NAMED_LIMITS = {
     "room_tokens_per_model": "ROOM_TOKENS_PER_MODEL",
-    "function_timeout_seconds": "FUNCTION_TIMEOUT_SECONDS",
+    "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
 }
 
 

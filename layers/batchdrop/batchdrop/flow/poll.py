@@ -146,7 +146,7 @@ def _wake_one(work: Work, row: Job | Shard) -> bool:
     if row.due_at is None or row.due_at > now or is_leased:
         return False
     hints = work.ports.hints
-    later = now + work.limits.function_timeout_seconds + work.limits.hint_margin_seconds
+    later = now + work.limits.worker_timeout_seconds + work.limits.hint_margin_seconds
     try:
         match row:
             case Job(state=JobState.PLANNING):
