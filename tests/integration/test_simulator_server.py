@@ -368,6 +368,35 @@ def test_command_serves_until_it_is_told_to_end(tmp_path: Path, sdk: OpenSdk, nu
     assert time.monotonic() - started < 1
 
 
+def test_options_of_the_command_take_effect(tmp_path: Path) -> None:
+    """Keys, models, queues, limits, pace and faults are those that the command line names."""
+    ready_file = tmp_path / "ready"
+    options = "--key sk-a=a --model gpt-4.1-mini --enqueued-tokens gpt-4.1-mini=40 --creates-per-hour 2 --validate-seconds 0.05"
+    fault = "--fault refused,operation=files.list,value=503,times=1"
+    command = [str(COMMAND), "--ready-file", str(ready_file), *options.split(), *fault.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+        assert process.stdout is not None
+        process.stdout.readline()
+        url = ready_file.read_text().strip()
+        with (
+            openai.OpenAI(api_key="sk-a", base_url=url, max_retries=0) as client,
+            openai.OpenAI(api_key="sk-b", base_url=url, max_retries=0) as stranger,
+        ):
+            with pytest.raises(openai.AuthenticationError):
+                stranger.batches.list()
+            with pytest.raises(openai.InternalServerError):
+                client.files.list()
+            unknown = create(client, upload(client, chat_file(1, "gpt-9")))
+            too_large = create(client, upload(client, chat_file(9)))
+            with pytest.raises(openai.RateLimitError):
+                create(client, upload(client))
+            ended = [wait_for_end(client, batch.id) for batch in (unknown, too_large)]
+        process.terminate()
+
+    errors = [batch.errors.data[0].code for batch in ended if batch.errors and batch.errors.data]
+    assert errors == ["model_not_found", "token_limit_exceeded"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

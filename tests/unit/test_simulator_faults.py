@@ -630,6 +630,9 @@ def is_refused(simulator: Simulator) -> bool:
         ("refused", {"operation": "batches.delete"}, "there is no operation"),
         ("accepted_late", {"operation": "files.create"}, "takes no uploads"),
         ("refused", {"rate": 2.0}, "between 0 and 1"),
+        ("refused", {"value": 200}, "between 400 and 599"),
+        ("delayed", {"value": -1.0}, "not below 0"),
+        ("delayed", {"times": -1}, "not below 0"),
     ],
 )
 def test_switch_that_does_not_exist_is_refused(

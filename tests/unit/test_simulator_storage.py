@@ -65,6 +65,7 @@ def test_form_is_read_whatever_the_pieces(content: bytes, sizes: list[int]) -> N
 @given(TRICKY, SIZES, st.integers(0, 400))
 def test_form_that_ends_early_is_refused(content: bytes, sizes: list[int], kept: int) -> None:
     """A form without its end is refused, wherever it was cut."""
+    assume(f"\r\n--{BOUNDARY}".encode() not in content)
     whole = form_of("a.jsonl", content)
     body = whole[: min(kept, len(whole) - 4)]
 

@@ -10,7 +10,7 @@ from openai_batch_simulator.answers.asked import is_object
 from openai_batch_simulator.batches import TERMINAL, Batch, Happening
 from openai_batch_simulator.files import EXPIRY_SECONDS_MAX, expiry_seconds
 from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
-from openai_batch_simulator.values import Refusal, Request, Response, json_response
+from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
 from openai_batch_simulator.world import Caller, World
 
 # https://github.com/openai/openai-openapi, read 2026-11-22.
@@ -56,7 +56,7 @@ def _read_object(request: Request) -> dict[str, object]:
             raise Refusal(413, f"The body exceeds {BODY_BYTES_MAX} bytes.")
     try:
         asked = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise Refusal(400, "We could not parse the JSON body of your request.") from None
     if not is_object(asked):
         raise Refusal(400, "The body must be a JSON object.")

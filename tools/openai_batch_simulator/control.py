@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from openai_batch_simulator.faults import FAULTS, UnknownSwitchError
-from openai_batch_simulator.values import Refusal, Request, Response, json_response
+from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -134,5 +134,5 @@ def calls() -> Iterable[tuple[str, str]]:
 def _read[Asked: msgspec.Struct](request: Request, kind: type[Asked]) -> Asked:
     try:
         return msgspec.json.decode(b"".join(request.body), type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise Refusal(400, f"Invalid control request: {error}.") from error

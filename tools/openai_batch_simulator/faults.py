@@ -11,6 +11,7 @@ from openai_batch_simulator.chance import Chance
 
 HOUR = 3600.0
 WEEK = 7 * 24 * HOUR
+STATUS_MIN, STATUS_MAX = 400, 599
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ class Faults:
         kind = FAULTS.get(fault)
         if kind is None:
             raise UnknownSwitchError(f"there is no fault {fault!r}; there are: {', '.join(FAULTS)}")
-        _check_options(fault, kind, operation, value, rate)
+        _check_options(fault, kind, operation, value)
+        _check_numbers(kind, value, times, skip, rate)
         switch = Switch(
             fault=fault,
             operation=operation or kind.operation,
@@ -187,7 +189,7 @@ OPERATIONS = (
 )
 
 
-def _check_options(fault: str, kind: Fault, operation: str | None, value: float | None, rate: float) -> None:
+def _check_options(fault: str, kind: Fault, operation: str | None, value: float | None) -> None:
     if value is not None and kind.value is None:
         raise UnknownSwitchError(f"{fault} takes no value")
     if operation is not None and not kind.operation:
@@ -196,5 +198,12 @@ def _check_options(fault: str, kind: Fault, operation: str | None, value: float 
         raise UnknownSwitchError(f"there is no operation {operation!r}; there are: *, {', '.join(OPERATIONS)}")
     if fault == "accepted_late" and operation == "files.create":
         raise UnknownSwitchError("accepted_late keeps the body of the call, and takes no uploads")
+
+
+def _check_numbers(kind: Fault, value: float | None, times: int | None, skip: int, rate: float) -> None:
     if not 0.0 <= rate <= 1.0:
         raise UnknownSwitchError(f"a rate lies between 0 and 1, not at {rate}")
+    if min(skip, times or 0, value or 0) < 0:
+        raise UnknownSwitchError("value, times and skip are not below 0")
+    if kind.measure == "status" and value is not None and not STATUS_MIN <= value <= STATUS_MAX:
+        raise UnknownSwitchError(f"an error status lies between {STATUS_MIN} and {STATUS_MAX}, not at {value:g}")

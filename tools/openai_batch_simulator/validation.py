@@ -15,6 +15,7 @@ import msgspec
 
 from openai_batch_simulator.behaviour import Behaviour
 from openai_batch_simulator.room import Load
+from openai_batch_simulator.values import UNREADABLE
 
 # Our choice: enough to correct a file by, little enough to read in a batch object.
 ERRORS_MAX = 100
@@ -122,11 +123,8 @@ class _Check:
     def _faults(self, text: bytes, number: int) -> Iterator[LineError]:
         try:
             line = _decode_line(text)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             yield from _malformed(text, number)
-            return
-        except UnicodeDecodeError:
-            yield _unparsable(number)
             return
         yield from self._line_faults(line, number)
         yield from self._body_faults(line.body, number)
@@ -146,12 +144,11 @@ class _Check:
     def _body_faults(self, body: msgspec.Raw, number: int) -> Iterator[LineError]:
         try:
             head = _decode_head(body)
-        except msgspec.ValidationError as error:
+            self.embedding_inputs += _count_inputs(head.input) if self.endpoint == "/v1/embeddings" else 0
+        except UNREADABLE as error:
             yield LineError("invalid_request", f"The body is not a request: {error}.", number, "body")
             return
         self.tokens += token_estimate(body)
-        if self.endpoint == "/v1/embeddings":
-            self.embedding_inputs += _count_inputs(head.input)
         if head.stream:
             yield LineError("streaming_unsupported", "Streaming is not supported in a batch.", number, "body.stream")
         yield from self._model_faults(head.model or _default_model(self.endpoint), number)
@@ -183,16 +180,12 @@ def _count_inputs(given: msgspec.Raw | msgspec.UnsetType) -> int:
     return 1
 
 
-def _unparsable(number: int) -> LineError:
-    return LineError("invalid_json_line", "This line is not parseable as valid JSON.", number)
-
-
 def _malformed(text: bytes, number: int) -> Iterator[LineError]:
     """Yield what keeps a line from being a request."""
     try:
         decoded = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        yield _unparsable(number)
+    except UNREADABLE:
+        yield LineError("invalid_json_line", "This line is not parseable as valid JSON.", number)
         return
     if not isinstance(decoded, dict):
         yield LineError("invalid_request", "This line is not a JSON object.", number)

@@ -12,6 +12,9 @@ import msgspec
 
 JSON = "application/json"
 
+# What reading JSON raises: RecursionError where it is nested more deeply than the interpreter's stack.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

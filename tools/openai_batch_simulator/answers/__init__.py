@@ -12,6 +12,7 @@ import msgspec
 
 from openai_batch_simulator.answers import chat, completions, embeddings, media, moderations, responses
 from openai_batch_simulator.answers.asked import Answered, Asked, BadRequestError
+from openai_batch_simulator.values import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ class Imitation:
         digest = blake2b(body, digest_size=16, person=endpoint[-16:].encode()).digest()
         try:
             answered = _IMITATIONS[endpoint](Asked(msgspec.json.decode(body, type=dict), digest, int(now)))
+            text = msgspec.json.encode(answered.body)
         except BadRequestError as error:
             return Answer(400, msgspec.json.encode(error.envelope))
-        return Answer(200, msgspec.json.encode(answered.body), answered.input_tokens, answered.output_tokens)
+        except UNREADABLE as error:
+            # Validation only skims a body: depth and ranges are found out here.
+            return Answer(400, msgspec.json.encode(BadRequestError(f"The body is unreadable: {error}.", None).envelope))
+        return Answer(200, text, answered.input_tokens, answered.output_tokens)

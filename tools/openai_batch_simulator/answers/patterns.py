@@ -5,6 +5,7 @@ expression before it is used; a part that is not modelled is refused.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterable
 from re import _constants as codes  # type: ignore[attr-defined]  # the stubs leave this module of the standard library out
 from re import _parser as parser  # type: ignore[attr-defined]  # as above
@@ -12,6 +13,8 @@ from typing import Any
 
 # One repetition more than asked may happen, so that `+` and `*` do not always look alike.
 EXTRA_REPEATS_MAX = 2
+# Far above what an answer holds; an expression may ask for a thousand to the fourth power of characters.
+LENGTH_MAX = 10_000
 _CATEGORIES = {codes.CATEGORY_DIGIT: "0123456789", codes.CATEGORY_WORD: "abcxyz019_", codes.CATEGORY_SPACE: " "}
 _ANYTHING = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_."
 
@@ -25,13 +28,17 @@ class UnsupportedPatternError(ValueError):
 
 def matching_text(pattern: str, draw: Draw, length_min: int) -> str:
     """Return a text that *pattern* matches, of *length_min* characters if a repetition allows it."""
-    parsed = parser.parse(pattern)
+    with warnings.catch_warnings():
+        # Classes that a future version may read in another way: this one reads them as it always did.
+        warnings.simplefilter("ignore", FutureWarning)
+        parsed = parser.parse(pattern)
+        found = re.compile(pattern)
     text = ""
     for extra in (0, length_min):
         text = _Writer(draw, extra).write(parsed)
         if len(text) >= length_min:
             break
-    if re.search(pattern, text) is None:
+    if found.search(text) is None:
         raise UnsupportedPatternError("the simulator found no text that matches")
     return text
 
@@ -44,7 +51,16 @@ class _Writer:
 
     def write(self, parts: Iterable[tuple[Any, Any]]) -> str:
         """Write the *parts* of a parsed expression, pairs of an operation and what it works on."""
-        return "".join(self._write_part(operation, argument) for operation, argument in parts)
+        return self._join(self._write_part(operation, argument) for operation, argument in parts)
+
+    def _join(self, pieces: Iterable[str]) -> str:
+        """Join *pieces* as long as they fit, and give up at the first that does not."""
+        text = ""
+        for piece in pieces:
+            text += piece
+            if len(text) > LENGTH_MAX:
+                raise UnsupportedPatternError(f"it asks for more than {LENGTH_MAX} characters")
+        return text
 
     def _write_part(self, operation: Any, argument: Any) -> str:  # noqa: ANN401 - the parser's own types have no names
         writers: dict[Any, Callable[[Any], str]] = {
@@ -66,7 +82,9 @@ class _Writer:
     def _write_repeat(self, repeat: tuple[int, int, Any]) -> str:
         low, high, body = repeat
         count = min(int(high), int(low) + self._extra + self._draw(EXTRA_REPEATS_MAX + 1))
-        return "".join(self.write(body) for _ in range(count))
+        if count > LENGTH_MAX:
+            raise UnsupportedPatternError(f"it asks for {count} repetitions")
+        return self._join(self.write(body) for _ in range(count))
 
     def _write_group(self, group: tuple[int | None, int, int, Any]) -> str:
         text = self.write(group[3])

@@ -6,7 +6,7 @@ Rule: what is made satisfies the schema, or the schema is refused; the subset is
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -41,13 +41,19 @@ _FORMATS = {
 # A recursive schema is followed optionally this far; after that only what is required. Deeper is refused.
 DEPTH_OPTIONAL_MAX = 3
 DEPTH_MAX = 60
+# Far above what an answer holds: a schema can ask for a value that no memory holds.
+VALUES_MAX = 10_000
+LENGTH_MAX = 10_000
 
 
 def instance_text(schema: object, seed: bytes) -> str:
     """Return JSON text that satisfies *schema*; the same *seed* gives the same text. Raises BadRequestError."""
     if not is_object(schema):
         raise BadRequestError("Missing required parameter: the schema of the response format.", "response_format")
-    return msgspec.json.encode(_Maker(schema, seed).make(schema, 0)).decode()
+    try:
+        return msgspec.json.encode(_Maker(schema, seed).make(schema, 0)).decode()
+    except OverflowError as error:
+        raise _refusal(f"its numbers are out of range: {error}") from error
 
 
 def _refusal(problem: str) -> BadRequestError:
@@ -58,7 +64,8 @@ def _refusal(problem: str) -> BadRequestError:
 class _Maker:
     root: dict[str, object]
     seed: bytes
-    _draws: int = field(default=0)
+    _draws: int = 0
+    _values: int = 0
 
     def _draw(self, count: int) -> int:
         """Return a number below *count*."""
@@ -71,6 +78,9 @@ class _Maker:
             raise _refusal("a schema must be an object")
         if depth > DEPTH_MAX:
             raise _refusal("it asks for an endless value")
+        self._values += 1
+        if self._values > VALUES_MAX:
+            raise _refusal(f"it asks for more than {VALUES_MAX} values")
         unknown = schema.keys() - _KEYWORDS
         if unknown:
             raise _refusal(f"the simulator does not model {sorted(unknown)}")
@@ -105,7 +115,7 @@ class _Maker:
         kind = schema.get("type")
         if isinstance(kind, list) and kind:
             kind = "null" if depth > DEPTH_OPTIONAL_MAX and "null" in kind else kind[self._draw(len(kind))]
-        makers: dict[object, Callable[[], object]] = {
+        makers: dict[str, Callable[[], object]] = {
             "object": lambda: self._make_object(schema, depth),
             "array": lambda: self._make_array(schema, depth),
             "string": lambda: self._make_string(schema),
@@ -114,17 +124,21 @@ class _Maker:
             "boolean": lambda: self._draw(2) == 1,
             "null": lambda: None,
         }
-        if kind not in makers:
+        if not isinstance(kind, str) or kind not in makers:
             raise _refusal(f"the simulator does not model the type {kind!r}")
         return makers[kind]()
 
     def _make_object(self, schema: dict[str, object], depth: int) -> dict[str, object]:
         properties = schema.get("properties", {})
         required = schema.get("required", [])
-        if not is_object(properties) or not isinstance(required, list) or not set(required) <= properties.keys():
+        if (
+            not is_object(properties)
+            or not isinstance(required, list)
+            or any(name not in properties for name in map(str, required))
+        ):
             raise _refusal("required and properties do not fit")
         wanted = properties if depth <= DEPTH_OPTIONAL_MAX else required
-        return {name: self.make(properties[name], depth + 1) for name in wanted}
+        return {name: self.make(properties[name], depth + 1) for name in map(str, wanted)}
 
     def _make_array(self, schema: dict[str, object], depth: int) -> list[object]:
         low = _integer(schema, "minItems", 0)
@@ -137,6 +151,8 @@ class _Maker:
     def _make_string(self, schema: dict[str, object]) -> str:
         low = _integer(schema, "minLength", 0)
         high = _integer(schema, "maxLength", max(low, 40))
+        if low > LENGTH_MAX:
+            raise _refusal(f"it asks for a text of more than {LENGTH_MAX} characters")
         text = self._string_of_kind(schema, low)
         if "pattern" not in schema and "format" not in schema:
             text = text.ljust(low, ".")[:high]
@@ -152,9 +168,10 @@ class _Maker:
                 raise _refusal(f"the pattern {schema['pattern']!r}: {error}") from error
         if "format" not in schema:
             return f"[simulated] {self._draw(1 << 16):04x}"
-        if schema["format"] not in _FORMATS:
+        text = _FORMATS.get(str(schema["format"]))
+        if text is None:
             raise _refusal(f"the simulator does not model the format {schema['format']!r}")
-        return _FORMATS[str(schema["format"])]
+        return text
 
     def _make_number(self, schema: dict[str, object], *, whole: bool) -> float:
         """Make a multiple of the step within the bounds: of 1 for an integer, of 0.5 for a number."""
