@@ -21,9 +21,9 @@ demo: both-local
 local: both-local
 	@exec .venv/bin/batchdrop local
 
-# Two workers: the tests that share the emulator's stack stay on one of them, everything else runs on the other.
+# Two workers, each given whole files: the tests of a file share the stack that the first one started.
 test: both-dev
-	@.venv/bin/pytest -q --numprocesses 2 --dist loadgroup $(PYTEST_OPTIONS)
+	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS)
 
 lint: dev-environment
 	@.venv/bin/ruff check

@@ -1,6 +1,6 @@
 """The embedded AWS, bare and with the whole stack on it, started once for all tests that ask for it.
 
-Each is a process of its own, so under xdist the tests that share one stay on one worker.
+Each is a process of its own and belongs to one worker of xdist, which is given whole files (`--dist loadfile`).
 """
 
 import shutil
@@ -20,16 +20,14 @@ NOBODY = Provider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)  # the d
 # A batch takes half a second instead of some seconds.
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
 
-SHARED_PROCESSES = ("local_stack", "probe_stack", "emulator")
+SHARED_PROCESSES = {"local_stack", "probe_stack", "emulator"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share a process on one worker."""
+    """Mark the tests that need the emulator, so that `-m "not emulator"` leaves them out."""
     for item in items:
-        for name in SHARED_PROCESSES:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
-                item.add_marker(pytest.mark.emulator)
+        if SHARED_PROCESSES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.emulator)
 
 
 @pytest.fixture(scope="session")

@@ -36,23 +36,31 @@ def receive_notice(stack: LocalStack, key: str) -> dict[str, Any]:
     pytest.fail(f"no notice about {key}")
 
 
-def test_drop_becomes_results_and_a_notice(local_stack: LocalStack) -> None:
+@pytest.fixture(scope="module")
+def notice(local_stack: LocalStack) -> dict[str, Any]:
+    """The notice about a drop of LINES that went the whole way."""
+    description = local_stack.description
+    body = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
+    storage = boto3.client("s3", **description.client_options())
+    storage.put_object(Bucket=description.inbox_bucket, Key="inbox/squares.jsonl", Body=body)
+    return receive_notice(local_stack, "inbox/squares.jsonl")
+
+
+def test_drop_becomes_results_and_a_notice(local_stack: LocalStack, notice: dict[str, Any]) -> None:
     """Twenty requests dropped as one file come back as twenty answers in order, and one notice tells of them."""
     description = local_stack.description
     storage = boto3.client("s3", **description.client_options())
-    body = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
+    folder = notice["results"].removeprefix(f"s3://{description.results_bucket}/")
 
-    storage.put_object(Bucket=description.inbox_bucket, Key="inbox/squares.jsonl", Body=body)
-    notice = receive_notice(local_stack, "inbox/squares.jsonl")
+    outcomes = storage.get_object(Bucket=description.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read()
+    items = storage.list_objects_v2(Bucket=description.results_bucket, Prefix=f"{folder}items/")
 
     assert (notice["event"], notice["counts"]) == ("completed", {"items": 20, "succeeded": 20, "failed": 0})
-    folder = notice["results"].removeprefix(f"s3://{description.results_bucket}/")
-    outcomes = storage.get_object(Bucket=description.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read()
     assert [json.loads(line)["name"] for line in outcomes.splitlines()] == [line["custom_id"] for line in LINES]
-    items = storage.list_objects_v2(Bucket=description.results_bucket, Prefix=f"{folder}items/")
     assert items["KeyCount"] == 20
 
 
+@pytest.mark.usefixtures("notice")
 def test_nothing_was_refused_or_raised_on_the_way(local_stack: LocalStack) -> None:
     """No role lacks what its function needs: nothing was denied, nothing raised, no message is left over."""
     description = local_stack.description
@@ -69,6 +77,7 @@ def test_nothing_was_refused_or_raised_on_the_way(local_stack: LocalStack) -> No
         assert waiting["Attributes"] == {"ApproximateNumberOfMessages": "0"}
 
 
+@pytest.mark.usefixtures("notice")
 def test_key_appears_in_no_log(local_stack: LocalStack) -> None:
     """The provider's key is read by the functions and told by nobody."""
     logs = Path(local_stack.description.logs)
