@@ -25,7 +25,6 @@ from batchdrop_cli.connection import Connection, Found
 from batchdrop_cli.demo import Examples, show_estimates
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import Counts, JobStatus, UploadNames
-from batchdrop_cli.local.emulator import Address
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
@@ -229,8 +228,7 @@ def test_waiting_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job that never ends is named, and the person is not kept for ever."""
     upload = Upload("inbox", "inbox/x.csv", "v1")
     monkeypatch.setattr(waiting, "status_of", lambda _connection, _upload: status())
-    address = Address("http://127.0.0.1:9", "us-east-1", "", "")
-    connection = Connection(None, address, "inbox", "results")  # type: ignore[arg-type]  # nothing is read
+    connection = Connection(None, {}, "inbox", "results")  # type: ignore[arg-type]  # nothing is read
 
     with pytest.raises(CommandFailed, match=upload.job_id):
         wait_for(connection, [upload], lambda _upload, _status: None, timeout_seconds=0.0, look_seconds=0.0)

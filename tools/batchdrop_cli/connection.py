@@ -1,6 +1,7 @@
-"""The way to a running stack's two buckets.
+"""The way to a stack's two buckets, on this machine or deployed.
 
-Rule: the command needs S3 and nothing else, so whatever it shows, any S3 client can see too.
+Rule: once the buckets' names are known the command needs S3 and nothing else, so whatever it shows, any S3 client can see
+too.
 """
 
 from collections.abc import Iterator
@@ -11,12 +12,17 @@ from typing import TYPE_CHECKING
 from batchdrop.core.jobs import Upload
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.description import StackDescription
-from batchdrop_cli.local.emulator import Address
+from batchdrop_cli.local.emulator import ClientOptions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from batchdrop_cli.deployed import DeployedStack
+
 STACK_FILE = Path(".local/stack.json")
+
+# Which stack is meant: the local one that a file describes, or a deployed one.
+type StackPlace = "Path | DeployedStack"
 
 # More than a folder of results can hold: 50,000 items a shard, and S3 lists 1,000 keys a page.
 PAGES_MAX = 100_000
@@ -32,10 +38,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The buckets of one stack. May be used from several threads."""
+    """The buckets of one stack, and what a boto3 client needs for its AWS. May be used from several threads."""
 
     storage: "S3Client"
-    address: Address
+    options: ClientOptions
     inbox_bucket: str
     results_bucket: str
 
@@ -70,17 +76,30 @@ class Connection:
         return Upload(self.inbox_bucket, key, version)
 
 
-def connect(stack_file: Path) -> Connection:
-    """Return the way to the stack that *stack_file* describes. Raises NoStack, and CommandFailed for a file of another kind."""
+def connect(stack: StackPlace) -> Connection:
+    """Return the way to *stack*. Raises NoStack, and CommandFailed for what describes no stack of ours."""
+    if isinstance(stack, Path):
+        return connection_to(described(stack))
+    from batchdrop_cli.deployed import named, outputs_of  # noqa: PLC0415  # boto3: 0.3 s for `--help`
+
+    outputs = outputs_of({}, stack.name)
+    return _connection({}, named(outputs, "InboxBucket"), named(outputs, "ResultsBucket"))
+
+
+def described(stack_file: Path) -> StackDescription:
+    """Return what *stack_file* describes. Raises NoStack, and CommandFailed for a file of another kind."""
     try:
-        return connection_to(StackDescription.from_file(stack_file))
+        return StackDescription.from_file(stack_file)
     except (KeyError, TypeError, ValueError) as error:
         raise CommandFailed(f"{stack_file} does not describe a local stack. Start one: batchdrop local") from error
 
 
 def connection_to(stack: StackDescription) -> Connection:
-    """Return the way to *stack*."""
+    """Return the way to the local *stack*."""
+    return _connection(stack.client_options(), stack.inbox_bucket, stack.results_bucket)
+
+
+def _connection(options: ClientOptions, inbox_bucket: str, results_bucket: str) -> Connection:
     import boto3  # noqa: PLC0415  # 0.3 s that `--help` and a mistyped option need not wait for
 
-    storage = boto3.client("s3", **stack.client_options())
-    return Connection(storage, stack.address, stack.inbox_bucket, stack.results_bucket)
+    return Connection(boto3.client("s3", **options), options, inbox_bucket, results_bucket)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from batchdrop.core.errors import UploadRejected
-from batchdrop_cli.connection import STACK_FILE, connect
+from batchdrop_cli.connection import STACK_FILE, StackPlace, connect
 from batchdrop_cli.drop import drop_files
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.jobs import COMPLETED, all_statuses, find_job
@@ -61,15 +62,35 @@ def _translate(error: Exception) -> None:
         raise click.FileError(str(error.filename), error.strerror) from error
 
 
-stack_file_option = click.option(
-    "--stack-file", type=click.Path(path_type=Path), default=STACK_FILE, show_default=True,
+def choose_stack(context: click.Context, parameter: click.Parameter, stack_file: Path) -> StackPlace:
+    """Return the stack that is meant: a named one before the local one, and one that was typed before one of a variable."""
+    root = context.find_root()
+    name: str | None = root.params.get("stack")
+    if not name:
+        return stack_file
+    is_typed = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    if is_typed and root.get_parameter_source("stack") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--stack names a deployed stack, --stack-file a local one: give one of them.")
+    if is_typed:
+        return stack_file
+    from batchdrop_cli.deployed import DeployedStack  # noqa: PLC0415  # boto3: 0.3 s for `--help`
+
+    return DeployedStack(name)
+
+
+stack_option = click.option(
+    "--stack-file", "stack", type=click.Path(path_type=Path), default=STACK_FILE, show_default=True, callback=choose_stack,
     help="Describes the running local stack.",
 )  # fmt: skip
 
 
 @click.group(cls=ExpectedFailures, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="batchdrop")
-def main() -> None:
+@click.option(
+    "--stack", metavar="NAME", envvar="BATCHDROP_STACK", show_envvar=True, expose_value=True,
+    help="The deployed stack that the command is for, in the account of your AWS environment. Without: the local one.",
+)  # fmt: skip
+def main(*, stack: str | None) -> None:  # `choose_stack` takes it from the context
     """Drop files into a bucket, receive notifications: OpenAI batches, on AWS or on this machine."""
 
 
@@ -96,13 +117,13 @@ def local(*, simulated: bool) -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--task", metavar="T", help="The task that says how to ask. Without: the files hold ready-made requests.")
 @click.option("--wait", is_flag=True, help="Show progress until every job is over.")
-@stack_file_option
-def drop(*, files: tuple[Path, ...], task: str | None, wait: bool, stack_file: Path) -> None:
+@stack_option
+def drop(*, files: tuple[Path, ...], task: str | None, wait: bool, stack: StackPlace) -> None:
     """Drop files and print the id of each one's job.
 
     With --wait the exit code is 0 if every item of every job succeeded, else 1.
     """
-    connection = connect(stack_file)
+    connection = connect(stack)
     uploads = []
     for upload in drop_files(connection, files, task):
         click.echo(f"{upload.job_id}  {upload.key}")
@@ -126,12 +147,12 @@ def drop(*, files: tuple[Path, ...], task: str | None, wait: bool, stack_file: P
 
 @main.command()
 @click.argument("job", required=False)
-@stack_file_option
-def status(*, job: str | None, stack_file: Path) -> None:
+@stack_option
+def status(*, job: str | None, stack: StackPlace) -> None:
     """Show all jobs, or one of them in detail."""
     from batchdrop_cli.show import make_console, show_job, show_jobs  # noqa: PLC0415  # rich: 0.1 s for `--help`
 
-    connection = connect(stack_file)
+    connection = connect(stack)
     if job is None:
         show_jobs(make_console(), all_statuses(connection))
     else:
@@ -143,13 +164,13 @@ def status(*, job: str | None, stack_file: Path) -> None:
 @click.option(
     "--to", "target", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Made; must be empty."
 )
-@stack_file_option
-def results(*, job: str, target: Path, stack_file: Path) -> None:
+@stack_option
+def results(*, job: str, target: Path, stack: StackPlace) -> None:
     """Download the results of a job."""
     from batchdrop_cli.results import download, results_listing  # noqa: PLC0415  # threads: 0.1 s for `--help`
     from batchdrop_cli.show import state_of  # noqa: PLC0415  # as above
 
-    connection = connect(stack_file)
+    connection = connect(stack)
     found = find_job(connection, job)
     listing = results_listing(connection, found)
     is_hidden = not sys.stderr.isatty()
@@ -161,28 +182,28 @@ def results(*, job: str, target: Path, stack_file: Path) -> None:
 
 
 @main.group(invoke_without_command=True)
-@stack_file_option
+@stack_option
 @click.pass_context
-def tasks(context: click.Context, *, stack_file: Path) -> None:
+def tasks(context: click.Context, *, stack: StackPlace) -> None:
     """List the tasks, or add some."""
     if context.invoked_subcommand is None:
         from batchdrop_cli.show import make_console, show_tasks  # noqa: PLC0415  # rich: 0.1 s for `--help`
         from batchdrop_cli.tasks import listed_tasks  # noqa: PLC0415  # as above
 
-        show_tasks(make_console(), listed_tasks(connect(stack_file)))
+        show_tasks(make_console(), listed_tasks(connect(stack)))
 
 
 @tasks.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@stack_file_option
-def put(*, files: tuple[Path, ...], stack_file: Path) -> None:
+@stack_option
+def put(*, files: tuple[Path, ...], stack: StackPlace) -> None:
     """Check task files and add them; one that is there is replaced.
 
     A task is called by its file's name, without .yaml.
     """
     from batchdrop_cli.tasks import put_tasks  # noqa: PLC0415  # pydantic: 0.2 s for `--help`
 
-    for name in put_tasks(connect(stack_file), files):
+    for name in put_tasks(connect(stack), files):
         click.echo(name)
 
 

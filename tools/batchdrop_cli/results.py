@@ -8,7 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+import boto3
 import obstore
+from obstore.auth.boto3 import Boto3CredentialProvider
 from obstore.store import S3Store
 
 from batchdrop_cli.connection import Connection, Found
@@ -63,14 +65,17 @@ def place_below(target: Path, name: str) -> Path:
 
 def open_results(connection: Connection) -> S3Store:
     """Return the results bucket for reading many objects side by side."""
-    address = connection.address
+    options, endpoint_url = connection.options, connection.storage.meta.endpoint_url
+    session = boto3.Session(
+        options.get("aws_access_key_id"),
+        options.get("aws_secret_access_key"),
+        region_name=connection.storage.meta.region_name,
+    )
     return S3Store(
         connection.results_bucket,
-        endpoint=address.endpoint_url,
-        region=address.region,
-        access_key_id=address.access_key_id,
-        secret_access_key=address.secret_access_key,
-        client_options={"allow_http": address.endpoint_url.startswith("http:")},
+        endpoint=endpoint_url,
+        credential_provider=Boto3CredentialProvider(session),
+        client_options={"allow_http": endpoint_url.startswith("http:")},
     )
 
 

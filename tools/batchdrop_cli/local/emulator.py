@@ -28,8 +28,8 @@ READ_TIMEOUT_SECONDS = 150  # longer than the Poll function's time-out, which an
 POOL_CONNECTIONS_MAX = 32  # tests and the command read results side by side
 
 
-class ClientOptions(TypedDict):
-    """Keyword arguments of `boto3.client`."""
+class ClientOptions(TypedDict, total=False):
+    """Keyword arguments of `boto3.client`. None are needed for the AWS that the person's environment leads to."""
 
     endpoint_url: str
     region_name: str
