@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from fakes.world import World
 
+from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import JobState, ShardState
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.flow import complete, poll, submit
@@ -123,6 +124,9 @@ def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> Non
         ("inbox/sentiment/reviews.xlsx", b"PK", "format"),
         ("inbox/none/reviews.csv", rows(2), "no_such_task"),
         ("inbox/" + "k" * 700 + ".jsonl", b"{}", "key_too_long"),
+        ("inbox/sentiment/../../internal/x.csv", rows(2), "key_unusable"),
+        ("inbox/sentiment//x.csv", rows(2), "key_unusable"),
+        ("inbox/sentiment/\x07x.csv", rows(2), "key_unusable"),
     ],
 )
 def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str, content: bytes, code: str) -> None:
@@ -139,6 +143,10 @@ def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str,
     events = [notice.attributes["event"] for notice in world.notices.published]
     assert sorted(events) == ["completed", "rejected"]
     assert world.tap.creates == 1
+    assert all(
+        key.startswith((Keys(job, world.job(job).key).results, "internal/", "results/sentiment/good"))
+        for key in world.storage.objects
+    )
 
 
 def test_a_task_may_come_after_its_drop(world: World) -> None:
@@ -362,10 +370,13 @@ def test_reads_that_fail_are_repeated(world: World, fault: str) -> None:
 
 
 def test_a_tick_with_nothing_to_do_asks_nobody(world: World) -> None:
-    """It costs one query and no call of the provider."""
+    """It writes nothing after the first and calls no provider."""
+    poll.tick(world.ports(), world.limits)
+    rows = dict(world.ledger.rows)
+
     done = poll.tick(world.ports(), world.limits)
 
-    assert (done.rows, dict(world.tap.counts), world.ledger.rows) == (0, {}, {})
+    assert (done.rows, dict(world.tap.counts), world.ledger.rows) == (0, {}, rows)
 
 
 def test_a_lagging_index_costs_a_tick_and_nothing_else(world: World) -> None:

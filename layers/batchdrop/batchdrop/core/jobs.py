@@ -58,6 +58,11 @@ def is_key_too_long(key: str) -> bool:
     return len(key.encode()) > UPLOAD_KEY_BYTES_MAX
 
 
+def is_key_plain(key: str) -> bool:
+    """Whether every store takes *key* for the same object: no empty part, none of dots alone, nothing unprintable."""
+    return all(segment == _safe_segment(segment) for segment in key.split("/"))
+
+
 def item_name(identifier: str) -> str:
     """Return the name of the item that the user calls *identifier*, safe as the last part of a key.
 
@@ -81,13 +86,20 @@ def _whole_escapes(encoded: str) -> int:
     return last if last > len(encoded) - 3 and last >= 0 else len(encoded)
 
 
+def _safe_segment(segment: str) -> str:
+    """Return one part of an upload's key as it may stand in a result's key; what could leave the folder is escaped."""
+    if not segment.strip("."):
+        return "".join(f"%{ord(char):02X}" for char in segment or "/")
+    return "".join(char if char.isprintable() else quote(char) for char in segment)
+
+
 def row_name(row: int) -> str:
     """Return the name of an item that nobody named: its row with nine digits."""
     return f"{row:09d}"
 
 
 def refused_name(row: int, reason: str) -> str:
-    """Return the name of an item whose own name cannot be used; *reason* is `duplicate`, `no-id` or `invalid`."""
+    """Return the name of an item whose own name cannot be used; *reason* says why, such as `duplicate` or `cancelled`."""
     return f"{row_name(row)}~{reason}"
 
 
@@ -101,7 +113,8 @@ class Keys:
     @property
     def results(self) -> str:
         """The folder that the user reads, with its slash."""
-        return f"{RESULTS_PREFIX}{self.upload_key.removeprefix(INBOX_PREFIX)}/{self.job}/"
+        segments = self.upload_key.removeprefix(INBOX_PREFIX).split("/")
+        return f"{RESULTS_PREFIX}{'/'.join(map(_safe_segment, segments))}/{self.job}/"
 
     @property
     def internal(self) -> str:

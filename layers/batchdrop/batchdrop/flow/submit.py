@@ -6,7 +6,7 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
 from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited, TaskPinned
-from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_too_long
+from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.flow.admit import admit, note_waiting
@@ -103,6 +103,9 @@ def _check_upload(work: Work, job: Job) -> None:
             f"The key is longer than {UPLOAD_KEY_BYTES_MAX} bytes, and results need room for names. Use a shorter one."
         )
         raise UploadRejected("key_too_long", message)
+    if not is_key_plain(upload.key):
+        message = "The key has an empty part, a part `.` or `..`, or a control character, and cannot be read safely. Rename it."
+        raise UploadRejected("key_unusable", message)
     put_at = work.ports.storage.upload_modified_at(upload)
     if put_at < work.install.started_at or job.created_at - put_at > work.limits.old_drop_seconds:
         # After a restore or a late redrive it may have been paid for already: only a person starts it.
