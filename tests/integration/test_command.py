@@ -1,8 +1,6 @@
 """The command against the embedded AWS. What the stack would write is written here, by the stack's own code."""
 
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +13,10 @@ from click.testing import CliRunner, Result
 from batchdrop.core.jobs import Keys, Upload, item_name
 from batchdrop.core.ledger_rows import Job, JobState, Reason
 from batchdrop.core.summary import status_document
+from batchdrop_cli import waiting
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address
 from batchdrop_cli.main import main
-from batchdrop_cli.waiting import LOOK_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -154,14 +152,15 @@ def test_a_misused_drop_changes_nothing(
     assert "Traceback" not in result.output
 
 
-def answer_drop(stack: Stack, steps: Sequence[dict[str, Any]]) -> None:
-    """Write each of *steps* of the job of the one upload, once it was dropped."""
-    deadline = time.monotonic() + 20
-    while not (uploads := stack.uploads()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for step in steps:
-        stack.write_status(job_of(uploads[0], **step))
-        time.sleep(1.1 * LOOK_SECONDS)  # so that whoever waits sees each step
+def answering(stack: Stack, steps: Sequence[dict[str, Any]]) -> Callable[[float], None]:
+    """Return a sleep that writes the next of *steps* of the one upload's job instead: each look sees one step."""
+    left = iter(steps)
+
+    def answer(_seconds: float) -> None:
+        (upload,) = stack.uploads()
+        stack.write_status(job_of(upload, **next(left)))
+
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -175,15 +174,13 @@ def answer_drop(stack: Stack, steps: Sequence[dict[str, Any]]) -> None:
     ids=["completed", "with failures", "rejected", "failed"],
 )
 def test_waiting_ends_with_the_job(
-    stack: Stack, reviews: Path, end: dict[str, Any], exit_code: int, shown: str
+    stack: Stack, reviews: Path, end: dict[str, Any], exit_code: int, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits sees each change, where the results are, and an exit code that says whether every item succeeded."""
     running = {"state": JobState.RUNNING, "items": 2, "waiting_for": "room", "waiting_since": NOW}
+    monkeypatch.setattr(waiting, "sleep", answering(stack, [running, end]))
 
-    worker = threading.Thread(target=answer_drop, args=(stack, [running, end]))
-    worker.start()
     result = stack.run("drop", reviews, "--task", "ask", "--wait")
-    worker.join()
 
     (upload,) = stack.uploads()
     assert result.exit_code == exit_code
@@ -198,7 +195,7 @@ def test_whoever_stops_waiting_loses_nothing(stack: Stack, reviews: Path, monkey
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(time, "sleep", interrupt)
+    monkeypatch.setattr(waiting, "sleep", interrupt)
     result = stack.run("drop", reviews, "--task", "ask", "--wait")
 
     (upload,) = stack.uploads()

@@ -3,9 +3,9 @@
 Rule: waiting changes nothing. Whoever stops waiting loses nothing but the sight of it.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic, sleep
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -35,7 +35,7 @@ def wait_for(
     look_seconds: float = LOOK_SECONDS,
 ) -> list[JobStatus]:
     """Return how the job of each upload ended, in their order. Raises CommandFailed when the time is over."""
-    deadline = time.monotonic() + timeout_seconds
+    deadline = monotonic() + timeout_seconds
     ended: dict[Upload, JobStatus] = {}
     while True:
         for upload in uploads:
@@ -46,10 +46,10 @@ def wait_for(
                     ended[upload] = status
         if len(ended) == len(set(uploads)):
             return [ended[upload] for upload in uploads]
-        if time.monotonic() > deadline:
+        if monotonic() > deadline:
             names = ", ".join(upload.job_id for upload in uploads if upload not in ended)
             raise CommandFailed(f"Not over after {timeout_seconds:,.0f} s: {names}. See: batchdrop status")
-        time.sleep(look_seconds)
+        sleep(look_seconds)
 
 
 @contextmanager
