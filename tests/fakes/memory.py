@@ -11,7 +11,8 @@ from typing import BinaryIO
 from uuid import UUID
 
 from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected
-from batchdrop.core.jobs import TASKS_PREFIX, Upload
+from batchdrop.core.inbox import InboxPage, ListedUpload
+from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, Row, Shard, Write
 from batchdrop.edge.ledger_format import (
     INSTALL_KEY,
@@ -204,6 +205,7 @@ class MemoryStorage:
         self.unreadable: set[tuple[str, str]] = set()
         self.puts = 0
 
+        self.inbox_page_keys = 1_000
     def drop(self, key: str, content: bytes, *, version: str = "") -> Upload:
         """Put *content* into the inbox as a new version and return the upload."""
         upload = Upload(self.inbox_bucket, key, version or f"version-{len(self.uploads) + 1}")
@@ -238,6 +240,14 @@ class MemoryStorage:
         return self.uploads[place]
 
     def task(self, name: str) -> bytes | None:
+    def list_inbox(self, after: str) -> InboxPage:
+        """Return the current versions below `inbox/` that follow the key *after*."""
+        current = {key: (version, put_at) for (key, version), (_, put_at) in self.uploads.items()}
+        keys = sorted((key for key in current if key.startswith(INBOX_PREFIX) and key > after), key=str.encode)
+        shown = keys[: self.inbox_page_keys]
+        listed = [ListedUpload(Upload(self.inbox_bucket, key, current[key][0]), current[key][1]) for key in shown]
+        return InboxPage(tuple(listed), shown[-1] if len(keys) > len(shown) else "")
+
         """Return the task file's content, or None where there is none."""
         checked_key(f"{TASKS_PREFIX}{name}.yaml")
         return self.tasks.get(name)
@@ -297,6 +307,7 @@ class MemoryHints:
         self.submits: list[tuple[str, int | None]] = []
         self.completes: list[tuple[str, int | None]] = []
 
+        self.drops: list[Upload] = []
     def submit(self, job: str, shard: int | None = None) -> None:
         """Ask a submit function to look."""
         self.submits.append((job, shard))
@@ -305,6 +316,10 @@ class MemoryHints:
         """Ask a complete function to look."""
         self.completes.append((job, shard))
 
+
+    def drop(self, upload: Upload) -> None:
+        """Tell a submit function of an upload."""
+        self.drops.append(upload)
 
 class MemoryNotices:
     """Keeps what was published."""

@@ -130,6 +130,9 @@ class World:
         """Deliver every hint once."""
         submits, self.hints.submits = self.hints.submits, []
         completes, self.hints.completes = self.hints.completes, []
+        drops, self.hints.drops = self.hints.drops, []
+        for upload in drops:
+            submit.take_drop(self.ports(), self.limits, upload)
         for job, shard in submits:
             submit.take_hint(self.ports(), self.limits, job, shard)
         for job, shard in completes:

@@ -12,6 +12,7 @@ import pytest
 from fakes.memory import FakeClock, MemoryStorage
 
 from batchdrop.core.errors import NotYet, UploadRejected
+from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, S3Storage, open_bucket
 from batchdrop.flow.ports import Storage
@@ -63,7 +64,7 @@ def in_s3(request: pytest.FixtureRequest) -> Case:
         return Upload(inbox, key, client.put_object(Bucket=inbox, Key=key, Body=content)["VersionId"])
 
     return Case(
-        S3Storage(open_bucket(inbox, endpoint), open_bucket(results, endpoint), inbox),
+        S3Storage(open_bucket(inbox, endpoint), open_bucket(results, endpoint), inbox, lambda: client),
         drop,
         lambda upload: client.delete_object(Bucket=inbox, Key=upload.key, VersionId=upload.version),
         lambda name, content: client.put_object(Bucket=inbox, Key=f"tasks/{name}.yaml", Body=content),
@@ -84,6 +85,14 @@ def case(request: pytest.FixtureRequest) -> Case:
 def storage(case: Case) -> Storage:
     """The storage alone."""
     return case.storage
+
+
+@pytest.fixture
+def short_pages(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of the inbox comes by the two."""
+    monkeypatch.setattr("batchdrop.edge.storage.INBOX_PAGE_VERSIONS", 2)
+    if isinstance(case.storage, MemoryStorage):
+        case.storage.inbox_page_keys = 2
 
 
 @pytest.fixture
@@ -159,6 +168,47 @@ def test_another_bucket_is_never_read(case: Case) -> None:
     """An upload that is not in the inbox is a bug of ours: events of other buckets were sorted out before."""
     with pytest.raises(ValueError, match="not the inbox"):
         case.storage.open_upload(Upload("foreign", "inbox/x", "v"))
+
+
+def test_the_inbox_is_listed_by_its_current_versions(case: Case) -> None:
+    """By key, each with its version and time; a superseded version, a deleted key and what is no drop are left out."""
+    case.drop("inbox/b.csv", b"first")
+    kept = [case.drop(key, b"x") for key in ("inbox/t/ü +%20.csv", "inbox/b.csv", "inbox/Z.csv")]
+    case.delete(case.drop("inbox/gone.csv", b"x"))
+    case.put_task("a", b"x")
+
+    page = case.storage.list_inbox("")
+
+    assert [listed.upload for listed in page.uploads] == sorted(kept, key=lambda upload: upload.key.encode())
+    assert all(listed.modified_at == case.storage.upload_modified_at(listed.upload) for listed in page.uploads)
+    assert page.next_after == ""
+
+
+def test_the_inbox_is_listed_from_a_key_on(case: Case) -> None:
+    """The key itself is not shown again, whatever versions it has."""
+    for key in ("inbox/a", "inbox/b", "inbox/b", "inbox/c"):
+        case.drop(key, b"x")
+
+    following = case.storage.list_inbox("inbox/b")
+
+    assert [listed.upload.key for listed in following.uploads] == ["inbox/c"]
+    assert case.storage.list_inbox("inbox/c") == InboxPage((), "")
+
+
+@pytest.mark.usefixtures("short_pages")
+def test_a_long_inbox_comes_in_pages(case: Case) -> None:
+    """Each key once, however many versions it has, and the walk ends."""
+    for number in range(7):
+        for _ in range(1 + number % 3):
+            case.drop(f"inbox/{number}", b"x")
+
+    pages, after = [], None
+    while after != "":
+        pages.append(case.storage.list_inbox(after or ""))
+        after = pages[-1].next_after
+
+    assert [listed.upload.key for page in pages for listed in page.uploads] == [f"inbox/{n}" for n in range(7)]
+    assert len(pages) > 2
 
 
 def test_tasks_are_found_by_name(case: Case) -> None:

@@ -25,6 +25,7 @@ DROPS = {
     "s3-two-records": ["inbox/one.jsonl", "inbox/two.jsonl"],
     "s3-unversioned": ["inbox/nightly.jsonl"],
     "s3-key-too-long": [f"inbox/{'k' * 710}.jsonl"],
+    "missed-drop": ["inbox/sentiment/missed reviews + 100%.csv"],
     "eventbridge-object-created": ["inbox/sentiment/my reviews + 100%.csv"],
 }
 

@@ -39,6 +39,7 @@ def read(name: str) -> tuple[list[Drop | Hint], MemoryLog]:
     [
         ("submit/s3-key-with-spaces-and-plus.json", "inbox/sentiment/my reviews + notes 100%.csv"),
         ("submit/eventbridge-object-created.json", "inbox/sentiment/my reviews + 100%.csv"),
+        ("submit/missed-drop.json", "inbox/sentiment/missed reviews + 100%.csv"),
     ],
 )
 def test_a_key_is_decoded_exactly_once(name: str, key: str) -> None:
@@ -97,6 +98,9 @@ def test_two_records_are_two_drops() -> None:
         ({"job": JOB, "shard": 3}, Hint(JOB, 3)),
         ({"job": JOB, "shard": None}, Hint(JOB, None)),
         ({"job": JOB}, Hint(JOB, None)),
+        ({"drop": {"bucket": INBOX, "key": "inbox/a+b%20", "version": "v"}}, Drop(Upload(INBOX, "inbox/a+b%20", "v"))),
+        ({"drop": {"bucket": "other", "key": "inbox/a", "version": "v"}}, Ignored("foreign bucket")),
+        ({"drop": {"bucket": INBOX}}, Ignored("not understood")),
         ({"job": "x", "shard": 3}, Ignored("not understood")),
         ({"job": JOB, "shard": -1}, Ignored("not understood")),
         ({"Records": []}, Ignored("no records")),
@@ -105,7 +109,7 @@ def test_two_records_are_two_drops() -> None:
         (None, Ignored("not understood")),
     ],
 )
-def test_a_body_is_understood_or_ignored(body: object, expected: Hint | Ignored) -> None:
+def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Hint | Ignored) -> None:
     """Nothing in between."""
     assert read_body(json.dumps(body), INBOX) == [expected]
 

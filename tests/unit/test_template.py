@@ -391,7 +391,15 @@ def allowed(resources: dict[str, Resource], function: str, service: str) -> set[
         ("Poll", "sns", set()),
         ("Complete", "sns", {("Publish", "Topic")}),
         ("Poll", "sqs", {("SendMessage", "SubmissionsQueue.Arn"), ("SendMessage", "CompletionsQueue.Arn")}),
-        ("Poll", "s3", {("GetObject", "${Results.Arn}/internal/*"), ("PutObject", "${Results.Arn}/results/*")}),
+        (
+            "Poll",
+            "s3",
+            {
+                ("ListBucketVersions", "Inbox.Arn"),
+                ("GetObject", "${Results.Arn}/internal/*"),
+                ("PutObject", "${Results.Arn}/results/*"),
+            },
+        ),
         ("Poll", "logs", {("CreateLogStream", "PollLogs.Arn"), ("PutLogEvents", "PollLogs.Arn")}),
         ("Submit", "secretsmanager", {("GetSecretValue", "Secret.Id")}),
     ],
@@ -419,7 +427,7 @@ def test_listing_is_limited_to_a_folder(resources: dict[str, Resource]) -> None:
         listings = [
             statement
             for statement in statements(resources[f"{name}Role"])
-            if "s3:ListBucket" in listed(statement["Action"])
+            if {"s3:ListBucket", "s3:ListBucketVersions"} & set(listed(statement["Action"]))
         ]
 
         assert all(listed(listing["Condition"]["StringLike"]["s3:prefix"]) for listing in listings)

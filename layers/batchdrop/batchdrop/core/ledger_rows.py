@@ -188,6 +188,14 @@ class Circuit:
 class Install:
     """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How far a walk came that is made again and again. *after* is where it goes on; empty while none is under way."""
+
+    began_at: int = 0
+    after: str = ""
+
+
     id: str
     started_at: int
     admission: Lease | None = None
@@ -197,6 +205,7 @@ class Install:
     writer: str = ""
     schema: int = SCHEMA
 
+    inbox_round: Round = Round()
 
 type Row = Job | Shard | Install
 

@@ -90,3 +90,9 @@ class Limits:
     old_drop_seconds: int = 7 * DAY
     # An installation begins with its first invocation; what was dropped a little before belongs to it.
     installation_slack_seconds: int = 15 * MINUTE
+    # Drops whose event never came: a round over the inbox begins so often, so that each starts within the hour.
+    inbox_round_seconds: int = 50 * MINUTE
+    # An event takes seconds; until then a version without a job is none that was missed.
+    event_awaited_seconds: int = 5 * MINUTE
+    # A page is 1,000 versions (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).
+    inbox_pages_per_tick_max: int = 10

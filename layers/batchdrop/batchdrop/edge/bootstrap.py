@@ -25,6 +25,7 @@ from batchdrop.flow.ports import Ports
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
@@ -63,6 +64,7 @@ def _process() -> tuple[SystemClock, Ports]:
             settings.inbox_bucket,
         ),
         providers=SecretProviders(
+            _s3,
             _secrets,
             settings.required("secret_arn"),
             settings.openai_base_url,
@@ -84,6 +86,11 @@ def _sqs() -> "SQSClient":
 
 @cache
 def _sns() -> "SNSClient":
+@cache
+def _s3() -> "S3Client":
+    return boto3.client("s3", config=_AWS)
+
+
     return boto3.client("sns", config=_AWS)
 
 

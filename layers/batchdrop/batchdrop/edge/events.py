@@ -100,13 +100,25 @@ class _BridgedEvent(BaseModel):
     detail: _BridgedDetail
 
 
+class _NamedUpload(BaseModel):
+    bucket: str
+    key: str
+    version: str = ""
+
+
+class _MissedDrop(BaseModel):
+    """What the reconciler says of a drop whose event never came. Its key is as it is."""
+
+    drop: _NamedUpload
+
+
 class _Hint(BaseModel):
     job: Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
     shard: Annotated[int, Field(ge=0)] | None = None
 
 
-_BODY: TypeAdapter[_S3Event | _TestEvent | _BridgedEvent | _Hint] = TypeAdapter(
-    _S3Event | _TestEvent | _BridgedEvent | _Hint
+_BODY: TypeAdapter[_S3Event | _TestEvent | _BridgedEvent | _MissedDrop | _Hint] = TypeAdapter(
+    _S3Event | _TestEvent | _BridgedEvent | _MissedDrop | _Hint
 )
 
 
@@ -136,6 +148,8 @@ def read_body(body: str, inbox_bucket: str) -> list[Arrival]:
             return [_read_record(record, inbox_bucket) for record in event.records] or [Ignored("no records")]
         case _BridgedEvent():
             return [_read_bridged(event, inbox_bucket)]
+        case _MissedDrop():
+            return [_drop(event.drop.bucket, event.drop.key, event.drop.version, inbox_bucket)]
         case _Hint():
             return [Hint(event.job, event.shard)]
         case _TestEvent():

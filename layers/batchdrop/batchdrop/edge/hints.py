@@ -4,8 +4,10 @@ Rule: a hint says where to look and nothing else; what is to be done stands in t
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
+
+from batchdrop.core.jobs import Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -27,7 +29,15 @@ class SqsHints:
         """Ask a complete function to look at the job, or at one shard of it."""
         self._send(self._completions, job, shard)
 
+    def drop(self, upload: Upload) -> None:
+        """Tell a submit function of *upload*, as its event would have."""
+        named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}
+        self._post(self._submissions, {"drop": named})
+
     def _send(self, queue: str, job: str, shard: int | None) -> None:
+        self._post(queue, {"job": job, "shard": shard})
+
+    def _post(self, queue: str, message: Mapping[str, object]) -> None:
         if not queue:
             raise ValueError("this function was not given the URL of the queue")
-        self._client().send_message(QueueUrl=queue, MessageBody=json.dumps({"job": job, "shard": shard}))
+        self._client().send_message(QueueUrl=queue, MessageBody=json.dumps(message))

@@ -6,7 +6,7 @@ Small puts cost a tenth of boto3's CPU here (docs/decisions/0002-dependencies.md
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,18 +19,25 @@ from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
 from batchdrop.core.errors import BatchdropError, NotYet, UploadRejected
-from batchdrop.core.jobs import TASKS_PREFIX, Upload
+from batchdrop.core.inbox import InboxPage, ListedUpload
+from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.edge.object_keys import checked_key, is_key_usable
 from batchdrop.flow.ports import ObjectWriter
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
 
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectVersionTypeDef
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 _TASK_SUFFIX = ".yaml"
 TASK_NAMES_MAX = 100
+# Most that a call lists (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).
+INBOX_PAGE_VERSIONS = 1_000
+# What S3 calls the version of an object that was put while versioning was off (same page).
+UNVERSIONED = "null"
 # Keys of tasks/ that are looked at to find that many; S3 lists 1,000 a call.
 TASK_KEYS_MAX = 1_000
 
@@ -124,10 +131,18 @@ def _reader(source: _Source, start: int) -> BinaryIO:
 class S3Storage:
     """The inbox bucket, which is only read, and the results bucket."""
 
-    def __init__(self, inbox: S3Store, results: S3Store, inbox_bucket: str) -> None:
+    def __init__(
+        self,
+        inbox: S3Store,
+        results: S3Store,
+        inbox_bucket: str,
+        versions: "Callable[[], S3Client] | None" = None,
+    ) -> None:
+        """*versions* lists them, which object_store cannot; whoever does not list the inbox need not give it."""
         self._inbox = inbox
         self._results = results
         self._inbox_bucket = inbox_bucket
+        self._versions = versions
 
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for buffered reading from byte *start*.
@@ -162,6 +177,30 @@ class S3Storage:
         except PermissionDeniedError as error:
             message = "The object may not be read: it is archived, or encrypted with a foreign key."
             raise UploadRejected("unreadable", message) from error
+
+    def list_inbox(self, after: str) -> InboxPage:
+        """Return the current versions below `inbox/` that follow the key *after*.
+
+        One call lists 1,000 versions with their ids and times; ListObjectsV2 names no version, and a HEAD for each key
+        would cost as much as twelve keys listed and need the right to read uploads. Noncurrent versions are passed over:
+        the next page begins after the last key, whose current version came first.
+        """
+        if self._versions is None:
+            raise ValueError("this function was not given a client to list versions with")
+        found = self._versions().list_object_versions(
+            Bucket=self._inbox_bucket, Prefix=INBOX_PREFIX, KeyMarker=after, MaxKeys=INBOX_PAGE_VERSIONS
+        )
+        current = [version for version in found.get("Versions", []) if version["IsLatest"]]
+        keys = [entry["Key"] for entry in (*found.get("Versions", []), *found.get("DeleteMarkers", []))]
+        return InboxPage(
+            tuple(self._listed(version) for version in current),
+            max(keys, key=str.encode, default="") if found["IsTruncated"] else "",
+        )
+
+    def _listed(self, version: "ObjectVersionTypeDef") -> ListedUpload:
+        named = "" if version["VersionId"] == UNVERSIONED else version["VersionId"]
+        upload = Upload(self._inbox_bucket, version["Key"], named)
+        return ListedUpload(upload, int(version["LastModified"].timestamp()))
 
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""

@@ -16,6 +16,7 @@ from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.key import Passage, note_refusal, open_provider, passage
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.recover import recover
+from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
@@ -39,6 +40,14 @@ def tick(ports: Ports, limits: Limits) -> Tick:
     """Do one round. With nothing under way it costs one query, and the provider is not asked."""
     rows = list(ports.ledger.active())
     if not rows:
+    rows = list(ports.ledger.active())
+    done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
+    reconcile(work)
+    return done
+
+
+def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
+    """Move on whatever of *rows* is due."""
         return Tick(0, 0, 0, 0)
     work = begin(ports, limits)
     jobs = [row for row in rows if isinstance(row, Job)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from batchdrop.core.batches import Batch, BatchPage, CreateAnswer
+from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
 from batchdrop.core.notices import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
@@ -70,6 +71,9 @@ class Hints(Protocol):
     def complete(self, job: str, shard: int | None = None) -> None:
         """Ask a complete function to look at the job, or at one shard of it."""
 
+    def drop(self, upload: Upload) -> None:
+        """Tell a submit function of *upload*, as its event would have."""
+
 
 class ObjectWriter(Protocol):
     """An object under construction; it becomes visible when its context ends without an exception, or not at all."""
@@ -92,6 +96,12 @@ class Storage(Protocol):
 
     def upload_modified_at(self, upload: Upload) -> int:
         """Return when this version was put, in whole seconds; raises as `open_upload`."""
+
+    def list_inbox(self, after: str) -> InboxPage:
+        """Return the current versions below `inbox/` that follow the key *after*, by key, some 1,000 at most.
+
+        Deleted keys are left out; a version is empty where the bucket keeps none. A page may be empty and not the last.
+        """
 
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""

@@ -1,0 +1,42 @@
+"""The inbox as a list shows it, and which of its uploads were never announced.
+
+Rule: only what is young is started without an event, and only what was put while this installation was there. Everything
+older may have been paid for by rows that are gone: an emptied table over a full bucket spends nothing.
+"""
+
+from dataclasses import dataclass
+
+from batchdrop.core.jobs import Upload, is_ignored
+from batchdrop.core.ledger_rows import Install
+from batchdrop.core.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUpload:
+    """The current version of one key, and when it was put."""
+
+    upload: Upload
+    modified_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPage:
+    """One page of the inbox, by key. *next_after* is where the next one begins; empty at the end."""
+
+    uploads: tuple[ListedUpload, ...]
+    next_after: str
+
+
+def may_be_started(listed: ListedUpload, install: Install, now: int, limits: Limits) -> bool:
+    """Whether *listed* is to be started where no job has claimed it.
+
+    Stricter than for an event: the slack of a new installation does not count, because what was put within it may have
+    been done by rows that are gone.
+    """
+    age_seconds = now - listed.modified_at
+    installed_at = install.started_at + limits.installation_slack_seconds
+    return (
+        limits.event_awaited_seconds <= age_seconds <= limits.old_drop_seconds
+        and listed.modified_at >= installed_at
+        and not is_ignored(listed.upload.key)
+    )
