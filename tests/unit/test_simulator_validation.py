@@ -138,6 +138,7 @@ def test_documented_limits_are_the_defaults() -> None:
     assert (behaviour.lines_max, behaviour.bytes_max, behaviour.embedding_inputs_max) == (50_000, 209_715_200, 50_000)
     assert (behaviour.creates_per_hour, behaviour.window_seconds) == (2_000, 86_400)
     assert behaviour.enqueued_embedding_inputs == 1_000_000
+    assert (behaviour.uploads_per_minute, behaviour.file_bytes_max) == (1_000, 512 * 1024 * 1024)
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,10 @@ def main(
     PROFILES[profile].switch_on(simulator.faults)
     for text in faults:
         _switch_on(simulator.faults, text)
-    _serve(simulator, port, ready_file)
+    _serve(simulator, port, ready_file, answers=f"answers by {responder_url}" if responder_url else "simulated answers")
 
 
-def _serve(simulator: Simulator, port: int, ready_file: Path | None) -> None:
+def _serve(simulator: Simulator, port: int, ready_file: Path | None, *, answers: str) -> None:
     try:
         server = SimulatorServer(simulator, port)
     except OSError as error:
@@ -92,7 +92,7 @@ def _serve(simulator: Simulator, port: int, ready_file: Path | None) -> None:
     with server:
         if ready_file is not None:
             _announce(ready_file, server.url)
-        click.echo(f"openai-batch-simulator listening on {server.url} (simulated answers)")
+        click.echo(f"openai-batch-simulator listening on {server.url} ({answers})")
         server.wait()
     if not told:
         raise click.ClickException("the simulator failed; the reason is above")
