@@ -37,9 +37,8 @@ class Tick:
 
 
 def tick(ports: Ports, limits: Limits) -> Tick:
-    """Do one round. With nothing under way it costs one query, and the provider is not asked."""
-    rows = list(ports.ledger.active())
-    if not rows:
+    """Do one round. With nothing under way it costs a query and a read, and the provider is not asked."""
+    work = begin(ports, limits)
     rows = list(ports.ledger.active())
     done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
     reconcile(work)
@@ -60,7 +59,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     for job in {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
     done = Tick(len(rows), len(moved), len(admitted), hints)
-    ports.log.info("tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints)
+    work.ports.log.info("tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints)
     return done
 
 
