@@ -120,6 +120,17 @@ def test_what_is_not_modelled_is_refused_by_name(endpoint: str, body: dict[str, 
     assert (status, answered["error"]["param"]) == (400, param)
 
 
+@pytest.mark.parametrize(
+    ("tokens", "code"),
+    [(15, "integer_below_min_value"), (2_000_000, "integer_above_max_value"), ("many", "invalid_type")],
+)
+def test_limits_of_a_parameter_are_told_by_code(tokens: object, code: str) -> None:
+    """A number outside of its range is refused with the provider's code."""
+    status, answered = ask(RESPONSES, input="Hello", max_output_tokens=tokens)
+
+    assert (status, answered["error"]["code"], answered["error"]["param"]) == (400, code, "max_output_tokens")
+
+
 def test_text_says_that_it_is_simulated() -> None:
     """Nobody takes an answer for a model's, and different requests get different ones."""
     answers = [ask(CHAT, messages=MESSAGES, seed=seed)[1] for seed in range(3)]

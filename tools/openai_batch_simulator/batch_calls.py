@@ -13,7 +13,7 @@ from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
 from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
 from openai_batch_simulator.world import Caller, World
 
-# https://github.com/openai/openai-openapi, read 2026-11-22.
+# https://github.com/openai/openai-openapi, as of August 2026.
 LIST_LIMIT_MAX, LIST_LIMIT_DEFAULT = 100, 20
 METADATA_PAIRS_MAX, METADATA_KEY_MAX, METADATA_VALUE_MAX = 16, 64, 512
 _CREATE_PARAMETERS = frozenset({"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"})

@@ -37,7 +37,7 @@ class Happening(Enum):
     STOPPED = "the work stopped"
 
 
-# The states of https://developers.openai.com/api/docs/guides/batch, read 2026-11-22. Choices where that page is silent:
+# The states of https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26. Choices where that page is silent:
 # a batch may be cancelled while it is validating or finalizing, and it expires without passing through finalizing.
 TRANSITIONS: dict[tuple[Status, Happening], Status] = {
     (Status.VALIDATING, Happening.FOUND_VALID): Status.IN_PROGRESS,

@@ -15,8 +15,8 @@ MEBIBYTE = 1 << 20
 class Behaviour:
     """The pace and the limits of one simulated account.
 
-    Limits are those of the guide (https://developers.openai.com/api/docs/guides/batch, read 2026-11-22) and of the API
-    reference (https://github.com/openai/openai-openapi, read 2026-11-22) unless a comment names another source.
+    Limits are those of the guide (https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26) and of the API
+    reference (https://github.com/openai/openai-openapi, as of August 2026) unless a comment names another source.
     """
 
     # The pace: the real one is minutes to a day, the default lets a demonstration end while one watches.
@@ -32,7 +32,7 @@ class Behaviour:
 
     # The limits of a file of requests.
     lines_max: int = 50_000
-    # 200 MB in the guide; the message of the real API names 209,715,200 bytes (BerriAI/litellm, read 2026-11-22).
+    # 200 MB in the guide; users report a message that names 209,715,200 bytes.
     bytes_max: int = 200 * MEBIBYTE
     embedding_inputs_max: int = 50_000
 

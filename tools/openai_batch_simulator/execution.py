@@ -25,7 +25,8 @@ _encode = msgspec.json.encode
 WRITE_BYTES = 1 << 18
 FIRST_ERROR_STATUS = 400
 
-# Codes and words of `error` in a line without a response: https://developers.openai.com/api/docs/guides/batch and
+# Codes of `error` in a line without a response, and the words of the first; those of the second are ours:
+# https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26, and
 # https://docs.rs/crate/openai-client-base/latest/source/docs/BatchRequestOutputError.md, read 2026-11-22.
 NEVER_RAN = {
     "batch_expired": "This request could not be executed before the completion window expired.",

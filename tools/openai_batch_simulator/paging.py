@@ -1,7 +1,7 @@
 """Cuts lists into pages, as both lists of the API do.
 
 Rule: the cursor `after` is the identifier of the last object of the page before, and objects that appear meanwhile
-do not shift a page (https://github.com/openai/openai-openapi, read 2026-11-22).
+do not shift a page (https://github.com/openai/openai-openapi, as of August 2026).
 """
 
 from collections.abc import Mapping, Sequence

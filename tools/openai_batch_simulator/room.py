@@ -1,7 +1,7 @@
 """The queue of an account: how many tokens of each model are enqueued, and whether more fit.
 
 Rule: room is taken when a batch passes validation and given back when it ends, whatever its end
-(https://developers.openai.com/api/docs/guides/batch, read 2026-11-22).
+(https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26).
 """
 
 from collections import defaultdict

@@ -37,8 +37,14 @@ class Asked:
         value = self.body.get(name)
         if value is None:
             return default
-        if type(value) is not int or not low <= value <= high:
-            raise BadRequestError(f"Invalid '{name}': expected an integer from {low} to {high}.", name)
+        if type(value) is not int:
+            raise BadRequestError(f"Invalid type for '{name}': expected an integer.", name, "invalid_type")
+        if value < low:
+            problem = f"integer below minimum value. Expected a value >= {low}, but got {value} instead."
+            raise BadRequestError(f"Invalid '{name}': {problem}", name, "integer_below_min_value")
+        if value > high:
+            problem = f"integer above maximum value. Expected a value <= {high}, but got {value} instead."
+            raise BadRequestError(f"Invalid '{name}': {problem}", name, "integer_above_max_value")
         return value
 
 

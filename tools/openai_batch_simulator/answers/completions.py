@@ -8,7 +8,7 @@ from openai_batch_simulator.answers.asked import Answered, Asked, BadRequestErro
 
 _UNMODELLED = ("logprobs", "echo", "suffix", "best_of")
 CHOICES_MAX = 128
-TOKENS_DEFAULT = 16  # `openai/types/completion_create_params.py`, read 2026-11-22
+TOKENS_DEFAULT = 16  # our choice: this endpoint cuts early unless it is asked otherwise; the SDK names no number
 TOKENS_MAX = 1_000_000
 
 

@@ -18,7 +18,7 @@ from openai_batch_simulator.answers.asked import (
     token_count,
 )
 
-# https://developers.openai.com/api/docs/guides/embeddings, read 2026-11-22; a model that is not named there gets the default.
+# As public descriptions of the models agree; a model that is not named here gets the default.
 DIMENSIONS = {"text-embedding-3-large": 3072}
 DIMENSIONS_DEFAULT = 1536
 # An array holds at most 2,048 inputs (`openai/types/embedding_create_params.py`, read 2026-11-22).

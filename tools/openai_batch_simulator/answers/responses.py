@@ -16,7 +16,7 @@ from openai_batch_simulator.answers.asked import (
 
 _UNMODELLED = ("previous_response_id", "background", "conversation", "prompt", "include", "moderation")
 _SYSTEM_ROLES = ("system", "developer")
-# The least that the reference allows for `max_output_tokens`.
+# The provider refuses less (https://github.com/vectorize-io/hindsight/issues/58, read 2026-11-22).
 TOKENS_MIN, TOKENS_MAX = 16, 1_000_000
 
 

@@ -1,7 +1,7 @@
 """Makes a JSON value that satisfies the schema of a structured output.
 
-Rule: what is made satisfies the schema, or the schema is refused; the subset is that of strict structured outputs
-(https://developers.openai.com/api/docs/guides/structured-outputs, read 2026-11-22).
+Rule: what is made satisfies the schema, or the schema is refused; the subset follows that of strict
+structured outputs (https://developers.openai.com/api/docs/guides/structured-outputs), a few keywords wider.
 """
 
 import math

@@ -17,8 +17,7 @@ from openai_batch_simulator.answers.asked import (
     token_count,
 )
 
-# An image in a prompt counts for as many tokens as OpenAI's guide gives for a low-detail one
-# (https://developers.openai.com/api/docs/guides/images-vision, read 2026-11-22).
+# What a picture of low detail costs, for some models (https://github.com/openai/openai-python/issues/2851, read 2026-11-22).
 IMAGE_TOKENS = 85
 QUOTED_CHARACTERS_MAX = 60
 _WORD = r"[\"'`]?([\w-]+)[\"'`]?"
