@@ -134,7 +134,7 @@ def test_inbox_waits_for_the_queue_to_admit_s3(resources: dict[str, Resource]) -
 
 
 def test_nothing_is_named_by_hand(resources: dict[str, Resource]) -> None:
-    """Two stacks never collide: no bucket, queue, table, topic, function, role or secret has a name of its own."""
+    """Two stacks never collide: no bucket, queue, table, topic, function, schedule, role or secret has a name of its own."""
     naming = {
         "BucketName",
         "QueueName",
@@ -151,8 +151,7 @@ def test_nothing_is_named_by_hand(resources: dict[str, Resource]) -> None:
         name
         for name, resource in resources.items()
         if naming & set(resource.get("Properties", {}))
-        and resource["Type"]
-        not in {"AWS::Lambda::EventSourceMapping", "AWS::Scheduler::Schedule", "AWS::Lambda::EventInvokeConfig"}
+        and resource["Type"] not in {"AWS::Lambda::EventSourceMapping", "AWS::Lambda::EventInvokeConfig"}
     }
 
     assert named == set()
@@ -371,6 +370,26 @@ def test_roles_name_what_they_allow(resources: dict[str, Resource], name: str) -
             assert "*" not in star or re.fullmatch(
                 r"\$\{(Inbox|Results)\.Arn\}/(inbox|tasks|internal|results)/\*", star
             )
+
+
+def test_policies_for_people_name_what_they_allow(resources: dict[str, Resource], template: Template) -> None:
+    """What may be attached to people allows named actions on a folder of ours or the stack's outputs, and each is an output."""
+    policies = of_type(resources, "AWS::IAM::ManagedPolicy")
+
+    for policy in policies.values():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            actions, (resource,) = listed(statement["Action"]), listed(statement["Resource"])
+            assert not [action for action in actions if "*" in action]
+            assert ("Condition" in statement) == (actions == ["s3:ListBucket"])
+            assert "Fn::GetAtt" in resource or re.fullmatch(
+                r"\$\{(Inbox|Results)\.Arn\}/(inbox|tasks|control|results)/\*|arn:.*:stack/\$\{AWS::StackName\}/\*",
+                resource["Fn::Sub"],
+            )
+    assert {template["Outputs"][f"{name}Policy"]["Value"]["Ref"] for name in policies} == {
+        "Dropper",
+        "TaskAuthor",
+        "Operator",
+    }
 
 
 def allowed(resources: dict[str, Resource], function: str, service: str) -> set[tuple[str, str]]:
