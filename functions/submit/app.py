@@ -1,15 +1,15 @@
-"""submit: called with messages of the submissions queue, an upload's event or a hint."""
+"""submit: called with messages of the submissions queue, an upload's event, a word to a job or a hint."""
 
 from collections.abc import Mapping
 
 from batchdrop.edge.bootstrap import limits, ports
 from batchdrop.edge.clock import Context
-from batchdrop.edge.events import Drop, Hint, read_messages
-from batchdrop.flow import submit
+from batchdrop.edge.events import Control, Drop, Hint, read_messages
+from batchdrop.flow import control, submit
 
 
 def handler(event: Mapping[str, object], context: Context) -> None:
-    """Take every drop and hint. What is raised makes the queue deliver the messages again."""
+    """Take every drop, word and hint. What is raised makes the queue deliver the messages again."""
     outside = ports(context)
     for message in read_messages(event, outside):
         match message:
@@ -17,3 +17,5 @@ def handler(event: Mapping[str, object], context: Context) -> None:
                 submit.take_drop(outside, limits(), upload)
             case Hint(job, shard):
                 submit.take_hint(outside, limits(), job, shard)
+            case Control(job, word):
+                control.take_word(outside, limits(), job, word)

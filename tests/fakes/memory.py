@@ -156,7 +156,8 @@ class MemoryLedger:
         """Apply *change* whole and return it with the revisions that were written."""
         check_change(change)
         wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
-        if not all(is_as_read(self.rows.get(row_key(write.after)), write.before) for write in change.writes):
+        read = [(write.after, write.before) for write in change.writes] + [(row, row) for row in change.unchanged]
+        if not all(is_as_read(self.rows.get(row_key(row)), before) for row, before in read):
             if all(self.rows.get(row_key(write.after)) == write.after for write in wanted.writes):
                 return wanted  # this very write, whose reply was lost
             raise Conflict(f"a row changed: {[row_key(write.after) for write in change.writes]}")
@@ -204,8 +205,8 @@ class MemoryStorage:
         self.content_types: dict[str, str] = {}
         self.unreadable: set[tuple[str, str]] = set()
         self.puts = 0
-
         self.inbox_page_keys = 1_000
+
     def drop(self, key: str, content: bytes, *, version: str = "") -> Upload:
         """Put *content* into the inbox as a new version and return the upload."""
         upload = Upload(self.inbox_bucket, key, version or f"version-{len(self.uploads) + 1}")
@@ -239,7 +240,6 @@ class MemoryStorage:
             raise UploadRejected("unreadable", f"{upload.key} cannot be read")
         return self.uploads[place]
 
-    def task(self, name: str) -> bytes | None:
     def list_inbox(self, after: str) -> InboxPage:
         """Return the current versions below `inbox/` that follow the key *after*."""
         current = {key: (version, put_at) for (key, version), (_, put_at) in self.uploads.items()}
@@ -248,6 +248,7 @@ class MemoryStorage:
         listed = [ListedUpload(Upload(self.inbox_bucket, key, current[key][0]), current[key][1]) for key in shown]
         return InboxPage(tuple(listed), shown[-1] if len(keys) > len(shown) else "")
 
+    def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""
         checked_key(f"{TASKS_PREFIX}{name}.yaml")
         return self.tasks.get(name)
@@ -306,8 +307,8 @@ class MemoryHints:
     def __init__(self) -> None:
         self.submits: list[tuple[str, int | None]] = []
         self.completes: list[tuple[str, int | None]] = []
-
         self.drops: list[Upload] = []
+
     def submit(self, job: str, shard: int | None = None) -> None:
         """Ask a submit function to look."""
         self.submits.append((job, shard))
@@ -316,10 +317,10 @@ class MemoryHints:
         """Ask a complete function to look."""
         self.completes.append((job, shard))
 
-
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of an upload."""
         self.drops.append(upload)
+
 
 class MemoryNotices:
     """Keeps what was published."""

@@ -16,7 +16,7 @@ from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, JobState, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import complete, poll, submit
+from batchdrop.flow import complete, control, poll, submit
 from batchdrop.flow.ports import Ports, Provider
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import CALM, Behaviour
@@ -113,6 +113,10 @@ class World:
         upload = self.storage.drop(key, content)
         submit.take_drop(self.ports(), self.limits, upload)
         return upload.job_id
+
+    def ask(self, job: str, word: str) -> None:
+        """Deliver the event of `control/<job>/<word>`."""
+        control.take_word(self.ports(), self.limits, job, word)
 
     def advance(self, seconds: int) -> None:
         """Let time pass for both sides; what the provider's clock passed by itself (a slow answer) is caught up with."""

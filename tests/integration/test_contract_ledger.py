@@ -180,6 +180,19 @@ def test_a_revision_is_used_once(ledger: Ledger) -> None:
     assert (job.items, job.revision, job.writer) == (1, 2, "first")
 
 
+def test_a_change_may_rest_on_a_row_that_it_does_not_write(ledger: Ledger) -> None:
+    """Where that row is not as it was read nothing is written; where it is, it stays as it is."""
+    job, shard = new_job(ledger), new_shard(ledger)
+    ledger.write(Change((Write(shard, replace(shard, attempt=2)),), unchanged=(job,)))
+    read = ledger.shard(JOB.id, 1)
+    ledger.write(Change((Write(job, replace(job, cancelled_at=5)),)))
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(read, replace(shard, attempt=3)),), unchanged=(job,)))
+
+    assert (ledger.shard(JOB.id, 1), ledger.job(JOB.id)) == (read, replace(job, cancelled_at=5, revision=2))
+
+
 @pytest.mark.parametrize("claimed", [{"state": ShardState.RUNNING}, {"ticket": "another"}])
 def test_a_write_names_the_state_and_the_ticket_that_it_leaves(ledger: Ledger, claimed: dict[str, str]) -> None:
     """The right revision is not enough."""

@@ -1,13 +1,14 @@
 """The table of a job's life: every state meets every event."""
 
 import itertools
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from batchdrop.core import job_lifecycle as on
 from batchdrop.core.errors import IllegalTransition
-from batchdrop.core.job_lifecycle import EDGES, advance_job
+from batchdrop.core.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
 from batchdrop.core.ledger_rows import Group, Job, JobState, Lease, PlanCursor, Reason
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.limits import DAY, Limits
@@ -23,7 +24,8 @@ def job_in(state: JobState) -> Job:
     """A job of fifteen items, one refused, as it may stand in *state*."""
     return Job(
         id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, state=state, groups=GROUPS, items=15, refused=1,
-        failed=1, shards=1, lease=Lease("w", NOW.time + 60), due_at=NOW.time, event="completed",
+        failed=1, shards=0 if state is J.PLANNING else 1, lease=Lease("w", NOW.time + 60), due_at=NOW.time,
+        event="rejected", reason=Reason("no_such_task", "There is no task."), ended_at=9, expires_at=99,
     )  # fmt: skip
 
 
@@ -43,6 +45,8 @@ SAMPLES: dict[type, on.JobEvent] = {
     on.Merged: on.Merged(14, 1),
     on.Broken: on.Broken(Reason("code", "message")),
     on.Notified: on.Notified(),
+    on.Cancelled: on.Cancelled(),
+    on.Retried: on.Retried(),
 }
 
 
@@ -96,6 +100,58 @@ def test_the_notice_is_named_by_what_was_merged(failed: int, event: str) -> None
     after = advance_job(job_in(J.FINISHING), on.Merged(14, failed), NOW)
 
     assert (after.state, after.event, after.succeeded, after.failed) == (J.NOTIFYING, event, 14, failed)
+
+
+def test_cancelling_waits_for_shards_and_for_nothing_else() -> None:
+    """A job with a shard goes on until that is done; lines that nobody cut do not keep it."""
+    running = advance_job(job_in(J.RUNNING), on.Cancelled(), NOW)
+
+    done = advance_job(running, on.ShardDone(4, 1, is_last_attempt=True), NOW)
+
+    assert (running.state, running.is_cut, running.waiting_for) == (J.RUNNING, True, "cancellation")
+    assert (done.state, done.lease) == (J.FINISHING, None)
+
+
+def test_a_job_without_shards_is_cancelled_at_once() -> None:
+    """While it is planned, or waits for room, nothing is at the provider."""
+    waiting = replace(job_in(J.RUNNING), shards=0)
+
+    assert advance_job(job_in(J.PLANNING), on.Cancelled(), NOW).state is J.FINISHING
+    assert advance_job(waiting, on.Cancelled(), NOW).state is J.FINISHING
+
+
+def test_a_cancelled_job_ends_as_one_with_all_its_items() -> None:
+    """The merge counts items that the plan never saw, and the notice says cancelled whatever succeeded."""
+    finishing = replace(job_in(J.FINISHING), cancelled_at=5)
+
+    after = advance_job(finishing, on.Merged(40, 60), NOW)
+
+    assert (after.event, after.items, after.succeeded, after.failed) == ("cancelled", 100, 40, 60)
+
+
+@pytest.mark.parametrize("state", J)
+def test_a_job_is_cancelled_once_and_in_time(state: JobState) -> None:
+    """Once its items have outcomes it is too late, and a second word changes nothing."""
+    assert may_be_cancelled(job_in(state)) == (state in (J.PLANNING, J.RUNNING))
+    assert not may_be_cancelled(replace(job_in(state), cancelled_at=5))
+
+
+@pytest.mark.parametrize("state", J)
+@pytest.mark.parametrize(("event", "code"), [("rejected", "not_utf8"), ("completed", "too_old"), ("cancelled", "")])
+def test_only_what_was_rejected_for_a_passing_reason_is_retried(state: JobState, event: str, code: str) -> None:
+    """A file that is wrong stays wrong, and what was sent is never sent again by a word."""
+    assert may_be_retried(job_in(state)) == (state is J.ENDED)
+    assert not may_be_retried(replace(job_in(state), event=event, reason=Reason(code, "")))
+
+
+def test_a_retried_job_is_as_it_was_before_it_was_rejected() -> None:
+    """Its row is kept for as long as it works, its end is forgotten, and a plan that was begun stands."""
+    rejected = replace(job_in(J.ENDED), plan=PlanCursor(500, 15, 1), snapshot="digest")
+
+    after = advance_job(rejected, on.Retried(), NOW)
+
+    assert (after.state, after.event, after.reason, after.ended_at, after.expires_at) == (J.PLANNING, "", None, 0, None)
+    assert (after.retries, after.plan, after.snapshot, after.due_at) == (1, rejected.plan, "digest", NOW.time)
 
 
 def test_a_claim_outlives_every_redelivery() -> None:

@@ -12,7 +12,7 @@ from batchdrop.core import events as on
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import IllegalTransition, Superseded
 from batchdrop.core.ledger_rows import Lease, Reason, Shard, ShardState, ticket_of
-from batchdrop.core.lifecycle import EDGES, Now, advance, no_room_backoff_seconds, split
+from batchdrop.core.lifecycle import CANCELLED, EDGES, Now, advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import DAY, HOUR, Limits
 
 S = ShardState
@@ -57,6 +57,8 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.BatchEnded: on.BatchEnded(ticket, batch),
         on.GivenUp: on.GivenUp(ticket, reason),
         on.Harvested: on.Harvested(ticket, 0),
+        on.Cancelled: on.Cancelled(),
+        on.CancelAsked: on.CancelAsked(ticket),
     }
     return made[kind]
 
@@ -125,6 +127,52 @@ def test_a_ticket_names_one_create_call(state: ShardState, kind: type) -> None:
     if enters_try:
         assert after.tickets == (*shard.tickets, after.ticket)
         assert after.ticket == ticket_of("install", after)
+
+
+MAY_BE_AT_PROVIDER = (S.CREATING, S.FENCING, S.PARKED, S.RUNNING)
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state in MAY_BE_AT_PROVIDER for kind in EDGES[state]])
+def test_a_cancelled_shard_is_never_sent(state: ShardState, kind: type) -> None:
+    """Whatever happens to it, it comes to no state from which a create could follow; only a batch that was made counts."""
+    cancelled = advance(shard_in(state), on.Cancelled(), NOW)
+
+    after = advance(cancelled, event_for(kind, cancelled.ticket), NOW)
+
+    assert after.is_cancelled
+    assert after.state in {*MAY_BE_AT_PROVIDER, S.HARVESTING}
+    assert after.state is not S.CREATING or state is S.CREATING
+    assert after.tickets == cancelled.tickets
+
+
+@pytest.mark.parametrize("state", [S.WAITING, S.RESERVED, S.UPLOADED])
+def test_what_is_not_sent_is_harvested_as_cancelled(state: ShardState) -> None:
+    """Nothing of it is at the provider: its items fail at once, and its room is free."""
+    after = advance(shard_in(state), on.Cancelled(), NOW)
+
+    assert (after.state, after.reason, after.room_tokens, after.due_at) == (S.HARVESTING, CANCELLED, 0, NOW.time)
+
+
+@pytest.mark.parametrize("state", MAY_BE_AT_PROVIDER)
+def test_what_may_be_paid_stays_where_it_is(state: ShardState) -> None:
+    """A batch that exists, or may, is looked for and waited for as before."""
+    before = shard_in(state)
+
+    after = advance(before, on.Cancelled(), NOW)
+
+    assert (after.state, after.tickets, after.batch, after.room_tokens) == (
+        state, before.tickets, before.batch, before.room_tokens,
+    )  # fmt: skip
+    assert after.is_cancelled
+
+
+def test_a_refused_batch_of_a_cancelled_shard_is_no_attempt() -> None:
+    """A batch that the provider had no room for never ran: the outcomes name none."""
+    running = shard_in(S.RUNNING, is_cancelled=True)
+
+    after = advance(running, on.NoRoom(running.ticket, is_idle=True), NOW)
+
+    assert (after.state, after.reason, after.batch) == (S.HARVESTING, CANCELLED, "")
 
 
 def test_a_file_is_used_for_one_uncertain_create() -> None:

@@ -135,6 +135,18 @@ class Harvested:
     again_lines: int
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A person cancelled the job: nothing more of the shard is sent, and what runs is asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """The provider was asked to cancel the batch."""
+
+    ticket: str
+
+
 type ShardEvent = (
     Admitted
     | InputUploaded
@@ -153,4 +165,6 @@ type ShardEvent = (
     | BatchEnded
     | GivenUp
     | Harvested
+    | Cancelled
+    | CancelAsked
 )

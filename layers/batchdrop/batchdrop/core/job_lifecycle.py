@@ -1,11 +1,14 @@
 """The life of a job, as a table.
 
     PLANNING ──► RUNNING ──► FINISHING ──► NOTIFYING ──► ENDED
-        │  └──────────────────►│               ▲
-        └──────────────────────┼───────────────┘ (rejected)
+      ▲ │  └──────────────────►│               ▲           │
+      │ └──────────────────────┼───────────────┘ (rejected)│
+      └────────────────────────────────────────────────────┘ (a person retries what was rejected)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
 an error changes nothing. NOTIFYING is the outbox: the notice is owed until it is known to be published.
+
+A cancelled job ends as any other does, by way of its shards and its results; it is only never cut again.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +21,11 @@ from batchdrop.core.lifecycle import Now
 from batchdrop.core.planning import PlanPage
 
 _J = JobState
+
+REJECTED = "rejected"
+# What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
+# the file: what was planned by then stays as it is.
+RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,29 @@ class Notified:
     """The notice is published."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A person wants no more of it: nothing is planned or sent any more, what is at the provider is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A person starts a rejected upload again, old or not."""
+
+
 type JobEvent = (
-    TaskAwaited | TaskPinned | PagePlanned | Rejected | ShardCut | ShardSplit | ShardDone | Merged | Broken | Notified
+    TaskAwaited
+    | TaskPinned
+    | PagePlanned
+    | Rejected
+    | ShardCut
+    | ShardSplit
+    | ShardDone
+    | Merged
+    | Broken
+    | Notified
+    | Cancelled
+    | Retried
 )
 
 EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
@@ -100,11 +129,13 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
         TaskPinned: frozenset({_J.PLANNING}),
         PagePlanned: frozenset({_J.PLANNING, _J.RUNNING, _J.FINISHING}),
         Rejected: frozenset({_J.NOTIFYING}),
+        Cancelled: frozenset({_J.FINISHING}),
     },
     _J.RUNNING: {
         ShardCut: frozenset({_J.RUNNING}),
         ShardSplit: frozenset({_J.RUNNING}),
         ShardDone: frozenset({_J.RUNNING, _J.FINISHING}),
+        Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
     },
     _J.FINISHING: {
         Merged: frozenset({_J.NOTIFYING}),
@@ -113,8 +144,21 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
     _J.NOTIFYING: {
         Notified: frozenset({_J.ENDED}),
     },
-    _J.ENDED: {},
+    _J.ENDED: {
+        Retried: frozenset({_J.PLANNING}),
+    },
 }
+
+
+def may_be_cancelled(job: Job) -> bool:
+    """Whether cancelling *job* would change anything: not once its results are merged, and not twice."""
+    return Cancelled in EDGES[job.state] and not job.cancelled_at
+
+
+def may_be_retried(job: Job) -> bool:
+    """Whether *job* was rejected for a reason that may have passed."""
+    code = job.reason.code if job.reason else ""
+    return job.state is _J.ENDED and job.event == REJECTED and code in RETRIABLE_CODES
 
 
 def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
@@ -154,7 +198,7 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
 
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
-    return replace(job, state=_J.NOTIFYING, event="rejected", reason=event.reason, lease=None, due_at=now.time)
+    return replace(job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, lease=None, due_at=now.time)
 
 
 def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
@@ -175,15 +219,25 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
         shards_done=job.shards_done + event.is_last_attempt,
     )  # fmt: skip
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
-    if counted.is_cut and counted.shards_done == counted.shards:
-        return replace(counted, state=_J.FINISHING, lease=None, due_at=now.time)
-    return counted
+    return _finishing(counted, now) if _is_settled(counted) else counted
+
+
+def _is_settled(job: Job) -> bool:
+    """Whether every item of *job* has its outcome, or never will be asked for."""
+    return job.is_cut and job.shards_done == job.shards
+
+
+def _finishing(job: Job, now: Now) -> Job:
+    return replace(job, state=_J.FINISHING, lease=None, due_at=now.time)
 
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     # The lease stays: whoever merged goes on to notify, and nobody else should do it at the same time.
-    end = "completed_with_failures" if event.failed else "completed"
-    return replace(job, state=_J.NOTIFYING, event=end, succeeded=event.succeeded, failed=event.failed, due_at=now.time)
+    end = "cancelled" if job.cancelled_at else "completed_with_failures" if event.failed else "completed"
+    return replace(
+        job, state=_J.NOTIFYING, event=end, items=event.succeeded + event.failed, succeeded=event.succeeded,
+        failed=event.failed, waiting_for="", waiting_since=0, due_at=now.time,
+    )  # fmt: skip
 
 
 def _after_broken(job: Job, event: Broken, now: Now) -> Job:
@@ -193,6 +247,22 @@ def _after_broken(job: Job, event: Broken, now: Now) -> Job:
 def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
     expires_at = now.time + now.limits.ended_rows_kept_seconds
     return replace(job, state=_J.ENDED, ended_at=now.time, due_at=None, lease=None, expires_at=expires_at)
+
+
+def _after_cancelled(job: Job, _event: Cancelled, now: Now) -> Job:
+    # Due at once: the next tick stops its shards, or finishes it where there are none.
+    cancelled = replace(
+        job, cancelled_at=now.time, waiting_for="cancellation", waiting_since=now.time, due_at=now.time, lease=None
+    )
+    return _finishing(cancelled, now) if _is_settled(cancelled) else cancelled
+
+
+def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
+    assert may_be_retried(job), (job.id, job.event)  # noqa: S101 - the caller asked first
+    return replace(
+        job, state=_J.PLANNING, event="", reason=None, retries=job.retries + 1, ended_at=0, expires_at=None,
+        due_at=now.time, lease=None,
+    )  # fmt: skip
 
 
 # Any: each function takes the event of its key, which a mapping cannot say.
@@ -207,4 +277,6 @@ _AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
     Merged: _after_merged,
     Broken: _after_broken,
     Notified: _after_notified,
+    Cancelled: _after_cancelled,
+    Retried: _after_retried,
 }

@@ -11,6 +11,7 @@ from batchdrop.core.limits import ITEM_NAME_BYTES_MAX, UPLOAD_KEY_BYTES_MAX
 
 INBOX_PREFIX = "inbox/"
 TASKS_PREFIX = "tasks/"
+CONTROL_PREFIX = "control/"
 INTERNAL_PREFIX = "internal/"
 RESULTS_PREFIX = "results/"
 NO_TASK = "-"

@@ -97,6 +97,8 @@ class Job:
     waiting_for: str = ""
     waiting_since: int = 0
     served_at: int = 0  # when a shard was last cut from it: jobs take turns
+    cancelled_at: int = 0  # from then on nothing is cut or sent
+    retries: int = 0  # times that a person started it again after it was rejected
     ended_at: int = 0
     due_at: int | None = None
     lease: Lease | None = None
@@ -107,8 +109,8 @@ class Job:
 
     @property
     def is_cut(self) -> bool:
-        """Whether every planned line belongs to a shard."""
-        return all(group.cut_lines == group.lines for group in self.groups)
+        """Whether no line will be cut into a shard any more: each is, or the job was cancelled."""
+        return bool(self.cancelled_at) or all(group.cut_lines == group.lines for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,8 @@ class Shard:
     batches: tuple[str, ...] = ()  # every attempt's, for the summary
     batch_status: str = ""
     batch_ended_at: int = 0
+    is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
+    cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
     refused_count: int = 0  # times that the provider had no room
     refused_since: int = 0
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
@@ -184,10 +188,6 @@ class Circuit:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Install:
-    """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
-
 @dataclass(frozen=True, slots=True)
 class Round:
     """How far a walk came that is made again and again. *after* is where it goes on; empty while none is under way."""
@@ -196,16 +196,20 @@ class Round:
     after: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
+
     id: str
     started_at: int
     admission: Lease | None = None
     circuits: Mapping[str, Circuit] = field(default_factory=dict)  # by `circuit_key`
     proofs: Mapping[str, str] = field(default_factory=dict)  # by `circuit_key`: a batch that its project holds
+    inbox_round: Round = Round()
     revision: int = 0
     writer: str = ""
     schema: int = SCHEMA
 
-    inbox_round: Round = Round()
 
 type Row = Job | Shard | Install
 
@@ -224,12 +228,13 @@ class Change:
 
     Room moves with the shards: for each account and model the difference of `room_tokens` over all *writes* is added to
     its `used`. Where that is more than nothing, *room_limit* must hold afterwards, unless nothing was used before.
-    *cool* names a model's time until which no shard is admitted.
+    *cool* names a model's time until which no shard is admitted. *unchanged* are rows that must still be as they were read.
     """
 
     writes: tuple[Write, ...]
     room_limit: int | None = None
     cool: tuple[Room, ...] = ()
+    unchanged: tuple[Row, ...] = ()
 
 
 def ticket_of(install: str, shard: Shard) -> str:

@@ -20,6 +20,8 @@ Rules kept here, each the reason why nothing is paid twice:
   not a definite refusal passes FENCING and ends in RESERVED, without a file.
 * CREATING is entered before the call and left only by an answer or by the fence.
 * An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
+* A cancelled shard never comes to where something may be sent: it is harvested instead. Where a create may have been made
+  the rules above hold for it as for any other, so that a batch that was paid for is found.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,32 +33,40 @@ from batchdrop.core.errors import IllegalTransition, Superseded
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState, ticket_of
 from batchdrop.core.limits import MINUTE, Limits
 
+CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
+
 _S = ShardState
 
-_FRESH_TRY = frozenset({_S.RESERVED, _S.PARKED})  # another try with another file, or none after too many
+# Another try with another file, none after too many, or never again where the job was cancelled.
+_FRESH_TRY = frozenset({_S.RESERVED, _S.PARKED, _S.HARVESTING})
+_SENDS = frozenset({_S.WAITING, _S.RESERVED, _S.UPLOADED})  # from here a create may come next
 
 EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.WAITING: {
         on.Admitted: frozenset({_S.RESERVED}),
+        on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.RESERVED: {
         on.InputUploaded: frozenset({_S.UPLOADED}),
         on.BatchFound: frozenset({_S.RUNNING}),
+        on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.UPLOADED: {
         on.InputUnusable: frozenset({_S.RESERVED}),
         on.CreateIntended: frozenset({_S.CREATING}),
         on.BatchFound: frozenset({_S.RUNNING}),
+        on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.CREATING: {
         on.BatchFound: frozenset({_S.RUNNING}),
         on.CreateRefused: frozenset({_S.HARVESTING}),
-        on.CreateTurnedAway: frozenset({_S.UPLOADED}),
-        on.InputUnusable: frozenset({_S.RESERVED}),
+        on.CreateTurnedAway: frozenset({_S.UPLOADED, _S.HARVESTING}),
+        on.InputUnusable: frozenset({_S.RESERVED, _S.HARVESTING}),
         on.InputMissed: _FRESH_TRY,
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
         on.FenceBegun: frozenset({_S.FENCING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
+        on.Cancelled: frozenset({_S.CREATING}),
     },
     _S.FENCING: {
         on.BatchFound: frozenset({_S.RUNNING}),
@@ -65,17 +75,21 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.FenceFailed: frozenset({_S.PARKED}),
         on.NothingFound: _FRESH_TRY,
         on.GivenUp: frozenset({_S.HARVESTING}),
+        on.Cancelled: frozenset({_S.FENCING}),
     },
     _S.PARKED: {
         on.BatchFound: frozenset({_S.RUNNING}),
-        on.Unparked: frozenset({_S.RESERVED}),
+        on.Unparked: frozenset({_S.RESERVED, _S.HARVESTING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
+        on.Cancelled: frozenset({_S.PARKED}),
     },
     _S.RUNNING: {
         on.InputMissed: _FRESH_TRY,
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
+        on.Cancelled: frozenset({_S.RUNNING}),
+        on.CancelAsked: frozenset({_S.RUNNING}),
     },
     _S.HARVESTING: {
         on.Harvested: frozenset({_S.DONE, _S.WAITING}),
@@ -106,6 +120,8 @@ def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
         raise IllegalTransition(message)
     _check_ticket(shard, event)
     after = _AFTER[type(event)](shard, event, now)
+    if after.is_cancelled and after.state in _SENDS:
+        after = _stopped(shard, now)
     assert after.state in targets, f"{shard.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
     return after
 
@@ -264,6 +280,20 @@ def _to_harvest(shard: Shard, now: Now) -> Shard:
     return replace(shard, state=_S.HARVESTING, room_tokens=0, unreachable_at=0, lease=None, due_at=now.time)
 
 
+def _after_cancelled(shard: Shard, _event: on.Cancelled, now: Now) -> Shard:
+    # Due at once: a batch that runs is looked at in the next tick, and costs money until then.
+    return replace(shard, is_cancelled=True, lease=None, due_at=now.time)
+
+
+def _after_cancel_asked(shard: Shard, _event: on.CancelAsked, now: Now) -> Shard:
+    return replace(shard, cancel_asked_at=now.time, lease=None)
+
+
+def _stopped(shard: Shard, now: Now) -> Shard:
+    """Nothing of this attempt is at the provider, or ever will be: its items fail as cancelled."""
+    return _to_harvest(replace(shard, is_cancelled=True, reason=CANCELLED, batch="", batch_status=""), now)
+
+
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     if not event.again_lines:
         expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
@@ -274,7 +304,7 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
         _without_file(shard), state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(),
         source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines,
         tokens=tokens, uncertain=0, first_intent_at=0, parked_at=0, refused_count=0, refused_since=0, batch="", batch_status="",
-        batch_ended_at=0, lease=None, due_at=now.time + MINUTE,
+        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
@@ -297,4 +327,6 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.BatchEnded: _after_batch_ended,
     on.GivenUp: _after_given_up,
     on.Harvested: _after_harvested,
+    on.Cancelled: _after_cancelled,
+    on.CancelAsked: _after_cancel_asked,
 }

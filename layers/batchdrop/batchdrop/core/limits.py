@@ -17,6 +17,7 @@ ITEM_NAME_BYTES_MAX = 200
 
 # https://developers.openai.com/api/docs/guides/batch (2026-09-26): the window is the only one offered.
 COMPLETION_WINDOW = "24h"
+COMPLETION_WINDOW_SECONDS = DAY
 # The longest that metadata values may be (same page); a ticket is far shorter.
 METADATA_VALUE_CHARS_MAX = 512
 
@@ -75,6 +76,10 @@ class Limits:
     retrieves_per_tick_max: int = 50
     retrieve_interval_seconds: int = 10 * MINUTE
     hints_per_tick_max: int = 500
+    # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
+    stuck_seconds: int = 6 * HOUR
+    # A cancel that was not heard is asked for again; until the batch shows it, more of it is run and paid.
+    cancel_retry_seconds: int = 2 * MINUTE
     admissions_per_tick_max: int = 100
 
     # Workers.
@@ -88,11 +93,11 @@ class Limits:
     # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts them anew.
     ended_rows_kept_seconds: int = 45 * DAY
     old_drop_seconds: int = 7 * DAY
-    # An installation begins with its first invocation; what was dropped a little before belongs to it.
-    installation_slack_seconds: int = 15 * MINUTE
     # Drops whose event never came: a round over the inbox begins so often, so that each starts within the hour.
     inbox_round_seconds: int = 50 * MINUTE
     # An event takes seconds; until then a version without a job is none that was missed.
     event_awaited_seconds: int = 5 * MINUTE
     # A page is 1,000 versions (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).
     inbox_pages_per_tick_max: int = 10
+    # An installation begins with its first invocation; what was dropped a little before belongs to it.
+    installation_slack_seconds: int = 15 * MINUTE

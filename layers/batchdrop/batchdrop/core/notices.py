@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.job_lifecycle import RETRIABLE_CODES
 from batchdrop.core.jobs import NO_TASK
 from batchdrop.core.ledger_rows import Job, Reason
 from batchdrop.core.summary import Results, failure_document, iso_time
@@ -53,6 +54,11 @@ def render(job: Job, results: Results, location: str) -> Notice:
             "job": job.id,
         },
     )
+
+
+def deduplication_id(job: Job) -> str:
+    """Return what all copies of the notice about this end of *job* bear: with a number from the second end on."""
+    return f"{job.id}/{job.event}/{job.retries + 1}" if job.retries else f"{job.id}/{job.event}"
 
 
 def printable(text: str) -> str:
@@ -111,7 +117,7 @@ def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
 def _json(job: Job, results: Results, location: str) -> str:
     document = {
         "schema": SCHEMA,
-        "id": f"{job.id}/{job.event}",
+        "id": deduplication_id(job),
         "event": job.event,
         "job": job.id,
         "task": job.task,
@@ -151,10 +157,13 @@ def _advise_rejected(job: Job, _location: str) -> Iterator[str]:
         yield f"Correct the file, or tasks/{printable(job.task)}.yaml if the reason names it, and drop the file again."
     else:
         yield "Correct the file and drop it again."
+    if job.reason is not None and job.reason.code in RETRIABLE_CODES:
+        yield f"Or, with the reason gone, start this very upload again: batchdrop retry {job.id}"
 
 
 def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
-    yield f"Answers that had come by then are kept: {location}"
+    yield f"Results: {location}"
+    yield "`failures` there holds the records that were not finished: drop it as it is to go on with them."
 
 
 def _advise_failed(_job: Job, location: str) -> Iterator[str]:
@@ -173,7 +182,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "completed": "is done: every item succeeded.",
     "completed_with_failures": "is done, but some of its items failed.",
     "rejected": "cannot be used.",
-    "cancelled": "was cancelled.",
+    "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
     "failed": "could not be finished.",
 }
 _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {

@@ -7,12 +7,14 @@ zero, and a refusal is told apart by its code first and by its words only where 
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.ledger_rows import Reason, Shard
-from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
 STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
 STATUS_FAILED = "failed"
+STATUS_CANCELLING = "cancelling"
 STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end by themselves
 
 # https://developers.openai.com/api/docs/guides/error-codes (2026-11-22): these do not pass by waiting a moment.
 _ACCOUNT_CODES = frozenset(
@@ -62,6 +64,18 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
     if _missed_input(batch.errors):
         return on.InputMissed(shard.ticket)
     return on.BatchEnded(shard.ticket, batch)
+
+
+def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits) -> bool:
+    """Whether *batch*, its own, should have ended long ago, by the provider's time stamps, and no end is on its way.
+
+    An unknown status is no end either. Where the provider says neither when it expires nor when it was made, our intent
+    counts.
+    """
+    if batch.status in STATUSES_WITH_ANSWERS or batch.status in (STATUS_FAILED, STATUS_CANCELLING):
+        return False
+    expires_at = batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
+    return now >= expires_at + limits.stuck_seconds and now >= shard.cancel_asked_at + limits.stuck_seconds
 
 
 def _missed_input(errors: tuple[BatchError, ...]) -> bool:

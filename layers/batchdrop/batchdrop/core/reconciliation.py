@@ -12,6 +12,7 @@ import msgspec
 from batchdrop.core.answers import MESSAGE_CHARS_MAX, code_of
 from batchdrop.core.batches import Batch, BatchError
 from batchdrop.core.ledger_rows import Reason
+from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.outcomes import Failure
 from batchdrop.core.verdicts import Verdict
 
@@ -87,6 +88,14 @@ def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict],
 def _refusal(error: BatchError, refused: str) -> Failure:
     code = code_of(error.code) or _UNEXPLAINED.code
     return Failure(code, f"{refused} was refused in validation: {error.message[:MESSAGE_CHARS_MAX]}")
+
+
+def stopped(verdict: Verdict) -> Verdict:
+    """Return *verdict*, final where the job was cancelled before the request could be sent again."""
+    if verdict.failure is None or not verdict.may_be_sent_again:
+        return verdict
+    message = f"The job was cancelled, so this request was not sent again. {verdict.failure.message}"
+    return msgspec.structs.replace(verdict, failure=Failure(CANCELLED.code, message), may_be_sent_again=False)
 
 
 def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:

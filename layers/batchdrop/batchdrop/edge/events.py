@@ -4,6 +4,7 @@ Rule: nothing that arrives can raise. What is not for us, or not understood, bec
 an object without a version becomes a drop that says so, because a person waits for it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from batchdrop.core.jobs import Upload
+from batchdrop.core.jobs import CONTROL_PREFIX, Upload
 from batchdrop.flow.ports import Ports
 
 # S3 calls the version of an object that was put while versioning was off "null"
@@ -38,13 +39,23 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A person asks something of a job, such as `cancel`; whether the word is one is for the flow to say."""
+
+    job: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """Nothing to do; *reason* is one of a few fixed texts, fit for the log."""
 
     reason: str
 
 
-type Arrival = Drop | Hint | Ignored
+type Arrival = Drop | Hint | Control | Ignored
+
+_CONTROL_KEY = re.compile(r"control/([0-9a-f]{20})/([a-z]{1,20})")
 
 
 class _Message(BaseModel):
@@ -122,7 +133,7 @@ _BODY: TypeAdapter[_S3Event | _TestEvent | _BridgedEvent | _MissedDrop | _Hint] 
 )
 
 
-def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint]:
+def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint | Control]:
     """Yield what the SQS event of one invocation asks for; the rest is logged and left."""
     try:
         messages = _Messages.model_validate(event).messages
@@ -168,14 +179,22 @@ def _read_record(raw: dict[str, Any], inbox_bucket: str) -> Arrival:
         key = unquote_plus(record.s3.object.key, errors="strict")
     except UnicodeDecodeError:
         return Ignored("key is not UTF-8")
-    return _drop(record.s3.bucket.name, key, record.s3.object.version, inbox_bucket)
+    return _created(record.s3.bucket.name, key, record.s3.object.version, inbox_bucket)
 
 
 def _read_bridged(event: _BridgedEvent, inbox_bucket: str) -> Arrival:
     """Return what EventBridge tells of S3: there the key is as it is."""
     if event.detail_type != "Object Created":
         return Ignored("no creation")
-    return _drop(event.detail.bucket.name, event.detail.object.key, event.detail.object.version, inbox_bucket)
+    return _created(event.detail.bucket.name, event.detail.object.key, event.detail.object.version, inbox_bucket)
+
+
+def _created(bucket: str, key: str, version: str, inbox_bucket: str) -> Arrival:
+    """Return what a new object means: a word to a job, or else a drop. A control object's content is not looked at."""
+    if bucket == inbox_bucket and key.startswith(CONTROL_PREFIX):
+        found = _CONTROL_KEY.fullmatch(key)
+        return Control(found[1], found[2]) if found else Ignored("no control word")
+    return _drop(bucket, key, version, inbox_bucket)
 
 
 def _drop(bucket: str, key: str, version: str, inbox_bucket: str) -> Arrival:

@@ -132,6 +132,7 @@ class DynamoLedger:
         check_change(change)
         wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
         parts = [self._put(write) for write in wanted.writes] + self._room_updates(wanted)
+        parts += [self._check(row) for row in wanted.unchanged]
         for attempt in range(WRITE_TRIES_MAX):
             failure = self._attempt(parts)
             if failure is None or (wanted.writes and self._is_done(wanted)):
@@ -176,7 +177,9 @@ class DynamoLedger:
         return Conflict(f"{failure}: {_places(wanted)} are not as they were read, or there is no room")
 
     def _are_as_read(self, wanted: Change) -> bool:
-        return all(is_as_read(self._read(row_key(write.after)), write.before) for write in wanted.writes)
+        rows = [(row_key(write.after), write.before) for write in wanted.writes]
+        rows += [(row_key(row), row) for row in wanted.unchanged]
+        return all(is_as_read(self._read(key), before) for key, before in rows)
 
     def _put(self, write: Write) -> "TransactWriteItemTypeDef":
         """Return the write of one row, with the condition that it is as it was read."""
@@ -184,16 +187,26 @@ class DynamoLedger:
         before = write.before
         if before is None:
             return {"Put": put | {"ConditionExpression": "attribute_not_exists(pk)"}}
-        named = named_by_condition(before)
+        expression, names, values = _as_read(before)
         put |= {
-            "ConditionExpression": " AND ".join(f"#{name} = :{name}" for name in named),
-            "ExpressionAttributeNames": {f"#{name}": name for name in named},
-            "ExpressionAttributeValues": {
-                f":{name}": {"S": value} if isinstance(value, str) else {"N": str(value)}
-                for name, value in named.items()
-            },
+            "ConditionExpression": expression,
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": values,
         }
         return {"Put": put}
+
+    def _check(self, row: Row) -> "TransactWriteItemTypeDef":
+        """Return the condition that *row*, which is not written, is as it was read."""
+        expression, names, values = _as_read(row)
+        return {
+            "ConditionCheck": {
+                "TableName": self._table,
+                "Key": _place(row_key(row)),
+                "ConditionExpression": expression,
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": values,
+            }
+        }
 
     def _room_updates(self, change: Change) -> "list[TransactWriteItemTypeDef]":
         """Return the updates of every room that *change* moves or cools, in one order for all, so that none deadlock."""
@@ -255,6 +268,15 @@ def _attributes(row: Row) -> Attributes:
     if row.expires_at is not None:
         attributes["expires_at"] = {"N": str(row.expires_at)}
     return attributes
+
+
+def _as_read(row: Row) -> tuple[str, dict[str, str], Attributes]:
+    """Return the condition that *row* is as it was read: the expression, its names and its values."""
+    named = named_by_condition(row)
+    values = {
+        f":{name}": {"S": value} if isinstance(value, str) else {"N": str(value)} for name, value in named.items()
+    }
+    return " AND ".join(f"#{name} = :{name}" for name in named), {f"#{name}": name for name in named}, values
 
 
 def _row(found: Attributes) -> Row:

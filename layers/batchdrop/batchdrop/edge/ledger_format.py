@@ -124,7 +124,7 @@ def is_as_read(found: Row | None, before: Row | None) -> bool:
 
 def check_change(change: Change) -> None:
     """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
-    keys = [row_key(write.after) for write in change.writes]
+    keys = [row_key(row) for row in (*(write.after for write in change.writes), *change.unchanged)]
     keys += [room_key(*key) for key in {*room_moves(change), *cooled(change)}]
     if len(set(keys)) != len(keys) or len(keys) > CHANGE_ROWS_MAX:
         raise ValueError(f"a change names a row twice, or more than {CHANGE_ROWS_MAX} rows")

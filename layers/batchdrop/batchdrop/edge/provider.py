@@ -32,6 +32,8 @@ MESSAGE_CHARS_MAX = 1_000
 
 # A definite no: no batch exists (docs/decisions/0003-create-once.md). 408 and 409 are not here, the SDK itself repeats them.
 _DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
+# What a cancel of a batch that has ended is answered with is not documented; re-implementations say 409.
+_ENDED = frozenset({400, 409})
 _KEY_STATUSES = frozenset({401, 403})
 # Out of money: as final as a refused key (https://developers.openai.com/api/docs/guides/error-codes, 2026-11-22).
 _KEY_CODES = frozenset(
@@ -146,6 +148,15 @@ class OpenAIProvider:
         """Return one batch."""
         with self._translated(batch):
             return read_batch(as_mapping(self._client.batches.retrieve(batch)))
+
+    def cancel_batch(self, batch: str) -> None:
+        """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
+        with self._translated(batch):
+            try:
+                self._client.with_options(max_retries=0).batches.cancel(batch)
+            except openai.APIStatusError as error:
+                if error.status_code not in _ENDED:
+                    raise
 
     def file_exists(self, file: str) -> bool:
         """Return whether a file of this id is visible to this key."""

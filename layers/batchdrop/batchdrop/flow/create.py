@@ -11,18 +11,20 @@ from dataclasses import replace
 
 from batchdrop.core.batches import Accepted, CreateAnswer, Declined
 from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
-from batchdrop.core.events import BatchFound, CreateIntended, InputUnusable, InputUploaded, NoRoom, ShardEvent
+from batchdrop.core.events import BatchFound, InputUnusable, InputUploaded, NoRoom, ShardEvent
 from batchdrop.core.job_lifecycle import ShardSplit, advance_job
 from batchdrop.core.ledger_rows import Change, Reason, Room, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_account_refused, read_refusal
 from batchdrop.flow.admit import is_idle_but_for
+from batchdrop.flow.cancel import ask_to_cancel
 from batchdrop.flow.key import close_circuit, keep_proof, may_create, note_refusal, open_circuit
 from batchdrop.flow.lines import read_chunks, shard_lines
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import (
     Work,
+    intend_create,
     log_transition,
     move_shard,
     postpone,
@@ -48,7 +50,7 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
         if shard.state is ShardState.RESERVED:
             shard = _upload(work, provider, shard)
         return _create(work, provider, shard)
-    except LeaseLost as error:
+    except (IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
     except KeyRefused as error:
         note_refusal(work, provider, error)
@@ -77,7 +79,9 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
     limits = work.limits
     if work.ports.clock.remaining_seconds() < limits.create_timeout_seconds + limits.create_margin_seconds:
         return postpone(work, shard, 0)
-    shard = move_shard(work, shard, CreateIntended(shard.ticket))
+    shard = intend_create(work, shard)
+    if shard.state is not ShardState.CREATING:
+        return shard
     answer = provider.create_batch(
         file=shard.file,
         endpoint=shard.endpoint,
@@ -92,7 +96,8 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         after = _adopt(work, shard, BatchFound(answer.batch, shard.ticket))
         keep_proof(work, provider, answer.batch.id)
         close_circuit(work, provider)
-        return after
+        is_unwanted = after.is_cancelled and after.state is ShardState.RUNNING
+        return ask_to_cancel(work, provider, after) if is_unwanted else after
     if isinstance(answer, Declined):
         if is_account_refused(answer.status, answer.code):
             open_circuit(work, provider, Reason(answer.code or f"http_{answer.status}", answer.message))

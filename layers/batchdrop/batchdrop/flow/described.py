@@ -17,7 +17,7 @@ from batchdrop.core.outcomes import NULL
 from batchdrop.core.planning import Chunk
 from batchdrop.flow.lines import read_header, shard_records, upload_format
 from batchdrop.flow.plan import recipe_of
-from batchdrop.flow.ports import Ports
+from batchdrop.flow.ports import Ports, Storage
 from batchdrop.formats.records import Record
 
 
@@ -36,7 +36,7 @@ def describe(
     """Yield the item of each of *rows*, which ascend. Where the upload is gone, names are made of rows."""
     rows, rows_ahead = tee(rows)
     try:
-        describe_record = _describer(ports, limits, job)
+        describe_record = describer(ports.storage, limits, job)
         for record in shard_records(ports.storage, job, shard, chunks, rows_ahead):
             described = describe_record(record)
             next(rows)
@@ -48,10 +48,10 @@ def describe(
         yield Described(row, refused_name(row, "unreadable"), NULL)
 
 
-def _describer(ports: Ports, limits: Limits, job: Job) -> Callable[[Record], Described]:
-    """Return how this job's records are described. Raises UploadRejected where the upload is gone."""
-    form, header = upload_format(job), read_header(ports.storage, job)
-    recipe = recipe_of(ports.storage, limits, job)
+def describer(storage: Storage, limits: Limits, job: Job) -> Callable[[Record], Described]:
+    """Return how the records that this job planned are described. Raises UploadRejected where the upload is gone."""
+    form, header = upload_format(job), read_header(storage, job)
+    recipe = recipe_of(storage, limits, job)
 
     def describe_record(record: Record) -> Described:
         try:

@@ -18,7 +18,7 @@ from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
 from batchdrop.core.planning import Chunk
-from batchdrop.core.reconciliation import capped, missing_verdict, rank, verdicts_of_failed
+from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.requests import body_of_line, is_structured, row_of_line
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
@@ -117,7 +117,7 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
 
 def _may_send_again(asked: _Asked) -> bool:
     """Whether this attempt is likely to leave something to another; a wrong guess costs a second pass, nothing else."""
-    if asked.shard.attempt >= asked.attempts_max or asked.batch is None:
+    if asked.shard.attempt >= asked.attempts_max or asked.batch is None or asked.shard.is_cancelled:
         return False
     if asked.refused is not None:
         return asked.refused[1].may_be_sent_again
@@ -158,6 +158,8 @@ def _outcomes(
             counts.missing += 1
             continue
         verdict, answer = found
+        if asked.shard.is_cancelled:
+            verdict = stopped(verdict)
         verdict = capped(verdict, asked.shard.attempt, asked.attempts_max)
         if verdict.may_be_sent_again:
             counts.again += 1

@@ -1,23 +1,28 @@
 """The outcomes of a job become its result files: a merge by row of the parts, over the upload read again.
 
 Rule: every row has exactly one outcome, or nothing is written at all; all files are written in one pass and become visible
-together at its end, before the summary.
+together at its end, before the summary. What a cancelled job never cut into a shard gets its outcome here, on the way.
 """
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import BinaryIO, Final
 
+import msgspec
+
 from batchdrop.core.errors import BrokenState, NotYet, UploadRejected
-from batchdrop.core.jobs import Keys
+from batchdrop.core.jobs import Keys, refused_name
 from batchdrop.core.ledger_rows import Job, Reason, Shard
-from batchdrop.core.outcomes import decode_outcome, row_of_outcome
+from batchdrop.core.lifecycle import CANCELLED
+from batchdrop.core.limits import Limits
+from batchdrop.core.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
+from batchdrop.flow.described import Described, describer
 from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_format
 from batchdrop.flow.ports import ObjectWriter, Ports, Storage
 from batchdrop.formats.records import Format, Header, Record
@@ -47,10 +52,12 @@ def _merge_with_upload(storage: Storage, job: Job, shards: Sequence[Shard], chun
     tally = Tally()
     with ExitStack() as objects:
         files = _ResultFiles(storage, Keys(job.id, job.key), form, header, objects)
-        lines = outcome_lines(storage, job, shards, chunks)
+        outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
+        never_sent = _never_sent(storage, job) if job.cancelled_at else None
         for row, record in enumerate(all_records(storage, job), 1):
-            files.add(_line_of_row(lines, job, row), record, tally)
-        _check_end(lines, job, tally)
+            line = outcomes.take(row) or (never_sent and never_sent(record))
+            files.add(line or outcomes.missing(row), record, tally)
+        outcomes.check_end(tally)
         files.finish()
         return tally.results(files.written())
 
@@ -62,28 +69,67 @@ def _merge_alone(
     tally = Tally()
     with ExitStack() as objects:
         outcomes = _Measured(storage, Keys(job.id, job.key).outcomes, objects)
-        lines = outcome_lines(storage, job, shards, chunks)
+        found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
         for row in range(1, job.items + 1):
-            line = _line_of_row(lines, job, row)
+            nameless = Described(row, refused_name(row, CANCELLED.code), NULL)
+            line = found.take(row) or (_cancelled_line(nameless) if job.cancelled_at else found.missing(row))
             outcomes.write(line)
             tally.add(decode_outcome(line))
-        _check_end(lines, job, tally)
+        found.check_end(tally)
         return tally.results([outcomes.finished()], unreadable)
 
 
-def _line_of_row(lines: Iterator[tuple[int, bytes]], job: Job, row: int) -> bytes:
-    found, line = next(lines, (0, b""))
-    if found != row:
-        raise BrokenState(f"job {job.id}: the outcome of row {row} is expected, that of row {found} is there")
-    return line
+class _ByRow:
+    """The lines of a job's outcomes, which come by row."""
+
+    def __init__(self, lines: Iterator[tuple[int, bytes]], job: Job) -> None:
+        self._lines, self._job = lines, job
+        self._next = next(lines, None)
+
+    def take(self, row: int) -> bytes | None:
+        """Return the line of *row*, or None where the next one is of another. Rows ascend from call to call."""
+        if self._next is None or self._next[0] != row:
+            return None
+        _, line = self._next
+        self._next = next(self._lines, None)
+        return line
+
+    def missing(self, row: int) -> bytes:
+        """Raise BrokenState: there is no outcome of *row*."""
+        there = f"that of row {self._next[0]} is there" if self._next else "there are no more"
+        raise BrokenState(f"job {self._job.id}: the outcome of row {row} is expected, {there}")
+
+    def check_end(self, tally: Tally) -> None:
+        """Raise BrokenState where an outcome is left over, or not as many were counted as the plan has items."""
+        job = self._job
+        if self._next is not None:
+            raise BrokenState(f"job {job.id}: an outcome too many, of row {self._next[0]}")
+        # A job that was cancelled while it was planned has more items than its plan.
+        if tally.succeeded + tally.failed != job.items and not job.cancelled_at:
+            raise BrokenState(f"job {job.id}: {tally.succeeded + tally.failed} outcomes of {job.items} items")
 
 
-def _check_end(lines: Iterator[tuple[int, bytes]], job: Job, tally: Tally) -> None:
-    extra = next(lines, None)
-    if extra is not None:
-        raise BrokenState(f"job {job.id}: an outcome too many, of row {extra[0]}")
-    if tally.succeeded + tally.failed != job.items:
-        raise BrokenState(f"job {job.id}: {tally.succeeded + tally.failed} outcomes of {job.items} items")
+def _never_sent(storage: Storage, job: Job) -> Callable[[Record], bytes]:
+    """Return how the outcome of a record is written that *job* was cancelled before. Raises UploadRejected.
+
+    Beyond the plan nobody has looked whether names are there and differ: such items are called by their rows.
+    """
+    form, header = upload_format(job), read_header(storage, job)
+    describe = describer(storage, Limits(), job)  # names do not depend on limits
+
+    def line_of(record: Record) -> bytes:
+        if record.row <= job.plan.row:
+            return _cancelled_line(describe(record))
+        name = refused_name(record.row, CANCELLED.code)
+        return _cancelled_line(Described(record.row, name, msgspec.Raw(form.json_text(header, record))))
+
+    return line_of
+
+
+def _cancelled_line(item: Described) -> bytes:
+    failure = Failure(CANCELLED.code, CANCELLED.message)
+    outcome = Outcome(name=item.name, row=item.row, status="failed", record=item.record, error=failure)
+    return encode_outcome(outcome) + b"\n"
 
 
 class _ResultFiles:

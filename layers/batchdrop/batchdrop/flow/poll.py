@@ -9,14 +9,16 @@ Rule: a tick does no long work and loses nothing when it stops half-way: the nex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from batchdrop.core.backlog import backlog
 from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
+from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.key import Passage, note_refusal, open_provider, passage
 from batchdrop.flow.ports import Ports, Provider
-from batchdrop.flow.recover import recover
 from batchdrop.flow.reconcile import reconcile
+from batchdrop.flow.recover import recover
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
@@ -34,31 +36,49 @@ class Tick:
     moved: int
     admitted: int
     hints: int
+    is_open: bool = True  # creates may be made
 
 
 def tick(ports: Ports, limits: Limits) -> Tick:
     """Do one round. With nothing under way it costs a query and a read, and the provider is not asked."""
     work = begin(ports, limits)
+    began_at = ports.clock.now()
     rows = list(ports.ledger.active())
     done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
     reconcile(work)
+    _report(work, rows, done, began_at)
     return done
+
+
+def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) -> None:
+    """Log what the tick found and did; an idle one too, because its absence is what the alarm listens for."""
+    found = backlog(rows, began_at, is_open=done.is_open)
+    work.ports.log.info(
+        "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints, due=found.due,
+        oldest_due_seconds=found.oldest_due_seconds, uncertain=found.uncertain, held=found.is_held,
+    )  # fmt: skip
 
 
 def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     """Move on whatever of *rows* is due."""
     jobs = [row for row in rows if isinstance(row, Job)]
-    shards = [row for row in rows if isinstance(row, Shard)]
+    stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
     provider = open_provider(work)
-    moved = _observe(work, provider, shards) if provider else []
+    moved = [*stopped, *(_observe(work, provider, shards) if provider else [])]
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
     hints = _wake(work, jobs, [*moved, *admitted, *shards], way)
     for job in {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
-    done = Tick(len(rows), len(moved), len(admitted), hints)
-    work.ports.log.info("tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints)
-    return done
+    return Tick(len(rows), len(moved), len(admitted), hints, is_open=way is Passage.OPEN)
+
+
+def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
+    """Stop the shards of cancelled jobs; return those that moved, and all *shards* as they are now."""
+    cancelled = {job.id for job in jobs if job.cancelled_at}
+    stopped = stop_shards(work, (shard for shard in shards if shard.job in cancelled))
+    newest = {(shard.job, shard.number): shard for shard in (*shards, *stopped)}
+    return stopped, list(newest.values())
 
 
 def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Shard]:
@@ -95,6 +115,10 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> S
         if batch is None and (shard.due_at or 0) <= work.ports.clock.now():
             batch = look_up(work, provider, shard)
             shard = work.ports.ledger.shard(shard.job, shard.number) or shard
+        if batch and shard.is_cancelled:
+            stop_batch(work, provider, shard, batch)
+        if batch:
+            stop_stuck(work, provider, shard, batch)
         return watch(work, shard, batch) if batch else None
     except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
@@ -121,8 +145,8 @@ def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
     listed = list(shards)
     if any(shard.parked_at and shard.state is not ShardState.PARKED for shard in listed):
         return []
-    parked = [s for s in listed if s.state is ShardState.PARKED and not s.is_unfenced and (s.due_at or 0) <= now]
-    return parked[:1]
+    parked = [s for s in listed if s.state is ShardState.PARKED and not (s.is_unfenced or s.is_cancelled)]
+    return [shard for shard in parked if (shard.due_at or 0) <= now][:1]
 
 
 def _wake(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> int:

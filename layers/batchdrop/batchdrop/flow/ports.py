@@ -162,6 +162,9 @@ class Provider(Protocol):
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
 
+    def cancel_batch(self, batch: str) -> None:
+        """Ask to stop a batch; what it has answered by then is kept and paid. Nothing happens where it has ended."""
+
     def file_exists(self, file: str) -> bool:
         """Return whether a file of this id is visible to this key."""
 

@@ -10,6 +10,7 @@ of every uncertain try is gone and a list that began a quarter of an hour later 
 from batchdrop.core.errors import ProviderUnavailable
 from batchdrop.core.events import BatchFound, FenceBegun, Fenced, FenceFailed, GivenUp, InputMissed, NothingFound
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.observing import find_batch
 from batchdrop.flow.key import believe, close_circuit
 from batchdrop.flow.ports import Provider
@@ -41,7 +42,7 @@ def _without_batch(work: Work, provider: Provider, shard: Shard, seen: Sweep) ->
         case ShardState.FENCING:
             return _from_fencing(work, provider, shard, seen)
         case ShardState.PARKED:
-            return _from_parked(work, shard)
+            return _from_parked(work, shard, seen)
         case _:
             return None
 
@@ -73,7 +74,9 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
     return move_shard(work, shard, Fenced(shard.ticket))
 
 
-def _from_parked(work: Work, shard: Shard) -> Shard | None:
+def _from_parked(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
+    if shard.is_cancelled and seen.is_complete and not shard.is_unfenced:
+        return move_shard(work, shard, GivenUp(shard.ticket, CANCELLED))
     if work.ports.clock.now() - shard.parked_at < work.limits.parked_seconds_max:
         return None
     message = "The provider never said whether it took these requests, for a week; they are not sent again."

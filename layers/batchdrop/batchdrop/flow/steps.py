@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.errors import BrokenState, Conflict, LeaseLost
-from batchdrop.core.events import ShardEvent
+from batchdrop.core.events import Cancelled, CreateIntended, ShardEvent
 from batchdrop.core.job_lifecycle import JobEvent, advance_job
 from batchdrop.core.ledger_rows import Change, Install, Job, Lease, Shard, Write
 from batchdrop.core.lifecycle import Now, advance
@@ -97,6 +97,26 @@ def move_shard(work: Work, shard: Shard, event: ShardEvent) -> Shard:
     def decide() -> Change:
         read = next(rows, None) or read_shard(work, shard)
         return Change((Write(read, written(work.ports, advance(read, event, work.now()))),))
+
+    after = _only(settle(work.ports, decide), Shard)
+    log_transition(work, after, event)
+    return after
+
+
+def intend_create(work: Work, shard: Shard) -> Shard:
+    """Write the intent to create *shard*'s batch, unless its job was cancelled: then it is stopped instead.
+
+    The one write looks at both rows, so that no intent is ever written after a cancellation. Raises as `move_shard`.
+    """
+    rows = iter([shard])
+    event: ShardEvent = CreateIntended(shard.ticket)
+
+    def decide() -> Change:
+        nonlocal event
+        job = read_job(work, shard.job)
+        event = Cancelled() if job.cancelled_at else event
+        read = next(rows, None) or read_shard(work, shard)
+        return Change((Write(read, written(work.ports, advance(read, event, work.now()))),), unchanged=(job,))
 
     after = _only(settle(work.ports, decide), Shard)
     log_transition(work, after, event)

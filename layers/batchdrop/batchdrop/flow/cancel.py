@@ -1,0 +1,69 @@
+"""Stopping what a person cancelled: what is not sent never is, and batches that run are asked to stop; so are stuck ones.
+
+Rule: the job's row says first that it is cancelled, and every intent to create is written on condition that it does not; so
+whatever dies from here on, poll goes on stopping. A batch is cancelled only by the shard that the ledger records it for.
+"""
+
+from collections.abc import Iterable
+
+from batchdrop.core.batches import Batch
+from batchdrop.core.errors import IllegalTransition, NotAtProvider, ProviderUnavailable
+from batchdrop.core.events import CancelAsked, Cancelled
+from batchdrop.core.ledger_rows import Shard
+from batchdrop.core.lifecycle import EDGES
+from batchdrop.core.observing import STATUSES_STOPPABLE, is_stuck
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.steps import Work, move_shard
+
+
+def stop_shards(work: Work, shards: Iterable[Shard]) -> list[Shard]:
+    """Stop those of *shards*, all of cancelled jobs, that could still be sent or run; return them as they are then.
+
+    What is being harvested is left alone: should it come back to be sent again, it is stopped there. May be repeated.
+    """
+    stopped = []
+    for shard in shards:
+        if shard.is_cancelled or Cancelled not in EDGES[shard.state]:
+            continue
+        try:
+            stopped.append(move_shard(work, shard, Cancelled()))
+        except IllegalTransition as error:
+            work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
+    return stopped
+
+
+def stop_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> None:
+    """Ask the provider to cancel *batch* where that would change anything, again every few minutes until it shows."""
+    if batch.status in STATUSES_STOPPABLE:
+        ask_to_cancel(work, provider, shard)
+
+
+def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> None:
+    """Ask the provider to cancel *batch* where it has not ended hours after its window, once in so many hours.
+
+    What it answered is harvested when it has ended, and the rest is sent again as after an expiry.
+    """
+    if is_stuck(shard, batch, work.ports.clock.now(), work.limits):
+        work.ports.log.warning(
+            "batch.stuck", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
+        )
+        ask_to_cancel(work, provider, shard)
+
+
+def ask_to_cancel(work: Work, provider: Provider, shard: Shard) -> Shard:
+    """Ask the provider to cancel the batch of the RUNNING *shard*, unless it was asked just now.
+
+    A refusal is logged and asked again later. Raises KeyRefused.
+    """
+    if work.ports.clock.now() - shard.cancel_asked_at < work.limits.cancel_retry_seconds:
+        return shard
+    asked = move_shard(work, shard, CancelAsked(shard.ticket))
+    try:
+        provider.cancel_batch(asked.batch)
+    except (NotAtProvider, ProviderUnavailable) as error:
+        work.ports.log.warning(
+            "cancel.failed", job_id=asked.job, shard=asked.number, batch_id=asked.batch, cause=str(error)
+        )
+    else:
+        work.ports.log.info("batch.cancel_asked", job_id=asked.job, shard=asked.number, batch_id=asked.batch)
+    return asked
