@@ -9,10 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import boto3
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
 from batchdrop.core.limits import Limits
+from batchdrop.core.metrics import NAMESPACE
 from batchdrop.edge.clock import Context, SystemClock
 from batchdrop.edge.hints import SqsHints
 from batchdrop.edge.ledger import DynamoLedger
@@ -53,7 +54,8 @@ def _settings() -> Settings:
 @cache
 def _process() -> tuple[SystemClock, Ports]:
     """Return what outlives an invocation: the ports of no invocation yet, and their clock."""
-    settings, clock, log = _settings(), SystemClock(), PowertoolsLog(Logger())
+    settings, clock = _settings(), SystemClock()
+    log = PowertoolsLog(Logger(), Metrics(namespace=NAMESPACE, service=settings.stack_name))
     return clock, Ports(
         clock=clock,
         ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     secret_arn: str = Field("", description="Secret that holds the provider's API key as plain text.")
     submissions_queue_url: str = Field("", description="Queue of hints for the submit function.")
     completions_queue_url: str = Field("", description="Queue of hints for the complete function.")
+    stack_name: str = Field("batchdrop", description="Name of the stack: what its metrics are told apart by.")
     openai_base_url: str = Field(
         "https://api.openai.com/v1", pattern=r"^https?://.+", description="Where the Files and Batches API is served."
     )

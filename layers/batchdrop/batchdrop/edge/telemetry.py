@@ -1,4 +1,4 @@
-"""Structured logs through Powertools.
+"""Structured logs, and the metrics that are read off them, through Powertools.
 
 Rule: only fields of the list below are written, so that no prompt, answer or key can reach a log by accident. An unknown
 field is dropped and named in the record; with `is_strict`, which tests set, it is an error.
@@ -6,36 +6,50 @@ field is dropped and named in the record; with `is_strict`, which tests set, it 
 
 from typing import TYPE_CHECKING
 
+from batchdrop.core.metrics import counted
+
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools import Logger, Metrics
 
 # Names of things, counts, times and codes. A field that may hold what a person wrote does not belong here;
 # `error` is the text of our own exceptions and of the provider's refusals.
 FIELDS = frozenset(
     {
         "account", "admitted", "again", "attempt", "attempts", "batch_id", "batches", "bucket", "cause", "code",
-        "count", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "hints", "items",
-        "job_id", "key_bytes", "message_id", "missing", "model", "moved", "open_until", "output_lines", "pages",
-        "reason", "records", "refused", "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard",
-        "size_bytes", "state", "status", "submitted", "succeeded", "task", "ticket", "tokens", "try_number",
-        "unknown", "until", "version",
+        "count", "due", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "held",
+        "hints", "input_tokens", "items", "job_id", "key_bytes", "message_id", "missing", "model", "moved",
+        "oldest_due_seconds", "open_until", "output_lines", "output_tokens", "pages", "reason", "records", "refused",
+        "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard", "size_bytes", "state", "status",
+        "submitted", "succeeded", "task", "ticket", "tokens", "try_number", "uncertain", "unknown", "until",
+        "version",
     }
 )  # fmt: skip
 
 
 class PowertoolsLog:
-    """The log of one function."""
+    """The log of one function; what of it is counted goes to CloudWatch as a line in its embedded metric format."""
 
-    def __init__(self, logger: "Logger") -> None:
+    def __init__(self, logger: "Logger", metrics: "Metrics") -> None:
         self._logger = logger
+        self._metrics = metrics
 
     def info(self, event: str, **fields: object) -> None:
         """Record what was decided."""
         self._logger.info(event, extra=_allowed(fields))
+        self._count(event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
         """Record what an operator may want to see."""
         self._logger.warning(event, extra=_allowed(fields))
+        self._count(event, fields)
+
+    def _count(self, event: str, fields: dict[str, object]) -> None:
+        """Write at once what the event counts: a function that dies later has counted what it did."""
+        values = counted(event, fields)
+        for metric, value in values.items():
+            self._metrics.add_metric(metric.name, metric.unit, value)
+        if values:
+            self._metrics.flush_metrics()
 
 
 def _allowed(fields: dict[str, object]) -> dict[str, object]:

@@ -165,7 +165,11 @@ def _merge(work: Work, job: Job) -> Job:
         # The outcomes do not add up: our defect. The items that were written stay; a person has to look.
         work.ports.log.warning("job.broken", job_id=job.id, cause=str(error))
         return move_job(work, job, Broken(Reason("broken_state", str(error))))
-    work.ports.log.info("job.merged", job_id=job.id, succeeded=merged.succeeded, failed=merged.failed)
+    work.ports.log.info(
+        "job.merged", job_id=job.id, succeeded=merged.succeeded, failed=merged.failed,
+        input_tokens=sum(usage.input_tokens for usage in merged.usage.values()),
+        output_tokens=sum(usage.output_tokens for usage in merged.usage.values()),
+    )  # fmt: skip
     return move_job(work, job, Merged(merged.succeeded, merged.failed))
 
 
