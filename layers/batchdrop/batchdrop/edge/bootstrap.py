@@ -25,8 +25,8 @@ from batchdrop.edge.telemetry import PowertoolsLog
 from batchdrop.flow.ports import Ports
 
 if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
@@ -64,9 +64,9 @@ def _process() -> tuple[SystemClock, Ports]:
             open_bucket(settings.inbox_bucket, settings.aws_endpoint_url),
             open_bucket(settings.required("results_bucket"), settings.aws_endpoint_url),
             settings.inbox_bucket,
+            _s3,
         ),
         providers=SecretProviders(
-            _s3,
             _secrets,
             settings.required("secret_arn"),
             settings.openai_base_url,
@@ -87,12 +87,12 @@ def _sqs() -> "SQSClient":
 
 
 @cache
-def _sns() -> "SNSClient":
-@cache
 def _s3() -> "S3Client":
     return boto3.client("s3", config=_AWS)
 
 
+@cache
+def _sns() -> "SNSClient":
     return boto3.client("sns", config=_AWS)
 
 
