@@ -150,6 +150,7 @@ class Shard:
     unreachable_at: int = 0
     batch: str = ""
     batches: tuple[str, ...] = ()  # every attempt's, for the summary
+    duplicates: tuple[str, ...] = ()  # batches beside those that count, each reported once
     batch_status: str = ""
     batch_ended_at: int = 0
     is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
@@ -240,6 +241,30 @@ class Change:
 def ticket_of(install: str, shard: Shard) -> str:
     """Return the name of the try that *shard* is at: install, job, shard, attempt, try."""
     return f"{install}.{shard.job}.{shard.number}.{shard.attempt}.{shard.try_number}"
+
+
+@dataclass(frozen=True, slots=True)
+class TryName:
+    """What a ticket says."""
+
+    install: str
+    job: str
+    shard: int
+    attempt: int
+    try_number: int
+
+
+_TICKET_PARTS = 5
+
+
+def read_ticket(ticket: str) -> TryName | None:
+    """Return what *ticket* says, or None where it is none: anybody may put anything into metadata and file names."""
+    parts = ticket.split(".")
+    if len(parts) != _TICKET_PARTS or not all(part.isascii() and part.isdecimal() for part in parts[2:]):
+        return None
+    install, job, *numbers = parts
+    shard, attempt, try_number = map(int, numbers)
+    return TryName(install, job, shard, attempt, try_number)
 
 
 def circuit_key(base_url: str, fingerprint: str) -> str:

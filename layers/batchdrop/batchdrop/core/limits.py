@@ -78,6 +78,9 @@ class Limits:
     hints_per_tick_max: int = 500
     # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
     stuck_seconds: int = 6 * HOUR
+    # Rows that are read in a tick because a batch looks like one that nobody collects, and how many a shard remembers.
+    suspects_per_tick_max: int = 20
+    duplicates_per_shard_max: int = 50
     # A cancel that was not heard is asked for again; until the batch shows it, more of it is run and paid.
     cancel_retry_seconds: int = 2 * MINUTE
     admissions_per_tick_max: int = 100

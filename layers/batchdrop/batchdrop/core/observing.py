@@ -6,7 +6,7 @@ zero, and a refusal is told apart by its code first and by its words only where 
 
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
-from batchdrop.core.ledger_rows import Reason, Shard
+from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
@@ -64,6 +64,25 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
     if _missed_input(batch.errors):
         return on.InputMissed(shard.ticket)
     return on.BatchEnded(shard.ticket, batch)
+
+
+def is_duplicate(shard: Shard, batch: Batch, ticket: str) -> bool:
+    """Whether *batch*, which bears a *ticket* of *shard*, runs or ran beside the one that counts and is not reported yet.
+
+    One that failed never ran. One of the present attempt is no duplicate while the shard may still adopt it.
+    """
+    if batch.status == STATUS_FAILED or batch.id in (shard.batch, *shard.batches, *shard.duplicates):
+        return False
+    return ticket not in shard.tickets or shard.state in (ShardState.RUNNING, ShardState.HARVESTING, ShardState.DONE)
+
+
+def prefer(known: Batch | None, batch: Batch) -> Batch:
+    """Return which of two batches that bear one ticket counts: one that runs or ran, and of those the older."""
+    if known is None or (known.status == STATUS_FAILED and batch.status != STATUS_FAILED):
+        return batch
+    if batch.status == STATUS_FAILED and known.status != STATUS_FAILED:
+        return known
+    return batch if batch.created_at < known.created_at else known
 
 
 def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits) -> bool:

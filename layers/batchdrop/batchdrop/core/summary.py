@@ -152,6 +152,7 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
         "failures": [failure_document(failure) for failure in results.failures],
         "shards": [_shard(shard) for shard in rows],
         "files": [{"name": file.name, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in results.files],
+        "duplicate_batches": [batch for shard in rows for batch in shard.duplicates],
         "upload_unreadable": _reason(results.unreadable),
         "created_at": iso_time(job.created_at),
         "last_batch_ended_at": iso_time(max((shard.batch_ended_at for shard in rows), default=0)),

@@ -16,9 +16,10 @@ from batchdrop.core.job_lifecycle import ShardSplit, advance_job
 from batchdrop.core.ledger_rows import Change, Reason, Room, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
-from batchdrop.core.observing import is_account_refused, read_refusal
+from batchdrop.core.observing import is_account_refused, is_duplicate, read_refusal
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.cancel import ask_to_cancel
+from batchdrop.flow.duplicates import note_duplicate
 from batchdrop.flow.key import close_circuit, keep_proof, may_create, note_refusal, open_circuit
 from batchdrop.flow.lines import read_chunks, shard_lines
 from batchdrop.flow.ports import Provider
@@ -124,11 +125,8 @@ def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
         return move_shard(work, shard, found)
     except (IllegalTransition, Superseded):
         now = read_shard(work, shard)
-        if now.batch != found.batch.id:
-            work.ports.log.warning(
-                "batch.duplicate", job_id=shard.job, shard=shard.number, ticket=found.ticket, batch_id=found.batch.id
-            )
-        return now
+        is_beside = is_duplicate(now, found.batch, found.ticket)
+        return note_duplicate(work, now, found.batch, found.ticket) if is_beside else now
 
 
 def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:

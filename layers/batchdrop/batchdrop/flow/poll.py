@@ -15,6 +15,7 @@ from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
+from batchdrop.flow.duplicates import report_duplicates
 from batchdrop.flow.key import Passage, note_refusal, open_provider, passage
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
@@ -99,6 +100,7 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
             after = _observe_one(work, provider, shard, seen)
             if after:
                 moved.append(after)
+        report_duplicates(work, provider, shards, seen)
     except KeyRefused as error:
         note_refusal(work, provider, error)
     except ProviderUnavailable as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from batchdrop.core.batches import Batch
 from batchdrop.core.ledger_rows import Shard, ShardState
 from batchdrop.core.limits import MINUTE
+from batchdrop.core.observing import prefer
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work
 
@@ -52,7 +53,7 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
             descends = descends and (last_created is None or batch.created_at <= last_created)
             last_created = batch.created_at
             if batch.ticket.startswith(ours):
-                seen.by_ticket.setdefault(batch.ticket, batch)
+                seen.by_ticket[batch.ticket] = prefer(seen.by_ticket.get(batch.ticket), batch)
                 seen.by_id[batch.id] = batch
         after = page.next_after
         if after is None or (descends and last_created is not None and last_created < horizon):
