@@ -65,6 +65,16 @@ def references(value: object) -> Iterator[str]:
             yield from references(member)
 
 
+def conditions(value: object) -> Iterator[str]:
+    """Yield every condition that *value* asks for, by Condition or If."""
+    members = value if isinstance(value, list) else value.values() if isinstance(value, dict) else []
+    for member in members:
+        yield from conditions(member)
+    if isinstance(value, dict):
+        asked = [value.get("Condition"), *value.get("Fn::If", [])[:1]]
+        yield from (name for name in asked if isinstance(name, str))
+
+
 def statements(role: Resource) -> list[Resource]:
     """Return every statement of a role's policies."""
     return [
@@ -109,9 +119,7 @@ def test_parameters_and_conditions_are_used(template: Template) -> None:
     )
 
     assert set(template["Parameters"]) <= used
-    assert set(template["Conditions"]) == {
-        resource["Condition"] for resource in template["Resources"].values() if "Condition" in resource
-    }
+    assert set(template["Conditions"]) == set(conditions(template))
 
 
 def test_no_resource_waits_for_itself(resources: dict[str, Resource]) -> None:
@@ -212,6 +220,7 @@ def test_only_drops_are_announced(resources: dict[str, Resource]) -> None:
         ("SubmissionsQueuePolicy", [{"Fn::GetAtt": ["SubmissionsQueue", "Arn"]}]),
         ("CompletionsQueuePolicy", [{"Fn::GetAtt": ["CompletionsQueue", "Arn"]}]),
         ("TopicPolicy", [{"Ref": "Topic"}]),
+        ("AlarmsTopicPolicy", [{"Ref": "AlarmsTopic"}]),
     ],
 )
 def test_everything_is_tls_only(resources: dict[str, Resource], policy: str, covers: list[Any]) -> None:
@@ -486,7 +495,7 @@ def test_email_is_subscribed_only_where_an_address_is_given(resources: dict[str,
 
     assert {name: subscription["Condition"] for name, subscription in subscriptions.items()} == {
         "NoticesByEmail": "NotifiesByEmail",
-        "AlarmsByEmail": "NotifiesByEmail",
+        "AlarmsByEmail": "AlarmsByEmail",
     }
 
 
