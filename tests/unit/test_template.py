@@ -188,27 +188,33 @@ def test_buckets_are_private_versioned_and_encrypted(resources: dict[str, Resour
 
 
 def test_old_objects_expire_where_nobody_looks_for_them(resources: dict[str, Resource]) -> None:
-    """internal/ and superseded versions go; uploads and results stay."""
+    """internal/, superseded versions and words to jobs go; uploads and results stay."""
     rules = {name: resources[name]["Properties"]["LifecycleConfiguration"]["Rules"] for name in ("Inbox", "Results")}
 
     assert [
-        rule["NoncurrentVersionExpiration"] for rule in rules["Inbox"] if "NoncurrentVersionExpiration" in rule
-    ] == [{"NoncurrentDays": 90}]
+        (rule.get("Prefix"), rule["NoncurrentVersionExpiration"])
+        for rule in rules["Inbox"]
+        if "NoncurrentVersionExpiration" in rule
+    ] == [(None, {"NoncurrentDays": 90}), ("control/", {"NoncurrentDays": 1})]
     expiring = [rule for name in rules for rule in rules[name] if "ExpirationInDays" in rule]
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
-        ("internal/", {"Ref": "InternalRetentionDays"})
+        ("control/", 1),
+        ("internal/", {"Ref": "InternalRetentionDays"}),
     ]
 
 
-def test_only_drops_are_announced(resources: dict[str, Resource]) -> None:
-    """S3 announces what is created below inbox/ and nothing else, to the submissions queue."""
-    (announced,) = resources["Inbox"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
+def test_only_drops_and_words_to_jobs_are_announced(resources: dict[str, Resource]) -> None:
+    """S3 announces what is created below inbox/ and control/ and nothing else, to the submissions queue."""
+    announced = resources["Inbox"]["Properties"]["NotificationConfiguration"]["QueueConfigurations"]
 
-    assert announced == {
-        "Event": "s3:ObjectCreated:*",
-        "Queue": {"Fn::GetAtt": ["SubmissionsQueue", "Arn"]},
-        "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": "inbox/"}]}},
-    }
+    assert announced == [
+        {
+            "Event": "s3:ObjectCreated:*",
+            "Queue": {"Fn::GetAtt": ["SubmissionsQueue", "Arn"]},
+            "Filter": {"S3Key": {"Rules": [{"Name": "prefix", "Value": prefix}]}},
+        }
+        for prefix in ("inbox/", "control/")
+    ]
     assert "NotificationConfiguration" not in resources["Results"]["Properties"]
 
 

@@ -111,7 +111,7 @@ def _check_upload(work: Work, job: Job) -> None:
         return  # a person knows how old it is
     if put_at < work.install.started_at or job.created_at - put_at > work.limits.old_drop_seconds:
         # After a restore or a late redrive it may have been paid for already: only a person starts it.
-        message = "The upload is older than this installation or 7 days and may have been done before. Drop it again, or retry it."
+        message = "The upload is older than this installation or 7 days and may have been done before. Drop it again or retry it."
         raise UploadRejected("too_old", message)
 
 
