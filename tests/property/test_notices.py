@@ -16,7 +16,7 @@ SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notice.schema.json").read_text())
 )
 JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/a.csv", version="v", created_at=1_795_305_600)
-EVENTS = st.sampled_from(["completed", "completed_with_failures", "rejected", "cancelled", "failed"])
+EVENTS = st.sampled_from(["completed", "completed_with_failures", "rejected", "cancelled", "failed", "waiting"])
 # What S3 takes in a key: any text in UTF-8.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from batchdrop.core.ledger_rows import Job, Reason
-from batchdrop.core.notices import Notice, printable, render
+from batchdrop.core.notices import Notice, printable, render, render_wait
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import FailureCount, Results
 from batchdrop.edge.notices import check_notice
@@ -88,6 +88,23 @@ def test_a_rejected_upload_is_told_why_and_what_to_do() -> None:
     assert "nothing was spent" in notice.text
     assert "tasks/sentiment.yaml" in notice.text
     assert json.loads(notice.json)["reason"] == {"code": "bad_csv", "message": reason.message}
+
+
+def test_a_wait_has_its_notice() -> None:
+    """It says what to put right and that nothing is lost; its id bears the number of the wait."""
+    job = replace(JOB, succeeded=10, failed=1)
+
+    notice = render_wait(job, 2, Reason("insufficient_quota", "No money."), PLACE)
+
+    check_notice(notice)
+    document = json.loads(notice.json)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert (document["id"], document["event"]) == (f"{JOB.id}/waiting/2", "waiting")
+    assert document["counts"] == {"items": 1_003, "succeeded": 10, "failed": 1}
+    assert document["reason"] == {"code": "insufficient_quota", "message": "No money."}
+    assert "No money. (insufficient_quota)" in notice.text
+    assert "Nothing is lost" in notice.text
+    assert notice.attributes["event"] == "waiting"
 
 
 def test_nothing_to_do_is_done() -> None:

@@ -83,17 +83,19 @@ SHARD = Shard(
 
 
 @pytest.mark.parametrize(
-    ("stamps", "stuck_at"),
+    ("created_at", "expires_at", "stuck_at"),
     [
-        ({"created_at": 5_000, "expires_at": 9_000}, 9_000 + LIMITS.stuck_seconds),
-        ({"created_at": 5_000}, 5_000 + DAY + LIMITS.stuck_seconds),
-        ({"created_at": 0}, 1_000 + DAY + LIMITS.stuck_seconds),
+        (5_000, 9_000, 9_000 + LIMITS.stuck_seconds),
+        (5_000, 0, 5_000 + DAY + LIMITS.stuck_seconds),
+        (0, 0, 1_000 + DAY + LIMITS.stuck_seconds),
     ],
 )
 @pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "never_heard_of"])
-def test_stuck_is_said_by_the_providers_time_stamps(status: str, stamps: dict[str, int], stuck_at: int) -> None:
+def test_stuck_is_said_by_the_providers_time_stamps(
+    status: str, created_at: int, expires_at: int, stuck_at: int
+) -> None:
     """Our own clock serves only where the provider names no time."""
-    batch = Batch(id="b", status=status, **stamps)
+    batch = Batch(id="b", status=status, created_at=created_at, expires_at=expires_at)
 
     assert not is_stuck(SHARD, batch, stuck_at - 1, LIMITS)
     assert is_stuck(SHARD, batch, stuck_at, LIMITS)

@@ -17,7 +17,7 @@ from rich.json import JSON
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job
 from batchdrop.core.ledger_rows import Reason as LedgerReason
-from batchdrop.core.notices import render
+from batchdrop.core.notices import WAITING, render
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
 from batchdrop_cli.connection import Connection
@@ -55,7 +55,7 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 def receive_notices(stack: StackDescription, jobs: set[str]) -> dict[str, ReceivedNotice]:
-    """Return one notice for each of *jobs*; copies of it are taken from the queue and dropped.
+    """Return the notice of the end of each of *jobs*; copies of it are taken from the queue and dropped.
 
     Raises CommandFailed where one stays away.
     """
@@ -67,7 +67,8 @@ def receive_notices(stack: StackDescription, jobs: set[str]) -> dict[str, Receiv
             missing = ", ".join(sorted(jobs - set(received)))
             raise CommandFailed(f"No notice came within {NOTICES_SECONDS_MAX:g} s about {missing}. See {stack.logs}")
         for notice in _receive(queues, stack.notices_queue_url):
-            received.setdefault(notice.job, notice)
+            if notice.event != WAITING:
+                received.setdefault(notice.job, notice)
     return {job: received[job] for job in jobs}
 
 

@@ -72,6 +72,14 @@ class Reason:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A cause that a job waited for and that a person can put right; the notice about it is owed until it is told."""
+
+    reason: Reason
+    is_told: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One upload on its way through."""
@@ -96,6 +104,7 @@ class Job:
     reason: Reason | None = None
     waiting_for: str = ""
     waiting_since: int = 0
+    waits: tuple[Wait, ...] = ()  # each cause once
     served_at: int = 0  # when a shard was last cut from it: jobs take turns
     cancelled_at: int = 0  # from then on nothing is cut or sent
     retries: int = 0  # times that a person started it again after it was rejected

@@ -1,4 +1,4 @@
-"""The notice about a job's end: a subject and lines for people, JSON for programs, attributes to filter by.
+"""The notices about a job, at its end or while it waits: subject and lines for people, JSON for programs, attributes to filter.
 
 Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words may quote either, so only
 its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
@@ -17,6 +17,7 @@ from batchdrop.core.ledger_rows import Job, Reason
 from batchdrop.core.summary import Results, failure_document, iso_time
 
 SCHEMA: Final = 1
+WAITING: Final = "waiting"  # the one event that ends no job
 # SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
 SUBJECT_CHARS_MAX: Final = 100
 # With at most NAMES_MAX names these keep every body below 200 KB, however it is encoded on its way.
@@ -44,16 +45,26 @@ def render(job: Job, results: Results, location: str) -> Notice:
     """
     if not results.items and job.event != "rejected":
         results = replace(results, succeeded=job.succeeded, failed=job.failed)
+    return _notice(job, results, location, deduplication_id(job))
+
+
+def _notice(job: Job, results: Results, location: str, identity: str) -> Notice:
     return Notice(
         subject=_subject(job),
         text="\n".join(_lines(job, results, location)) + "\n",
-        json=_json(job, results, location),
+        json=_json(job, results, location, identity),
         attributes={
             "event": job.event,
             "task": printable(job.task)[:ATTRIBUTE_CHARS_MAX].strip() or NO_TASK,
             "job": job.id,
         },
     )
+
+
+def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notice:
+    """Return the notice that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
+    waiting = replace(job, event=WAITING, reason=reason)
+    return _notice(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
 
 
 def deduplication_id(job: Job) -> str:
@@ -86,7 +97,7 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_SENTENCES[job.event]}"
     yield ""
     if job.event != "rejected":
-        yield f"Items: {results.items:,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
+        yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
     if job.reason is not None:
         yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
     for model, usage in _shown(results.usage.items()):
@@ -96,6 +107,11 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     yield from _ADVICE[job.event](job, printable(location))
     yield ""
     yield f"Job {job.id}, dropped {iso_time(job.created_at)}."
+
+
+def _items(job: Job, results: Results) -> int:
+    """Return how many items there are: of a job under way those that were read, of one that ended those with an outcome."""
+    return job.items if job.event == WAITING else results.items
 
 
 def _failure_lines(results: Results) -> Iterator[str]:
@@ -114,16 +130,16 @@ def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
     return list(islice(entries, SHOWN_MAX))
 
 
-def _json(job: Job, results: Results, location: str) -> str:
+def _json(job: Job, results: Results, location: str, identity: str) -> str:
     document = {
         "schema": SCHEMA,
-        "id": deduplication_id(job),
+        "id": identity,
         "event": job.event,
         "job": job.id,
         "task": job.task,
         "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
         "results": location,
-        "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
+        "counts": {"items": _items(job, results), "succeeded": results.succeeded, "failed": results.failed},
         "usage": {
             model: {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
             for model, usage in _shown(results.usage.items())
@@ -166,6 +182,12 @@ def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
     yield "`failures` there holds the records that were not finished: drop it as it is to go on with them."
 
 
+def _advise_waiting(job: Job, location: str) -> Iterator[str]:
+    yield "It goes on by itself when this is put right. Nothing is lost, and nothing is sent twice."
+    yield f"To give it up instead: batchdrop cancel {job.id}"
+    yield f"Its state: {location}status.json"
+
+
 def _advise_failed(_job: Job, location: str) -> Iterator[str]:
     yield f"What was written until then is kept, one object for each item: {location}"
     yield "An operator has to look at it; nothing is sent again by itself."
@@ -177,6 +199,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "rejected": "rejected",
     "cancelled": "cancelled",
     "failed": "failed",
+    WAITING: "waiting",
 }
 _SENTENCES: Final[Mapping[str, str]] = {
     "completed": "is done: every item succeeded.",
@@ -184,6 +207,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "rejected": "cannot be used.",
     "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
     "failed": "could not be finished.",
+    WAITING: "waits for something that a person has to put right.",
 }
 _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
     "completed": _advise_results,
@@ -191,4 +215,5 @@ _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
     "rejected": _advise_rejected,
     "cancelled": _advise_cancelled,
     "failed": _advise_failed,
+    WAITING: _advise_waiting,
 }

@@ -50,6 +50,11 @@ def is_account_refused(status: int, code: str) -> bool:
     return status in (_UNAUTHORIZED, _FORBIDDEN) or code.lower() in _ACCOUNT_CODES
 
 
+def is_account_code(code: str) -> bool:
+    """Whether the provider refuses the account behind the key, for want of money or quota, and not the key itself."""
+    return code.lower() in _ACCOUNT_CODES
+
+
 def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
     """Return what *batch*, its own, means for a RUNNING *shard*; None while there is nothing to do.
 

@@ -45,6 +45,7 @@ from batchdrop.flow.steps import (
     take_shard_lease,
     written,
 )
+from batchdrop.flow.waiting import tell_waits
 
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
@@ -55,6 +56,7 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
     work = begin(ports, limits)
     try:
         if shard is None:
+            tell_waits(work, read_job(work, job))
             _finish(work, read_job(work, job))
         else:
             row = ports.ledger.shard(job, shard)

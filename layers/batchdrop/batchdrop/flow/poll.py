@@ -13,6 +13,7 @@ from batchdrop.core.backlog import backlog
 from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
+from batchdrop.core.waiting import owed
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.duplicates import report_duplicates
@@ -23,6 +24,7 @@ from batchdrop.flow.recover import recover
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
+from batchdrop.flow.waiting import note_waits
 from batchdrop.flow.watch import look_up, watch
 
 _SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
@@ -68,8 +70,10 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     moved = [*stopped, *(_observe(work, provider, shards) if provider else [])]
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
-    hints = _wake(work, jobs, [*moved, *admitted, *shards], way)
-    for job in {shard.job for shard in (*moved, *admitted)}:
+    noted = note_waits(work, jobs, shards, provider)
+    hints = _wake(work, noted, [*moved, *admitted, *shards], way)
+    told = {after.id for before, after in zip(jobs, noted, strict=True) if before.waiting_for != after.waiting_for}
+    for job in told | {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
     return Tick(len(rows), len(moved), len(admitted), hints, is_open=way is Passage.OPEN)
 
@@ -184,7 +188,7 @@ def _wake_one(work: Work, row: Job | Shard) -> bool:
             case Job(state=JobState.PLANNING):
                 keep_job(work, row, due_at=later)
                 hints.submit(row.id)
-            case Job(state=state) if state in _COMPLETE_JOB_STATES:
+            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row):
                 keep_job(work, row, due_at=later)
                 hints.complete(row.id)
             case Shard(state=state) if state in _SUBMIT_STATES:

@@ -1,0 +1,72 @@
+"""What a job waits for that a person can put right: a key, money. Nothing here is about room, which comes by itself.
+
+Rule: a job owes one notice for each cause, however often it comes back; the words are ours, because a provider's may quote a
+key or a prompt.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.observing import is_account_code
+
+KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
+_KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
+_ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
+
+# What a job's row says that it waits for; `room` and others are set elsewhere and left alone here.
+KEY: Final = "key"
+ACCOUNT: Final = "account"
+# A row holds each cause once, and codes are the provider's.
+WAITS_MAX: Final = 20
+
+_TO_BE_SENT: Final = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardState.UPLOADED})
+
+
+def cause_of(refused: Reason | None, *, is_key_there: bool) -> Reason | None:
+    """Return what holds everything up, in our own words; None where nothing does. *refused* is why the circuit is open."""
+    if not is_key_there:
+        return KEY_MISSING
+    if refused is None:
+        return None
+    return Reason(refused.code, _ACCOUNT_REFUSED if is_account_code(refused.code) else _KEY_REFUSED)
+
+
+def jobs_to_send(jobs: Iterable[Job], shards: Iterable[Shard]) -> frozenset[str]:
+    """Return the ids of the jobs that have something to be sent."""
+    to_be_cut = {job.id for job in jobs if not job.is_cut}
+    return frozenset(to_be_cut | {shard.job for shard in shards if shard.state in _TO_BE_SENT})
+
+
+def waits(job: Job, cause: Reason | None, now: int, *, is_to_send: bool) -> Job:
+    """Return *job* as *cause* leaves it: waiting and owing a notice for a cause that is new to it, or waiting no more.
+
+    Without money only what is to be sent waits; without a key the answers do, too.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return job
+    is_account = cause is not None and is_account_code(cause.code)
+    if cause is None or (is_account and not is_to_send):
+        return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in (KEY, ACCOUNT) else job
+    known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
+    waits_for = ACCOUNT if is_account else KEY
+    return replace(
+        job,
+        waits=job.waits if known else (*job.waits, Wait(cause)),
+        waiting_for=waits_for,
+        waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
+    )
+
+
+def owed(job: Job) -> Mapping[int, Reason]:
+    """Return the waits that nobody was told of, by their number, which counts from 1. Over once the job goes to its end."""
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return {}
+    return {number: wait.reason for number, wait in enumerate(job.waits, 1) if not wait.is_told}
+
+
+def told(job: Job, number: int) -> Job:
+    """Return *job* without owing the notice of its wait *number*."""
+    waits = tuple(replace(wait, is_told=wait.is_told or index == number) for index, wait in enumerate(job.waits, 1))
+    return replace(job, waits=waits)
