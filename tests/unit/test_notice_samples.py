@@ -1,0 +1,91 @@
+"""The samples in docs/samples/notices are what the code sends. Run this file as a script to write them anew."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from batchdrop.core.ledger_rows import Job, Reason
+from batchdrop.core.notices import Notice, render, render_wait
+from batchdrop.core.outcomes import Usage
+from batchdrop.core.summary import FailureCount, Results
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "samples" / "notices"
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
+EVENTS = SCHEMA["properties"]["event"]["enum"]
+
+PLACE = "s3://results-bucket/results/sentiment/reviews.csv/2b9c41d07e5f3a6b8c10/"
+JOB = Job(
+    id="2b9c41d07e5f3a6b8c10", bucket="inbox-bucket", key="inbox/sentiment/reviews.csv", version="3HL4kqtJlcpXroDTDmJ",
+    created_at=1_795_376_400, task="sentiment", items=3,
+)  # fmt: skip
+DONE = Results(succeeded=3, usage={"gpt-4.1-mini": Usage(61, 3)})
+IN_PART = Results(
+    succeeded=2, failed=1, usage={"gpt-4.1-mini": Usage(41, 2)}, failures=(FailureCount("undefined", 1, ("R-1043",)),)
+)
+STOPPED = replace(IN_PART, failures=(FailureCount("cancelled", 1, ("R-1043",)),))
+MISSING = Reason(
+    "undefined", "The task uses the column 'reveiw', which the file does not have. It has: review_id, review."
+)
+BROKEN = Reason("broken_state", "row 2 has no outcome")
+REFUSED = Reason("invalid_api_key", "The provider refuses the API key.")
+
+
+def sample(event: str) -> Notice:
+    """Return the notice of *event*."""
+    job = replace(JOB, event=event)
+    match event:
+        case "waiting":
+            return render_wait(job, 1, REFUSED, PLACE)
+        case "rejected":
+            return render(replace(job, items=0, reason=NO_TASK), Results(), PLACE)
+        case "failed":
+            return render(replace(job, succeeded=2, failed=0, reason=BROKEN), Results(), PLACE)
+        case "completed":
+            return render(job, DONE, PLACE)
+        case "cancelled":
+            return render(job, STOPPED, PLACE)
+        case _:
+            return render(job, IN_PART, PLACE)
+
+
+def files(event: str) -> dict[Path, str]:
+    """Return both files of *event*: what programs receive, and what people read."""
+    notice = sample(event)
+    return {
+        FOLDER / f"{event}.json": json.dumps(json.loads(notice.json), indent=2, ensure_ascii=False) + "\n",
+        FOLDER / f"{event}.txt": f"Subject: {notice.subject}\n\n{notice.text}",
+    }
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_sample_is_what_is_sent(event: str) -> None:
+    """Whoever writes a subscriber against a sample has written it against the code."""
+    written = files(event)
+
+    assert {path: path.read_text() for path in written} == written
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_sample_keeps_the_schema(event: str) -> None:
+    """The JSON is what the schema promises, and says which event it is."""
+    document = json.loads((FOLDER / f"{event}.json").read_text())
+
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+    assert document["event"] == event
+
+
+def test_there_is_no_sample_of_anything_else() -> None:
+    """A sample of an event that is not sent any more would mislead."""
+    assert {path.stem for path in FOLDER.iterdir()} == set(EVENTS)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in EVENTS:
+        for path, text in files(name).items():
+            path.write_text(text)
