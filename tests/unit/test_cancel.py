@@ -186,16 +186,34 @@ def test_an_upload_on_its_way_is_followed_by_nothing() -> None:
     assert_cancelled(world, job, 5)
 
 
+def record_alone(world: World, job: str) -> None:
+    """Write what a worker writes first, and die."""
+    row = world.job(job)
+    world.ledger.write(Change((Write(row, advance_job(row, Cancelled(), Now(world.clock.now(), "", LIMITS))),)))
+
+
+@pytest.mark.parametrize("ticks", [0, 10])
+def test_once_it_is_recorded_it_is_done(ticks: int) -> None:
+    """The worker died behind the first write: the next tick stops what waits, and asks for what runs to be stopped."""
+    world = world_of(NARROW, run_seconds=HOUR)
+    job = held_job(world, 20)
+    for _ in range(ticks):
+        world.tick()
+    creates = world.tap.creates
+
+    record_alone(world, job)
+    world.run(job, ticks_max=10)
+
+    assert (world.tap.creates, cancels(world)) == (creates, min(ticks, 1))
+    assert_cancelled(world, job, 20)
+
+
 def test_the_intent_asks_the_job_s_row() -> None:
     """Even where nobody stopped the shard yet, an intent after the cancellation becomes the stop."""
     world = world_of()
     job = held_job(world, 5)
 
-    def cancel_alone() -> None:
-        row = world.job(job)
-        world.ledger.write(Change((Write(row, advance_job(row, Cancelled(), Now(world.clock.now(), "", LIMITS))),)))
-
-    world.tap.answers.append(once(UPLOAD, cancel_alone))
+    world.tap.answers.append(once(UPLOAD, lambda: record_alone(world, job)))
     world.run(job)
 
     assert world.tap.creates == 0
@@ -244,6 +262,11 @@ def test_in_every_state_and_whatever_fails_nothing_is_sent_or_lost(
         assert "control.ignored" in world.log.events[moved:]
 
 
+def unavailable() -> httpx2.Response:
+    """A failure of the provider; without the header the SDK would sleep between its own tries, in real time."""
+    return httpx2.Response(503, json={"error": {"message": "no"}}, headers={"x-should-retry": "false"})
+
+
 def test_a_parked_shard_is_looked_for_once_more() -> None:
     """Its fenced tries cannot run; one more list that shows nothing ends it, long before the week is over."""
     world = world_of()
@@ -253,9 +276,14 @@ def test_a_parked_shard_is_looked_for_once_more() -> None:
         world.tick(5 * MINUTE)
 
     world.ask(job, "cancel")
-    assert world.shard(job).state is S.PARKED
+    world.tap.answers.append(lambda request: unavailable() if request.method == "GET" else None)
+    for _ in range(5):
+        world.tick(30 * MINUTE)
+    unseen = world.shard(job).state
+    world.tap.answers.clear()
     world.run(job, ticks_max=5)
 
+    assert unseen is S.PARKED
     assert world.tap.creates == 5
     assert_cancelled(world, job, 3)
 
@@ -287,7 +315,7 @@ def test_a_stop_that_was_not_heard_is_asked_for_again() -> None:
         if not request.url.path.endswith("/cancel") or not refused[0]:
             return None
         refused[0] -= 1
-        return httpx2.Response(503, json={"error": {"message": "no"}}, headers={"x-should-retry": "false"})
+        return unavailable()
 
     world.tap.answers.append(refuse)
     world.ask(job, "cancel")
