@@ -27,8 +27,10 @@ IN_PART = Results(
     succeeded=2, failed=1, usage={"gpt-4.1-mini": Usage(41, 2)}, failures=(FailureCount("undefined", 1, ("R-1043",)),)
 )
 STOPPED = replace(IN_PART, failures=(FailureCount("cancelled", 1, ("R-1043",)),))
-MISSING = Reason(
-    "undefined", "The task uses the column 'reveiw', which the file does not have. It has: review_id, review."
+NO_TASK = Reason(
+    "no_such_task",
+    "There is no task called 'sentiment': tasks/sentiment.yaml is not in the inbox bucket. "
+    "The tasks there are: classify, translate. Ready-made requests go directly below inbox/.",
 )
 BROKEN = Reason("broken_state", "row 2 has no outcome")
 REFUSED = Reason("invalid_api_key", "The provider refuses the API key.")
