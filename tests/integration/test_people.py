@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Person:
 
     environment: dict[str, str]
     outputs: dict[str, str]
+    clients: dict[str, Any] = field(default_factory=dict)
 
     def run(self, *words: str | Path) -> Result:
         """Run the command for the deployed stack as this person."""
@@ -43,13 +44,19 @@ class Person:
 
     def call(self, service: str, method: str, **arguments: Any) -> Any:  # noqa: ANN401  # boto3's
         """Make an AWS call as this person; an argument may be the name of one of the stack's outputs in braces."""
+        if service not in self.clients:
+            self.clients[service] = self.client(service)
+        named = {name: value.format(**self.outputs) for name, value in arguments.items()}
+        return getattr(self.clients[service], method)(**named)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401  # which service is known at run time
+        """Return a client with this person's keys."""
         keys = self.environment
         session = boto3.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_SESSION_TOKEN"])
-        client: Any = session.client(  # type: ignore[call-overload]  # which service is known at run time
+        made: Any = session.client(  # type: ignore[call-overload]  # as above
             service, region_name=keys["AWS_REGION"], endpoint_url=keys["AWS_ENDPOINT_URL"]
         )
-        named = {name: value.format(**self.outputs) for name, value in arguments.items()}
-        return getattr(client, method)(**named)
+        return made
 
 
 type People = Callable[[str], Person]
