@@ -127,16 +127,19 @@ def test_a_ragged_row_fails_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
-        (b"a,a\n1,2\n", "bad_header", "names the column 'a' twice"),
-        (b"a,,c\n1,2,3\n", "bad_header", "column 2 of the CSV header has no name"),
-        (b"a\nx\ncaf\xe9\n", "not_utf8", r"at line 3 \(byte 7\)"),
+        (b"a,a\n1,2\n", "bad_header", r"columns 1 and 2 of the CSV header \(line 1\) are both called `a`"),
+        (b"a,,c\n1,2,3\n", "bad_header", r"column 2 of the CSV header \(line 1\) has no name"),
+        (b"a\nx\ncaf\xe9\n", "not_utf8", r"at line 3 \(byte 7\): it looks like Latin-1 or Windows-1252"),
         (b'a,b\n1,2\n3,"never closed\n5,6\n', "broken_csv", r"opens at line 3 \(byte 10\) is never closed"),
         (b'a,b\n1,"x\ny","z\n5,6\n', "broken_csv", r"opens at line 3 \(byte 12\) is never closed"),
-        (b'a\n"b"c\n', "broken_csv", r"line 2 \(byte 2\) is no CSV"),
+        (b"a\n\x93caf\xe9\x94\n", "not_utf8", "it looks like Windows-1252"),
+        (b'a\n"b"c\n', "broken_csv", r"opens at line 2 \(byte 2\) goes on behind its closing quote"),
+        (b'a,b\n1,"x\n2,"y"\n', "broken_csv", r"opens at line 2 \(byte 6\) goes on behind its closing quote"),
+        (b'"a";"b"\n', "broken_csv", r"starts at line 1 \(byte 0\) looks like it is separated by semicolons"),
         (b"a\nold\rmac\r", "broken_csv", r"line 2"),
-        (b"a\n" + b"x" * 501 + b"\n", "broken_csv", "field larger than field limit"),
-        (b"a\n" + b'"' + b"x\n" * 600, "broken_csv", r"field limit \(500\).* opened at line 2"),
-        (b"a\n" + b'"x\n",' * 400, "record_too_large", "longer than 1000 bytes"),
+        (b"a\n" + b"x" * 501 + b"\n", "record_too_large", r"starts at line 2 \(byte 2\) is longer than 500 characters"),
+        (b"a\n" + b'"' + b"x\n" * 600, "record_too_large", r"longer than 500 .* opened at line 2"),
+        (b"a\n" + b'"x\n",' * 400, "record_too_large", r"longer than 1,000 bytes, the limit .* opened at line 2"),
     ],
 )
 def test_a_broken_csv_is_rejected_with_its_place(content: bytes, code: str, message: str) -> None:
@@ -152,7 +155,7 @@ def test_a_place_deep_in_a_csv_is_named_by_its_byte() -> None:
     content = b"a\nx\ncaf\xe9\n"
     header = CSV.read_header(io.BytesIO(content))
 
-    with pytest.raises(UploadRejected, match="not UTF-8 at byte 7;"):
+    with pytest.raises(UploadRejected, match="not UTF-8 at byte 7: "):
         list(CSV.read_records(io.BytesIO(content[4:]), header, 4, 1))
 
 
@@ -252,11 +255,11 @@ def test_json_lines_skip_blank_lines_and_the_mark() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"a" 1}', r"record 2 \(at byte 3\) is not JSON: .* at line 1, column 6"),
+        (b'{"a" 1}', r"line 2 \(at byte 3\) is not JSON at column 6: expecting"),
         (b'{"a": 1', "column 8"),
         (b"{'a': 1}", "column 2"),
         (b'{"a": NaN}', "NaN is no JSON number"),
-        (b'{"a": "\xff"}', "not UTF-8 at its byte 1"),
+        (b'{"a": "\xff"}', "not UTF-8 at its byte 8: it looks like"),
         (b'"\\ud800"', "surrogate"),
         (b"1e999", "out of range"),
         (b"[" * 900, "column|deep"),
@@ -286,7 +289,7 @@ def test_an_invalid_line_is_null_in_outcomes() -> None:
 
 def test_a_line_over_the_limit_rejects_the_upload() -> None:
     """A line without an end is not read into memory."""
-    with pytest.raises(UploadRejected, match=r"record 2 \(at byte 3\) is longer than 1000 bytes"):
+    with pytest.raises(UploadRejected, match=r"line 2 \(at byte 3\) is longer than 1,000 bytes"):
         records_of(LINES, b"{}\n" + b"x" * 5_000)
 
 
@@ -364,19 +367,19 @@ def test_an_array_is_cut_into_its_elements() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
-        (b'{"a": 1}', "not_an_array", r"one JSON array of records; this one starts with '\{"),
+        (b'{"a": 1}', "not_an_array", r"one JSON array of records, and this one is an object"),
         (b'{"a": 1}\n{"a": 2}\n', "not_an_array", r"\.jsonl"),
         (b"[1, 2", "broken_array", "not closed: it ends behind record 2"),
         (b"[1, 2,", "broken_array", "record 3 is missing"),
         (b"[1, 2,]", "broken_array", "record 3 is missing at byte 6"),
         (b"[,1]", "broken_array", "record 1 is missing"),
         (b"[1,,2]", "broken_array", "record 2 is missing"),
-        (b"[1 2]", "broken_array", "behind record 1, at byte 3, stands b'2' instead of a comma"),
+        (b"[1 2]", "broken_array", "behind record 1, at byte 3, stands '2' instead of a comma"),
         (b"[1}]", "broken_array", "instead of a comma"),
-        (b"[1] x", "broken_array", "behind the array, at byte 4, stands b'x'"),
+        (b"[1] x", "broken_array", "behind the array, at byte 4, stands 'x'"),
         (b'[1, {"a": "x', "broken_array", "ends inside record 2, which starts at byte 4"),
-        (b'[1, "' + b"x" * 1_000 + b'"]', "record_too_large", r"record 2 \(at byte 4\) is longer than 1000 bytes"),
-        (b'["' + b"x" * 70_000 + b'"]', "record_too_large", "record 1 .* longer than 1000 bytes"),
+        (b'[1, "' + b"x" * 1_000 + b'"]', "record_too_large", r"record 2 \(at byte 4\) is longer than 1,000 bytes"),
+        (b'["' + b"x" * 70_000 + b'"]', "record_too_large", "record 1 .* longer than 1,000 bytes"),
     ],
 )
 def test_an_array_that_is_none_is_rejected(content: bytes, code: str, message: str) -> None:

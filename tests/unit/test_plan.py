@@ -282,7 +282,7 @@ def test_a_table_that_lacks_a_column_is_rejected_before_anything_is_written() ->
     job = job_of(storage, "inbox/t/a.csv", b"txet\nhello\n", TASK)
     before = dict(storage.objects)
 
-    with pytest.raises(UploadRejected, match="names `text`, which the CSV header lacks; it has `txet`"):
+    with pytest.raises(UploadRejected, match=r"names `text`, which the CSV header \(line 1\) lacks; it has `txet`"):
         planned(storage, job)
 
     assert storage.objects == before

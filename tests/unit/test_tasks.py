@@ -83,7 +83,7 @@ def test_a_task_that_cannot_be_used_says_where(text: str, message: str) -> None:
 
 def test_a_task_that_is_not_utf8_is_rejected() -> None:
     """A file in another encoding is named as such."""
-    with pytest.raises(UploadRejected, match="not UTF-8 at byte 3"):
+    with pytest.raises(UploadRejected, match=r"not UTF-8 at line 1 \(byte 3\)"):
         parse_task("t", b"x: \xe9")
 
 
@@ -231,7 +231,7 @@ def test_a_table_without_a_named_column_is_rejected_whole() -> None:
     task = recipe(CHAT + "  x: '{{ reveiw }}'\nid: key\n")
 
     with pytest.raises(
-        UploadRejected, match="names `key`, `reveiw`, which the CSV header lacks; it has `id`, `review`"
+        UploadRejected, match=r"names `key`, `reveiw`, which the CSV header \(line 1\) lacks; it has `id`, `review`"
     ):
         check_columns(task, ("id", "review"))
 

@@ -13,6 +13,7 @@ from batchdrop.core.errors import ItemRefused
 from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
+from batchdrop.core.wording import shown_name
 
 # Those of the SDK's batch_create_params; a test compares.
 Endpoint = Literal[
@@ -34,6 +35,7 @@ _LINE_START = b'{"custom_id":"'
 _LINE_MIDDLES = {endpoint: f'","method":"POST","url":"{endpoint}","body":'.encode() for endpoint in ENDPOINTS}
 _LINE_MEMBERS = ("custom_id", "method", "url", "body")
 _FULL_LINE = '{"custom_id": …, "method": "POST", "url": "/v1/…", "body": {…}}'
+FOREIGN = "foreign_format"
 # Members by which the batch formats of other providers are known.
 _FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "request": "Google Vertex AI or Gemini"}
 
@@ -120,18 +122,22 @@ def _ready_made_name(value: JsonValue, row: int) -> str:
         return row_name(row)
     custom_id = record.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id.strip():
-        raise ItemRefused("no_id", "`custom_id` is missing, empty or no text")
+        raise ItemRefused("no_id", "`custom_id` is missing, empty or no text; each line needs one of its own")
     return item_name(custom_id)
 
 
 def _record(value: JsonValue) -> dict[str, JsonValue]:
     """Return *value* as the object that a request is. Raises ItemRefused for anything else, and for foreign formats."""
+    if isinstance(value, list):
+        raise ItemRefused(
+            "bad_request", "a record is an array; to send the elements of one JSON array, name the file .json"
+        )
     if not isinstance(value, dict):
-        raise ItemRefused("bad_request", "a ready-made request is a JSON object")
+        raise ItemRefused("bad_request", f"a ready-made request is a JSON object, such as {_FULL_LINE}")
     for member, provider in _FOREIGN_MEMBERS.items():
         if isinstance(value.get(member), dict) and "body" not in value and "messages" not in value:
             raise ItemRefused(
-                "foreign_format",
+                FOREIGN,
                 f"this is the batch format of {provider} (`{member}`); a line of OpenAI's is {_FULL_LINE}",
             )
     return value
@@ -149,25 +155,32 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
         raise ItemRefused(
             "bad_request", f"a bare body needs `messages`; for any other endpoint write the full line {_FULL_LINE}"
         )
+    if "response" in record and "url" not in record:
+        raise ItemRefused("bad_request", "this is a line of a batch's output, not of its input")
     if missing := [f"`{member}`" for member in _LINE_MEMBERS if member not in record]:
         raise ItemRefused("bad_request", f"the line lacks {', '.join(missing)}; a full line is {_FULL_LINE}")
     method, url, body = record["method"], record["url"], record["body"]
     if method != "POST":
-        raise ItemRefused("bad_request", f"`method` is {method!r}; the Batch API takes POST alone")
+        raise ItemRefused("bad_request", f"`method` is {_brief(method)}; the Batch API takes `POST` alone")
     if not isinstance(url, str) or url not in ENDPOINTS:
-        raise ItemRefused("bad_request", f"`url` is {url!r}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
+        raise ItemRefused("bad_request", f"`url` is {_brief(url)}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
     if not isinstance(body, dict):
-        raise ItemRefused("bad_request", "`body` is no JSON object")
+        raise ItemRefused("bad_request", "`body` is no JSON object; text that holds JSON has to become an object")
     return url, body
+
+
+def _brief(value: JsonValue) -> str:
+    """Return a short text as it is, and of anything else only that it is none."""
+    return shown_name(value) if isinstance(value, str) else "no text"
 
 
 def checked_model(body: Mapping[str, JsonValue]) -> str:
     """Return the model that *body* names. Raises ItemRefused where there is none, or where the answer would be streamed."""
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
-        raise ItemRefused("bad_request", "the body lacks `model`")
+        raise ItemRefused("bad_request", "the body lacks `model`, the name of a model as text")
     if len(model) > _MODEL_CHARS_MAX:
         raise ItemRefused("bad_request", f"`model` is longer than {_MODEL_CHARS_MAX} characters")
     if body.get("stream"):
-        raise ItemRefused("bad_request", "`stream` must be absent or false in a batch")
+        raise ItemRefused("bad_request", "`stream` is set in the body; in a batch it must be absent or false")
     return model

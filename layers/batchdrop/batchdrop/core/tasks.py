@@ -16,10 +16,14 @@ from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
 from batchdrop.core.requests import Endpoint, checked_model, make_request
+from batchdrop.core.task_lines import lines_of_fields
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
+from batchdrop.core.wording import listed, separator_advice, separator_of
 
 # A task is a page of text; S3 would deliver terabytes.
 TASK_BYTES_MAX = 262_144
+# What may follow a field's place where a complaint begins with it.
+_FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,18 @@ def parse_task(name: str, content: bytes) -> Task:
     """Return the task that *content*, a YAML file, describes. Raises UploadRejected(`task_invalid`)."""
     if len(content) > TASK_BYTES_MAX:
         _reject(name, f"it is larger than {TASK_BYTES_MAX} bytes")
+    loaded = _mapping(name, content)
+    lines = lines_of_fields(content)
     try:
-        fields = _TaskFile.model_validate(_mapping(name, content))
+        fields = _TaskFile.model_validate(loaded)
     except ValidationError as error:
-        _reject(name, "; ".join(_complaint(problem["loc"], problem["msg"]) for problem in error.errors()))
+        _reject(name, "; ".join(_complaint(problem["loc"], problem["msg"], lines) for problem in error.errors()))
     try:
         # The compiler checks every key and value; what it lets pass is a JsonValue.
         compiled = compile_body(fields.body)  # type: ignore[arg-type]  # refused below where it is none
     except TemplateInvalid as error:
-        _reject(name, str(error))
-    return Task(name, fields.endpoint, _model(name, fields.body), compiled, fields.id)
+        _reject(name, f"{_at_line(str(error), lines)}{error}")
+    return Task(name, fields.endpoint, _model(name, fields.body, lines), compiled, fields.id)
 
 
 def _reject(name: str, why: str) -> Never:
@@ -72,7 +78,7 @@ def _mapping(name: str, content: bytes) -> dict[str, object]:
     try:
         loaded = yaml.safe_load(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        _reject(name, f"it is not UTF-8 at byte {error.start}")
+        _reject(name, f"it is not UTF-8 at line {content.count(b'\n', 0, error.start) + 1} (byte {error.start})")
     except yaml.MarkedYAMLError as error:
         where = (
             f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
@@ -87,20 +93,28 @@ def _mapping(name: str, content: bytes) -> dict[str, object]:
     return loaded
 
 
-def _complaint(place: tuple[int | str, ...], message: str) -> str:
+def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:
     field = ".".join(map(str, place))
+    where = _at_line(field, lines)
     if message.startswith("Extra inputs"):
-        return f"`{field}` is no field of a task (they are `endpoint`, `body`, `id`)"
-    return f"`{field}`: {message[:1].lower()}{message[1:]}"
+        return f"{where}`{field}` is no field of a task (they are `endpoint`, `body`, `id`)"
+    message = message.replace("a valid dictionary", "a mapping")
+    return f"{where}`{field}`: {message[:1].lower()}{message[1:]}"
 
 
-def _model(name: str, body: Mapping[object, object]) -> str | None:
+def _at_line(text: str, lines: Mapping[str, int]) -> str:
+    """Return the line of the field that *text* begins with; nothing where the file has no such field."""
+    fields = [field for field in lines if text.startswith(field) and text[len(field) : len(field) + 1] in _FIELD_ENDS]
+    return f"line {lines[max(fields, key=len)]}: " if fields else ""
+
+
+def _model(name: str, body: Mapping[object, object], lines: Mapping[str, int]) -> str | None:
     """Return the body's model, or None where it is a template."""
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
-        _reject(name, "`body.model` must name a model")
+        _reject(name, f"{_at_line('body.model', lines)}`body.model` must name a model")
     if body.get("stream") not in {None, False}:
-        _reject(name, "`body.stream` must be absent or false in a batch")
+        _reject(name, f"{_at_line('body.stream', lines)}`body.stream` must be absent or false in a batch")
     return None if is_template(model) else model
 
 
@@ -123,15 +137,15 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
 
 def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
     """Raise UploadRejected where a table lacks a column that the task names."""
-    if missing := sorted(recipe.columns - set(columns)):
-        raise UploadRejected(
-            "missing_column",
-            f"the task names {_listed(missing)}, which the CSV header lacks; it has {_listed(columns)}; {RAW_HINT}",
-        )
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    missing = sorted(recipe.columns - set(columns))
+    if not missing:
+        return
+    separator = separator_of(columns, missing)
+    advice = f"The file {separator_advice(separator)}" if separator else f"Rename one of them; in a task, {RAW_HINT}"
+    raise UploadRejected(
+        "missing_column",
+        f"the task names {listed(missing)}, which the CSV header (line 1) lacks; it has {listed(columns)}. {advice}",
+    )
 
 
 def _record(value: JsonValue) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.planning import JsonValue
+from batchdrop.core.wording import listed
 
 # Instructions that one template may run: thousands of loop steps, well under a second.
 _FUEL = 100_000
@@ -217,8 +218,7 @@ def _rendered(environment: minijinja.Environment, place: str, row: Row) -> str:
 
 def undefined(what: str, row: Row) -> ItemRefused:
     """Return the refusal of a record that lacks what a template names."""
-    there = ", ".join(f"`{name}`" for name in row) or "none"
-    return ItemRefused("undefined", f"{what}; the record has: {there}; {RAW_HINT}")
+    return ItemRefused("undefined", f"{what}; the record has: {listed(row)}; {RAW_HINT}")
 
 
 def text_of(value: object) -> str:

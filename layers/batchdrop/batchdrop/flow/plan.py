@@ -31,6 +31,7 @@ from batchdrop.core.planning import (
 )
 from batchdrop.core.requests import ready_made, request_line
 from batchdrop.core.tasks import check_columns, parse_task, recipe_of_task
+from batchdrop.flow.first_look import looked_at, sampled
 from batchdrop.flow.lines import upload_of
 from batchdrop.flow.ports import ObjectWriter, Storage
 from batchdrop.formats import format_of
@@ -70,13 +71,15 @@ def plan_pages(storage: Storage, limits: Limits, job: Job, should_stop: Callable
     upload, recipe = upload_of(job), recipe_of(storage, limits, job)
     form = format_of(upload, limits)
     with storage.open_upload(upload) as stream:
-        header = form.read_header(stream)
+        header = form.read_header(looked_at(stream, form))
     if header.columns:
         check_columns(recipe, header.columns)
     planner = _Planner(storage, limits, job, recipe=recipe, form=form, header=header)
     start = planner.start
     with storage.open_upload(upload, start) as stream:
         records = form.read_records(stream, header, start, job.plan.row)
+        if not job.plan.pages:
+            records = sampled(records, form, header, recipe)
         is_last = False
         while not is_last:
             try:
@@ -164,7 +167,7 @@ class _Planner:
             return
         digest = self._seen.add(name)
         if digest is None:
-            raise ItemRefused("duplicate_id", "an earlier record has the same id")
+            raise ItemRefused("duplicate_id", "an earlier record has the same id; the first one is sent")
         stretch.digests.append(digest)
 
     def _refused_name(self, row: int, code: str) -> str:
@@ -175,10 +178,13 @@ class _Planner:
 
     def _check_size(self, line: bytes, request: Request) -> None:
         if len(line) > self._limits.record_bytes_max:
-            raise ItemRefused("request_too_large", f"the request is longer than {self._limits.record_bytes_max} bytes")
+            raise ItemRefused(
+                "request_too_large",
+                f"the request is longer than {self._limits.record_bytes_max:,} bytes, the limit for one (record_bytes_max)",
+            )
         if request.inputs > self._limits.shard_embedding_inputs_max:
             raise ItemRefused(
-                "too_many_inputs", f"a batch takes {self._limits.shard_embedding_inputs_max} embedding inputs at most"
+                "too_many_inputs", f"a batch takes {self._limits.shard_embedding_inputs_max:,} embedding inputs at most"
             )
 
     def _group(self, request: Request) -> int:

@@ -4,11 +4,13 @@ from batchdrop.core.errors import UploadRejected
 from batchdrop.core.jobs import NO_TASK, Upload
 from batchdrop.core.limits import Limits
 from batchdrop.formats.csv_rows import CsvRows
+from batchdrop.formats.guesses import ending_advice
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
 from batchdrop.formats.records import Format
 
 _DEFAULT = Limits()
+_ENDING_CHARS_MAX = 20
 _TAKEN = ".csv (with a task), .jsonl or .ndjson (one record a line), .json (one array of records)"
 
 
@@ -28,5 +30,6 @@ def format_of(upload: Upload, limits: Limits = _DEFAULT) -> Format:
         case "json":
             return JsonArray(limits.record_bytes_max)
         case extension:
-            found = f"the ending .{extension} is" if extension else "a name without an ending is"
-            raise UploadRejected("unknown_format", f"{found} not taken; {_TAKEN} are")
+            found = f"the ending .{extension[:_ENDING_CHARS_MAX]} is" if extension else "a name without an ending is"
+            advice = ending_advice(extension)
+            raise UploadRejected("unknown_format", f"{found} not taken; {f'{advice}; ' if advice else ''}{_TAKEN} are")

@@ -15,7 +15,9 @@ import msgspec
 from batchdrop.core.errors import ItemRefused, UploadRejected
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
+from batchdrop.core.wording import separator_advice, shown_name
 from batchdrop.formats.csv_fields import fields_of_line
+from batchdrop.formats.guesses import encoding_advice
 from batchdrop.formats.json_text import NULL, free_name
 from batchdrop.formats.records import Header, JsonValue, Record
 
@@ -24,6 +26,10 @@ _ANSWER_COLUMNS = ("output", "status", "error")
 _FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the full-width forms are meant
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _QUOTED = re.compile(rb'(?:\A|[,\n])(?P<open>"(?:[^"]++|"")*+)(?P<close>"?)')
+_FIELD_ENDS = (b"", b",", b"\r", b"\n")
+_OTHER_SEPARATOR = re.compile(rb'"([;\t|])"')
+_QUOTE_ADVICE = 'a quote inside of a quoted field is written twice ("")'
+_LINE_END_ADVICE = "a carriage return stands alone in it; save the file with the line ends of Windows or Unix"
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
 
 _encode = msgspec.json.Encoder().encode
@@ -130,7 +136,7 @@ def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int) -> Iterato
             try:
                 fields = next(reader)
             except csv.Error as error:
-                raise UploadRejected("broken_csv", _csv_message(error, lines, place)) from error
+                raise _broken(error, lines, place, limits.field_chars_max) from error
         end = place.offset
         if fields:
             row += 1
@@ -157,16 +163,17 @@ def _lines(limits: CsvRows, stream: BinaryIO, place: _Place, lines: list[bytes])
     while line := readline(limit + 1):
         size_bytes = size_bytes + len(line) if lines else len(line)
         if size_bytes > limit:
-            opened = _opening_quote(lines, place)
+            start, opened = _start(lines, place), _opening_quote(lines, place)
             raise UploadRejected(
                 "record_too_large",
-                f"a row is longer than {limit} bytes; if a quote was never closed, it opened at {opened}",
+                f"the row that starts at {start} is longer than {limit:,} bytes, the limit for one record "
+                f"(record_bytes_max); {_unclosed(opened)}",
             )
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             where = _Place(place.offset + error.start, place.line)
-            raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}; save it as UTF-8") from error
+            raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}: {encoding_advice(line)}") from error
         if place.offset == 0:
             text = text.removeprefix("\ufeff")
         lines.append(line)
@@ -176,14 +183,30 @@ def _lines(limits: CsvRows, stream: BinaryIO, place: _Place, lines: list[bytes])
         yield text
 
 
-def _csv_message(error: csv.Error, lines: Sequence[bytes], place: _Place) -> str:
+def _broken(error: csv.Error, lines: Sequence[bytes], place: _Place, field_chars_max: int) -> UploadRejected:
     """Return what is wrong with the row made of *lines*, which ends at *place*."""
-    opened = _opening_quote(lines, place)
-    if "unexpected end" in str(error):
-        return f"a quote that opens at {opened} is never closed"
+    start, opened = _start(lines, place), _opening_quote(lines, place)
     if "field limit" in str(error):
-        return f"{error}; if a quote was never closed, it opened at {opened}"
-    return f"the row that starts at {_start(lines, place)} is no CSV: {error}"
+        message = (
+            f"a field of the row that starts at {start} is longer than {field_chars_max:,} characters, the limit for one "
+            f"field (csv_field_bytes_max); {_unclosed(opened)}"
+        )
+        return UploadRejected("record_too_large", message)
+    if "unexpected end" in str(error):
+        return UploadRejected("broken_csv", f"a quote that opens at {opened} is never closed; {_QUOTE_ADVICE}")
+    if "expected after" not in str(error):
+        return UploadRejected("broken_csv", f"the row that starts at {start} is no CSV: {_LINE_END_ADVICE}")
+    if found := _OTHER_SEPARATOR.search(b"".join(lines)):
+        return UploadRejected("broken_csv", f"the row that starts at {start} {separator_advice(found[1].decode())}")
+    return UploadRejected(
+        "broken_csv",
+        f"the field whose quote opens at {opened} goes on behind its closing quote: it was not closed where it ends, or "
+        f"{_QUOTE_ADVICE}",
+    )
+
+
+def _unclosed(opened: _Place) -> str:
+    return f"if a quote was never closed, it opened at {opened}"
 
 
 def _start(lines: Sequence[bytes], place: _Place) -> _Place:
@@ -191,10 +214,13 @@ def _start(lines: Sequence[bytes], place: _Place) -> _Place:
 
 
 def _opening_quote(lines: Sequence[bytes], place: _Place) -> _Place:
-    """Return where the quote opened that the row made of *lines* never closes; the row's start where there is none."""
+    """Return where the quote opened that the row made of *lines* never closes, or closes before more text.
+
+    The row's start where there is none.
+    """
     start, row = _start(lines, place), b"".join(lines)
     for quoted in _QUOTED.finditer(row):
-        if not quoted["close"]:
+        if not quoted["close"] or row[quoted.end() : quoted.end() + 1] not in _FIELD_ENDS:
             before = row[: quoted.start("open")]
             return _Place(start.offset + len(before), start.line + before.count(b"\n") if start.line else None)
     return start
@@ -204,9 +230,16 @@ def _columns(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the column names. Raises UploadRejected(`bad_header`)."""
     for number, name in enumerate(fields, 1):
         if not name.strip():
-            raise UploadRejected("bad_header", f"column {number} of the CSV header has no name")
+            raise UploadRejected(
+                "bad_header",
+                f"column {number} of the CSV header (line 1) has no name; name it, or remove the empty column",
+            )
         if name in fields[: number - 1]:
-            raise UploadRejected("bad_header", f"the CSV header names the column {name!r} twice")
+            raise UploadRejected(
+                "bad_header",
+                f"columns {fields.index(name) + 1} and {number} of the CSV header (line 1) are both called {shown_name(name)}; "
+                "rename one of them",
+            )
     return tuple(fields)
 
 

@@ -39,11 +39,7 @@ class JsonArray:
         if not text:
             return Header(len(lead))
         if not text.startswith(b"["):
-            found = text[:20].decode(errors="replace")
-            raise UploadRejected(
-                "not_an_array",
-                f"a .json upload is one JSON array of records; this one starts with {found!r} (one record a line is .jsonl)",
-            )
+            raise UploadRejected("not_an_array", _no_array(text))
         body_start = len(lead) - len(text) + 1
         return Header(body_start, lead[:body_start])
 
@@ -100,6 +96,16 @@ class JsonArray:
         return b"\n]\n"
 
 
+def _no_array(text: bytes) -> str:
+    """Return what to do about a file that begins with *text* instead of a bracket."""
+    if text.startswith(b"{"):
+        return (
+            "a .json file is one JSON array of records, and this one is an object: put it between [ and ], or name the file "
+            ".jsonl if it holds one record a line"
+        )
+    return "a .json file is one JSON array of records, and this one does not begin with [ at line 1"
+
+
 def _separator(*, is_first: bool) -> bytes:
     return b"\n" if is_first else b",\n"
 
@@ -140,7 +146,9 @@ class _Elements:
             case b"":
                 raise _broken(f"the array is not closed: it ends behind record {row}")
             case found:
-                raise _broken(f"behind record {row}, at byte {self._offset}, stands {found!r} instead of a comma")
+                raise _broken(
+                    f"behind record {row}, at byte {self._offset}, stands {found.decode(errors='replace')!r} instead of a comma"
+                )
 
     def take(self, row: int) -> tuple[int, bytes]:
         """Return the next element and where it starts."""
@@ -190,7 +198,12 @@ class _Elements:
 
     def _too_large(self, row: int) -> UploadRejected:
         where = f"record {row} (at byte {self._offset})"
-        return UploadRejected("record_too_large", f"{where} is longer than {self._element_bytes_max} bytes")
+        message = (
+            f"{where} is longer than {self._element_bytes_max:,} bytes, the limit for one record (record_bytes_max)"
+        )
+        return UploadRejected(
+            "record_too_large", f"{message}; if a quote or bracket was never closed, it is in this one"
+        )
 
     def _drop_taken(self) -> None:
         self._buffer_start += self._position
@@ -213,8 +226,10 @@ class _Elements:
         """Step over the closing bracket; nothing may follow."""
         self._position += 1
         if found := self._next_byte():
-            raise _broken(f"behind the array, at byte {self._offset}, stands {found!r}")
+            raise _broken(f"behind the array, at byte {self._offset}, stands {found.decode(errors='replace')!r}")
 
 
 def _broken(message: str) -> UploadRejected:
-    return UploadRejected("broken_array", f"{message}; a .json upload is one JSON array of records")
+    return UploadRejected(
+        "broken_array", f"{message}; a .json file is one JSON array of records, with commas between them"
+    )

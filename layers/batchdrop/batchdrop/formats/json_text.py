@@ -11,6 +11,7 @@ import msgspec
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.outcomes import Outcome
 from batchdrop.core.planning import JsonValue
+from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"
 _encode = msgspec.json.Encoder().encode
@@ -19,30 +20,32 @@ _members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NATIVE_MEMBERS = ("custom_id", "method", "url", "body")
 
 
-def decode_record(text: bytes, row: int, start: int) -> JsonValue:
-    """Return the value of a record's text, which starts at byte *start*. Raises ItemRefused with the column."""
+def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> JsonValue:
+    """Return the value of a record's text, which starts at byte *start*. Raises ItemRefused with the column.
+
+    *kind* is what the person counts to find it: a `line`, blank ones left out, or a `record`.
+    """
     try:
         value: JsonValue = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ItemRefused("not_json", f"record {row} (at byte {start}) is not JSON: {_why(text, error)}") from error
+        raise ItemRefused("not_json", f"{kind} {row} (at byte {start}) is {_why(text, error)}") from error
     return value
 
 
 def _why(text: bytes, error: Exception) -> str:
     """Return what is wrong and at which column, from the slower reader where it sees it too."""
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return f"it is not UTF-8 at its byte {error.start + 1}"
+        return "nested too deeply"
     try:
         json.loads(text.decode(), parse_constant=_refuse_constant)
     except json.JSONDecodeError as precise:
-        return f"{precise.msg.lower()} at line {precise.lineno}, column {precise.colno}"
+        its_line = f"its line {precise.lineno}, " if b"\n" in text else ""
+        return f"not JSON at {its_line}column {precise.colno}: {precise.msg[:1].lower()}{precise.msg[1:]}"
     except UnicodeDecodeError as precise:
-        return f"it is not UTF-8 at its byte {precise.start + 1}"
+        return f"not UTF-8 at its byte {precise.start + 1}: {encoding_advice(text)}"
     except (ValueError, RecursionError) as precise:
-        return str(precise)
-    return "a number is out of range or half of a surrogate pair stands alone"
+        return f"not JSON: {precise}"
+    return "not JSON: a number is out of range or half of a surrogate pair stands alone"
 
 
 def _refuse_constant(name: str) -> None:

@@ -33,7 +33,8 @@ class JsonLines:
             if len(line) > self.record_bytes_max:
                 raise UploadRejected(
                     "record_too_large",
-                    f"record {row + 1} (at byte {offset}) is longer than {self.record_bytes_max} bytes",
+                    f"line {row + 1} (at byte {offset}) is longer than {self.record_bytes_max:,} bytes, the limit for one record "
+                    "(record_bytes_max); each record stands on a line of its own",
                 )
             start, offset = offset, offset + len(line)
             if not line.isspace():
@@ -43,7 +44,7 @@ class JsonLines:
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the line's value. Raises ItemRefused(`not_json`)."""
         del header
-        return decode_record(record.raw.strip(), record.row, record.start)
+        return decode_record(record.raw.strip(), record.row, record.start, "line")
 
     def json_text(self, header: Header, record: Record) -> bytes:
         """Return the line without its ends, or `null` where it is no JSON."""

@@ -1,0 +1,42 @@
+"""How names out of a file stand in a message to a person.
+
+Rule: a message stays short whatever the file holds. A file without a header has content where names belong, so each name is
+cut, and only the first of many are listed.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+# Longer than nearly every column's name, and too short for a text.
+NAME_CHARS_MAX: Final = 40
+NAMES_MAX: Final = 20
+_SEPARATORS: Final = {";": "semicolons (;)", "\t": "tabs", "|": "vertical bars (|)"}
+
+
+def shown_name(name: str) -> str:
+    """Return *name* in backticks, cut where it is long."""
+    return f"`{name if len(name) <= NAME_CHARS_MAX else f'{name[:NAME_CHARS_MAX]}…'}`"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first of *names* in a row, and how many more there are; `none` for none."""
+    rest = iter(names)
+    shown = ", ".join(map(shown_name, islice(rest, NAMES_MAX)))
+    more = sum(1 for _ in rest)
+    return f"{shown} and {more:,} more" if more else shown or "none"
+
+
+def separator_of(columns: Iterable[str], wanted: Iterable[str]) -> str | None:
+    """Return what separates the names in *columns*, a header cut at its commas, if all *wanted* are among them; else None."""
+    header = ",".join(columns)
+    for separator in _SEPARATORS:
+        names = {name.strip(' "') for name in header.split(separator)}
+        if separator in header and names.issuperset(wanted):
+            return separator
+    return None
+
+
+def separator_advice(separator: str) -> str:
+    """Return what to do about a file that is separated by *separator*."""
+    return f"looks like it is separated by {_SEPARATORS[separator]}; a .csv here has commas: save it with those"
