@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.jobs import Upload
-from batchdrop.edge.events import Drop, Hint, Ignored, read_body, read_messages
+from batchdrop.edge.events import Control, Drop, Hint, Ignored, read_body, read_messages
 from batchdrop.edge.providers import SecretProviders
 from batchdrop.flow.ports import Ports
 
@@ -19,7 +19,7 @@ INBOX = "INBOX_BUCKET"
 JOB = "0123456789abcdef0123"
 
 
-def read(name: str) -> tuple[list[Drop | Hint], MemoryLog]:
+def read(name: str) -> tuple[list[Drop | Hint | Control], MemoryLog]:
     """Read the event file called *name* as its function would."""
     log, clock = MemoryLog(), FakeClock()
 
@@ -114,16 +114,40 @@ def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Hint | I
     assert read_body(json.dumps(body), INBOX) == [expected]
 
 
-@pytest.mark.parametrize("key", ["inbox/%FF", "inbox/%C3%28"])
-def test_a_key_that_is_no_text_is_ignored(key: str) -> None:
-    """S3 keys are UTF-8; a forged one is not guessed at."""
+def created(key: str, bucket: str = INBOX) -> str:
+    """The body of S3's event for a new object."""
     record = {
         "eventSource": "aws:s3",
         "eventName": "ObjectCreated:Put",
-        "s3": {"bucket": {"name": INBOX}, "object": {"key": key, "versionId": "v"}},
+        "s3": {"bucket": {"name": bucket}, "object": {"key": key, "versionId": "v"}},
     }
+    return json.dumps({"Records": [record]})
 
-    assert read_body(json.dumps({"Records": [record]}), INBOX) == [Ignored("key is not UTF-8")]
+
+@pytest.mark.parametrize("word", ["cancel", "retry", "approve", "anything"])
+def test_a_word_to_a_job_is_told_from_a_drop(word: str) -> None:
+    """Whether it is known is for the flow to say, which logs what it ignores."""
+    assert read_body(created(f"control/{JOB}/{word}"), INBOX) == [Control(JOB, word)]
+
+
+@pytest.mark.parametrize(
+    "key", ["control/", "control/x", f"control/{JOB}", f"control/{JOB}/", f"control/{JOB}/cancel/x", f"control/{JOB}/Cancel",
+            f"control/{JOB[1:]}/cancel", f"control/{JOB}/cancel%0A", f"control/../{JOB}/cancel"],
+)  # fmt: skip
+def test_what_only_looks_like_a_word_is_ignored(key: str) -> None:
+    """No other shape below control/ is a word, and none is a drop."""
+    assert read_body(created(key), INBOX) == [Ignored("no control word")]
+
+
+def test_a_word_in_another_bucket_is_nobody_s() -> None:
+    """Only who may write into the inbox bucket may speak to its jobs."""
+    assert read_body(created(f"control/{JOB}/cancel", "another"), INBOX) == [Ignored("foreign bucket")]
+
+
+@pytest.mark.parametrize("key", ["inbox/%FF", "inbox/%C3%28"])
+def test_a_key_that_is_no_text_is_ignored(key: str) -> None:
+    """S3 keys are UTF-8; a forged one is not guessed at."""
+    assert read_body(created(key), INBOX) == [Ignored("key is not UTF-8")]
 
 
 json_values = st.recursive(

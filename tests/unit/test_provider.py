@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from batchdrop.core.batches import Accepted, Batch, BatchError, Declined, Uncertain
+from batchdrop.core.batches import Accepted, Batch, BatchError, Declined, StoredFile, Uncertain
 from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderError, ProviderUnavailable
 from batchdrop.core.limits import COMPLETION_WINDOW
 from batchdrop.edge.provider import OpenAIProvider
@@ -280,6 +280,21 @@ def test_a_list_ends(page: dict[str, object]) -> None:
     assert replying(200, page).provider().list_batches(None).next_after is None
 
 
+def test_input_files_are_listed_from_the_oldest_on() -> None:
+    """Whoever stored them; a page leads on while there are more, and odd entries are passed over."""
+    stored = {"id": "file-1", "filename": "a.jsonl", "created_at": 7, "purpose": "batch"}
+    page = {"object": "list", "data": [stored, {"id": ""}, None, {"id": "file-2"}], "has_more": True}
+    wire = replying(200, page)
+    provider = wire.provider()
+
+    first = provider.list_files(None)
+    provider.list_files(first.next_after)
+
+    assert first.files == (StoredFile("file-1", "a.jsonl", 7), StoredFile("file-2", "", 0))
+    asked = {"purpose": "batch", "order": "asc", "limit": "1000"}
+    assert [dict(request.url.params) for request in wire.requests] == [asked, asked | {"after": "file-2"}]
+
+
 def test_an_upload_names_its_file_and_its_end() -> None:
     """The file is sent from its start under the ticket's name, to expire by itself."""
     wire = replying(200, {"id": "file-9"})
@@ -304,6 +319,7 @@ NAMED: dict[str, Call] = {
 OTHERS: dict[str, Call] = {
     "upload": lambda provider: provider.upload_input("a.jsonl", io.BytesIO(b"x"), 3_600),
     "list": lambda provider: provider.list_batches(None),
+    "files": lambda provider: provider.list_files(None),
     "exists": lambda provider: provider.file_exists("id"),
     "delete": lambda provider: provider.delete_file("id"),
 }
@@ -343,6 +359,27 @@ def test_what_the_provider_does_not_know(call: Call) -> None:
     """A 404 about an id is told apart."""
     with pytest.raises(NotAtProvider):
         call(replying(404, error()).provider())
+
+
+@pytest.mark.parametrize("status", [200, 400, 409])
+def test_a_cancel_of_what_has_ended_is_one_call_and_no_failure(status: int) -> None:
+    """The SDK would send it again after a 409; the batch is looked at later anyway."""
+    wire = replying(status, {"id": "b"} if status == 200 else error())
+
+    wire.provider().cancel_batch("b")
+
+    assert [(request.method, request.url.path) for request in wire.requests] == [("POST", "/v1/batches/b/cancel")]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(404, NotAtProvider), (401, KeyRefused), (503, ProviderUnavailable)])
+def test_a_cancel_that_was_not_heard_is_told(status: int, expected: type[ProviderError]) -> None:
+    """One call: whoever asked asks again in their own time."""
+    wire = replying(status, error())
+
+    with pytest.raises(expected):
+        wire.provider().cancel_batch("b")
+
+    assert len(wire.requests) == 1
 
 
 def test_a_file_that_is_gone_counts_as_deleted() -> None:
