@@ -51,6 +51,23 @@ class BatchPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file as the provider lists it."""
+
+    id: str
+    name: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilePage:
+    """One page of the list of files."""
+
+    files: tuple[StoredFile, ...]
+    next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The create call answered with a batch."""
 

@@ -216,6 +216,7 @@ class Install:
     circuits: Mapping[str, Circuit] = field(default_factory=dict)  # by `circuit_key`
     proofs: Mapping[str, str] = field(default_factory=dict)  # by `circuit_key`: a batch that its project holds
     inbox_round: Round = Round()
+    files_swept_at: int = 0
     revision: int = 0
     writer: str = ""
     schema: int = SCHEMA

@@ -78,6 +78,12 @@ class Limits:
     hints_per_tick_max: int = 500
     # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
     stuck_seconds: int = 6 * HOUR
+    # Input files that nothing refers to any more: so old, looked for so often, at most so many looked at and deleted at a
+    # time. They expire by themselves after `input_file_lifetime_seconds`.
+    file_sweep_age_seconds: int = DAY
+    file_sweep_seconds: int = 6 * HOUR
+    file_sweep_pages_max: int = 10
+    file_sweep_deletions_max: int = 50
     # Rows that are read in a tick because a batch looks like one that nobody collects, and how many a shard remembers.
     suspects_per_tick_max: int = 20
     duplicates_per_shard_max: int = 50

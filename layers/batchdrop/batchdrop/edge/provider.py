@@ -14,13 +14,15 @@ import openai
 from openai import OpenAI
 from openai.types import FileObject
 
-from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, Uncertain
+from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, FilePage, Uncertain
 from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderUnavailable
 from batchdrop.edge.deadline import DeadlinePassed, deadline
-from batchdrop.edge.provider_reading import as_mapping, read_batch, read_page
+from batchdrop.edge.provider_reading import as_mapping, read_batch, read_files, read_page
 
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
+# A tenth of the most that a list of files may return (https://developers.openai.com/api/reference/resources/files, 2026-11-22).
+FILES_LIST_LIMIT = 1_000
 RETRIES_MAX = 2
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
@@ -169,6 +171,14 @@ class OpenAIProvider:
     def _file(self, file: str) -> FileObject:
         with self._translated(file):
             return self._client.files.retrieve(file)
+
+    def list_files(self, after: str | None) -> FilePage:
+        """Return up to 1,000 input files that follow the one called *after*, the oldest first."""
+        with self._translated():
+            page = self._client.files.list(
+                purpose="batch", order="asc", limit=FILES_LIST_LIMIT, after=after or openai.omit
+            )
+            return read_files(as_mapping(page))
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""

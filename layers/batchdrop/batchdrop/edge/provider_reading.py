@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
-from batchdrop.core.batches import Batch, BatchError, BatchPage
+from batchdrop.core.batches import Batch, BatchError, BatchPage, FilePage, StoredFile
 
 _END_TIMES = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 
@@ -29,6 +29,17 @@ def read_page(page: Mapping[str, object]) -> BatchPage:
     batches = tuple(read_batch(entry) for entry in entries)
     has_more = page.get("has_more") is True and bool(batches)
     return BatchPage(batches, batches[-1].id if has_more else None)
+
+
+def read_files(page: Mapping[str, object]) -> FilePage:
+    """Return one page of files; as `read_page`."""
+    entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and _text(entry.get("id"))]
+    files = tuple(
+        StoredFile(_text(entry.get("id")), _text(entry.get("filename")), _number(entry.get("created_at")) or 0)
+        for entry in entries
+    )
+    has_more = page.get("has_more") is True and bool(files)
+    return FilePage(files, files[-1].id if has_more else None)
 
 
 def read_batch(raw: Mapping[str, object]) -> Batch:

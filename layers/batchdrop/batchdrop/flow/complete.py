@@ -45,6 +45,7 @@ from batchdrop.flow.steps import (
     take_shard_lease,
     written,
 )
+from batchdrop.flow.tidy import tidy_attempt
 from batchdrop.flow.waiting import tell_waits
 
 
@@ -54,6 +55,7 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
         ports.log.warning("hint.ignored", job_id=job)
         return
     work = begin(ports, limits)
+    harvested = None
     try:
         if shard is None:
             tell_waits(work, read_job(work, job))
@@ -61,38 +63,55 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
         else:
             row = ports.ledger.shard(job, shard)
             if row is not None and row.state is ShardState.HARVESTING:
-                _harvest_shard(work, take_shard_lease(work, row))
+                harvested = _harvest_shard(work, take_shard_lease(work, row))
                 _finish(work, read_job(work, job))
     except (LeaseLost, IllegalTransition) as error:
         ports.log.info("work.left", job_id=job, shard=shard, cause=str(error))
         return
     write_status(work, job)
+    if harvested:
+        tidy_attempt(work, *harvested)
 
 
-def _harvest_shard(work: Work, shard: Shard) -> None:
-    """Write the outcomes of *shard*'s attempt and move it on; where answers are outstanding, look again later."""
+def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
+    """Write the outcomes of *shard*'s attempt and move it on; where answers are outstanding, look again later.
+
+    Returns the shard as it was and its batch, where its outcomes are recorded.
+    """
     try:
         looked = _look(work, shard)
         if looked is None:
-            return
+            return None
         shard, batch = looked
         harvest = _derive(work, shard, batch)
     except (KeyMissing, KeyRefused) as error:
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
-        return
+        postpone(work, _still_mine(work, shard), work.limits.circuit_seconds)
+        return None
     except NotAtProvider as error:
-        _wait_for_gone(work, read_shard(work, shard), error)
-        return
+        _wait_for_gone(work, _still_mine(work, shard), error)
+        return None
     except (DownloadCut, NotYet, ProviderUnavailable) as error:
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, read_shard(work, shard), MINUTE)
-        return
+        postpone(work, _still_mine(work, shard), MINUTE)
+        return None
     if harvest.must_wait:
         work.ports.log.info("answers.awaited", job_id=shard.job, shard=shard.number, missing=harvest.missing)
         postpone(work, shard, work.limits.answers_retry_seconds)
-        return
+        return None
     _record(work, shard, harvest)
+    return shard, batch
+
+
+def _still_mine(work: Work, shard: Shard) -> Shard:
+    """Return *shard* as it is now. Raises LeaseLost where another worker took it on: what failed here may be done by then.
+
+    A file that is gone may have been deleted by whoever harvested it meanwhile.
+    """
+    read = read_shard(work, shard)
+    if read.lease is None or read.lease.owner != work.ports.writer:
+        raise LeaseLost(f"{shard.ticket} was taken on by another worker")
+    return read
 
 
 def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:

@@ -24,6 +24,7 @@ from batchdrop.flow.recover import recover
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
+from batchdrop.flow.tidy import sweep_files
 from batchdrop.flow.waiting import note_waits
 from batchdrop.flow.watch import look_up, watch
 
@@ -49,6 +50,7 @@ def tick(ports: Ports, limits: Limits) -> Tick:
     rows = list(ports.ledger.active())
     done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
     reconcile(work)
+    sweep_files(work)
     _report(work, rows, done, began_at)
     return done
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from batchdrop.core.batches import Batch, BatchPage, CreateAnswer
+from batchdrop.core.batches import Batch, BatchPage, CreateAnswer, FilePage
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
@@ -167,6 +167,9 @@ class Provider(Protocol):
 
     def file_exists(self, file: str) -> bool:
         """Return whether a file of this id is visible to this key."""
+
+    def list_files(self, after: str | None) -> FilePage:
+        """Return up to 1,000 input files that follow the one called *after*, the oldest first; whoever stored them."""
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
