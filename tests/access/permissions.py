@@ -52,6 +52,7 @@ def prefixes(statement: Statement) -> list[str]:
 def permission(single: Statement) -> Permission:
     """Return what a statement of the template allows that was split."""
     resource = single["Resource"]
+    resource = resource["Fn::If"][1] if "Fn::If" in resource else resource  # of a choice, the stack's own
     name = resource.get("Fn::Sub") or resource.get("Ref") or ".".join(resource["Fn::GetAtt"])
     return Permission(single["Action"], name, prefixes(single)[0])
 

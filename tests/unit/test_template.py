@@ -20,6 +20,9 @@ type Resource = dict[str, Any]
 
 TEXT = (REPOSITORY / "template.yaml").read_text()
 KEPT = {"Inbox", "Results", "Table"}
+NOTHING = {"Ref": "AWS::NoValue"}
+OWN_KEY = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, NOTHING]}
+SECRET = {"Fn::If": ["CreatesSecret", {"Fn::GetAtt": ["Secret", "Id"]}, {"Ref": "OwnSecretArn"}]}
 FUNCTIONS = ("Submit", "Poll", "Complete")
 QUEUES = {"Submit": "SubmissionsQueue", "Complete": "CompletionsQueue"}
 
@@ -188,7 +191,7 @@ def test_buckets_are_private_versioned_and_encrypted(resources: dict[str, Resour
 
 
 def test_old_objects_expire_where_nobody_looks_for_them(resources: dict[str, Resource]) -> None:
-    """internal/, superseded versions and words to jobs go; uploads and results stay."""
+    """internal/, superseded versions and words to jobs go; uploads stay, and results unless a parameter bounds them."""
     rules = {name: resources[name]["Properties"]["LifecycleConfiguration"]["Rules"] for name in ("Inbox", "Results")}
 
     assert [
@@ -200,7 +203,10 @@ def test_old_objects_expire_where_nobody_looks_for_them(resources: dict[str, Res
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
         ("control/", 1),
         ("internal/", {"Ref": "InternalRetentionDays"}),
+        ("results/", {"Fn::If": ["ExpiresResults", {"Ref": "ResultsRetentionDays"}, 3650]}),
     ]
+    (results,) = [rule for rule in expiring if rule["Prefix"] == "results/"]
+    assert results["Status"] == {"Fn::If": ["ExpiresResults", "Enabled", "Disabled"]}
 
 
 def test_only_drops_and_words_to_jobs_are_announced(resources: dict[str, Resource]) -> None:
@@ -269,18 +275,20 @@ def test_queue_outlasts_six_attempts_and_ends_in_a_watched_dead_letter_queue(
         "deadLetterTargetArn": {"Fn::GetAtt": [dead_letters, "Arn"]},
         "maxReceiveCount": 5,
     }
-    assert resources[dead_letters]["Properties"] == {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": 14 * 86400}
+    assert resources[dead_letters]["Properties"]["MessageRetentionPeriod"] == 14 * 86400
     alarm = resources[queue.replace("Queue", "DeadLetterAlarm")]["Properties"]
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": [dead_letters, "QueueName"]}}]
     assert alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}]
 
 
 def test_every_queue_is_encrypted(resources: dict[str, Resource]) -> None:
-    """No message lies in the clear."""
+    """No message lies in the clear: SQS's own key encrypts it, or the one that was given."""
     queues = of_type(resources, "AWS::SQS::Queue")
 
     assert len(queues) == 4
-    assert all(queue["Properties"]["SqsManagedSseEnabled"] is True for queue in queues.values())
+    for queue in queues.values():
+        assert queue["Properties"]["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", NOTHING, True]}
+        assert queue["Properties"]["KmsMasterKeyId"] == OWN_KEY
 
 
 @pytest.mark.parametrize(("function", "queue"), QUEUES.items())
@@ -341,11 +349,11 @@ def test_every_variable_is_text(resources: dict[str, Resource]) -> None:
 
 def test_key_is_never_in_a_variable(resources: dict[str, Resource]) -> None:
     """The secret is created without a value, and functions know only where it is."""
-    assert set(resources["Secret"]["Properties"]) == {"Description"}
+    assert set(resources["Secret"]["Properties"]) == {"Description", "KmsKeyId"}
     for name in FUNCTIONS:
         variables = resources[name]["Properties"]["Environment"]["Variables"]
 
-        assert variables["SECRET_ARN"] == {"Fn::GetAtt": ["Secret", "Id"]}
+        assert variables["SECRET_ARN"] == SECRET
         assert not [variable for variable in variables if "KEY" in variable]
 
 
@@ -355,7 +363,39 @@ def test_logs_are_json_and_kept_for_a_while(resources: dict[str, Resource], name
     logging = resources[name]["Properties"]["LoggingConfig"]
 
     assert logging == {"LogFormat": "JSON", "LogGroup": {"Ref": f"{name}Logs"}}
-    assert resources[f"{name}Logs"]["Properties"] == {"RetentionInDays": {"Ref": "LogRetentionDays"}}
+    assert resources[f"{name}Logs"]["Properties"] == {
+        "RetentionInDays": {"Ref": "LogRetentionDays"},
+        "KmsKeyId": OWN_KEY,
+    }
+
+
+def test_a_key_of_one_s_own_encrypts_everything(resources: dict[str, Resource]) -> None:
+    """Where a key is given, buckets, table, queues, topics, secret and logs use it, and each function may use it."""
+    properties = {name: resource["Properties"] for name, resource in resources.items() if "Properties" in resource}
+
+    for name in ("Topic", "AlarmsTopic"):
+        assert properties[name]["KmsMasterKeyId"] == OWN_KEY
+    for name in ("Inbox", "Results"):
+        (rule,) = properties[name]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {
+            "SSEAlgorithm": {"Fn::If": ["HasKmsKey", "aws:kms", "AES256"]},
+            "KMSMasterKeyID": OWN_KEY,
+        }
+    assert properties["Table"]["SSESpecification"]["KMSMasterKeyId"] == OWN_KEY
+    assert properties["Secret"]["KmsKeyId"] == OWN_KEY
+    assert properties["KmsAccess"]["Roles"] == [{"Ref": f"{name}Role"} for name in FUNCTIONS]
+    (use,) = properties["KmsAccess"]["PolicyDocument"]["Statement"]
+    assert (use["Action"], use["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], {"Ref": "KmsKeyArn"})
+
+
+def test_every_role_can_be_bounded(resources: dict[str, Resource]) -> None:
+    """An organization that asks for a permissions boundary can give it: no role is left out, the schedule's neither."""
+    boundary = {"Fn::If": ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, NOTHING]}
+
+    assert {
+        name: role["Properties"].get("PermissionsBoundary")
+        for name, role in of_type(resources, "AWS::IAM::Role").items()
+    } == dict.fromkeys(("SubmitRole", "PollRole", "CompleteRole", "PollTickRole"), boundary)
 
 
 def test_each_function_has_a_role_of_its_own(resources: dict[str, Resource]) -> None:
@@ -407,10 +447,16 @@ def test_policies_for_people_name_what_they_allow(resources: dict[str, Resource]
     }
 
 
+def place(resource: Resource) -> str:
+    """Return what a statement allows something on, as the template names it; of a choice, the stack's own."""
+    own = resource["Fn::If"][1] if "Fn::If" in resource else resource
+    return str(own.get("Fn::Sub") or own.get("Ref") or ".".join(own["Fn::GetAtt"]))
+
+
 def allowed(resources: dict[str, Resource], function: str, service: str) -> set[tuple[str, str]]:
     """Return the actions on one service that *function* may do, each with what it may do them to."""
     return {
-        (action.partition(":")[2], resource.get("Fn::Sub") or resource.get("Ref") or ".".join(resource["Fn::GetAtt"]))
+        (action.partition(":")[2], place(resource))
         for statement in statements(resources[f"{function}Role"])
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
@@ -482,15 +528,19 @@ def test_ledger_is_one_table_with_a_sparse_index(resources: dict[str, Resource])
     assert {"AttributeName": "due_at", "AttributeType": "N"} in table["AttributeDefinitions"]
     assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["SSESpecification"]["SSEEnabled"] is True
 
 
-def test_poll_runs_each_minute_and_is_not_repeated(resources: dict[str, Resource]) -> None:
-    """A tick that failed is made good by the next: neither the schedule nor Lambda repeats it beside it."""
+def test_poll_runs_each_minute_and_is_not_repeated(resources: dict[str, Resource], template: Template) -> None:
+    """A tick that failed is made good by the next: neither the schedule nor Lambda repeats it beside it.
+
+    By default it comes each minute.
+    """
     (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
     (asynchronous,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
 
-    assert schedule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["Properties"]["ScheduleExpression"]["Fn::If"][:2] == ["PollsEachMinute", "rate(1 minute)"]
+    assert template["Parameters"]["PollMinutes"]["Default"] == 1
     assert schedule["Properties"]["Target"]["RetryPolicy"] == {"MaximumRetryAttempts": 0}
     assert asynchronous["Properties"]["MaximumRetryAttempts"] == 0
 
