@@ -29,8 +29,8 @@ IN_PART = Results(
 STOPPED = replace(IN_PART, failures=(FailureCount("cancelled", 1, ("R-1043",)),))
 NO_TASK = Reason(
     "no_such_task",
-    "There is no task called 'sentiment': tasks/sentiment.yaml is not in the inbox bucket. "
-    "The tasks there are: classify, translate. Ready-made requests go directly below inbox/.",
+    "There is no task `sentiment`: tasks/sentiment.yaml is not in the inbox bucket, and did not come while it was waited for. "
+    "The tasks there are: `classify`, `translate`. Ready-made requests need no task: they go directly below inbox/.",
 )
 BROKEN = Reason("broken_state", "row 2 has no outcome")
 REFUSED = Reason("invalid_api_key", "The provider refuses the API key.")

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from batchdrop.core.job_lifecycle import RETRIABLE_CODES
+from batchdrop.core.advice import meaning, rejection_advice
 from batchdrop.core.jobs import NO_TASK
 from batchdrop.core.ledger_rows import Job, Reason
 from batchdrop.core.summary import Results, failure_document, iso_time
@@ -94,7 +94,8 @@ def _subject(job: Job) -> str:
 
 def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     """Yield the lines of the e-mail."""
-    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_SENTENCES[job.event]}"
+    is_empty = job.event == "completed" and not results.items
+    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_EMPTY if is_empty else _SENTENCES[job.event]}"
     yield ""
     if job.event != "rejected":
         yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
@@ -122,7 +123,8 @@ def _failure_lines(results: Results) -> Iterator[str]:
         names = ", ".join(printable(name) for name in failure.names)
         rest = failure.count - len(failure.names)
         more = f" and {rest:,} more" if names and rest else ""
-        yield f"  {printable(failure.code)}: {failure.count:,}{' (' + names + more + ')' if names else ''}"
+        means = f": {meaning(failure.code)}" if meaning(failure.code) else ""
+        yield f"  {printable(failure.code)}: {failure.count:,}{' (' + names + more + ')' if names else ''}{means}"
 
 
 def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
@@ -169,12 +171,7 @@ def _advise_failures(_job: Job, location: str) -> Iterator[str]:
 
 def _advise_rejected(job: Job, _location: str) -> Iterator[str]:
     yield "Nothing was sent and nothing was spent."
-    if job.task != NO_TASK:
-        yield f"Correct the file, or tasks/{printable(job.task)}.yaml if the reason names it, and drop the file again."
-    else:
-        yield "Correct the file and drop it again."
-    if job.reason is not None and job.reason.code in RETRIABLE_CODES:
-        yield f"Or, with the reason gone, start this very upload again: batchdrop retry {job.id}"
+    yield from map(printable, rejection_advice(job))
 
 
 def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
@@ -201,6 +198,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "failed": "failed",
     WAITING: "waiting",
 }
+_EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
 _SENTENCES: Final[Mapping[str, str]] = {
     "completed": "is done: every item succeeded.",
     "completed_with_failures": "is done, but some of its items failed.",

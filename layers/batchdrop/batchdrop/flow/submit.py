@@ -9,6 +9,7 @@ from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited, Tas
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
+from batchdrop.core.wording import listed, shown_name
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.create import send
 from batchdrop.flow.key import Passage, open_provider, passage
@@ -129,10 +130,10 @@ def _pin_task(work: Work, job: Job) -> Job:
 
 
 def _no_such_task(task: str, names: list[str]) -> str:
-    known = f"The tasks there are: {', '.join(names)}." if names else "There are no tasks yet."
+    known = f"The tasks there are: {listed(names)}." if names else "There are no tasks yet."
     return (
-        f"There is no task called {task!r}: tasks/{task}.yaml is not in the inbox bucket. {known} "
-        "Ready-made requests go directly below inbox/."
+        f"There is no task {shown_name(task)}: tasks/{task}.yaml is not in the inbox bucket, and did not come while "
+        f"it was waited for. {known} Ready-made requests need no task: they go directly below inbox/."
     )
 
 

@@ -15,7 +15,7 @@ START_BYTES: Final = 1 << 12
 
 _UNPACK: Final = "unpack it and drop what is inside"
 _AS_CSV: Final = "in the spreadsheet, save the sheet as `CSV UTF-8 (comma delimited)`"
-# https://en.wikipedia.org/wiki/List_of_file_signatures (2026-11-22).
+# Those that Python can write are compared with what it writes, in a test.
 _SIGNATURES: Final = (
     (b"\x1f\x8b", "packed with gzip", _UNPACK),
     (b"BZh", "packed with bzip2", _UNPACK),
