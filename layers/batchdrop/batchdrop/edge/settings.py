@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from batchdrop.core.bounds import first_breach
 from batchdrop.core.errors import BatchdropError
 from batchdrop.core.limits import Limits
 
@@ -68,10 +69,13 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     misspelt = [name for name in given if name.startswith(LIMIT_PREFIX) and name not in known]
     if misspelt:
         raise BadSetting(f"{misspelt[0]}: no such setting")
-    limits = {field: _limit(variable, given[variable]) for variable, field in known.items() if variable in given}
+    limits = Limits(**{field: _limit(name, given[name]) for name, field in known.items() if name in given})
+    breach = first_breach(limits)
+    if breach:
+        raise BadSetting(f"{limit_variable(breach.name)}: {breach.complaint}")
     own = {name: given[name.upper()] for name in Settings.model_fields if name != "limits" and name.upper() in given}
     try:
-        return Settings.model_validate(own | {"limits": Limits(**limits)})
+        return Settings.model_validate(own | {"limits": limits})
     except ValidationError as error:
         first = error.errors()[0]
         raise BadSetting(f"{str(first['loc'][0]).upper()}: {first['msg']}") from error
