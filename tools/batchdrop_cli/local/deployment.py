@@ -50,8 +50,10 @@ class Sources:
     logs: Path
 
 
-def deploy(address: Address, sources: Sources, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Deploy the template of *sources* and return the stack's outputs. Raises DeploymentFailed."""
+def deploy(
+    address: Address, sources: Sources, parameters: Mapping[str, str], stack: str = STACK_NAME
+) -> dict[str, str]:
+    """Deploy the template of *sources* as *stack* and return the stack's outputs. Raises DeploymentFailed."""
     template = parse((sources.repository / "template.yaml").read_text())
     body = json.dumps(localized(template, upload(address, sources, template)))
     cloudformation = boto3.client("cloudformation", **address.client_options())
@@ -59,12 +61,12 @@ def deploy(address: Address, sources: Sources, parameters: Mapping[str, str]) ->
         {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
     ]
     cloudformation.create_stack(
-        StackName=STACK_NAME,
+        StackName=stack,
         TemplateBody=body,
         Parameters=given,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
-    return outputs_when_complete(cloudformation)
+    return outputs_when_complete(cloudformation, stack)
 
 
 def upload(address: Address, sources: Sources, template: Template) -> dict[str, str]:
@@ -115,23 +117,23 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def outputs_when_complete(cloudformation: "CloudFormationClient") -> dict[str, str]:
-    """Wait until the stack stands; return its outputs. Raises DeploymentFailed."""
+def outputs_when_complete(cloudformation: "CloudFormationClient", name: str) -> dict[str, str]:
+    """Wait until the stack called *name* stands; return its outputs. Raises DeploymentFailed."""
     deadline = time.monotonic() + DEPLOY_TIMEOUT_SECONDS
     while True:
-        (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         if stack["StackStatus"] == "CREATE_COMPLETE":
             return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if stack["StackStatus"] != "CREATE_IN_PROGRESS" or time.monotonic() > deadline:
             raise DeploymentFailed(
-                f"{stack['StackStatus']}: {failures(cloudformation) or stack.get('StackStatusReason')}"
+                f"{stack['StackStatus']}: {failures(cloudformation, name) or stack.get('StackStatusReason')}"
             )
         time.sleep(LOOK_SECONDS)
 
 
-def failures(cloudformation: "CloudFormationClient") -> str:
-    """Return which resources failed, and why."""
-    events = cloudformation.describe_stack_events(StackName=STACK_NAME)["StackEvents"]
+def failures(cloudformation: "CloudFormationClient", stack: str) -> str:
+    """Return which resources of *stack* failed, and why."""
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     return "; ".join(
         f"{event['LogicalResourceId']} ({event.get('ResourceStatusReason', 'no reason given')})"
         for event in events

@@ -1,0 +1,171 @@
+"""Two stacks side by side in one account and one project: one by default, the other with everything of one's own."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from fakes.memory import FakeClock, MemoryLog
+
+from batchdrop.edge.ledger import DynamoLedger
+from batchdrop_cli.local.deployment import Sources, deploy
+from batchdrop_cli.local.emulator import Address, running_emulator
+from batchdrop_cli.local.environments import Environments
+from batchdrop_cli.local.provider import Provider, running_simulator
+from batchdrop_cli.local.stack import REPOSITORY, parameters, put_key
+from batchdrop_cli.local.ticker import Ticker, ticking
+
+QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
+TIMEOUT_SECONDS = 60.0  # it takes 4 s on an idle machine
+LINE = b'{"messages": [{"role": "user", "content": "Name a ferry."}], "model": "gpt-4.1-mini"}\n'
+# What a careful organization may bound roles by: every service that the functions use, and no other.
+BOUNDARY_ACTIONS = [
+    "dynamodb:*", "kms:Decrypt", "kms:GenerateDataKey", "lambda:InvokeFunction", "logs:*", "s3:*", "secretsmanager:*", "sns:*",
+    "sqs:*",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two stacks of one account, by name, and the provider of both."""
+
+    address: Address
+    provider: Provider
+    outputs: dict[str, dict[str, str]]
+    tickers: dict[str, Ticker]
+    parameters: dict[str, str]  # those of the stack "own"
+
+    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3's
+        """Return a client with the keys of the account's owner."""
+        return boto3.client(service, **self.address.client_options())  # type: ignore[call-overload]  # any service
+
+    def batches(self) -> list[dict[str, Any]]:
+        """Return every batch of the project, as the provider lists them."""
+        request = urllib.request.Request(  # noqa: S310  # the simulator's address, on loopback
+            f"{self.provider.base_url}/batches", headers={"Authorization": f"Bearer {self.provider.api_key}"}
+        )
+        with urllib.request.urlopen(request) as reply:  # noqa: S310  # as above
+            listed: list[dict[str, Any]] = json.load(reply)["data"]
+        return listed
+
+    def install(self, name: str) -> str:
+        """Return the id of the installation in the stack's ledger."""
+        ledger = DynamoLedger(self.client("dynamodb"), self.outputs[name]["Table"], FakeClock(), MemoryLog())
+        install = ledger.install()
+        assert install is not None
+        return install.id
+
+    def results(self, name: str) -> list[str]:
+        """Return the keys of the stack's finished jobs' summaries, one a job, once there are any."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        storage, bucket = self.client("s3"), self.outputs[name]["ResultsBucket"]
+        while time.monotonic() < deadline:
+            listed = storage.list_objects_v2(Bucket=bucket, Prefix="results/").get("Contents", [])
+            if found := [entry["Key"] for entry in listed if entry["Key"].endswith("/summary.json")]:
+                return found
+            time.sleep(0.1)
+        pytest.fail(f"no job of {name} was finished")
+
+
+def own_things(address: Address, provider: Provider) -> dict[str, str]:
+    """Make a secret with the key, a KMS key and a boundary, as an organization would, and return them as parameters."""
+    options = address.client_options()
+    secret = boto3.client("secretsmanager", **options).create_secret(Name="ours", SecretString=provider.api_key)
+    key = boto3.client("kms", **options).create_key()
+    statement = {"Effect": "Allow", "Action": BOUNDARY_ACTIONS, "Resource": "*"}
+    boundary = boto3.client("iam", **options).create_policy(
+        PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    )
+    return {
+        "OwnSecretArn": secret["ARN"],
+        "KmsKeyArn": key["KeyMetadata"]["Arn"],
+        "PermissionsBoundaryArn": boundary["Policy"]["Arn"],
+        "ResultsRetentionDays": "90",
+        "PollMinutes": "5",
+        "LogRetentionDays": "7",
+        "MaximumConcurrency": "5",
+        "NotificationEmail": "ada@example.com",
+        "AlarmEmail": "operator@example.com",
+        "ShowDashboard": "no",
+    }
+
+
+@pytest.fixture(scope="module")
+def pair(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both stacks, ticking, their functions the real ones."""
+    folder: Path = tmp_path_factory.mktemp("pair")
+    with ExitStack() as exits:
+        address = exits.enter_context(
+            running_emulator(environments.emulator_python, files=folder / "files", log=folder / "emulator.log")
+        )
+        provider = exits.enter_context(
+            running_simulator(options=QUICK, files=folder / "simulator", log=folder / "simulator.log")
+        )
+        own = own_things(address, provider)
+        outputs, tickers = {}, {}
+        for name, given in {"plain": {}, "own": own}.items():
+            logs = folder / name
+            logs.mkdir()
+            sources = Sources(REPOSITORY, environments, logs)
+            outputs[name] = deploy(address, sources, parameters(provider) | given, name)
+            tickers[name] = exits.enter_context(ticking(address, outputs[name]["PollFunction"], 0.5))
+        put_key(address, outputs["plain"]["SecretArn"], provider.api_key)
+        yield Pair(address, provider, outputs, tickers, own)
+
+
+def test_stacks_of_one_account_and_project_do_not_see_each_other(pair: Pair) -> None:
+    """Each finishes its own drop with one batch under its own name, though both list the other's batches too."""
+    for name in pair.outputs:
+        pair.client("s3").put_object(Bucket=pair.outputs[name]["InboxBucket"], Key=f"inbox/{name}.jsonl", Body=LINE)
+
+    finished = {name: pair.results(name) for name in pair.outputs}
+
+    assert {name: [key.split("/")[1] for key in keys] for name, keys in finished.items()} == {
+        "plain": ["plain.jsonl"],
+        "own": ["own.jsonl"],
+    }
+    installs = {pair.install(name) for name in pair.outputs}
+    assert len(installs) == 2
+    batches = pair.batches()
+    assert {batch["metadata"]["ticket"].partition(".")[0] for batch in batches} == installs
+    assert [batch["status"] for batch in batches] == ["completed", "completed"]
+    assert {name: ticker.failed for name, ticker in pair.tickers.items()} == {"plain": 0, "own": 0}
+
+
+def test_metrics_are_told_apart_by_the_stack(pair: Pair) -> None:
+    """Neither stack's figures feed the other's alarms."""
+    functions = pair.client("lambda")
+
+    names = {
+        name: functions.get_function_configuration(FunctionName=outputs["PollFunction"])["Environment"]["Variables"][
+            "STACK_NAME"
+        ]
+        for name, outputs in pair.outputs.items()
+    }
+
+    assert names == {"plain": "plain", "own": "own"}
+
+
+def test_what_is_one_s_own_is_used(pair: Pair) -> None:
+    """A stack with a secret of one's own makes none; its roles are bounded; and the notices have a reader."""
+    topic = pair.outputs["own"]["TopicArn"]
+
+    resources = pair.client("cloudformation").list_stack_resources(StackName="own")["StackResourceSummaries"]
+    roles = [found["PhysicalResourceId"] for found in resources if found["ResourceType"] == "AWS::IAM::Role"]
+    bounded = [pair.client("iam").get_role(RoleName=role)["Role"].get("PermissionsBoundary") for role in roles]
+    readers = pair.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+
+    assert pair.outputs["own"]["SecretArn"] == pair.parameters["OwnSecretArn"]
+    made = {found["ResourceType"] for found in resources}
+    assert not made & {"AWS::SecretsManager::Secret", "AWS::CloudWatch::Dashboard"}
+    assert len(roles) == 4
+    assert {boundary["PermissionsBoundaryArn"] for boundary in bounded if boundary} == {
+        pair.parameters["PermissionsBoundaryArn"]
+    }
+    assert [reader["Endpoint"] for reader in readers] == ["ada@example.com"]
