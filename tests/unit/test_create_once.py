@@ -4,6 +4,7 @@ The flows are the production code, the adapter is the real one, and what is post
 simulator's ledger says what was paid.
 """
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -304,6 +305,44 @@ def test_a_fence_that_nobody_confirms_lets_no_new_try_begin(world: World) -> Non
         world.tick(HOUR)
 
     assert (world.shard(job).is_unfenced, world.tap.creates) == (True, 1)
+
+
+def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
+    """More batches than a tick may list lie between it and an older shard: what is newer than its intent is enough."""
+    world = World(limits=Limits(list_pages_max=1), behaviour=replace(CALM, run_seconds=12 * HOUR))
+    old = world.drop("inbox/old.jsonl", DROP)
+    shard, provider = world.shard(old), world.providers.open()
+    world.advance(HOUR)
+    for _ in range(150):
+        provider.create_batch(file=shard.file, endpoint=shard.endpoint, metadata={"whose": "another's"})
+    world.advance(HOUR)
+    world.tap.answers.append(to_creates(disconnected))
+
+    job = world.drop("inbox/three.jsonl", DROP.replace(b"yes", b"no"))
+    for _ in range(60):
+        world.tick()
+
+    assert (world.shard(old).state, world.shard(job).state, world.shard(job).uncertain) == (S.RUNNING, S.RUNNING, 1)
+
+
+def test_a_list_without_order_that_does_not_end_fences_nothing() -> None:
+    """What it does not show may be on a page that was not read."""
+    world = World(limits=Limits(list_pages_max=1))
+    world.simulator.faults.switch("list_reordered")
+    first = world.drop("inbox/first.jsonl", DROP.replace(b"yes", b"no"))
+    world.run(first)
+    provider = world.providers.open()
+    file = provider.upload_input("another.jsonl", io.BytesIO(DROP), DAY)
+    for _ in range(150):
+        world.advance(1)
+        provider.create_batch(file=file, endpoint="/v1/chat/completions", metadata={"whose": "another's"})
+    world.tap.answers.append(to_creates(disconnected))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    for _ in range(60):
+        world.tick()
+
+    assert (world.shard(job).state, world.tap.counts[f"DELETE /v1/files/{world.shard(job).file}"]) == (S.CREATING, 0)
 
 
 def test_the_intent_is_written_before_the_call(world: World) -> None:

@@ -129,6 +129,28 @@ def test_a_ticket_names_one_create_call(state: ShardState, kind: type) -> None:
         assert after.ticket == ticket_of("install", after)
 
 
+def test_the_next_attempt_begins_with_nothing_of_the_last() -> None:
+    """What was uncertain, parked or not to be fenced is over: its batch was found."""
+    shard = shard_in(S.HARVESTING, uncertain=5, parked_at=5, is_unfenced=True, refused_count=2, refused_since=5)
+
+    after = advance(shard, on.Harvested(shard.ticket, 3), NOW)
+
+    fresh = Shard(job="j", number=3, account="a", endpoint="e", model="m", group=0)
+    names = (
+        "uncertain",
+        "parked_at",
+        "is_unfenced",
+        "refused_count",
+        "refused_since",
+        "ticket",
+        "tickets",
+        "file",
+        "batch",
+    )
+    assert [getattr(after, name) for name in names] == [getattr(fresh, name) for name in names]
+    assert (after.state, after.attempt, after.items) == (S.WAITING, 2, 3)
+
+
 MAY_BE_AT_PROVIDER = (S.CREATING, S.FENCING, S.PARKED, S.RUNNING)
 
 

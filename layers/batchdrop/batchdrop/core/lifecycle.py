@@ -303,8 +303,8 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     return replace(
         _without_file(shard), state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(),
         source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines,
-        tokens=tokens, uncertain=0, first_intent_at=0, parked_at=0, refused_count=0, refused_since=0, batch="", batch_status="",
-        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
+        tokens=tokens, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, refused_count=0, refused_since=0,
+        batch="", batch_status="", batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 

@@ -52,20 +52,25 @@ def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
 
     An incomplete list is no reason: the input file of a batch that runs must not be deleted.
     """
-    if not seen.is_complete or seen.began_at < shard.intent_at + work.limits.grace_seconds:
+    if not seen.shows_all_since(shard.intent_at) or seen.began_at < shard.intent_at + work.limits.grace_seconds:
         return None
     return move_shard(work, shard, FenceBegun(shard.ticket))
 
 
 def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
     if shard.fenced_at:
-        if not seen.is_complete or seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds:
+        # Earlier tries of the attempt were shown not to be there before this one began.
+        if (
+            not seen.shows_all_since(shard.intent_at)
+            or seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds
+        ):
             return None
         return move_shard(work, shard, NothingFound(shard.ticket))
     if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
         return move_shard(work, shard, FenceFailed(shard.ticket))
     try:
-        provider.delete_file(shard.file)
+        if shard.file:  # never uploaded is fenced
+            provider.delete_file(shard.file)
     except ProviderUnavailable as error:
         work.ports.log.warning(
             "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error)

@@ -20,12 +20,24 @@ _HORIZON_SLACK_SECONDS = 15 * MINUTE
 
 @dataclass(slots=True)
 class Sweep:
-    """What the list showed. *is_complete*: what is not in it was not at the provider when it began."""
+    """What the list showed. *is_complete*: what is not in it was not at the provider when it began.
+
+    *descended_to* is how old the last batch was that a list that was not complete showed; None where it did not descend.
+    """
 
     began_at: int
     is_complete: bool = False
+    descended_to: int | None = None
     by_ticket: dict[str, Batch] = field(default_factory=dict)
     by_id: dict[str, Batch] = field(default_factory=dict)
+
+    def shows_all_since(self, time: int) -> bool:
+        """Whether every batch that was made since *time* would have been shown, old ones of others or not.
+
+        A busy project has more batches in a day than a tick may list: a create of this hour need not wait for them all.
+        """
+        is_past = self.descended_to is not None and self.descended_to < time - _HORIZON_SLACK_SECONDS
+        return self.is_complete or is_past
 
 
 def is_sought(shard: Shard) -> bool:
@@ -52,6 +64,7 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
         for batch in page.batches:
             descends = descends and (last_created is None or batch.created_at <= last_created)
             last_created = batch.created_at
+            seen.descended_to = last_created if descends else None
             if batch.ticket.startswith(ours):
                 seen.by_ticket[batch.ticket] = prefer(seen.by_ticket.get(batch.ticket), batch)
                 seen.by_id[batch.id] = batch
