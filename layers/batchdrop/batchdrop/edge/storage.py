@@ -8,7 +8,7 @@ Small puts cost a tenth of boto3's CPU here (docs/decisions/0002-dependencies.md
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
@@ -88,16 +88,32 @@ class _Source:
     options: "GetOptions"  # what names this content: its version or its entity tag
 
     def block(self, start: int) -> memoryview:
-        """Return the bytes from *start* on, at most a block; raises ReadMismatch where others came."""
+        """Return the bytes from *start* on, at most a block; raises ReadMismatch where others came.
+
+        Of an upload raises UploadRejected(`unreadable`): S3 shows archived objects, and those under a foreign key, to a HEAD.
+        """
         end = min(start + BLOCK_BYTES, self.size_bytes)
         options: GetOptions = {**self.options, "range": (start, end)}
         if (start, end) == (0, self.size_bytes):
             options = self.options  # the whole: asked for as such, because it can be
-        found = obstore.get(self.store, self.key, options=options)
+        with _refused_as_unreadable() if "version" in options else nullcontext():
+            found = obstore.get(self.store, self.key, options=options)
         content = memoryview(found.bytes())
         if found.range != (start, end) or len(content) != end - start:
             raise ReadMismatch(f"asked for bytes {start:,} to {end:,} of {self.key}, got {found.range}")
         return content
+
+
+@contextmanager
+def _refused_as_unreadable() -> Iterator[None]:
+    """Raise UploadRejected for an upload that is gone or may not be read: trying again would not help."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UploadRejected("unreadable", "This version of the object is gone.") from error
+    except PermissionDeniedError as error:
+        message = "The object may not be read: it is archived, or encrypted with a foreign key."
+        raise UploadRejected("unreadable", message) from error
 
 
 class _Blocks(io.RawIOBase):
@@ -170,13 +186,8 @@ class S3Storage:
             raise UploadRejected(
                 "unreadable", "The key has a segment that is empty, '.' or '..', or a control character."
             )
-        try:
+        with _refused_as_unreadable():
             return obstore.get(self._inbox, upload.key, options={"version": upload.version, "head": True}).meta
-        except FileNotFoundError as error:
-            raise UploadRejected("unreadable", "This version of the object is gone.") from error
-        except PermissionDeniedError as error:
-            message = "The object may not be read: it is archived, or encrypted with a foreign key."
-            raise UploadRejected("unreadable", message) from error
 
     def list_inbox(self, after: str) -> InboxPage:
         """Return the current versions below `inbox/` that follow the key *after*.
