@@ -153,7 +153,9 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
         if "messages" in record:
             return _CHAT, record
         raise ItemRefused(
-            "bad_request", f"a bare body needs `messages`; for any other endpoint write the full line {_FULL_LINE}"
+            "bad_request",
+            f"a bare body needs `messages`; for any other endpoint write the full line {_FULL_LINE}; "
+            "records for a task go below inbox/ in the folder of its name",
         )
     if "response" in record and "url" not in record:
         raise ItemRefused("bad_request", "this is a line of a batch's output, not of its input")

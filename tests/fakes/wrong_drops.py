@@ -1,0 +1,255 @@
+"""Files as people drop them by mistake, and what they are told: the cases of test_bad_input and of docs/troubleshooting.md.
+
+Rule: wherever a record has content, it holds CANARY, so that a test can look for it where content must never be.
+"""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+CANARY = "canary in the content"
+TASK = b"""endpoint: /v1/chat/completions
+body:
+  model: gpt-4.1-mini
+  messages:
+    - {role: user, content: "Rate: {{ review }}"}
+id: review_id
+"""
+TASKS = {
+    "sentiment": TASK,
+    "yaml": b"endpoint: /v1/responses\nbody: {model: m, input: {{ review }}}\n",
+    "fields": TASK.replace(b"chat/completions", b"chat") + b"temperature: 0\n",
+    "template": TASK.replace(b"{{ review }}", b"{{ the review }}"),
+}
+HEADER = "review_id,review\n"
+ROW = f"R-1,{CANARY}\n"
+TABLE = HEADER + ROW
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A file that is rejected whole."""
+
+    what: str  # is wrong, in the words of the page
+    key: str
+    content: Callable[[], bytes]
+    code: str
+    says: tuple[str, ...]  # what the person has to find in the notice
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrongRecord:
+    """A record that fails alone, in a file of others that do not."""
+
+    what: str
+    content: str  # one line
+    code: str
+    says: str
+    fix: str
+
+
+def native(custom_id: object = "R-1", **members: object) -> str:
+    """Return a ready-made request, but for *members*; those that are None are left out."""
+    body = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": CANARY}]}
+    line = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body, **members}
+    return json.dumps({name: value for name, value in line.items() if value is not None})
+
+
+def lines(*records: object) -> Callable[[], bytes]:
+    """Return the content of a file with one record a line."""
+    return lambda: b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def text(content: str, encoding: str = "utf-8") -> Callable[[], bytes]:
+    """Return *content* as a file."""
+    return lambda: content.encode(encoding)
+
+
+CSV = "inbox/sentiment/reviews.csv"
+REJECTED = (
+    Wrong(
+        "The folder below `inbox/` is no task", "inbox/sentimant/reviews.csv", text(TABLE), "no_such_task",
+        ("tasks/sentimant.yaml", "`sentiment`", "directly below inbox/"),
+        "Write the task, or drop the file below one that there is. A task that comes within two minutes of its drop is in time.",
+    ),
+    Wrong(
+        "The task is no YAML", "inbox/yaml/reviews.csv", text(TABLE), "task_invalid", ("`yaml`", "line 2, column"),
+        "Correct the task at that line; a text that begins with `{{` stands in quotes.",
+    ),
+    Wrong(
+        "The task has fields that are wrong or unknown", "inbox/fields/reviews.csv", text(TABLE), "task_invalid",
+        ("line 1: `endpoint`", "line 7: `temperature` is no field"),
+        "Correct these fields. What belongs to the request stands below `body`.",
+    ),
+    Wrong(
+        "A template in the task cannot be read", "inbox/template/reviews.csv", text(TABLE), "task_invalid",
+        ("line 5: body.messages[0].content",),
+        'Correct it; a column whose name is no single word is `{{ row["the review"] }}`.',
+    ),
+    Wrong(
+        "A column is missing", CSV, text(f"review_id,text\n{ROW}"), "missing_column",
+        ("names `review`", "it has `review_id`, `text`"), "Rename the column, or correct the task.",
+    ),
+    Wrong(
+        "Columns are separated by semicolons", CSV, text(TABLE.replace(",", ";")), "missing_column",
+        ("separated by semicolons",),
+        "Save the file with commas. Excel takes the separator from the region that the system is set to; LibreOffice asks.",
+    ),
+    Wrong(
+        "Columns are separated by semicolons and quoted", CSV, text(f'"review_id";"review"\n"R-1";"{CANARY}"\n'), "broken_csv",
+        ("line 1", "separated by semicolons"), "Save the file with commas.",
+    ),
+    Wrong(
+        "Columns are separated by tabs", CSV, text(TABLE.replace(",", "\t")), "missing_column", ("separated by tabs",),
+        "Save the file with commas.",
+    ),
+    Wrong(
+        "Two columns have one name", CSV, text(f"review,review\n{ROW}"), "bad_header", ("columns 1 and 2", "`review`"),
+        "Rename one of them.",
+    ),
+    Wrong(
+        "The file is in Latin-1 or Windows-1252", CSV, text(f"{HEADER}R-0,good\nR-1,café {CANARY}\n", "latin-1"), "not_utf8",
+        ("line 3 (byte 33)", "looks like Latin-1 or Windows-1252"), "Save it as UTF-8.",
+    ),
+    Wrong(
+        "The file is in Windows-1252", CSV, text(f"{HEADER}R-1,“{CANARY}”\n", "cp1252"), "not_utf8",
+        ("line 2 (byte 21)", "looks like Windows-1252"), "Save it as UTF-8.",
+    ),
+    Wrong(
+        "The file is in UTF-16 (Excel: `Unicode text`)", CSV, text(TABLE, "utf-16"), "not_utf8", ("the mark of UTF-16",),
+        "Save it as UTF-8.",
+    ),
+    Wrong(
+        "The file is in UTF-16 without its mark", "inbox/nightly.jsonl", text(native(), "utf-16-le"), "not_utf8",
+        ("looks like UTF-16",), "Save it as UTF-8.",
+    ),
+    Wrong(
+        "A quote is never closed", CSV, text(f'{HEADER}R-0,good\nR-1,"{CANARY}\nR-2,next\n'), "broken_csv",
+        ("line 3 (byte 30) is never closed",), 'Close it; a quote inside of a quoted field is written twice (`""`).',
+    ),
+    Wrong(
+        "A quote is closed by another row's", CSV, text(f'{HEADER}R-1,"{CANARY}\nR-2,"next"\n'), "broken_csv",
+        ("opens at line 2 (byte 21)",), "Close the quote that is named.",
+    ),
+    Wrong(
+        "A table lies directly below `inbox/`", "inbox/reviews.csv", text(TABLE), "csv_without_task", ("tasks/<name>.yaml",),
+        "Write a task and drop the file below the folder of its name.",
+    ),
+    Wrong(
+        "A workbook", "inbox/sentiment/reviews.xlsx", lambda: b"PK\x03\x04", "unknown_format", (".xlsx", "CSV UTF-8"),
+        "Save the sheet as `CSV UTF-8` and drop that.",
+    ),
+    Wrong(
+        "A workbook under another name", CSV, lambda: b"PK\x03\x04\x14\x00\x06\x00\x08\x00", "unknown_format",
+        ("Excel workbook", "CSV UTF-8"), "Save the sheet as `CSV UTF-8`; renaming changes nothing.",
+    ),
+    Wrong(
+        "A packed file", "inbox/sentiment/reviews.csv.gz", lambda: gzip.compress(TABLE.encode()), "unknown_format",
+        (".gz", "unpack it"), "Unpack it.",
+    ),
+    Wrong(
+        "A packed file under another name", CSV, lambda: gzip.compress(TABLE.encode()), "unknown_format",
+        ("packed with gzip", "unpack it"), "Unpack it.",
+    ),
+    Wrong(
+        "A JSON file that is no array", "inbox/nightly.json", text(native()), "not_an_array", ("between [ and ]", ".jsonl"),
+        "Put the record between `[` and `]`; name a file with one record a line `.jsonl`.",
+    ),
+    Wrong(
+        "An array that ends too early", "inbox/nightly.json", text(f"[{native()},\n{native(2)}"), "broken_array",
+        ("ends behind record 2",), "Write the file anew: its end is missing.",
+    ),
+    Wrong(
+        "An array, or one long object, under the name of JSON lines", "inbox/nightly.jsonl",
+        text(f"[\n{native()},\n{native(2)}\n]\n"), "one_document", ("over many lines", ".json"), "Name an array `.json`.",
+    ),
+    Wrong(
+        "The batch format of Amazon Bedrock", "inbox/nightly.jsonl", lines({"recordId": "1", "modelInput": {"prompt": CANARY}}),
+        "foreign_format", ("Amazon Bedrock",), "Write OpenAI's lines.",
+    ),
+    Wrong(
+        "The batch format of Anthropic", "inbox/nightly.jsonl",
+        lines(*({"custom_id": f"{number}", "params": {"model": "claude", "messages": [CANARY]}} for number in range(3))),
+        "foreign_format", ("Anthropic", "each of the first 3"), "Write OpenAI's lines.",
+    ),
+    Wrong(
+        "The body of a call to Anthropic's batch API", "inbox/nightly.json", lambda: json.dumps({"requests": [CANARY]}).encode(),
+        "foreign_format", ("Anthropic",), "Write OpenAI's lines.",
+    ),
+    Wrong(
+        "The batch format of Google", "inbox/nightly.jsonl", lines({"request": {"contents": [CANARY]}}), "foreign_format",
+        ("Google Vertex AI",), "Write OpenAI's lines.",
+    ),
+    Wrong(
+        "Records directly below `inbox/`", "inbox/reviews.jsonl", lines(*({"review": CANARY} for _ in range(30))), "bad_request",
+        ("needs `messages`", "records for a task go below", "first 20 records"), "Drop them below the folder of a task.",
+    ),
+    Wrong(
+        "JSON lines that lack what the task names", "inbox/sentiment/reviews.jsonl",
+        lines(*({"review_id": number, "text": CANARY} for number in range(30))), "undefined",
+        ("`review` is undefined", "`review_id`, `text`", "first 20 records"), "Rename the member, or correct the task.",
+    ),
+    Wrong(
+        "A file that is no JSON at all", "inbox/nightly.jsonl", text(TABLE + ROW * 30), "not_json",
+        ("line 1 (at byte 0) is not JSON at column 1", "first 20 records"), "Write one JSON object a line.",
+    ),
+    Wrong(
+        "A line that is too long", "inbox/nightly.jsonl", lambda: native().encode() + b"\n" + b"x" * 16_000_001,
+        "record_too_large", ("line 2 ", "16,000,000 bytes", "record_bytes_max"),
+        "Split the record, or look for line ends that are missing.",
+    ),
+    Wrong(
+        "A field that is too long", CSV, lambda: HEADER.encode() + b"R-1," + b"x" * 8_000_001, "record_too_large",
+        ("line 2 ", "8,000,000 characters", "csv_field_bytes_max"), "Split the field, or look for a quote that is never closed.",
+    ),
+    Wrong(
+        "An element that is too long", "inbox/nightly.json", lambda: b'["' + b"x" * 16_000_001 + b'"]', "record_too_large",
+        ("record 1 ", "16,000,000 bytes", "record_bytes_max"), "Split the record, or look for a quote that is never closed.",
+    ),
+    Wrong(
+        "A key over 700 bytes", f"inbox/{'k' * 1_018}", text(native()), "key_too_long", ("longer than 700 bytes",),
+        "Use a shorter name.",
+    ),
+    Wrong(
+        "A key with a part `.` or `..`, an empty one, or a control character", "inbox/sentiment/../reviews.csv", text(TABLE),
+        "key_unusable", ("`..`",), "Rename it.",
+    ),
+)  # fmt: skip
+
+FAILED = (
+    WrongRecord(
+        "A line that is no JSON", '{"custom_id" "R-9"}', "not_json", "line 2 (at byte {start}) is not JSON at column 14",
+        "Correct the line.",
+    ),
+    WrongRecord(
+        "A ready-made request without `custom_id`", native(None), "no_id", "`custom_id` is missing", "Add one of its own.",
+    ),
+    WrongRecord(
+        "A wrong `url`", native("R-9", url="/v1/chat"), "bad_request", "`url` is `/v1/chat`; the Batch API takes ",
+        "Use one of those that the message names.",
+    ),
+    WrongRecord(
+        "`stream: true`", native("R-9", body={"model": "m", "stream": True, "messages": [CANARY]}), "bad_request",
+        "`stream` is set", "Leave it out: a batch has no streams.",
+    ),
+    WrongRecord(
+        "No `model`", native("R-9", body={"messages": [CANARY]}), "bad_request", "lacks `model`", "Name one.",
+    ),
+    WrongRecord(
+        "An id that an earlier record has", native("R-1"), "duplicate_id", "an earlier record has the same id",
+        "Number them anew.",
+    ),
+    WrongRecord(
+        "A line in another provider's format", json.dumps({"recordId": "1", "modelInput": {"prompt": CANARY}}), "foreign_format",
+        "Amazon Bedrock", "Write OpenAI's lines.",
+    ),
+    WrongRecord(
+        "A line of a batch's output", json.dumps({"id": "batch_req_1", "custom_id": "R-9", "response": {"body": CANARY}}),
+        "bad_request", "line of a batch's output", "Drop the input.",
+    ),
+    WrongRecord(
+        "A record that is an array", json.dumps([CANARY]), "bad_request", "name the file .json", "Name an array's file `.json`.",
+    ),
+)  # fmt: skip
