@@ -13,7 +13,7 @@ from access.permissions import Copy, Permission, Statement, deployed_statements,
 
 from batchdrop.core.jobs import Upload
 from batchdrop.edge import bootstrap
-from batchdrop_cli.deployed import outputs_of
+from batchdrop_cli.deployed import read_site
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.stack import REPOSITORY, LocalStack
 from batchdrop_cli.local.template import parse
@@ -139,7 +139,7 @@ class Theatre:
 
     def _make(self, function: str) -> Stage:
         address, options = self._stack.description.address, self._stack.description.client_options()
-        outputs = dict(outputs_of(options, STACK_NAME))
+        outputs = dict(read_site(options, STACK_NAME, is_local=True).outputs)
         role = Copy(address, f"{function}-{uuid.uuid4().hex[:8]}")
         for variable, value in (role.environment | environment(outputs)).items():
             self._patch.setenv(variable, value)

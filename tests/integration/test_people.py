@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from batchdrop.core.jobs import Keys, Upload
-from batchdrop_cli.deployed import outputs_of
+from batchdrop_cli.deployed import read_site
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.main import main
@@ -83,7 +83,7 @@ def upload(probe_stack: LocalStack) -> Upload:
 def people(probe_stack: LocalStack) -> People:
     """Makes a person with the policy of a name; one for each."""
     description = probe_stack.description
-    outputs = dict(outputs_of(description.client_options(), STACK_NAME))
+    outputs = dict(read_site(description.client_options(), STACK_NAME, is_local=True).outputs)
     made: dict[str, Person] = {}
 
     def person(policy: str) -> Person:

@@ -80,10 +80,10 @@ def connect(stack: StackPlace) -> Connection:
     """Return the way to *stack*. Raises NoStack, and CommandFailed for what describes no stack of ours."""
     if isinstance(stack, Path):
         return connection_to(described(stack))
-    from batchdrop_cli.deployed import named, outputs_of  # noqa: PLC0415  # boto3: 0.3 s for `--help`
+    from batchdrop_cli.deployed import site_of  # noqa: PLC0415  # boto3: 0.3 s for `--help`
 
-    outputs = outputs_of({}, stack.name)
-    return _connection({}, named(outputs, "InboxBucket"), named(outputs, "ResultsBucket"))
+    site = site_of(stack)
+    return _connection(site.options, site.named("InboxBucket"), site.named("ResultsBucket"))
 
 
 def described(stack_file: Path) -> StackDescription:

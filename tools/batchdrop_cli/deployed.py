@@ -6,11 +6,14 @@ every AWS client finds in the person's environment: no key is asked for.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import ClientError
 
+from batchdrop_cli.connection import StackPlace, described
 from batchdrop_cli.failures import CommandFailed
+from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.emulator import ClientOptions
 
 # What CloudFormation says of a stack that is not there
@@ -25,21 +28,42 @@ class DeployedStack:
     name: str
 
 
-def outputs_of(options: ClientOptions, name: str) -> Mapping[str, str]:
-    """Return the outputs of the stack called *name*. Raises CommandFailed where there is none."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a stack runs: what a boto3 client needs for its AWS, and the names of what was deployed there."""
+
+    options: ClientOptions
+    outputs: Mapping[str, str]
+    parameters: Mapping[str, str]
+    is_local: bool
+
+    def named(self, output: str) -> str:
+        """Return one output. Raises CommandFailed where the stack has none of that name."""
+        if output not in self.outputs:
+            raise CommandFailed(f"The stack has no output {output}: it is no Batchdrop, or one of another release.")
+        return self.outputs[output]
+
+
+def site_of(stack: StackPlace) -> Site:
+    """Return where *stack* runs. Raises NoStack, and CommandFailed where there is none of that name."""
+    if isinstance(stack, Path):
+        return read_site(described(stack).client_options(), STACK_NAME, is_local=True)
+    return read_site({}, stack.name, is_local=False)
+
+
+def read_site(options: ClientOptions, name: str, *, is_local: bool) -> Site:
+    """Return the site of the stack called *name*. Raises CommandFailed where there is none."""
     cloudformation = boto3.client("cloudformation", **options)
     try:
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if error.response.get("Error", {}).get("Code") != NO_STACK:
             raise
         region = cloudformation.meta.region_name
         raise CommandFailed(f"There is no stack {name} in {region}. Deploy it: make deploy") from error
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-
-
-def named(outputs: Mapping[str, str], name: str) -> str:
-    """Return one output. Raises CommandFailed where the stack has none of that name."""
-    if name not in outputs:
-        raise CommandFailed(f"The stack has no output {name}: it is no Batchdrop, or one of another release.")
-    return outputs[name]
+    return Site(
+        options,
+        {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])},
+        {given["ParameterKey"]: given.get("ParameterValue", "") for given in found.get("Parameters", [])},
+        is_local=is_local,
+    )

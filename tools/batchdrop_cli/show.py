@@ -5,6 +5,7 @@ as its escape. Colours and live lines are for terminals; a pipe gets plain lines
 """
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -14,9 +15,13 @@ from batchdrop.core.notices import printable
 from batchdrop_cli.jobs import COMPLETED, Counts, JobStatus
 from batchdrop_cli.tasks import ListedTask
 
+if TYPE_CHECKING:
+    from batchdrop_cli.doctor import Finding
+
 # A table in a pipe is cut nowhere: S3 keys have at most 1,024 bytes.
 PIPE_COLUMNS = 4_096
 JOBS_SHOWN_MAX = 100
+SUBJECT_COLUMNS = 13
 
 
 def make_console() -> Console:
@@ -119,6 +124,14 @@ def show_tasks(console: Console, tasks: Iterable[ListedTask]) -> None:
             text(task.name), text(task.endpoint), text(task.model), text(task.id), text(task.problem, style="red")
         )
     console.print(table)
+
+
+def show_finding(console: Console, finding: "Finding") -> None:
+    """Print what was found of one subject, and below it what to do."""
+    mark = text("do", "bold red") if finding.advice else text("ok", "green")
+    console.print(mark, text(f"{finding.subject:<{SUBJECT_COLUMNS}}"), text(finding.seen), soft_wrap=True)
+    if finding.advice:
+        console.print("   " + " " * SUBJECT_COLUMNS, text(finding.advice, "yellow"), soft_wrap=True)
 
 
 def _table(*columns: str) -> Table:

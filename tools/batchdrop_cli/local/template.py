@@ -32,8 +32,8 @@ def construct_intrinsic(loader: TemplateLoader, suffix: str, node: yaml.Node) ->
     else:
         assert isinstance(node, yaml.MappingNode)  # noqa: S101  # YAML has no fourth kind
         value = loader.construct_mapping(node, deep=True)
-    if suffix == "Ref":
-        return {"Ref": value}
+    if suffix in {"Ref", "Condition"}:
+        return {suffix: value}
     return {f"Fn::{suffix}": value.split(".", 1) if suffix == "GetAtt" and isinstance(value, str) else value}
 
 

@@ -1,0 +1,40 @@
+"""The provider's API key: from a prompt or standard input into the stack's secret.
+
+Rule: a key is never an argument, a parameter or a variable, where other processes and histories keep it, and it is never
+shown. What cannot be a key changes nothing.
+"""
+
+import sys
+
+import boto3
+import click
+
+from batchdrop_cli.deployed import Site
+from batchdrop_cli.failures import MisusedCommand
+
+# The longest kinds are tokens of about 2,000 characters; this stops a file that was piped by mistake.
+KEY_CHARS_MAX = 8_000
+
+
+def ask_for_key() -> str:
+    """Return the key that a person typed unseen, or that stands on standard input. Raises MisusedCommand for what is none."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("API key (not shown)", hide_input=True, default="", show_default=False)
+        return checked_key(typed)
+    return checked_key(sys.stdin.read(KEY_CHARS_MAX + 2))
+
+
+def checked_key(given: str) -> str:
+    """Return *given* without the space around it. Raises MisusedCommand where it is empty or can be no key."""
+    key = given.strip()
+    if not key:
+        raise MisusedCommand("The key is empty. Nothing was changed.")
+    if len(key) > KEY_CHARS_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise MisusedCommand("That is no key: one has a single line of letters, digits and signs. Nothing was changed.")
+    return key
+
+
+def set_key(site: Site, key: str) -> None:
+    """Put *key* where the functions read it. May be repeated."""
+    secrets = boto3.client("secretsmanager", **site.options)
+    secrets.put_secret_value(SecretId=site.named("SecretArn"), SecretString=key)
