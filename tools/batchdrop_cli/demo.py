@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Request
@@ -20,7 +19,7 @@ from batchdrop_cli.jobs import COMPLETED, JobStatus
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.stack import LocalSettings, LocalStack, ended_by_signals
 from batchdrop_cli.notices import ReceivedNotice, receive_notices, show_notice
-from batchdrop_cli.quote import OUTPUT_TOKENS_ASSUMED, Quote, quotes, requests_of
+from batchdrop_cli.quote import Quote, quotes, requests_of
 from batchdrop_cli.results import results_listing
 from batchdrop_cli.show import show_endings, show_heading, text
 from batchdrop_cli.tasks import put_tasks
@@ -144,30 +143,3 @@ def _request_batches(repository: Path) -> Iterator[Iterator[Request]]:
         task = examples.folder / "tasks" / f"{example.task}{TASK_SUFFIX}"
         content = task.read_bytes() if example.task else None
         yield requests_of(example.key, example.path.read_bytes(), content, Limits())
-
-
-def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) -> None:
-    """Print what the demo may cost, and what the estimate rests on."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "requests", "tokens in", "tokens out", "US dollars"):
-        table.add_column(column)
-    for quote in estimated:
-        dollars = "unknown" if quote.dollars is None else f"{quote.dollars:.6f}"
-        table.add_row(
-            text(quote.model), f"{quote.requests:,}", f"{quote.input_tokens:,}", f"{quote.output_tokens:,}", dollars
-        )
-    console.print(table)
-    console.print(text(f"Estimated cost at {base_url}: {_total(estimated)}."))
-    console.print(
-        f"It rests on four bytes a token, {OUTPUT_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
-        "list prices, and half of them for a batch. The provider's bill is what counts."
-    )
-
-
-def _total(estimated: Sequence[Quote]) -> str:
-    known = [quote.dollars for quote in estimated if quote.dollars is not None]
-    unknown = [quote.model for quote in estimated if quote.dollars is None]
-    parts = [f"{sum(known):.4f} US dollars"] if known else []
-    if unknown:
-        parts.append(f"an unknown price for {', '.join(unknown)}")
-    return " and ".join(parts)

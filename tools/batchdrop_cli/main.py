@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop_cli.connection import STACK_FILE, StackPlace, connect
 from batchdrop_cli.drop import drop_files
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
+from batchdrop_cli.job_commands import cancel, check, forget, retry
 from batchdrop_cli.jobs import COMPLETED, all_statuses, find_job
 from batchdrop_cli.local.description import NoStack
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
+from batchdrop_cli.operator_commands import doctor, key
+from batchdrop_cli.options import stack_option
 
-OPENAI_BASE_URL = "https://api.openai.com/v1"
 EXIT_STOPPED = 130  # as shells report Ctrl-C
 
 
@@ -62,28 +63,6 @@ def _translate(error: Exception) -> None:
         raise click.FileError(str(error.filename), error.strerror) from error
 
 
-def choose_stack(context: click.Context, parameter: click.Parameter, stack_file: Path) -> StackPlace:
-    """Return the stack that is meant: a named one before the local one, and one that was typed before one of a variable."""
-    root = context.find_root()
-    name: str | None = root.params.get("stack")
-    if not name:
-        return stack_file
-    is_typed = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-    if is_typed and root.get_parameter_source("stack") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--stack names a deployed stack, --stack-file a local one: give one of them.")
-    if is_typed:
-        return stack_file
-    from batchdrop_cli.deployed import DeployedStack  # noqa: PLC0415  # boto3: 0.3 s for `--help`
-
-    return DeployedStack(name)
-
-
-stack_option = click.option(
-    "--stack-file", "stack", type=click.Path(path_type=Path), default=STACK_FILE, show_default=True, callback=choose_stack,
-    help="Describes the running local stack.",
-)  # fmt: skip
-
-
 @click.group(cls=ExpectedFailures, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="batchdrop")
 @click.option(
@@ -116,18 +95,26 @@ def local(*, simulated: bool) -> None:
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @click.option("--task", metavar="T", help="The task that says how to ask. Without: the files hold ready-made requests.")
+@click.option(
+    "--first", "count", type=click.IntRange(min=1), metavar="N", help="Drop only the first N records: a trial."
+)
 @click.option("--wait", is_flag=True, help="Show progress until every job is over.")
 @stack_option
-def drop(*, files: tuple[Path, ...], task: str | None, wait: bool, stack: StackPlace) -> None:
+def drop(*, files: tuple[Path, ...], task: str | None, count: int | None, wait: bool, stack: StackPlace) -> None:
     """Drop files and print the id of each one's job.
+
+    With --first N a file of the first N records is made and dropped, called reviews.first-N.csv.
 
     With --wait the exit code is 0 if every item of every job succeeded, else 1.
     """
+    from batchdrop_cli.first import cut_files  # noqa: PLC0415  # the formats: 0.1 s for `--help`
+
     connection = connect(stack)
     uploads = []
-    for upload in drop_files(connection, files, task):
-        click.echo(f"{upload.job_id}  {upload.key}")
-        uploads.append(upload)
+    with cut_files(files, task, count) as dropped:
+        for upload in drop_files(connection, dropped, task):
+            click.echo(f"{upload.job_id}  {upload.key}")
+            uploads.append(upload)
     if not wait:
         return
     from batchdrop_cli.show import make_console, show_endings  # noqa: PLC0415  # rich: 0.1 s until the id is printed
@@ -243,7 +230,8 @@ def paid_provider() -> Provider:
 
 def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     """Show the estimated cost and ask. Raises MisusedCommand where nobody can answer, Abort where the answer is no."""
-    from batchdrop_cli.demo import estimates, show_estimates  # noqa: PLC0415  # prices: 0.1 s for `--help`
+    from batchdrop_cli.demo import estimates  # noqa: PLC0415  # prices: 0.1 s for `--help`
+    from batchdrop_cli.estimates import show_estimates  # noqa: PLC0415  # as above
     from batchdrop_cli.local.stack import REPOSITORY  # noqa: PLC0415  # as above
     from batchdrop_cli.show import make_console  # noqa: PLC0415  # as above
 
@@ -253,6 +241,10 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise MisusedCommand("Nobody can be asked here. Agree to the cost with --yes.")
     click.confirm("Send the examples and pay for them?", abort=True)
+
+
+for command in (cancel, retry, forget, check, key, doctor):
+    main.add_command(command)
 
 
 if __name__ == "__main__":

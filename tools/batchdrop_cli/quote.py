@@ -76,7 +76,8 @@ def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
     totals: dict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for request in requests:
         count, input_tokens, output_tokens = totals[request.model]
-        totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + _output_tokens(request))
+        output = output_tokens_of(request.endpoint, request.body)
+        totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + output)
     return [
         Quote(model, count, input_tokens, output_tokens, batch_price(model, input_tokens, output_tokens, base_url))
         for model, (count, input_tokens, output_tokens) in sorted(totals.items())
@@ -92,10 +93,11 @@ def batch_price(model: str, input_tokens: int, output_tokens: int, base_url: str
         return None
 
 
-def _output_tokens(request: Request) -> int:
-    if request.endpoint in ENDPOINTS_WITHOUT_OUTPUT:
+def output_tokens_of(endpoint: str, body: bytes | msgspec.Raw) -> int:
+    """Return how long the answer to a request may be, or is assumed to be, in tokens."""
+    if endpoint in ENDPOINTS_WITHOUT_OUTPUT:
         return 0
     try:
-        return msgspec.json.decode(request.body, type=OutputLimits).tokens
+        return msgspec.json.decode(body, type=OutputLimits).tokens
     except msgspec.ValidationError:
         return OUTPUT_TOKENS_ASSUMED

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batchdrop_cli.local.processes import Child
 
+OPENAI_BASE_URL = "https://api.openai.com/v1"
 START_TIMEOUT_SECONDS = 15.0  # it takes 0.3 s
 RUN_SIMULATOR = "from openai_batch_simulator.main import main; main()"
 SIMULATOR_KEY = "sk-simulated"  # opens nothing

@@ -33,7 +33,7 @@ from batchdrop.core.requests import ready_made, request_line
 from batchdrop.core.tasks import check_columns, parse_task, recipe_of_task
 from batchdrop.flow.first_look import looked_at, sampled
 from batchdrop.flow.lines import upload_of
-from batchdrop.flow.ports import ObjectWriter, Storage
+from batchdrop.flow.ports import ObjectWriter, PlanStorage
 from batchdrop.formats import format_of
 from batchdrop.formats.records import Format, Header, Record
 
@@ -45,14 +45,14 @@ _HELD_BYTES_MAX = 8_000_000
 _REFUSED_NAMES = {"duplicate_id": "duplicate", "no_id": "no-id"}
 
 
-def pin_task(storage: Storage, job: Job, content: bytes) -> str:
+def pin_task(storage: PlanStorage, job: Job, content: bytes) -> str:
     """Copy the task's *content* to where this job reads it and return its SHA-256. Raises UploadRejected; may be repeated."""
     parse_task(job.task, content)
     storage.put(Keys(job.id, job.key).task_snapshot, content, "application/yaml")
     return hashlib.sha256(content).hexdigest()
 
 
-def recipe_of(storage: Storage, limits: Limits, job: Job) -> Recipe:
+def recipe_of(storage: PlanStorage, limits: Limits, job: Job) -> Recipe:
     """Return how the job's records become requests: as its pinned task says, or as they are. Raises UploadRejected."""
     if not job.snapshot:
         return ready_made(limits)
@@ -62,7 +62,7 @@ def recipe_of(storage: Storage, limits: Limits, job: Job) -> Recipe:
     return recipe_of_task(parse_task(job.task, content), limits)
 
 
-def plan_pages(storage: Storage, limits: Limits, job: Job, should_stop: Callable[[], bool]) -> Iterator[PlanPage]:
+def plan_pages(storage: PlanStorage, limits: Limits, job: Job, should_stop: Callable[[], bool]) -> Iterator[PlanPage]:
     """Yield the pages of the job's plan from where the ledger has it; each is written whole before it is yielded.
 
     Ends behind the page that is last, or without one as soon as *should_stop* says so: what was read since the last page is
@@ -94,7 +94,7 @@ class _Planner:
     """What planning knows between two pages."""
 
     def __init__(
-        self, storage: Storage, limits: Limits, job: Job, *, recipe: Recipe, form: Format, header: Header
+        self, storage: PlanStorage, limits: Limits, job: Job, *, recipe: Recipe, form: Format, header: Header
     ) -> None:
         self._storage, self._limits, self._recipe, self._format, self._header = storage, limits, recipe, form, header
         self._keys = Keys(job.id, job.key)
@@ -213,7 +213,7 @@ class _Planner:
 class _Stretch:
     """One page under construction: chunks that fill, and outcomes of what is refused. Memory is bounded by the limits."""
 
-    storage: Storage
+    storage: PlanStorage
     limits: Limits
     keys: Keys
     page: int

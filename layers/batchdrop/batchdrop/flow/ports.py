@@ -82,14 +82,34 @@ class ObjectWriter(Protocol):
         """Append *content*."""
 
 
-class Storage(Protocol):
-    """Both buckets. Puts replace whole objects, so each may be repeated."""
+class PlanStorage(Protocol):
+    """What planning needs of both buckets. Puts replace whole objects, so each may be repeated."""
 
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for buffered reading from byte *start* (at most its size) to the end.
 
         Raises UploadRejected(`unreadable`) where the version is gone or may not be read.
         """
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object in the results bucket whole, or None where there is none."""
+
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        """Write one object of the results bucket."""
+
+    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
+        """Write many small objects of the results bucket, many at a time, and return how many.
+
+        *objects* is read as it is written: a bounded number is in flight. Raises the first failure, after which some of
+        the later ones may have been written.
+        """
+
+    def writer(self, key: str, content_type: str = "application/x-ndjson") -> AbstractContextManager[ObjectWriter]:
+        """Write one object of any size of the results bucket piece by piece, with bounded memory."""
+
+
+class Storage(PlanStorage, Protocol):
+    """Both buckets. Puts replace whole objects, so each may be repeated."""
 
     def upload_size_bytes(self, upload: Upload) -> int:
         """Return the size of this version; raises as `open_upload`."""
@@ -109,30 +129,14 @@ class Storage(Protocol):
     def task_names(self) -> list[str]:
         """Return the names of the tasks that exist, at most 100, sorted."""
 
-    def read(self, key: str) -> bytes | None:
-        """Return the object in the results bucket whole, or None where there is none."""
-
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
 
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""
 
-    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
-        """Write one object of the results bucket."""
-
-    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
-        """Write many small objects of the results bucket, many at a time, and return how many.
-
-        *objects* is read as it is written: a bounded number is in flight. Raises the first failure, after which some of
-        the later ones may have been written.
-        """
-
     def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
         """Write one object of the results bucket from a file on disk, in parts where it is large."""
-
-    def writer(self, key: str, content_type: str = "application/x-ndjson") -> AbstractContextManager[ObjectWriter]:
-        """Write one object of any size of the results bucket piece by piece, with bounded memory."""
 
 
 class Provider(Protocol):
