@@ -395,3 +395,100 @@ def test_an_error_of_the_stack_is_a_message(stack: Stack) -> None:
     assert result.exit_code == 1
     assert "NoSuchBucket" in result.stderr
     assert isinstance(result.exception, SystemExit)
+
+
+REJECTED = Reason("task_invalid", "the task cannot be used")
+
+
+@pytest.mark.parametrize(
+    ("command", "fields_of_job", "complaint"),
+    [
+        ("cancel", ended("completed", succeeded=2), "nothing to cancel"),
+        ("retry", {"state": JobState.RUNNING}, "nothing to retry"),
+        ("retry", ended("completed_with_failures", failed=2), "drop its failures file"),
+        ("retry", ended("rejected", Reason("not_utf8", "line 3")), "would be rejected again: line 3"),
+        ("retry", ended("rejected", REJECTED) | {"state": JobState.NOTIFYING}, "still on its way"),
+        ("forget", {"state": JobState.RUNNING}, "Cancel it first"),
+        ("forget", ended("rejected", REJECTED) | {"state": JobState.NOTIFYING}, "still on its way"),
+    ],
+)
+def test_a_word_that_would_be_ignored_is_not_said(
+    stack: Stack, command: str, fields_of_job: dict[str, Any], complaint: str
+) -> None:
+    """The person hears why, and nothing is written or deleted."""
+    upload = Upload(stack.inbox, "inbox/ask/x.csv", "v1")
+    stack.write_status(job_of(upload, **fields_of_job))
+
+    result = stack.run(command, upload.job_id, *(["--yes"] if command == "forget" else []))
+
+    assert result.exit_code == 1
+    assert complaint in result.stderr
+    assert "Contents" not in stack.storage.list_objects_v2(Bucket=stack.inbox, Prefix="control/")
+    assert stack.run("status", upload.job_id).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "fields_of_job"), [("cancel", {"state": JobState.RUNNING}), ("retry", ended("rejected", REJECTED))]
+)
+def test_a_word_is_an_empty_object(stack: Stack, command: str, fields_of_job: dict[str, Any]) -> None:
+    """Any S3 client can say it."""
+    upload = Upload(stack.inbox, "inbox/ask/x.csv", "v1")
+    stack.write_status(job_of(upload, **fields_of_job))
+
+    result = stack.run(command, upload.job_id)
+
+    (word,) = stack.storage.list_objects_v2(Bucket=stack.inbox, Prefix="control/")["Contents"]
+    assert (result.exit_code, word["Key"], word["Size"]) == (0, f"control/{upload.job_id}/{command}", 0)
+
+
+def test_forgetting_leaves_nothing_of_the_job_and_all_of_its_neighbours(stack: Stack, reviews: Path) -> None:
+    """Every version goes, the marks of deletion too; another version of the same file is another job and stays."""
+    stack.run("drop", reviews, "--task", "ask")
+    stack.run("drop", reviews, "--task", "ask")
+    kept, gone = stack.uploads()
+    keys = Keys(gone.job_id, gone.key)
+    for upload in (kept, gone):
+        stack.write_status(job_of(upload, **ended("completed", succeeded=2)))
+    for _ in range(2):
+        stack.write(keys.item("000000001"), b"{}")
+        stack.write(f"{keys.internal}chunks/0/000000.jsonl", b"{}")
+    stack.storage.delete_object(Bucket=stack.results, Key=keys.item("000000001"))
+
+    result = stack.run("forget", gone.job_id, "--yes")
+
+    left = stack.storage.list_object_versions(Bucket=stack.results)
+    assert result.exit_code == 0, result.stderr
+    assert stack.uploads() == [kept]
+    assert [version["Key"] for version in left["Versions"]] == [Keys(kept.job_id, kept.key).status]
+    assert "DeleteMarkers" not in left
+    assert stack.run("status", gone.job_id).exit_code == 1
+
+
+def test_nothing_is_forgotten_unasked(stack: Stack) -> None:
+    """Where nobody can answer, and without --yes, nothing is deleted."""
+    upload = Upload(stack.inbox, "inbox/ask/x.csv", "v1")
+    stack.write_status(job_of(upload, **ended("completed", succeeded=2)))
+
+    result = stack.run("forget", upload.job_id)
+
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert stack.run("status", upload.job_id).exit_code == 0
+
+
+def test_a_trial_drops_the_first_records_under_a_name_of_their_own(stack: Stack, reviews: Path) -> None:
+    """The file stays as it is; what is dropped is cut between records."""
+    result = stack.run("drop", reviews, "--task", "ask", "--first", "1")
+
+    (upload,) = stack.uploads()
+    body = stack.storage.get_object(Bucket=stack.inbox, Key=upload.key)["Body"].read()
+    assert result.stdout == f"{upload.job_id}  inbox/ask/reviews.first-1.csv\n"
+    assert (body, reviews.read_text()) == (b"a\n1\n", "a\n1\n2\n")
+
+
+def test_a_task_of_the_stack_checks_a_file(stack: Stack, reviews: Path) -> None:
+    """By its name; nothing is dropped."""
+    result = stack.run("check", "ask", reviews)
+
+    assert (result.exit_code, stack.uploads()) == (0, [])
+    assert "2 records: 2 would be sent, 0 refused." in result.stdout
