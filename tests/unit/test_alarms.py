@@ -21,7 +21,7 @@ RUNBOOKS = REPOSITORY / "docs" / "runbooks"
 # Pages that no alarm leads to: the list itself, and what an operator sets out to do.
 PROCEDURES = {"README.md", "restore.md"}
 OUR_METRICS = {metric.name for fields in COUNTED.values() for metric in fields}
-# What AWS itself counts, by namespace: the names of its own pages, read 2026-11-22.
+# What AWS itself counts, by namespace, as its own pages name it.
 AWS_METRICS = {
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     "AWS/Lambda": {"Duration", "Errors", "Invocations", "Throttles"},
@@ -136,7 +136,7 @@ def test_the_dashboard_begins_with_every_alarm(alarms: dict[str, Resource], widg
 
 
 def test_the_dashboard_stays_small(widgets: list[Resource]) -> None:
-    """AWS's free dashboards show 50 metrics at most (https://aws.amazon.com/cloudwatch/pricing/, read 2026-11-22)."""
+    """A dashboard of at most 50 metrics is free as one of the first three (https://aws.amazon.com/cloudwatch/pricing/)."""
     assert len(list(shown(widgets))) <= 50
 
 

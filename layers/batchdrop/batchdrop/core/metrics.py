@@ -2,7 +2,7 @@
 
 Rule: the flows log what they decide and know of no metric; a metric is read off the log, so nothing is counted that a log
 line cannot explain. Nothing tells jobs apart here: each further series costs $0.30 a month
-(https://aws.amazon.com/cloudwatch/pricing/, read 2026-11-22), and logs have the job.
+(https://signoz.io/guides/cloudwatch-pricing, of 2026-02-15), and logs have the job.
 """
 
 from collections.abc import Mapping
