@@ -1,5 +1,5 @@
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from batchdrop.core.jobs import item_name, refused_name
 from batchdrop.core.limits import ITEM_NAME_BYTES_MAX
 
-IDENTIFIERS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.text(
-    "./~%\0\nü", min_size=1, max_size=150
+IDENTIFIERS = (
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+    | st.text("./~%\0\nü", min_size=1, max_size=150)
+    | st.text("aZ9-_.", min_size=1, max_size=250)
 )
 
 
@@ -42,3 +44,9 @@ def test_no_identifier_looks_like_a_refused_item(identifier: str, row: int, reas
     taken = {item_name(identifier), item_name(refused_name(row, reason))}
 
     assert refused_name(row, reason) not in taken
+
+
+@given(st.text("aZ9-_.", min_size=1, max_size=ITEM_NAME_BYTES_MAX).filter(lambda name: name.strip(".")))
+def test_a_safe_identifier_is_its_own_name(identifier: str) -> None:
+    """Where nothing has to be escaped, nothing is changed."""
+    assert item_name(identifier) == identifier == quote(identifier, safe="")

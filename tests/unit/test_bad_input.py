@@ -338,7 +338,9 @@ def test_what_is_no_text_is_known_by_its_first_bytes(content: bytes, name: str) 
     ("content", "extension"),
     [
         (b"", "csv"),
-        (b"PK,name\n1,2\n", "csv"),
+        (b"PK,PAR1\n1,2\n", "csv"),
+        (b"PAR1,PAR2\n1,2\n", "csv"),
+        (b"BZh,x\n1,2\n", "csv"),
         (b"a\0b,c\n", "csv"),
         ("größe,日本\n".encode(), "csv"),
         (b'{"a": 1}\n', "jsonl"),

@@ -18,7 +18,7 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "key_too_long": _RENAME,
     "key_unusable": _RENAME,
     "csv_without_task": "Write the task and drop the file below its folder.",
-    "unknown_format": "Save the file as one of these and drop that.",
+    "unknown_format": "Drop it in a format that is taken: .csv (with a task), .jsonl or .json.",
     "unversioned": _OPERATOR,
     "unreadable": "See that the object is there, not archived, and not encrypted with a key of your own; then drop it again.",
     "too_old": "If it was not done before, drop it again.",

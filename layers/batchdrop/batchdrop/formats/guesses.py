@@ -15,16 +15,16 @@ START_BYTES: Final = 1 << 12
 
 _UNPACK: Final = "unpack it and drop what is inside"
 _AS_CSV: Final = "in the spreadsheet, save the sheet as `CSV UTF-8 (comma delimited)`"
-# Those that Python can write are compared with what it writes, in a test.
+# Long enough to be no column's name. Those that Python can write are compared with what it writes, in a test.
 _SIGNATURES: Final = (
     (b"\x1f\x8b", "packed with gzip", _UNPACK),
-    (b"BZh", "packed with bzip2", _UNPACK),
+    (b"BZh91AY&SY", "packed with bzip2", _UNPACK),
     (b"\xfd7zXZ\x00", "packed with xz", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "packed with Zstandard", _UNPACK),
     (b"PK\x03\x04", "an Excel workbook (.xlsx) or another zip archive", f"{_AS_CSV}, or {_UNPACK}"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", _AS_CSV),
     (b"%PDF-", "a PDF", "its text has to be taken out first"),
-    (b"PAR1", "a Parquet file", "export it as JSON lines (.jsonl) or CSV"),
+    (b"PAR1\x15", "a Parquet file", "export it as JSON lines (.jsonl) or CSV"),
     (b"<!doctype html", "a web page", "perhaps a page to sign in was saved instead of the file"),
     (b"<html", "a web page", "perhaps a page to sign in was saved instead of the file"),
     (b"<?xml", "XML", "export it as JSON lines (.jsonl) or CSV"),
