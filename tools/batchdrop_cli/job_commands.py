@@ -54,8 +54,8 @@ def retry(*, job: str, stack: StackPlace) -> None:
 def forget(*, job: str, yes: bool, stack: StackPlace) -> None:
     """Delete a job's upload, results and internal objects, every version of them, for good.
 
-    Not deleted: other versions of the same file, which are other jobs; files at the provider, which expire by themselves; the
-    job's row in the ledger, which names the file and counts items until it expires; notices that were sent.
+    Not deleted: other versions of the same file, which are other jobs; what the provider still holds, which expires by itself;
+    the ledger's rows, which name the file and count its items for 45 days; log lines, and notices that were sent.
     """
     from batchdrop.core.notices import printable  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
     from batchdrop_cli.control import forget as delete  # noqa: PLC0415  # as above
