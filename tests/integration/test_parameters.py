@@ -40,6 +40,7 @@ class Pair:
     outputs: dict[str, dict[str, str]]
     tickers: dict[str, Ticker]
     parameters: dict[str, str]  # those of the stack "own"
+    logs: Path  # a folder a stack
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # boto3's
         """Return a client with the keys of the account's owner."""
@@ -116,7 +117,7 @@ def pair(environments: Environments, tmp_path_factory: pytest.TempPathFactory) -
             outputs[name] = deploy(address, sources, parameters(provider) | given, name)
             tickers[name] = exits.enter_context(ticking(address, outputs[name]["PollFunction"], 0.5))
         put_key(address, outputs["plain"]["SecretArn"], provider.api_key)
-        yield Pair(address, provider, outputs, tickers, own)
+        yield Pair(address, provider, outputs, tickers, own, folder)
 
 
 def test_stacks_of_one_account_and_project_do_not_see_each_other(pair: Pair) -> None:
@@ -138,18 +139,33 @@ def test_stacks_of_one_account_and_project_do_not_see_each_other(pair: Pair) -> 
     assert {name: ticker.failed for name, ticker in pair.tickers.items()} == {"plain": 0, "own": 0}
 
 
-def test_metrics_are_told_apart_by_the_stack(pair: Pair) -> None:
-    """Neither stack's figures feed the other's alarms."""
-    functions = pair.client("lambda")
+def metrics(log: Path) -> dict[str, list[float]]:
+    """Return the values of each metric in a function's log, by `service/name`."""
+    found: dict[str, list[float]] = {}
+    for line in log.read_text().splitlines():
+        written = json.loads(line)
+        for directive in written.get("_aws", {}).get("CloudWatchMetrics", []):
+            assert (directive["Namespace"], directive["Dimensions"]) == ("Batchdrop", [["service"]])
+            for metric in directive["Metrics"]:
+                found.setdefault(f"{written['service']}/{metric['Name']}", []).extend(written[metric["Name"]])
+    return found
 
-    names = {
-        name: functions.get_function_configuration(FunctionName=outputs["PollFunction"])["Environment"]["Variables"][
-            "STACK_NAME"
-        ]
-        for name, outputs in pair.outputs.items()
-    }
 
-    assert names == {"plain": "plain", "own": "own"}
+@pytest.mark.parametrize("name", ["plain", "own"])
+def test_metrics_are_told_apart_by_the_stack(pair: Pair, name: str) -> None:
+    """What the functions write is what CloudWatch reads metrics from, under their own stack's name: no alarm hears another's."""
+    pair.results(name)  # the summary is written a moment before the job is counted
+    logs = {function: pair.logs / name / f"{function}.log" for function in ("poll", "complete")}
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while "ItemsSucceeded" not in logs["complete"].read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+    ticks, merged = metrics(logs["poll"]), metrics(logs["complete"])
+
+    assert sum(ticks[f"{name}/Ticks"]) >= 1
+    assert merged[f"{name}/ItemsSucceeded"] == [1]
+    assert merged[f"{name}/InputTokens"][0] > 0
+    assert {service.partition("/")[0] for service in (*ticks, *merged)} == {name}
 
 
 def test_what_is_one_s_own_is_used(pair: Pair) -> None:
