@@ -1,12 +1,17 @@
-"""poll: called by the schedule, each minute."""
+"""poll: called by the schedule, each minute; and by an operator with `{"recover": true}`, after a restore of the table."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from batchdrop.edge.bootstrap import limits, ports
 from batchdrop.edge.clock import Context
-from batchdrop.flow import poll
+from batchdrop.flow import poll, restore
 
 
-def handler(_event: Mapping[str, object], context: Context) -> None:
+def handler(event: Mapping[str, object], context: Context) -> dict[str, object] | None:
     """Do one round. What is raised is the schedule's to note: the next minute does it again."""
-    poll.tick(ports(context), limits())
+    outside = ports(context)
+    if event.get("recover") is True:
+        return asdict(restore.recover_all(outside, limits()))
+    poll.tick(outside, limits())
+    return None

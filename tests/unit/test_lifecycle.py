@@ -59,6 +59,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.Harvested: on.Harvested(ticket, 0),
         on.Cancelled: on.Cancelled(),
         on.CancelAsked: on.CancelAsked(ticket),
+        on.Restored: on.Restored((), 0, is_made=False),
     }
     return made[kind]
 

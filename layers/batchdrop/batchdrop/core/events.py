@@ -147,6 +147,18 @@ class CancelAsked:
     ticket: str
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The row comes from a backup. *tickets* made batches that it may have forgotten, *try_number* was used since.
+
+    *is_made*: one of its tickets has a batch.
+    """
+
+    tickets: tuple[str, ...]
+    try_number: int
+    is_made: bool
+
+
 type ShardEvent = (
     Admitted
     | InputUploaded
@@ -167,4 +179,5 @@ type ShardEvent = (
     | Harvested
     | Cancelled
     | CancelAsked
+    | Restored
 )

@@ -25,7 +25,7 @@ _J = JobState
 REJECTED = "rejected"
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
-RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable"})
+RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable", "restored"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class ShardDone:
     succeeded: int
     failed: int
     is_last_attempt: bool
+    unsent: int = 0  # of the failed, those that no batch ever held
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
 
 def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
     counted = replace(
-        job, succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed,
+        job, succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed, unsent=job.unsent + event.unsent,
         shards_done=job.shards_done + event.is_last_attempt,
     )  # fmt: skip
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
@@ -234,9 +235,11 @@ def _finishing(job: Job, now: Now) -> Job:
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     # The lease stays: whoever merged goes on to notify, and nobody else should do it at the same time.
     end = "cancelled" if job.cancelled_at else "completed_with_failures" if event.failed else "completed"
+    items = event.succeeded + event.failed
+    uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0
     return replace(
-        job, state=_J.NOTIFYING, event=end, items=event.succeeded + event.failed, succeeded=event.succeeded,
-        failed=event.failed, waiting_for="", waiting_since=0, due_at=now.time,
+        job, state=_J.NOTIFYING, event=end, items=items, succeeded=event.succeeded, failed=event.failed,
+        unsent=job.unsent + uncut, waiting_for="", waiting_since=0, due_at=now.time,
     )  # fmt: skip
 
 

@@ -44,22 +44,26 @@ _SENDS = frozenset({_S.WAITING, _S.RESERVED, _S.UPLOADED})  # from here a create
 EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.WAITING: {
         on.Admitted: frozenset({_S.RESERVED}),
+        on.Restored: frozenset({_S.WAITING, _S.CREATING}),
         on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.RESERVED: {
         on.InputUploaded: frozenset({_S.UPLOADED}),
+        on.Restored: frozenset({_S.RESERVED, _S.CREATING}),
         on.BatchFound: frozenset({_S.RUNNING}),
         on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.UPLOADED: {
         on.InputUnusable: frozenset({_S.RESERVED}),
         on.CreateIntended: frozenset({_S.CREATING}),
+        on.Restored: frozenset({_S.CREATING}),
         on.BatchFound: frozenset({_S.RUNNING}),
         on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.CREATING: {
         on.BatchFound: frozenset({_S.RUNNING}),
         on.CreateRefused: frozenset({_S.HARVESTING}),
+        on.Restored: frozenset({_S.CREATING}),
         on.CreateTurnedAway: frozenset({_S.UPLOADED, _S.HARVESTING}),
         on.InputUnusable: frozenset({_S.RESERVED, _S.HARVESTING}),
         on.InputMissed: _FRESH_TRY,
@@ -72,6 +76,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.BatchFound: frozenset({_S.RUNNING}),
         on.InputMissed: _FRESH_TRY,
         on.Fenced: frozenset({_S.FENCING}),
+        on.Restored: frozenset({_S.FENCING}),
         on.FenceFailed: frozenset({_S.PARKED}),
         on.NothingFound: _FRESH_TRY,
         on.GivenUp: frozenset({_S.HARVESTING}),
@@ -80,6 +85,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.PARKED: {
         on.BatchFound: frozenset({_S.RUNNING}),
         on.Unparked: frozenset({_S.RESERVED, _S.HARVESTING}),
+        on.Restored: frozenset({_S.PARKED}),
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.PARKED}),
     },
@@ -308,6 +314,25 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     )  # fmt: skip
 
 
+def _after_restored(shard: Shard, event: on.Restored, now: Now) -> Shard:
+    """Whatever may have been made since the backup is looked for first, as after a create whose answer was lost."""
+    known = replace(
+        shard, tickets=(*shard.tickets, *event.tickets), try_number=max(shard.try_number, event.try_number), lease=None
+    )
+    if shard.state is _S.PARKED:
+        return replace(known, due_at=now.time + now.limits.parked_retry_seconds)
+    if shard.state is _S.FENCING:
+        return replace(known, fencing_at=now.time, fenced_at=0, intent_at=now.time, due_at=now.time)
+    if shard.state is _S.WAITING and not event.is_made:
+        return known
+    if shard.state is _S.RESERVED and not event.is_made:
+        return _mint(known, now)
+    return replace(
+        known, state=_S.CREATING, room_tokens=shard.tokens, intent_at=now.time, fencing_at=0, fenced_at=0,
+        first_intent_at=shard.first_intent_at or now.time, due_at=now.time + now.limits.grace_seconds,
+    )  # fmt: skip
+
+
 # Any: each function takes the event of its key, which a mapping cannot say.
 _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.Admitted: _after_admitted,
@@ -329,4 +354,5 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.Harvested: _after_harvested,
     on.Cancelled: _after_cancelled,
     on.CancelAsked: _after_cancel_asked,
+    on.Restored: _after_restored,
 }
