@@ -3,6 +3,7 @@
 #   make demo    the whole system on this machine, with the example files and simulated answers
 #   make local   the same stack, left running for your own files; Ctrl-C ends it
 #   make test    every test
+#   make deploy  the stack in the AWS account of your environment: STACK=batchdrop ARCHITECTURE=arm64 PARAMETERS="NotificationEmail=you@example.org"
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
 #   make clean   removes what the others made
@@ -10,8 +11,8 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test lint lock clean
-.PHONY: local-environment dev-environment private-environments both-local both-dev
+.PHONY: help demo local test deploy lint lock clean
+.PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -29,6 +30,21 @@ lint: dev-environment
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
+
+# The account, the region and the keys are those that every AWS client finds. What will change is shown and asked about.
+STACK ?= batchdrop
+ARCHITECTURE ?= arm64
+PARAMETERS ?=
+SAM_OPTIONS ?=
+deploy: local-environment sam-environment
+	@find functions -name __pycache__ -type d -prune -exec rm -rf {} +
+	@export SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/.venv/bin/python && \
+		.local/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) && \
+		.local/sam/bin/sam deploy --stack-name $(STACK) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS) $(SAM_OPTIONS)
+
+sam-environment checkov-environment: %-environment: .venv/bin/python
+	@PYTHONPATH=tools .venv/bin/python -c 'from pathlib import Path; from batchdrop_cli.local.environments import prepare_tool; \
+		prepare_tool("$*", Path(".local"), Path("requirements"), print)'
 
 # Ours and the private ones are installed side by side: 25 s instead of 45 from nothing.
 both-local both-dev: both-%:
@@ -85,6 +101,8 @@ lock:
 	$(COMPILE) pyproject.toml --extra local --extra dev --constraint requirements/local.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/emulator.in --output-file requirements/emulator.txt
 	$(COMPILE) requirements/runtime-client.in --output-file requirements/runtime-client.txt
+	$(COMPILE) requirements/sam.in --output-file requirements/sam.txt
+	$(COMPILE) requirements/checkov.in --output-file requirements/checkov.txt
 
 clean:
 	rm -rf .venv .local .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
