@@ -23,7 +23,7 @@ def test_second_start_installs_nothing(environments: object, monkeypatch: pytest
 
     assert again == environments
     assert said == []
-    assert {path.stem for path in stamps} == set(NAMES)
+    assert {path.stem for path in stamps} >= set(NAMES)
     assert stamps == {path: path.stat().st_mtime_ns for path in home.glob("*.stamp")}
 
 

@@ -10,13 +10,14 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+type Install = Callable[[Path, Path], None]  # fills a folder from a lock file
 type Report = Callable[[str], None]  # receives a line for the person who waits
 
 ERROR_TAIL_CHARACTERS = 2_000  # of what pip said, shown with the error
@@ -45,7 +46,22 @@ def prepare(home: Path, locks: Path, report: Report) -> Environments:
 
     May be repeated, and called by several processes at once. Raises InstallationFailed.
     """
-    installers = {"emulator": install_emulator, "runtime-client": install_runtime_client, "layer": install_layer}
+    installers = {"emulator": install_commands, "runtime-client": install_runtime_client, "layer": install_layer}
+    install_stale(installers, home, locks, report)
+    return Environments.below(home)
+
+
+def prepare_tool(name: str, home: Path, locks: Path, report: Report) -> Path:
+    """Install the commands of one lock file, if they are not, and return the folder that they are in.
+
+    For tools whose packages cannot live beside ours, because they pin them: `sam`, `checkov`. As `prepare` otherwise.
+    """
+    install_stale({name: install_commands}, home, locks, report)
+    return home / name / "bin"
+
+
+def install_stale(installers: Mapping[str, Install], home: Path, locks: Path, report: Report) -> None:
+    """Install those of *installers*, by the names of their locks, that are not there as the lock says."""
     home.mkdir(parents=True, exist_ok=True)
     with held(home / "environments.lock"):
         stale = [name for name in installers if read_stamp(home, name) != stamp_of(locks / f"{name}.txt")]
@@ -53,18 +69,17 @@ def prepare(home: Path, locks: Path, report: Report) -> Environments:
             report(f"Installing {', '.join(stale)} below {home} (once) …")
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda name: refresh(home, name, locks / f"{name}.txt", installers[name]), stale))
-    return Environments.below(home)
 
 
-def refresh(home: Path, name: str, lock: Path, install: Callable[[Path, Path], None]) -> None:
+def refresh(home: Path, name: str, lock: Path, install: Install) -> None:
     """Install one environment anew; the stamp is written last, so that an interrupted installation is repeated."""
     shutil.rmtree(home / name, ignore_errors=True)
     install(home / name, lock)
     stamp_path(home, name).write_text(stamp_of(lock))
 
 
-def install_emulator(target: Path, lock: Path) -> None:
-    """Make a virtual environment at *target*: the emulator pins its botocore, so it cannot live in ours."""
+def install_commands(target: Path, lock: Path) -> None:
+    """Make a virtual environment at *target*: what pins its botocore, as the emulator does, cannot live in ours."""
     run([sys.executable, "-m", "venv", "--without-pip", str(target)], lock)
     run(pip("--python", str(target / "bin/python"), "install", "-r", str(lock)), lock)
 
