@@ -100,6 +100,7 @@ def test_before_anything_is_sent_it_costs_nothing() -> None:
 
     assert assert_cancelled(world, job, 20) == 0
     assert not world.tap.counts
+    assert json.loads(world.result(job, "status.json"))["counts"]["sent"] == 0
     assert {outcome["name"] for outcome in outcomes(world, job)} == {f"r{row}" for row in range(1, 21)}
 
 
@@ -148,6 +149,7 @@ def test_what_was_never_cut_costs_no_row_and_no_object() -> None:
     world.run(job)
 
     assert_cancelled(world, job, 20)
+    assert json.loads(world.result(job, "status.json"))["counts"]["sent"] == world.shards(job)[0].items
     assert len(world.shards(job)) == 1
     assert sum("/items/" in key for key in world.storage.objects) == world.shards(job)[0].items
 

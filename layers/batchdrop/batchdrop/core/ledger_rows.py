@@ -107,6 +107,7 @@ class Job:
     waits: tuple[Wait, ...] = ()  # each cause once
     served_at: int = 0  # when a shard was last cut from it: jobs take turns
     cancelled_at: int = 0  # from then on nothing is cut or sent
+    unsent: int = 0  # of `failed`, those planned items that were never sent
     retries: int = 0  # times that a person started it again after it was rejected
     ended_at: int = 0
     due_at: int | None = None

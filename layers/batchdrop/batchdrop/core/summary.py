@@ -128,7 +128,7 @@ def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
         "counts": {
             "items": job.items,
             "planned": sum(group.lines for group in job.groups),
-            "sent": answered + at_provider,
+            "sent": answered - job.unsent + at_provider,
             "succeeded": job.succeeded,
             "failed": job.failed,
         },

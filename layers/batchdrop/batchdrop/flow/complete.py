@@ -151,7 +151,8 @@ def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
 def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
     done = Harvested(shard.ticket, harvest.again_lines)
-    counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines)
+    unsent = 0 if shard.batch or shard.attempt > 1 else harvest.failed
+    counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines, unsent=unsent)
 
     def decide() -> Change | None:
         read = read_shard(work, shard)
