@@ -141,7 +141,11 @@ def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
     if not missing:
         return
     separator = separator_of(columns, missing)
-    advice = f"The file {separator_advice(separator)}" if separator else f"Rename a column, or correct the task, where {RAW_HINT}"
+    advice = (
+        f"The file {separator_advice(separator)}"
+        if separator
+        else f"Rename a column, or correct the task, where {RAW_HINT}"
+    )
     raise UploadRejected(
         "missing_column",
         f"the task names {listed(missing)}, which the CSV header (line 1) lacks; it has {listed(columns)}. {advice}",
