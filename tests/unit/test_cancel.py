@@ -329,6 +329,23 @@ def test_a_stop_that_was_not_heard_is_asked_for_again() -> None:
     assert_cancelled(world, job, 3)
 
 
+def test_a_provider_that_cannot_be_asked_does_not_undo_the_word() -> None:
+    """The key was rotated and nobody can prove it just now: the word is heard all the same, and the next ticks go on."""
+    world = World(behaviour=replace(CALM, run_seconds=HOUR, projects={"sk-test": "p", "sk-new": "p"}))
+    world.storage.put_task("sentiment", TASK)
+    job = world.drop("inbox/sentiment/reviews.csv", rows(3))
+    world.providers.key = "sk-new"
+    world.tap.answers.append(lambda _: unavailable())
+
+    world.ask(job, "cancel")
+    world.tap.answers.clear()
+    world.run(job, ticks_max=10)
+
+    assert "cancel.left" in world.log.events
+    assert cancels(world) == 1
+    assert_cancelled(world, job, 3)
+
+
 def test_a_batch_that_has_ended_meanwhile_is_no_failure() -> None:
     """The provider answers 409; what it finished is delivered, and the job is cancelled all the same."""
     world = world_of()

@@ -23,6 +23,8 @@ def stop_shards(work: Work, shards: Iterable[Shard]) -> list[Shard]:
     """
     stopped = []
     for shard in shards:
+        if not work.may_go_on():
+            break
         if shard.is_cancelled or Cancelled not in EDGES[shard.state]:
             continue
         try:

@@ -4,15 +4,15 @@ Rule: what is asked for is written to the job's row, on condition that it still 
 it; so a word may come twice, late or while others work. What makes no sense, or not any more, is logged and changes nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from batchdrop.core.errors import KeyRefused
+from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
 from batchdrop.core.job_lifecycle import Cancelled, JobEvent, Retried, advance_job, may_be_cancelled, may_be_retried
-from batchdrop.core.ledger_rows import Change, Job, ShardState, Write
+from batchdrop.core.ledger_rows import Change, Job, Shard, ShardState, Write
 from batchdrop.core.limits import Limits
 from batchdrop.flow.cancel import ask_to_cancel, stop_shards
 from batchdrop.flow.key import believe, note_refusal, open_provider
-from batchdrop.flow.ports import Ports
+from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, read_job, settle, written
 from batchdrop.flow.submit import continue_job
@@ -33,23 +33,28 @@ def take_word(ports: Ports, limits: Limits, job: str, word: str) -> None:
 
 
 def _cancel(work: Work, job: str) -> None:
-    """Cancel *job*; what a crash leaves undone from the second line on, poll does."""
+    """Cancel *job*; what a crash leaves undone behind the first write, poll does."""
     if not _record(work, job, Cancelled(), may_be_cancelled, "it is over, or was cancelled before"):
         return
     work.ports.log.info("job.cancelled", job_id=job)
     stopped = stop_shards(work, work.ports.ledger.shards(job))
     running = [shard for shard in stopped if shard.state is ShardState.RUNNING]
     provider = open_provider(work) if running else None
-    if provider is None:
-        return
+    if provider is not None:
+        _stop_batches(work, provider, running)
+
+
+def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> None:
+    """Ask for the batches of *running* to be stopped at once: poll would do it a minute later, and goes on where this ends."""
     try:
-        # A batch costs money until it hears of it: poll would ask a minute later.
         for shard in running:
             believed = believe(work, provider, shard) if work.may_go_on() else None
             if believed:
                 ask_to_cancel(work, provider, believed)
     except KeyRefused as error:
         note_refusal(work, provider, error)
+    except (IllegalTransition, LeaseLost, ProviderUnavailable, Superseded) as error:
+        work.ports.log.info("cancel.left", cause=str(error))
 
 
 def _retry(work: Work, job: str) -> None:
