@@ -101,6 +101,14 @@ class AnsweringProvider:
         """Refuse: the flow gives the batch."""
         raise NotImplementedError
 
+    def cancel_batch(self, batch: str) -> None:
+        """Refuse: harvesting comes when the batch has ended."""
+        raise NotImplementedError
+
+    def list_files(self, after: str | None) -> FilePage:
+        """Refuse: harvesting knows its files."""
+        raise NotImplementedError
+
     def file_exists(self, file: str) -> bool:
         """Refuse: harvesting downloads."""
         raise NotImplementedError
