@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 
-from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer
+from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
 from batchdrop.core.errors import DownloadCut, NotAtProvider
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, Shard
