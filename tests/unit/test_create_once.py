@@ -169,6 +169,19 @@ def test_a_create_that_takes_effect_after_the_fence_runs_nothing(world: World) -
     assert_paid_once(world, job)
 
 
+def test_a_file_that_is_not_visible_yet_is_not_taken_for_deleted() -> None:
+    """A 404 to its deletion soon after the upload proves nothing: however short the grace, the fence waits until it does."""
+    world = World(limits=Limits(grace_seconds=2 * MINUTE))
+    world.simulator.faults.switch("file_unseen", value=10 * MINUTE, times=1)
+    world.simulator.faults.switch("accepted_late", value=2 * HOUR, times=1)
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    world.run(job)
+    world.advance(DAY)
+
+    assert_paid_once(world, job)
+
+
 @pytest.mark.parametrize(
     ("response", "code"),
     [

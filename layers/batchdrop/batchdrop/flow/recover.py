@@ -50,9 +50,12 @@ def _without_batch(work: Work, provider: Provider, shard: Shard, seen: Sweep) ->
 def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
     """Begin the fence once a full list that began after the grace shows nothing.
 
-    An incomplete list is no reason: the input file of a batch that runs must not be deleted.
+    An incomplete list is no reason: the input file of a batch that runs must not be deleted. Nor is the grace alone: as long
+    as a new file may be invisible, a 404 to its deletion does not say that it is gone.
     """
-    if not seen.shows_all_since(shard.intent_at) or seen.began_at < shard.intent_at + work.limits.grace_seconds:
+    limits = work.limits
+    ripe_at = max(shard.intent_at + limits.grace_seconds, shard.file_uploaded_at + limits.file_visible_seconds_max)
+    if not seen.shows_all_since(shard.intent_at) or seen.began_at < ripe_at:
         return None
     return move_shard(work, shard, FenceBegun(shard.ticket))
 
