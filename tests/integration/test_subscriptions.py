@@ -46,6 +46,13 @@ def outputs(stack: LocalStack, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
 
 
+@pytest.fixture(autouse=True)
+def others_hear_nothing(probe_stack: LocalStack) -> Iterator[None]:
+    """Take these notices out of the stack's own queue again: other tests share it."""
+    yield
+    client(probe_stack, "sqs").purge_queue(QueueUrl=probe_stack.description.notices_queue_url)
+
+
 @contextmanager
 def deployed(stack: LocalStack, name: str, **parameters: str) -> Iterator[dict[str, str]]:
     """Deploy the example called *name* beside the stack, give its outputs, and delete it."""
