@@ -4,6 +4,7 @@
 #   make local   the same stack, left running for your own files; Ctrl-C ends it
 #   make test    every test
 #   make deploy  the stack in the AWS account of your environment: STACK=batchdrop ARCHITECTURE=arm64 PARAMETERS="NotificationEmail=you@example.org"
+#   make audit   checkov on the template as CloudFormation receives it
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
 #   make clean   removes what the others made
@@ -11,7 +12,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test deploy lint lock clean
+.PHONY: help demo local test deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +42,9 @@ deploy: local-environment sam-environment
 	@export SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/.venv/bin/python && \
 		.local/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) && \
 		.local/sam/bin/sam deploy --stack-name $(STACK) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS) $(SAM_OPTIONS)
+
+audit: dev-environment checkov-environment
+	@.venv/bin/python tools/audit.py .local/checkov/bin/checkov
 
 sam-environment checkov-environment: %-environment: .venv/bin/python
 	@PYTHONPATH=tools .venv/bin/python -c 'from pathlib import Path; from batchdrop_cli.local.environments import prepare_tool; \
