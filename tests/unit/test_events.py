@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from batchdrop.core.jobs import Upload
 from batchdrop.edge.events import Control, Drop, Hint, Ignored, read_body, read_messages
+from batchdrop.edge.hints import SqsHints
 from batchdrop.edge.providers import SecretProviders
 from batchdrop.flow.ports import Ports
 
@@ -142,6 +144,20 @@ def test_what_only_looks_like_a_word_is_ignored(key: str) -> None:
 def test_a_word_in_another_bucket_is_nobody_s() -> None:
     """Only who may write into the inbox bucket may speak to its jobs."""
     assert read_body(created(f"control/{JOB}/cancel", "another"), INBOX) == [Ignored("foreign bucket")]
+
+
+@pytest.mark.parametrize("version", ["v1", ""])
+@pytest.mark.parametrize("key", ["inbox/plain.csv", "inbox/t/a b+c%20é#?&=~.csv", "inbox/日本\x01/x"])
+def test_a_drop_that_is_told_is_the_drop_that_is_read(key: str, version: str) -> None:
+    """What the reconciler sends comes back as the same upload, in characters that SQS takes."""
+    sent: list[str] = []
+    client: Any = SimpleNamespace(send_message=lambda **message: sent.append(message["MessageBody"]))
+    upload = Upload(INBOX, key, version)
+
+    SqsHints(lambda: client, submissions="queue", completions="").drop(upload)
+
+    assert [read_body(body, INBOX) for body in sent] == [[Drop(upload)]]
+    assert all(body.isascii() and body.isprintable() for body in sent)
 
 
 @pytest.mark.parametrize("key", ["inbox/%FF", "inbox/%C3%28"])
