@@ -8,34 +8,17 @@ from typing import Any
 
 import boto3
 import pytest
+from access.granted import FUNCTIONS, permissions_of, statements_of
 from access.needs import LOG_STREAM, OPERATIONS, Ground
-from access.permissions import Copy, Permission, Statement, deployed_statements, permission, split, without
+from access.permissions import Copy, Permission, Statement, deployed_statements, without
 
 from batchdrop.core.jobs import Upload
 from batchdrop.edge import bootstrap
 from batchdrop_cli.deployed import read_site
 from batchdrop_cli.local.deployment import STACK_NAME
-from batchdrop_cli.local.stack import REPOSITORY, LocalStack
-from batchdrop_cli.local.template import parse
+from batchdrop_cli.local.stack import LocalStack
 
-TEMPLATE = parse((REPOSITORY / "template.yaml").read_text())
-FUNCTIONS = ("Submit", "Poll", "Complete")
 DENIED = re.compile(r"AccessDenied|not authorized|may not be read")
-
-
-def statements_of(function: str) -> list[Statement]:
-    """Return the statements of the function's role as the template has them."""
-    (policy,) = TEMPLATE["Resources"][f"{function}Role"]["Properties"]["Policies"]
-    return list(policy["PolicyDocument"]["Statement"])
-
-
-def permissions_of(function: str) -> list[tuple[int, int, Permission]]:
-    """Return every permission of the function: the number of its statement, its own number there, and what it is."""
-    return [
-        (index, part, permission(single))
-        for index, statement in enumerate(statements_of(function))
-        for part, single in enumerate(split(statement))
-    ]
 
 
 HELD = [(function, *held) for function in FUNCTIONS for held in permissions_of(function)]

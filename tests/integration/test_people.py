@@ -126,14 +126,14 @@ def test_task_author_writes_tasks(people: People, tmp_path: Path) -> None:
 
 
 def test_operator_sees_and_cancels(people: People, upload: Upload, tmp_path: Path) -> None:
-    """The Operator's policy is enough to see jobs and results, and to put a word for a job."""
+    """The Operator's policy is enough to see jobs and results, and to cancel a job."""
     operator = people("Operator")
 
     shown = operator.run("status", upload.job_id)
     taken = operator.run("results", upload.job_id, "--to", tmp_path / "out")
-    operator.call("s3", "put_object", Bucket="{InboxBucket}", Key=f"control/{upload.job_id}/cancel")
+    cancelled = operator.run("cancel", upload.job_id)
 
-    assert (shown.exit_code, taken.exit_code) == (0, 0)
+    assert (shown.exit_code, taken.exit_code, cancelled.exit_code) == (0, 0, 0)
     assert upload.job_id in shown.stdout
 
 
