@@ -1,0 +1,276 @@
+"""What must hold in every world, whatever was struck: numbers 1 to 9 and 14 to 23 of the list in this folder's README.
+
+Rule: judged on the provider's own ledger, the buckets and the topic. Numbers 10 to 13 are about the table itself and are
+checked at each of its writes (`journals`), 17 at each request (`installation`).
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+from simulation.evidence import Document, Evidence, ResultsOf, did_fail, is_end
+from simulation.installation import Installation
+from simulation.journals import Finding
+from simulation.scenarios import CANARY
+from simulation.wire import KEYS
+
+from batchdrop.core.jobs import Upload
+from batchdrop.core.ledger_rows import JobState, Shard, ShardState
+from batchdrop.core.limits import DAY
+from openai_batch_simulator.batches import TERMINAL
+
+# Files expire by themselves after a week (limits.input_file_lifetime_seconds).
+_FILE_DAYS_MAX = 7
+# Calls of the provider: what a shard needs on its way, faults and fences included, and what a tick may ask.
+_CALLS_PER_SHARD, _CALLS_PER_TICK = 120, 12
+
+# Where the table is lost on the way, these are what can still be promised.
+_OF_PROVIDER = frozenset({1, 2, 3, 18, 19, 22, 23})
+
+type Judge = Callable[[Evidence], Iterator[str]]
+
+
+def paid_once(seen: Evidence) -> Iterator[str]:
+    """1: no item has two billed successes whose answers were delivered."""
+    for item, batches in seen.delivered.items():
+        if len(batches) > 1:
+            yield f"{item} was paid {len(batches)} times, in {[sent.ticket for sent in batches]}"
+
+
+def billed_tries(seen: Evidence) -> Iterator[str]:
+    """2: an item is billed once, and once more for each failure that the provider reported as retryable."""
+    for item, count in seen.charged.items():
+        if count > 1 + seen.retryable[item]:
+            yield f"{item} was billed {count} times after {seen.retryable[item]} retryable failures"
+
+
+def one_batch_an_attempt(seen: Evidence) -> Iterator[str]:
+    """3: a shard's attempt has at most one batch that is not failed."""
+    tickets: dict[tuple[str, int, int], list[str]] = defaultdict(list)
+    for sent in seen.sent:
+        if not did_fail(sent):
+            tickets[sent.job, sent.shard, sent.attempt].append(sent.ticket)
+    for attempt, found in tickets.items():
+        if len(found) > 1:
+            yield f"attempt {attempt} has the batches {found}"
+
+
+def _accepted(seen: Evidence) -> Iterator[tuple[Upload, ResultsOf, Document]]:
+    for upload in set(seen.here.uploads):
+        results = seen.results(upload)
+        if results.summary is not None:
+            yield upload, results, results.summary
+
+
+def every_item_ends_once(seen: Evidence) -> Iterator[str]:
+    """4: accepted items = succeeded + failed, each has exactly one outcome and one object; reasons are the story's own."""
+    for upload in set(seen.here.uploads):
+        results = seen.results(upload)
+        if is_rejected(seen, upload):
+            continue
+        wanted = list(range(1, items_of(seen.here, upload) + 1))
+        outcomes = [json.loads(line) for line in results.outcome_lines]
+        if [outcome["row"] for outcome in outcomes] != wanted:
+            yield f"{upload.key}: rows {[outcome['row'] for outcome in outcomes]} of {len(wanted)} have an outcome"
+        own = {outcome["name"] for outcome in outcomes if not was_never_sent(outcome)}
+        if not own <= results.item_objects.keys() <= {outcome["name"] for outcome in outcomes}:
+            yield f"{upload.key}: {len(results.item_objects)} objects of {len(wanted)} items"
+        for outcome in outcomes:
+            error = outcome["error"]
+            if (outcome["status"] == "failed") != (error is not None):
+                yield f"{upload.key}: row {outcome['row']} is {outcome['status']} with {error}"
+            if error and error["code"] not in seen.here.scenario.failures:
+                yield f"{upload.key}: row {outcome['row']} failed with {error['code']}: {error['message'][:90]}"
+
+
+def is_rejected(seen: Evidence, upload: Upload) -> bool:
+    """Whether the last that was said of *upload* is that it cannot be used."""
+    notices = seen.notices(upload.job_id)
+    return bool(notices) and notices[-1]["event"] == "rejected"
+
+
+def was_never_sent(outcome: Document) -> bool:
+    """Whether a person cancelled the item before a request was made of it: such items have an outcome and no object."""
+    return outcome["error"] is not None and outcome["error"]["code"] == "cancelled" and outcome["attempts"] == 0
+
+
+def items_of(here: Installation, upload: Upload) -> int:
+    """Return how many records *upload* has: one a line, and a header where it is a table."""
+    content = here.storage.uploads[upload.key, upload.version][0]
+    return len(content.splitlines()) - upload.key.endswith(".csv")
+
+
+def answers_are_the_items_own(seen: Evidence) -> Iterator[str]:
+    """5: a success derives from the answer to that item of that version."""
+    batches = {sent.batch.id: sent for sent in seen.sent}
+    for upload, results, _ in _accepted(seen):
+        content = seen.here.storage.uploads[upload.key, upload.version][0].decode(errors="replace")
+        lines = content.splitlines()[upload.key.endswith(".csv") :]
+        for line in results.outcome_lines:
+            outcome = json.loads(line)
+            if outcome["status"] != "succeeded":
+                continue
+            row, sent = outcome["row"], batches.get(outcome["batch_id"])
+            if sent is None or sent.job != upload.job_id or row not in sent.lines:
+                yield f"{upload.key}: row {row} has its answer from {outcome['batch_id']}, which did not ask for it"
+                continue
+            marker = lines[row - 1].partition(CANARY)[2].strip(' "}]').split('"')[0]
+            if f"{CANARY} {marker.strip()}" not in json.dumps(sent.lines[row]["body"]):
+                yield f"{upload.key}: row {row} was asked with another record"
+            given = [a.line["response"]["body"] for a in seen.answers[sent.batch.id] if a.row == row and a.is_success]
+            if outcome["response"] not in given:
+                yield f"{upload.key}: row {row} has an answer that the provider did not give"
+
+
+def files_are_whole(seen: Evidence) -> Iterator[str]:
+    """6: the merged files are the items' outcomes in order; counts and checksums are the summary's."""
+    for upload, results, summary in _accepted(seen):
+        outcomes = [json.loads(line) for line in results.outcome_lines]
+        for line, outcome in zip(results.outcome_lines, outcomes, strict=True):
+            if results.item_objects.get(outcome["name"], line) != line:
+                yield f"{upload.key}: the object of {outcome['name']} is not its outcome"
+        failed = sum(outcome["status"] == "failed" for outcome in outcomes)
+        counts = {"items": len(outcomes), "succeeded": len(outcomes) - failed, "failed": failed}
+        if summary["counts"] != counts:
+            yield f"{upload.key}: the summary counts {summary['counts']}, there are {counts}"
+        for file in summary["files"]:
+            content = results.file(file["name"])
+            if content is None or hashlib.sha256(content).hexdigest() != file["sha256"]:
+                yield f"{upload.key}: {file['name']} is not what the summary says"
+
+
+def notices_are_one(seen: Evidence) -> Iterator[str]:
+    """8: an ended job has at least one end notice, all copies bear one id, none comes before the summary."""
+    for upload in set(seen.here.uploads):
+        notices = seen.notices(upload.job_id)
+        if not notices:
+            yield f"{upload.key}: no notice"
+        ids = {notice["id"] for notice in notices}
+        if len(ids) > 1 + seen.here.retries[upload.job_id]:
+            yield f"{upload.key}: notices {sorted(ids)}"
+    for notice in seen.here.notices.before_summary:
+        if is_end(notice) and notice.attributes["event"] != "rejected":
+            yield f"a notice of {notice.attributes['job']} came before its summary"
+
+
+def notices_count_as_the_summary(seen: Evidence) -> Iterator[str]:
+    """9: a notice's counts equal the summary's."""
+    for upload, _, summary in _accepted(seen):
+        for notice in (notice for notice in seen.notices(upload.job_id) if notice["event"] != "rejected"):
+            if notice["counts"] != summary["counts"]:
+                yield f"{upload.key}: a notice counts {notice['counts']}, the summary {summary['counts']}"
+
+
+def nothing_is_held_at_rest(seen: Evidence) -> Iterator[str]:
+    """10: when all is done no room is used."""
+    for room in seen.here.ledger.rooms.values():
+        if room.used:
+            yield f"{room.used} tokens of {room.model} are used at rest"
+
+
+def all_ends(seen: Evidence) -> Iterator[str]:
+    """14: with faults off, everything ends."""
+    here = seen.here
+    jobs = {job.id: job for job in here.jobs()}
+    for upload in set(here.uploads):
+        job = jobs.get(upload.job_id)
+        if job is None or job.state is not JobState.ENDED:
+            shards = [row for row in here.ledger.rows.values() if isinstance(row, Shard) and row.job == upload.job_id]
+            yield f"{upload.key} is {job and job.state}, its shards {[shard.state for shard in shards]}"
+        elif job.event == "failed":
+            yield f"{upload.key} failed: {job.reason}"
+    for sent in seen.sent:
+        if sent.batch.status not in TERMINAL:
+            yield f"{sent.ticket} is {sent.batch.status}"
+
+
+def poison_spends_nothing(seen: Evidence) -> Iterator[str]:
+    """15: what cannot be used is rejected with one notice, for the story's own reason, and nothing of it is sent."""
+    for upload in set(seen.here.uploads):
+        notices = seen.notices(upload.job_id)
+        rejected = [notice for notice in notices if notice["event"] == "rejected"]
+        if is_rejected(seen, upload) and any(sent.job == upload.job_id for sent in seen.sent):
+            yield f"{upload.key} was rejected and sent"
+        for notice in rejected:
+            if notice["reason"]["code"] not in seen.here.scenario.rejections:
+                yield f"{upload.key} was rejected: {notice['reason']}"
+
+
+def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
+    """16: an input file expires within a week; a batch that runs is referred to by a shard."""
+    referred: set[str] = set()
+    for row in seen.here.ledger.rows.values():
+        if isinstance(row, Shard):
+            referred |= {row.batch, *row.batches}
+    for sent in seen.sent:
+        if not did_fail(sent) and sent.batch.id not in referred:
+            yield f"{sent.ticket} ran and nothing refers to it"
+    for file in seen.here.simulator.world.files.by_id.values():
+        if file.purpose == "batch" and (file.expires_at or 1e12) > file.created_at + _FILE_DAYS_MAX * DAY:
+            yield f"{file.filename} stays for more than a week"
+
+
+def nothing_is_told(seen: Evidence) -> Iterator[str]:
+    """18: no prompt, answer or secret in a log or a notice."""
+    told = repr(seen.here.log.lines) + repr(seen.here.notices.published)
+    for canary in (CANARY, "[simulated]", *KEYS):
+        if canary in told:
+            yield f"{canary!r} was told"
+
+
+def keys_stay_with_their_job(seen: Evidence) -> Iterator[str]:
+    """19: every object lies under the job of an upload."""
+    folders = [f"/{upload.job_id}/" for upload in seen.here.uploads]
+    for key in seen.here.storage.objects:
+        if not any(folder in key for folder in folders):
+            yield f"{key} is nobody's"
+
+
+def dead_letters_are_poison(seen: Evidence) -> Iterator[str]:
+    """21: nothing lies in the dead letters that could be dealt with; the end of a run redrives them once."""
+    for queue in (seen.here.submissions, seen.here.completions):
+        for message in queue.dead:
+            yield f"{queue.name}: {message.body[:80]}"
+
+
+def no_storm_of_calls(seen: Evidence) -> Iterator[str]:
+    """22: calls of the provider stay within a bound of shards and ticks."""
+    calls = sum(call.name.startswith("http") for call in seen.here.gate.calls)
+    shards = sum(isinstance(row, Shard) for row in seen.here.ledger.rows.values())
+    allowed = _CALLS_PER_SHARD * (1 + shards) + _CALLS_PER_TICK * seen.here.ticks * seen.here.pollers
+    if calls > allowed:
+        yield f"{calls} calls for {shards} shards in {seen.here.ticks} ticks"
+
+
+def successes_are_not_sent_again(seen: Evidence) -> Iterator[str]:
+    """23: an item that succeeded is never sent again. A create that came late and failed is no sending: the fence held."""
+    for item, batches in seen.delivered.items():
+        for sent in seen.sent:
+            if did_fail(sent) or sent.job != item[0] or item[1] not in sent.lines:
+                continue
+            if any(done.ended_at is not None and done.ended_at < sent.batch.created_at for done in batches):
+                yield f"{item} was sent again by {sent.ticket}"
+
+
+def shards_are_done(seen: Evidence) -> Iterator[str]:
+    """12: an ended job leaves no shard under way."""
+    for row in seen.here.ledger.rows.values():
+        if isinstance(row, Shard) and row.state is not ShardState.DONE:
+            yield f"shard {row.number} is {row.state}"
+
+
+JUDGES: tuple[tuple[int, Judge], ...] = (
+    (1, paid_once), (2, billed_tries), (3, one_batch_an_attempt), (4, every_item_ends_once),
+    (5, answers_are_the_items_own), (6, files_are_whole), (8, notices_are_one), (9, notices_count_as_the_summary),
+    (10, nothing_is_held_at_rest), (12, shards_are_done), (14, all_ends), (15, poison_spends_nothing),
+    (16, nothing_is_left_behind), (18, nothing_is_told), (19, keys_stay_with_their_job), (21, dead_letters_are_poison),
+    (22, no_storm_of_calls), (23, successes_are_not_sent_again),
+)  # fmt: skip
+
+
+def judge(here: Installation) -> list[Finding]:
+    """Return everything that did not hold in the run of *here*."""
+    seen = Evidence(here)
+    judges = [(number, found) for number, found in JUDGES if not here.scenario.is_emptied or number in _OF_PROVIDER]
+    return [*here.findings, *(Finding(number, text) for number, found in judges for text in found(seen))]

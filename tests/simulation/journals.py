@@ -1,0 +1,177 @@
+"""The fakes that keep a journal: what was written when, for the judges to look at.
+
+Rule: a journal only watches. What it finds wrong is noted as a finding and changes nothing.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Change, Job, JobState, Room, Shard, ShardState
+from batchdrop.flow.ports import Notice
+
+J, S = JobState, ShardState
+
+# Written down here once more, apart from the tables of the code: a table that lost or gained an edge is noticed.
+SHARD_EDGES: Final = {
+    S.WAITING: {S.RESERVED, S.HARVESTING},
+    S.RESERVED: {S.UPLOADED, S.RUNNING, S.HARVESTING},
+    S.UPLOADED: {S.RESERVED, S.CREATING, S.RUNNING, S.HARVESTING},
+    S.CREATING: {S.RUNNING, S.HARVESTING, S.UPLOADED, S.RESERVED, S.PARKED, S.WAITING, S.FENCING},
+    S.FENCING: {S.RUNNING, S.RESERVED, S.PARKED, S.HARVESTING},
+    S.PARKED: {S.RUNNING, S.RESERVED, S.HARVESTING},
+    S.RUNNING: {S.RESERVED, S.PARKED, S.WAITING, S.HARVESTING},
+    S.HARVESTING: {S.DONE, S.WAITING},
+    S.DONE: set(),
+}
+JOB_EDGES: Final = {
+    J.PLANNING: {J.RUNNING, J.FINISHING, J.NOTIFYING},
+    J.RUNNING: {J.FINISHING},
+    J.FINISHING: {J.NOTIFYING},
+    J.NOTIFYING: {J.ENDED},
+    J.ENDED: {J.PLANNING},  # a person retries what was rejected
+}
+_RESULT = re.compile(
+    r"results/.+/(?P<job>[0-9a-f]{20})/"
+    r"(status\.json|summary\.json|outcomes\.jsonl|(results|failures)\.\w+|items/[^/]+\.json)"
+)
+_INTERNAL = re.compile(r"internal/(?P<job>[0-9a-f]{20})/(task\.yaml|(chunks|plan|refused|shards)/.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An invariant (its number in the list of the README) that did not hold, and how."""
+
+    invariant: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"invariant {self.invariant}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """An object as it was written."""
+
+    key: str
+    digest: str
+    writer: str
+
+
+type Report = Callable[[int, str], None]
+
+
+class JournalLedger(MemoryLedger):
+    """The table; each write is held against the invariants about it."""
+
+    def __init__(self, log: MemoryLog, report: Report, room_tokens_max: Callable[[], int]) -> None:
+        super().__init__(log)
+        self._report, self._room_tokens_max = report, room_tokens_max
+        self.writes = 0
+        self.watch: Callable[[Change], None] = lambda _change: None
+        self.intents: set[str] = set()  # tickets that were CREATING
+        self.tickets: set[str] = set()
+
+    def write(self, change: Change) -> Change:
+        """Apply *change* and look at what it did."""
+        held_before = {place: room.used for place, room in self.rooms.items()}
+        found = {id(write): self._found(write.after) for write in change.writes}
+        done = super().write(change)
+        self.writes += 1
+        for write in change.writes:
+            self._check_row(found[id(write)], write.after)
+        self._check_rooms(change, held_before)
+        self.watch(done)
+        return done
+
+    def _found(self, row: object) -> Job | Shard | None:
+        if isinstance(row, Job):
+            return self.job(row.id)
+        return self.shard(row.job, row.number) if isinstance(row, Shard) else None
+
+    def _check_row(self, before: Job | Shard | None, after: object) -> None:
+        match before, after:
+            case Job(state=old), Job(state=new) if old is not new and new not in JOB_EDGES[old]:
+                self._report(12, f"a job went from {old} to {new}")
+            case Shard(state=old), Shard(state=new) if old is not new and new not in SHARD_EDGES[old]:
+                self._report(12, f"a shard went from {old} to {new}")
+            case Job(state=J.ENDED, retries=old), Job(retries=new) if old == new:
+                self._report(12, "an ended job was written again")
+        if isinstance(after, Job | Shard) and (after.due_at is None) != (after.state in (S.DONE, J.ENDED)):
+            self._report(13, f"a row in {after.state} is due at {after.due_at}")
+        if isinstance(after, Shard):
+            self.note_tickets(after)
+
+    def note_tickets(self, shard: Shard) -> None:
+        """Remember which creates the table has ever owned up to."""
+        self.tickets.update(shard.tickets)
+        if shard.state is S.CREATING:
+            self.intents.add(shard.ticket)
+
+    def _check_rooms(self, change: Change, before: dict[tuple[str, str], int]) -> None:
+        held: Counter[tuple[str, str]] = Counter()
+        for row in self.rows.values():
+            if isinstance(row, Shard):
+                held[row.account, row.model] += row.room_tokens
+        for place, room in self.rooms.items():
+            if room.used != held[place] or room.used < 0:
+                self._report(10, f"{room.used} tokens are used, {held[place]} are held")
+            self._check_limit(change, room, before.get(place, 0))
+
+    def _check_limit(self, change: Change, room: Room, before: int) -> None:
+        limit = self._room_tokens_max()
+        # A batch that is found takes its room whether there is any or not: it runs already.
+        is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
+        if is_admission and room.used > before > 0 and room.used > limit:
+            self._report(11, f"{room.used} tokens were reserved over the limit of {limit}")
+
+
+class JournalStorage(MemoryStorage):
+    """Both buckets; puts are remembered, and held against the invariants about keys and order."""
+
+    def __init__(self, clock: FakeClock, report: Report, who: Callable[[], str]) -> None:
+        super().__init__(clock=clock)
+        self._report, self._who = report, who
+        self.journal: list[Put] = []
+
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        """Write one object and look at it."""
+        before = self.objects.get(key)
+        found = _RESULT.fullmatch(key) or _INTERNAL.fullmatch(key)
+        if found is None:
+            self._report(19, f"{key} is no key of ours")
+        super().put(key, content, content_type)
+        self.journal.append(Put(key, hashlib.sha256(content).hexdigest(), self._who()))
+        folder = key.partition("/items/")[0].rpartition("/")[0] if "/items/" not in key else key.partition("/items/")[0]
+        is_result = key.startswith("results/") and not key.endswith("/status.json")
+        if is_result and f"{folder}/summary.json" in self.objects and before != content and before is not None:
+            self._report(7, f"{key} changed after the summary was written")
+        if (
+            is_result
+            and before is None
+            and not key.endswith("/summary.json")
+            and f"{folder}/summary.json" in self.objects
+        ):
+            self._report(7, f"{key} was written after the summary")
+
+
+class JournalNotices(MemoryNotices):
+    """The topic; each copy remembers whether the summary was there."""
+
+    def __init__(self, storage: MemoryStorage, ledger: MemoryLedger) -> None:
+        super().__init__()
+        self._storage, self._ledger = storage, ledger
+        self.before_summary: list[Notice] = []
+
+    def publish(self, notice: Notice) -> None:
+        """Publish and look whether it was time."""
+        super().publish(notice)
+        job = self._ledger.job(notice.attributes["job"])
+        if job is None or Keys(job.id, job.key).summary not in self._storage.objects:
+            self.before_summary.append(notice)

@@ -1,0 +1,177 @@
+"""One run: a scenario, what strikes it, and the verdict; and the words that replay it.
+
+Rule: a run is named by one line of text, and that line gives the same run again, byte for byte.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from simulation.gate import LASTING, Call, Exact, Fault, Plan, Storm
+from simulation.installation import Installation
+from simulation.invariants import judge
+from simulation.journals import Finding
+from simulation.scenarios import BY_NAME
+from simulation.timing import Timing, drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be simulated. *faults* strike by place of call; *seed* draws the timing, and a storm where *is_storm*."""
+
+    scenario: str
+    faults: tuple[tuple[str, Fault], ...] = ()
+    lasts: bool = False
+    seed: int | None = None
+    is_storm: bool = False
+
+    def __str__(self) -> str:
+        words = [self.scenario, *(f"{place}={fault}" for place, fault in self.faults)]
+        words += ["lasts"] * self.lasts + ([f"seed={self.seed}"] if self.seed is not None else [])
+        return " ".join([*words, *(["storm"] * self.is_storm)])
+
+
+def read_run(text: str) -> Run:
+    """Return the run that *text* names."""
+    scenario, *words = text.split()
+    faults, seed = [], None
+    for word in words:
+        name, _, value = word.partition("=")
+        if ":" in name:
+            faults.append((name, Fault(value)))
+        elif name == "seed":
+            seed = int(value)
+    return Run(scenario, tuple(faults), "lasts" in words, seed, "storm" in words)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run came out."""
+
+    run: Run
+    findings: tuple[Finding, ...]
+    calls: tuple[Call, ...]
+    struck: int
+
+    @property
+    def invariants(self) -> frozenset[int]:
+        """The numbers of what did not hold."""
+        return frozenset(finding.invariant for finding in self.findings)
+
+    def __str__(self) -> str:
+        told = "\n".join(f"  {finding}" for finding in self.findings[:8])
+        return f"{told}\n  replay: PYTHONPATH=tests .venv/bin/python -m simulation.runs '{self.run}'"
+
+
+def build(run: Run) -> Installation:
+    """Return the world of *run*, not yet started."""
+    scenario = BY_NAME[run.scenario]
+    random = Random(f"{run.scenario}/{run.seed}")  # noqa: S311 - replayable on purpose
+    timing = Timing() if run.seed is None else drawn(random)
+    timing = replace(timing, tick=max(timing.tick, scenario.tick_seconds_min))
+    plan: Plan = Exact(dict(run.faults), lasts=run.lasts)
+    if run.is_storm:
+        plan = Storm(random, rate=random.choice((0.02, 0.1, 0.3)), count_max=random.choice((5, 20, 60)))
+    return Installation(
+        scenario, plan, timing, random if run.is_storm else None, pollers=1 + run.is_storm, seed=run.seed or 0
+    )
+
+
+def execute(run: Run, turns_max: int | None = None) -> Verdict:
+    """Return the verdict on *run*, which is cut off after *turns_max* turns: of a broken world that is enough to see."""
+    here = build(run)
+    here.turns_max = turns_max or here.turns_max
+    here.run()
+    finish(here)
+    findings = judge(here)
+    return Verdict(run, tuple(findings), tuple(here.gate.calls), len(here.gate.struck))
+
+
+def finish(here: Installation) -> None:
+    """After the end: redrive dead letters, deliver every event once more. Nothing may come of it (invariant 20)."""
+    here.gate.is_calm = True
+    for queue in (here.submissions, here.completions):
+        queue.redrive()
+    here.run()
+    rows, objects = dict(here.ledger.rows), dict(here.storage.objects)
+    notices, batches = len(here.notices.published), len(here.simulator.world.batches)
+    for upload in set(here.uploads):
+        here.announce(upload)
+    here.run()
+    if here.scenario.is_emptied:
+        return
+    if rows != here.ledger.rows or objects != here.storage.objects or notices != len(here.notices.published):
+        here.report(20, "a duplicate event changed something")
+    if batches != len(here.simulator.world.batches):
+        here.report(20, "a duplicate event made a batch")
+
+
+def singles(run: Run, calls: tuple[Call, ...]) -> list[Run]:
+    """Return *run* with one more fault, each way that there is: every fault at every call that it can strike.
+
+    A fault that may last is tried both ways. What was struck before stays, so that the second of a pair may strike the
+    recovery from the first.
+    """
+    found = []
+    for call in _after(run, calls):
+        for fault in call.faults:
+            more = replace(run, faults=(*run.faults, (call.place, fault)))
+            found.append(more)
+            if fault in LASTING and not run.faults:
+                found.append(replace(more, lasts=True))
+    return found
+
+
+def fitting(calls: Sequence[Call], calls_max: int) -> int:
+    """Return how many runs like the one that made *calls* take about *calls_max* calls: a few at least, not too many."""
+    return min(max(calls_max // len(calls), 3), 20)
+
+
+def _after(run: Run, calls: Sequence[Call]) -> list[Call]:
+    """Return the *calls* behind the last that *run* strikes already."""
+    struck = {place for place, _ in run.faults}
+    last = max((number for number, call in enumerate(calls) if call.place in struck), default=-1)
+    return list(calls[last + 1 :])
+
+
+def sampled(runs: Sequence[Run], count: int, purpose: str) -> list[Run]:
+    """Return *count* of *runs*, the same each time for one *purpose*."""
+    return Random(purpose).sample(runs, min(count, len(runs)))  # noqa: S311 - replayable on purpose
+
+
+def sampled_pairs(scenario: str, count: int, start: int = 0) -> Iterator[Run]:
+    """Yield *count* runs of two faults each, the timing drawn anew for each pair; *start* is their first seed.
+
+    The first fault strikes anywhere, the second after it: in the rest of the way or in the recovery.
+    """
+    for seed in range(start, start + count):
+        random = Random(f"pair/{scenario}/{seed}")  # noqa: S311 - replayable on purpose
+        bare = Run(scenario, seed=seed)
+        first = _any_single(bare, execute(bare).calls, random)
+        second = _any_single(first, execute(first).calls, random)
+        yield second
+
+
+def _any_single(run: Run, calls: tuple[Call, ...], random: Random) -> Run:
+    later = _after(run, calls)
+    if not later:
+        return run
+    call = random.choice(later)
+    return replace(run, faults=(*run.faults, (call.place, random.choice(call.faults))))
+
+
+def main() -> int:
+    """Replay the runs that are named on the command line and say what did not hold."""
+    is_clean = True
+    for text in sys.argv[1:]:
+        verdict = execute(read_run(text))
+        is_clean = is_clean and not verdict.findings
+        sys.stdout.write(json.dumps({"run": text, "calls": len(verdict.calls), "struck": verdict.struck}) + "\n")
+        sys.stdout.writelines(f"{finding}\n" for finding in verdict.findings)
+    return not is_clean
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""Suite 3: storms of faults over two pollers that take turns with every worker, by seed."""
+
+import pytest
+from simulation.runs import Run, execute, fitting
+from simulation.scenarios import SCENARIOS
+
+CALLS = 3_000
+
+
+@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+def test_storms_lose_nothing_and_pay_nothing_twice(scenario: str) -> None:
+    """Duplicate and reordered messages, crashes, sleepers, lateness: when the storm is over, everything ends as it should."""
+    count = fitting(execute(Run(scenario)).calls, CALLS)
+    runs = [Run(scenario, seed=seed, is_storm=True) for seed in range(count)]
+
+    verdicts = [execute(run) for run in runs]
+
+    assert not [str(verdict) for verdict in verdicts if verdict.findings]
