@@ -5,6 +5,7 @@
 #   make test    every test
 #   make deploy  the stack in the AWS account of your environment: STACK=batchdrop ARCHITECTURE=arm64 PARAMETERS="NotificationEmail=you@example.org"
 #   make audit   checkov on the template as CloudFormation receives it
+#   make simulate  the long simulation: SEEDS=100 pairs and storms of each story, and every single fault of each
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
 #   make clean   removes what the others made
@@ -12,7 +13,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test deploy audit lint lock clean
+.PHONY: help demo local test simulate deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -26,6 +27,10 @@ local: both-local
 # Two workers, each given whole files: the tests of a file share the stack that the first one started.
 test: both-dev
 	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS)
+
+SEEDS ?= 100
+simulate: dev-environment
+	@PYTHONPATH=tests .venv/bin/python -m simulation.campaign --seeds $(SEEDS) $(SIMULATE_OPTIONS)
 
 lint: dev-environment
 	@.venv/bin/ruff check
