@@ -341,9 +341,9 @@ def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (TASK.replace(b"a }}", b"a b }}"), "bad.yaml, line 2: "),
-        (b"endpoint: /v1/responses\nbody:\n  input: x\n", "line 2: the task `bad` cannot be used: `body.model`"),
-        (TASK + b"deadline: 1h\n", "line 3: the task `bad` cannot be used: `deadline` is no field"),
+        (TASK.replace(b"a }}", b"a b }}"), "line 2: body.messages[0].content"),
+        (b"endpoint: /v1/responses\nbody:\n  input: x\n", "the task `bad` cannot be used: line 2: `body.model`"),
+        (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` is no field"),
         (b"endpoint: [\n", "line 2, column 1 is no YAML"),
     ],
 )

@@ -3,22 +3,15 @@
 Rule: a task is checked by the very code that will use it, before it is put; an invalid one changes nothing.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.jobs import TASKS_PREFIX
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.drop import TASK_SUFFIX, is_task_name, task_names
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
-
-# A place in a task as complaints write it: `body.model` in backticks, or body.messages[0].content without.
-PLACE = re.compile(r"`([\w.\[\]]+)`|\b(body(?:\.\w+|\[\d+\])+)")
-STEP = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +71,5 @@ def read_task(path: Path) -> bytes:
         raise MisusedCommand(f"{path} cannot be read: {error.strerror}.") from error
     problem = listed_task(path.stem, content).problem
     if problem:
-        line = line_of_complaint(content, problem)
-        raise CommandFailed(f"{path}{f', line {line}' if line else ''}: {problem}. Nothing was put.")
+        raise CommandFailed(f"{path}: {problem}. Nothing was put.")
     return content
-
-
-def line_of_complaint(content: bytes, problem: str) -> int | None:
-    """Return the 1-based line of the first field of the task that *problem* names.
-
-    None where it names none that the file has; complaints about YAML itself name their line.
-    """
-    try:
-        root = yaml.compose(content.decode("utf-8-sig"), yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-    named = PLACE.findall(problem.partition(" cannot be used: ")[2])
-    lines = (line_of(root, STEP.findall(quoted or bare)) for quoted, bare in named)
-    return next((line for line in lines if line is not None), None)
-
-
-def line_of(node: yaml.Node | None, steps: list[str]) -> int | None:
-    """Return the line that *steps*, keys and indexes, lead to from *node*, as far as they do; None if the first does not."""
-    line = None
-    for step in steps:
-        following = _children(node).get(step)
-        if following is None:
-            return line
-        line, node = following
-    return line
-
-
-def _children(node: yaml.Node | None) -> dict[str, tuple[int, yaml.Node]]:
-    """Return the line and node of each child of *node*, by key or index."""
-    match node:
-        case yaml.MappingNode():
-            return {str(key.value): (key.start_mark.line + 1, value) for key, value in node.value}
-        case yaml.SequenceNode():
-            return {str(index): (value.start_mark.line + 1, value) for index, value in enumerate(node.value)}
-        case _:
-            return {}
