@@ -22,7 +22,8 @@ from batchdrop.core.summary import Results, status_document, summary_document
 from batchdrop_cli import demo as demo_module
 from batchdrop_cli import waiting
 from batchdrop_cli.connection import Connection, Found
-from batchdrop_cli.demo import Examples, show_estimates
+from batchdrop_cli.demo import Examples
+from batchdrop_cli.estimates import show_estimates
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import Counts, JobStatus, UploadNames
 from batchdrop_cli.local.provider import Provider
