@@ -72,6 +72,7 @@ class Accepted:
     """The create call answered with a batch."""
 
     batch: Batch
+    request_id: str = ""  # what the provider calls this answer, for its support
 
 
 @dataclass(frozen=True, slots=True)

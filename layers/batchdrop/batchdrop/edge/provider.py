@@ -113,7 +113,7 @@ class OpenAIProvider:
                     completion_window="24h",  # the only one there is: core.limits.COMPLETION_WINDOW
                     metadata=dict(metadata),
                 )
-            return _answer(as_mapping(made))
+            return _answer(as_mapping(made), str(made._request_id or ""))  # noqa: SLF001 - public by the SDK's readme
         except openai.APIStatusError as error:
             return self._answer_to(error)
         except DeadlinePassed:
@@ -234,11 +234,11 @@ class OpenAIProvider:
             raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error
 
 
-def _answer(made: Mapping[str, object]) -> CreateAnswer:
+def _answer(made: Mapping[str, object], request_id: str) -> CreateAnswer:
     """Return what a 2xx says: a batch only where it has an id."""
     if not isinstance(made.get("id"), str) or not made["id"]:
         return Uncertain("a 2xx without a batch's id")
-    return Accepted(read_batch(made))
+    return Accepted(read_batch(made), request_id)
 
 
 def _code(error: openai.APIStatusError) -> str:

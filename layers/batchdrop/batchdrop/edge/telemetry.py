@@ -19,6 +19,7 @@ FIELDS = frozenset(
         "count", "due", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "held",
         "hints", "input_tokens", "items", "job_id", "key_bytes", "message_id", "missing", "model", "moved",
         "oldest_due_seconds", "open_until", "output_lines", "output_tokens", "pages", "reason", "records", "refused",
+        "request_id",
         "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard", "size_bytes", "state", "status",
         "submitted", "succeeded", "task", "ticket", "tokens", "try_number", "uncertain", "unknown", "until",
         "version",

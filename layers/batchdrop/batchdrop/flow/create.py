@@ -94,6 +94,10 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
 def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) -> Shard:
     """Write down what the create call said. What is uncertain stays CREATING: only `recover` may go on from there."""
     if isinstance(answer, Accepted):
+        work.ports.log.info(
+            "batch.created", job_id=shard.job, shard=shard.number, ticket=shard.ticket, batch_id=answer.batch.id,
+            request_id=answer.request_id,
+        )  # fmt: skip
         after = _adopt(work, shard, BatchFound(answer.batch, shard.ticket))
         keep_proof(work, provider, answer.batch.id)
         close_circuit(work, provider)
