@@ -108,18 +108,19 @@ def finish(here: Installation) -> None:
         here.report(20, "a duplicate event made a batch")
 
 
-def singles(run: Run, calls: tuple[Call, ...]) -> list[Run]:
+def singles(run: Run, calls: tuple[Call, ...], *, lasts_everywhere: bool = True) -> list[Run]:
     """Return *run* with one more fault, each way that there is: every fault at every call that it can strike.
 
-    A fault that may last is tried both ways. What was struck before stays, so that the second of a pair may strike the
-    recovery from the first.
+    A fault that may last is tried both ways, or lasting only from the first call of each name on. What was struck before
+    stays, so that the second of a pair may strike the recovery from the first.
     """
     found = []
     for call in _after(run, calls):
         for fault in call.faults:
             more = replace(run, faults=(*run.faults, (call.place, fault)))
             found.append(more)
-            if fault in LASTING and not run.faults:
+            may_last = lasts_everywhere or call.place.endswith(":0")
+            if fault in LASTING and not run.faults and may_last:
                 found.append(replace(more, lasts=True))
     return found
 

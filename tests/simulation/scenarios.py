@@ -41,7 +41,7 @@ class Scenario:
     rejections: frozenset[str] = frozenset()
     limits: Mapping[str, Any] = field(default_factory=dict)
     behaviour: Mapping[str, Any] = field(default_factory=dict)
-    calm_after_seconds: float = 4 * HOUR  # when lasting faults are repaired
+    calm_after_seconds: float = 100 * MINUTE  # when lasting faults are repaired: past the first redelivery
     is_emptied: bool = False  # the table is lost on the way, and with it what is known of jobs
     is_installed: bool = True  # the first tick after the deployment came before the first drop
     tick_seconds_min: float = 0  # long stories are told in larger steps

@@ -4,7 +4,7 @@ import pytest
 from simulation.runs import Run, execute, fitting, sampled_pairs
 from simulation.scenarios import SCENARIOS
 
-CALLS = 2_000
+CALLS = 1_200
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])

@@ -4,7 +4,7 @@ import pytest
 from simulation.runs import Run, execute, fitting
 from simulation.scenarios import SCENARIOS
 
-CALLS = 3_000
+CALLS = 2_200
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
