@@ -13,7 +13,7 @@ import boto3
 from access.permissions import Permission
 
 from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Job, Room, Write
+from batchdrop.core.ledger_rows import Change, Job, Lesson, Room, RoomWrite, Write
 from batchdrop.edge.providers import SecretProviders
 from batchdrop.flow.ports import Notice, Ports
 
@@ -49,7 +49,7 @@ def write_row(ground: Ground) -> object:
 
 def move_room(ground: Ground) -> object:
     """Cool a model: an update of the row of its room."""
-    return ground.ports.ledger.write(Change((), cool=(Room("account", "model", cool_until=1),)))
+    return ground.ports.ledger.write(Change((), (RoomWrite(Room("account", "model"), Lesson(cool_until=1)),)))
 
 
 def check_row(ground: Ground) -> object:

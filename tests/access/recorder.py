@@ -9,7 +9,7 @@ from typing import Any
 
 from access.permissions import Permission
 
-from batchdrop.edge.ledger_format import cooled, room_moves
+from batchdrop.edge.ledger_format import room_moves, room_writes
 from batchdrop.flow.ports import Ports
 
 type Note = Callable[[Permission], object]
@@ -40,7 +40,7 @@ def changed(change: Any) -> Iterator[Permission]:  # noqa: ANN401  # a Change
     """Yield what a write of the ledger takes."""
     parts = {
         "PutItem": change.writes,
-        "UpdateItem": room_moves(change).keys() | cooled(change).keys(),
+        "UpdateItem": room_moves(change).keys() | room_writes(change).keys(),
         "ConditionCheckItem": change.unchanged,
     }
     yield from (Permission(f"dynamodb:{action}", "Table.Arn") for action, of in parts.items() if of)

@@ -13,16 +13,18 @@ from uuid import UUID
 from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected
 from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
-from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, Row, Shard, Write
+from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, RoomWrite, Row, Shard, Write
 from batchdrop.edge.ledger_format import (
     INSTALL_KEY,
     RoomKey,
+    RoomMove,
     RowKey,
     check_change,
-    cooled,
     is_as_read,
     job_key,
+    next_revision,
     room_moves,
+    room_writes,
     row_key,
     shard_key,
 )
@@ -174,18 +176,25 @@ class MemoryLedger:
 
     def _rooms_after(self, change: Change) -> dict[RoomKey, Room]:
         """Return the room rows that *change* leaves behind."""
-        moves, cool = room_moves(change), cooled(change)
-        rooms = {}
-        for key in moves.keys() | cool.keys():
-            room, tokens = self.room(*key), moves.get(key, 0)
-            used = room.used + tokens
-            if used < 0:
-                raise BrokenState(f"the room of {key} is released twice")
-            if tokens > 0 and room.used and change.room_limit is not None and used > change.room_limit:
-                raise Conflict(f"no room for {tokens:,} tokens of {key}")
-            cool_until = cool[key].cool_until if key in cool else room.cool_until
-            rooms[key] = replace(room, used=used, cool_until=cool_until)
-        return rooms
+        moves, writes = room_moves(change), room_writes(change)
+        return {
+            key: self._room_after(self.room(*key), moves.get(key, RoomMove(0, 0)), writes.get(key))
+            for key in moves.keys() | writes.keys()
+        }
+
+    @staticmethod
+    def _room_after(room: Room, move: RoomMove, write: RoomWrite | None) -> Room:
+        used = room.used + move.used
+        if used < 0:
+            raise BrokenState(f"the room of {room.model} is released twice")
+        after = replace(room, used=used, taken=room.taken + move.taken)
+        if write is None:
+            return after
+        if write.before.revision != room.revision:
+            raise Conflict(f"more was learned of {room.model}")
+        if move.used > 0 and room.used and write.limit is not None and used > write.limit:
+            raise Conflict(f"no room for {move.used:,} of {room.model}")
+        return replace(after, lesson=write.lesson, revision=next_revision(write))
 
 
 def _revised(write: Write) -> Write:

@@ -11,6 +11,7 @@ from fakes.memory import FakeClock, MemoryLedger, MemoryLog
 from batchdrop.core.errors import BrokenState, Conflict
 from batchdrop.core.ledger_rows import (
     SCHEMA,
+    WHOLE_ACCOUNT,
     Change,
     Circuit,
     Group,
@@ -18,9 +19,12 @@ from batchdrop.core.ledger_rows import (
     Job,
     JobState,
     Lease,
+    Lesson,
     PlanCursor,
+    Ratio,
     Reason,
     Room,
+    RoomWrite,
     Row,
     Shard,
     ShardState,
@@ -111,6 +115,12 @@ def new_shard(ledger: Ledger, shard: Shard = SHARD) -> Shard:
     return written
 
 
+def within(ledger: Ledger, limit: int, model: str = MODEL) -> RoomWrite:
+    """The room as it is now, and how much may be used of it."""
+    room = ledger.room(ACCOUNT, model)
+    return RoomWrite(room, room.lesson, limit)
+
+
 def new_job(ledger: Ledger, job: Job = JOB) -> Job:
     """Write *job* and return it as it was written."""
     (written,) = created(ledger, job)
@@ -118,6 +128,7 @@ def new_job(ledger: Ledger, job: Job = JOB) -> Job:
     return written
 
 
+LESSON = Lesson(7, 6, 8, 5, 4, 3, {"": Ratio(1, 2, 3), "sentiment": Ratio(4, 5, 6)})
 FULL_JOB = replace(
     JOB,
     plan=PlanCursor(3, 2, 1),
@@ -208,7 +219,7 @@ def test_a_write_says_itself_done_when_it_comes_again(ledger: Ledger) -> None:
     """A worker whose reply was lost writes the same again, and learns that it was done; room moves once."""
     read = new_shard(ledger)
     change = Change(
-        (Write(read, replace(read, state=ShardState.RESERVED, room_tokens=70, writer="w")),), room_limit=100
+        (Write(read, replace(read, state=ShardState.RESERVED, room_tokens=70, writer="w")),), (within(ledger, 100),)
     )
 
     first = ledger.write(change)
@@ -225,7 +236,7 @@ def test_rows_change_together_or_not_at_all(ledger: Ledger) -> None:
     ledger.write(Change((Write(job, replace(job, items=1)),)))
 
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(job, replace(job, shards=1)), Write(None, shard)), room_limit=100))
+        ledger.write(Change((Write(job, replace(job, shards=1)), Write(None, shard)), (within(ledger, 100),)))
 
     assert ledger.shard(JOB.id, 2) is None
     assert ledger.room(ACCOUNT, MODEL).used == 0
@@ -235,9 +246,9 @@ def test_room_is_given_up_to_the_limit(ledger: Ledger) -> None:
     """What fits exactly is given, one token more is not, and what was refused holds nothing."""
     new_shard(ledger, replace(SHARD, number=1, room_tokens=60))
 
-    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=40)),), room_limit=100))
+    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=40)),), (within(ledger, 100),)))
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=1)),), room_limit=100))
+        ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=1)),), (within(ledger, 100),)))
 
     assert ledger.room(ACCOUNT, MODEL).used == 100
     assert ledger.shard(JOB.id, 3) is None
@@ -248,7 +259,7 @@ def test_an_idle_model_takes_one_shard_however_large(ledger: Ledger) -> None:
     held = new_shard(ledger, replace(SHARD, room_tokens=500))
     ledger.write(Change((Write(held, replace(held, room_tokens=0, writer="w")),)))
 
-    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=900)),), room_limit=100))
+    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=900)),), (within(ledger, 100),)))
 
     assert ledger.room(ACCOUNT, MODEL).used == 900
 
@@ -264,7 +275,7 @@ def test_room_moves_by_the_difference_over_all_rows(ledger: Ledger) -> None:
                 Write(None, replace(SHARD, number=2, room_tokens=40)),
                 Write(None, replace(SHARD, number=3, model="other", room_tokens=7)),
             ),
-            room_limit=10,
+            (within(ledger, 10), within(ledger, 10, "other")),
         )
     )
 
@@ -283,16 +294,69 @@ def test_room_is_never_released_twice(ledger: Ledger) -> None:
     assert ledger.room(ACCOUNT, MODEL).used == 10
 
 
-def test_a_model_cools_together_with_the_release(ledger: Ledger) -> None:
-    """The room row of one model takes both in one change; cooling alone works as well."""
+def test_a_lesson_is_written_together_with_the_release(ledger: Ledger) -> None:
+    """The room row of one model takes both in one change; a lesson alone works as well."""
     held = new_shard(ledger, replace(SHARD, room_tokens=10))
     released = Write(held, replace(held, room_tokens=4, writer="w"))
 
-    ledger.write(Change((released,), cool=(Room(ACCOUNT, MODEL, cool_until=77),)))
-    ledger.write(Change((), cool=(Room(ACCOUNT, "other", cool_until=88),)))
+    ledger.write(Change((released,), (RoomWrite(ledger.room(ACCOUNT, MODEL), LESSON),)))
+    ledger.write(Change((), (RoomWrite(Room(ACCOUNT, "other"), Lesson(cool_until=88)),)))
 
-    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=4, cool_until=77)
-    assert ledger.room(ACCOUNT, "other") == Room(ACCOUNT, "other", used=0, cool_until=88)
+    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=4, lesson=LESSON, revision=1)
+    assert ledger.room(ACCOUNT, "other") == Room(ACCOUNT, "other", lesson=Lesson(cool_until=88), revision=1)
+
+
+def test_a_lesson_that_others_have_added_to_is_not_overwritten(ledger: Ledger) -> None:
+    """Who read it before reads it again; what rests on it without adding to it conflicts as well, and changes nothing."""
+    read = ledger.room(ACCOUNT, MODEL)
+    ledger.write(Change((), (RoomWrite(read, LESSON),)))
+    shard = replace(SHARD, room_tokens=5)
+
+    for late in (RoomWrite(read, Lesson(limit=1)), RoomWrite(read, read.lesson, 100)):
+        with pytest.raises(Conflict):
+            ledger.write(Change((Write(None, shard),), (late,)))
+
+    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, lesson=LESSON, revision=1)
+    assert ledger.shard(JOB.id, 1) is None
+
+
+def test_a_lesson_that_is_not_new_keeps_nobody_away(ledger: Ledger) -> None:
+    """Two that rest on the same lesson both go through; only its limit stands between them."""
+    read = ledger.room(ACCOUNT, MODEL)
+
+    for number in (1, 2):
+        ledger.write(
+            Change((Write(None, replace(SHARD, number=number, room_tokens=5)),), (RoomWrite(read, read.lesson, 10),))
+        )
+
+    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=10)
+
+
+def test_what_the_provider_took_is_counted_beside_what_is_used(ledger: Ledger) -> None:
+    """From when it was seen until the room is given back; embedding inputs in the room of the whole account."""
+    held = new_shard(ledger, replace(SHARD, room_tokens=10, room_inputs=3))
+    taken = ledger.write(Change((Write(held, replace(held, taken_at=9, writer="w")),))).writes[0].after
+    seen = [ledger.room(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)]
+    assert isinstance(taken, Shard)
+
+    ledger.write(Change((Write(taken, replace(taken, room_tokens=0, room_inputs=0, taken_at=0)),)))
+
+    assert [(room.used, room.taken) for room in seen] == [(10, 10), (3, 3)]
+    assert [ledger.room(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)] == [
+        Room(ACCOUNT, MODEL), Room(ACCOUNT, WHOLE_ACCOUNT),
+    ]  # fmt: skip
+
+
+def test_each_room_has_a_limit_of_its_own(ledger: Ledger) -> None:
+    """Tokens that fit do not help where embedding inputs do not, and nothing is written then."""
+    new_shard(ledger, replace(SHARD, room_tokens=10, room_inputs=90))
+    limits = (within(ledger, 1_000), within(ledger, 100, WHOLE_ACCOUNT))
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=10, room_inputs=11)),), limits))
+    ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=10, room_inputs=10)),), limits))
+
+    assert (ledger.room(ACCOUNT, MODEL).used, ledger.room(ACCOUNT, WHOLE_ACCOUNT).used) == (20, 100)
 
 
 def test_rooms_of_two_accounts_never_meet(ledger: Ledger) -> None:
@@ -350,6 +414,8 @@ def test_a_change_names_each_row_once(ledger: Ledger) -> None:
     """Two writes of one row in one change, or a row exchanged for another, are bugs of ours."""
     with pytest.raises(ValueError, match="twice"):
         ledger.write(Change((Write(None, JOB), Write(None, replace(JOB, items=1)))))
+    with pytest.raises(ValueError, match="room twice"):
+        ledger.write(Change((), (RoomWrite(Room("a", "m"), LESSON), RoomWrite(Room("a", "m"), LESSON))))
     with pytest.raises(ValueError, match="exchanges"):
         ledger.write(Change((Write(JOB, replace(JOB, id="2" * 20)),)))
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from simulation.gate import Exact, Fault
 from simulation.installation import Installation
 from simulation.scenarios import BY_NAME, Scenario
@@ -101,7 +102,7 @@ def thaw(state: Frozen) -> Installation:
         here.ledger.rows[row_key(row)] = row
         if isinstance(row, Shard):
             here.ledger.note_tickets(row)
-    here.ledger.rooms |= {(room["account"], room["model"]): Room(**room) for room in state.rooms}
+    here.ledger.rooms |= {(room["account"], room["model"]): msgspec.convert(room, Room) for room in state.rooms}
     here.storage.objects |= {key: content.encode("latin-1") for key, content in state.objects.items()}
     here.notices.published += [Notice(**notice) for notice in state.notices]
     _thaw_provider(here, state)

@@ -98,7 +98,7 @@ class Installation:
         self._set_pace()
         self.inner_wire = transport(self.simulator)
         self.log = MemoryLog()
-        self.ledger = JournalLedger(self.log, self.report, lambda: self.limits.room_tokens_per_model)
+        self.ledger = JournalLedger(self.log, self.report, lambda: self.limits)
         self.storage = JournalStorage(_SharedTime(self.tasks), self.report, self._who)
         self.notices = JournalNotices(self.storage, self.ledger)
         self.submissions = Queue("submissions", self.tasks.time.now)

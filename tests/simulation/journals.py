@@ -13,7 +13,8 @@ from typing import Final
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Job, JobState, Room, Shard, ShardState
+from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Job, JobState, Room, Shard, ShardState
+from batchdrop.core.limits import Limits
 from batchdrop.flow.ports import Notice
 
 J, S = JobState, ShardState
@@ -70,9 +71,9 @@ type Report = Callable[[int, str], None]
 class JournalLedger(MemoryLedger):
     """The table; each write is held against the invariants about it."""
 
-    def __init__(self, log: MemoryLog, report: Report, room_tokens_max: Callable[[], int]) -> None:
+    def __init__(self, log: MemoryLog, report: Report, limits: Callable[[], Limits]) -> None:
         super().__init__(log)
-        self._report, self._room_tokens_max = report, room_tokens_max
+        self._report, self._limits = report, limits
         self.writes = 0
         self.watch: Callable[[Change], None] = lambda _change: None
         self.intents: set[str] = set()  # tickets that were CREATING
@@ -119,17 +120,24 @@ class JournalLedger(MemoryLedger):
         for row in self.rows.values():
             if isinstance(row, Shard):
                 held[row.account, row.model] += row.room_tokens
+                held[row.account, WHOLE_ACCOUNT] += row.room_inputs
         for place, room in self.rooms.items():
             if room.used != held[place] or room.used < 0:
                 self._report(10, f"{room.used} tokens are used, {held[place]} are held")
             self._check_limit(change, room, before.get(place, 0))
 
     def _check_limit(self, change: Change, room: Room, before: int) -> None:
-        limit = self._room_tokens_max()
+        limit = self._limit(room)
         # A batch that is found takes its room whether there is any or not: it runs already.
         is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
         if is_admission and room.used > before > 0 and room.used > limit:
             self._report(11, f"{room.used} tokens were reserved over the limit of {limit}")
+
+    def _limit(self, room: Room) -> int:
+        limits = self._limits()
+        if room.model == WHOLE_ACCOUNT:
+            return limits.room_embedding_inputs
+        return limits.room_tokens_per_model or room.lesson.limit or limits.first_shard_tokens
 
 
 class JournalStorage(MemoryStorage):

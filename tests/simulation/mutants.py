@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fakes import memory
 from simulation import mutations as as_if
 
-from batchdrop.core import lifecycle
+from batchdrop.core import lifecycle, room
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.edge.provider import OpenAIProvider
 from batchdrop.flow import admit, archive, complete, create, harvest, key, merge, poll, reconcile, submit
@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _of("room is released twice", {10}, "small", _replaced(memory, "room_moves", as_if.released_twice)),
     _of("an ended batch keeps its room", {10}, "small", _replaced(lifecycle, "_to_harvest", as_if.room_kept)),
     _of("room has no limit", {11}, "shards",
-        _replaced(admit, "free_tokens", as_if.limitless), as_if.limits_of(room_tokens_per_model=10**9)),
+        _replaced(room, "token_limit", as_if.limitless), _replaced(admit, "token_limit", as_if.limitless)),
     _of("a second event begins the job anew", {1, 12, 20}, "small",
         _replaced(submit, "take_drop", as_if.job_overwritten)),
     _of("a running shard is never due", {13}, "small", as_if.event("BatchFound", as_if.never_due)),

@@ -117,9 +117,11 @@ def unconditional(*kinds: type) -> Callable[[Any], object]:
     return make
 
 
-def released_twice(original: Callable[[Change], Mapping[Any, int]]) -> Callable[[Change], Mapping[Any, int]]:
+def released_twice(original: Callable[[Change], Mapping[Any, Any]]) -> Callable[[Change], Mapping[Any, Any]]:
     """Whatever is given back is given back twice."""
-    return lambda change: {key: tokens * (2 if tokens < 0 else 1) for key, tokens in original(change).items()}
+    return lambda change: {
+        key: replace(move, used=move.used * (2 if move.used < 0 else 1)) for key, move in original(change).items()
+    }
 
 
 def room_kept(original: Callable[..., Shard]) -> Callable[..., Shard]:
@@ -129,7 +131,8 @@ def room_kept(original: Callable[..., Shard]) -> Callable[..., Shard]:
 
 def limitless(original: Callable[..., Any]) -> Callable[..., Any]:
     """There is always room."""
-    return lambda *arguments: max(10**9, original(*arguments) or 0)
+    del original
+    return lambda *_: 10**9
 
 
 def job_overwritten(original: Callable[..., None]) -> Callable[..., None]:

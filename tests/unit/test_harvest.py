@@ -36,7 +36,7 @@ def test_answers_join_their_items_in_the_order_of_the_upload() -> None:
 
     harvest = job.harvest(job.shard(), success(3, "c") + b"\n" + success(1, "a") + success(2, "b").rstrip())
 
-    assert harvest == Harvest(3, 0, 0, 0, 0, 0, Usage(60, 9))
+    assert harvest == Harvest(3, 0, 0, 0, 0, 0, Usage(60, 9), 3)
     assert [(item.row, bytes(item.output)) for item in job.part()] == [(1, b'"a"'), (2, b'"b"'), (3, b'"c"')]
 
 

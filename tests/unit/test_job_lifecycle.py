@@ -41,6 +41,7 @@ SAMPLES: dict[type, on.JobEvent] = {
     on.Rejected: on.Rejected(Reason("code", "message")),
     on.ShardCut: on.ShardCut(0, 5),
     on.ShardSplit: on.ShardSplit(),
+    on.ShardServed: on.ShardServed(0, is_split=True),
     on.ShardDone: on.ShardDone(4, 1, is_last_attempt=True),
     on.Merged: on.Merged(14, 1),
     on.Broken: on.Broken(Reason("code", "message")),

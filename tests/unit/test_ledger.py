@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from fakes.memory import FakeClock, MemoryLog
 
 from batchdrop.core.errors import BrokenState, Conflict
-from batchdrop.core.ledger_rows import Change, Job, Room, Shard, ShardState, Write
+from batchdrop.core.ledger_rows import Change, Job, Lesson, Room, RoomWrite, Shard, ShardState, Write
 from batchdrop.edge.ledger import WRITE_TRIES_MAX, DynamoLedger, _attributes
 from batchdrop.edge.ledger_format import decode_row, encode_row, room_key
 
@@ -85,7 +85,9 @@ def in_turn(*answers: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, An
 
 AFTER = replace(JOB, revision=1)
 CREATE = Change((Write(None, JOB),))
-MOVE = Change((Write(SHARD, replace(SHARD, state=ShardState.RESERVED, room_tokens=5)),), room_limit=9)
+MOVE = Change(
+    (Write(SHARD, replace(SHARD, state=ShardState.RESERVED, room_tokens=5)),), (RoomWrite(Room("a", "m"), Lesson(), 9),)
+)
 
 
 def test_a_write_whose_reply_was_lost_is_done_if_the_row_shows_it() -> None:
@@ -181,7 +183,7 @@ def test_one_row_without_room_is_no_transaction() -> None:
     table = Table({"PutItem": dict, "UpdateItem": dict})
 
     table.ledger().write(CREATE)
-    table.ledger().write(Change((), cool=(Room("a", "m", cool_until=3),)))
+    table.ledger().write(Change((), (RoomWrite(Room("a", "m"), Lesson(cool_until=3)),)))
     table.ledger().write(Change(()))
 
     assert table.writes == ["PutItem", "UpdateItem"]

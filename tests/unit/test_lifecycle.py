@@ -54,6 +54,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.Unparked: on.Unparked(),
         on.InputMissed: on.InputMissed(ticket),
         on.NoRoom: on.NoRoom(ticket, is_idle=False),
+        on.BatchTaken: on.BatchTaken(ticket),
         on.BatchEnded: on.BatchEnded(ticket, batch),
         on.GivenUp: on.GivenUp(ticket, reason),
         on.Harvested: on.Harvested(ticket, 0),
@@ -266,10 +267,22 @@ def test_a_lone_item_fails_only_after_a_day_without_room() -> None:
     assert failed.reason.code == "token_limit_exceeded"
 
 
+@pytest.mark.parametrize(("stated", "state"), [(39, S.HARVESTING), (41, S.WAITING), (0, S.WAITING)])
+def test_a_lone_item_that_is_larger_than_all_the_room_fails_at_once(stated: int, state: ShardState) -> None:
+    """Where the provider's limit is clearly below its estimate; nobody has to wait a day to be told."""
+    lone = shard_in(S.RUNNING, first_line=0, end_line=1, tokens=50)
+
+    after = advance(lone, on.NoRoom(lone.ticket, is_idle=True, stated=stated), NOW)
+    beside_others = advance(lone, on.NoRoom(lone.ticket, is_idle=False, stated=stated), NOW)
+
+    assert (after.state, beside_others.state) == (state, S.WAITING)
+
+
 @given(refused=st.integers(0, 10_000))
 def test_waiting_for_room_grows_to_an_hour(refused: int) -> None:
-    """Back-off is at least five minutes and never more than an hour."""
-    assert 300 <= no_room_backoff_seconds(refused, Limits()) <= HOUR
+    """Back-off is at least a minute, where others fill the queue five, and never more than an hour."""
+    assert 60 <= no_room_backoff_seconds(refused, Limits(), is_foreign=False) <= HOUR
+    assert 300 <= no_room_backoff_seconds(refused, Limits(), is_foreign=True) <= HOUR
 
 
 @given(first=st.integers(0, 1000), items=st.integers(2, 50_000), tokens=st.integers(1, 10**9))
@@ -277,7 +290,7 @@ def test_the_halves_of_a_split_are_the_whole(first: int, items: int, tokens: int
     """No line is lost or doubled by a split, and both halves have something to send."""
     whole = shard_in(S.WAITING, first_line=first, end_line=first + items, tokens=tokens, room_tokens=0)
 
-    left, right = split(whole, 9)
+    left, right = split(whole, 9, items // 2)
 
     assert (left.first_line, left.end_line, right.end_line) == (first, right.first_line, first + items)
     assert left.items > 0 < right.items

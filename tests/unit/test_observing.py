@@ -18,6 +18,7 @@ from batchdrop.core.observing import (
     is_account_refused,
     observe,
     read_refusal,
+    stated_limit,
 )
 
 NOW = 1_000_000
@@ -30,6 +31,7 @@ TOKEN_MESSAGE = (
     "Enqueued token limit reached for gpt-4.1-mini in organization org-1. Limit: 2000000 enqueued tokens. "
     "Please try again once some in_progress batches have been completed."
 )
+INPUT_MESSAGE = "Enqueued embedding request limit reached in organization org-1. Limit: 1,000,000 enqueued requests."
 
 
 def batch(status: str, *errors: BatchError, ticket: str = "t2") -> Batch:
@@ -66,7 +68,9 @@ def test_every_end_that_may_hold_answers_is_harvested(status: str) -> None:
 )
 def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
     """By code in any case, or by its words where the code is another."""
-    assert observe(SHARD, batch("failed", error), is_idle=False) == on.NoRoom("t2", is_idle=False)
+    stated = 2_000_000 if error.message else 0
+
+    assert observe(SHARD, batch("failed", error), is_idle=False) == on.NoRoom("t2", is_idle=False, stated=stated)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,8 @@ def test_a_failed_batch_answers_only_the_present_try() -> None:
         (Declined(401, "invalid_api_key", "who"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(403, "", "no"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(429, "token_limit_exceeded", ""), on.NoRoom("t2", is_idle=True)),
-        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom("t2", is_idle=True)),
+        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom("t2", is_idle=True, stated=2_000_000)),
+        (Declined(429, "", INPUT_MESSAGE), on.NoRoom("t2", is_idle=True, stated=1_000_000, is_inputs=True)),
     ],
 )  # fmt: skip
 def test_each_definite_refusal_means_one_thing(declined: Declined, expected: on.ShardEvent) -> None:
@@ -143,3 +148,20 @@ def test_a_file_not_found_is_no_fault_of_the_account() -> None:
     assert all(is_account_refused(status, "") for status in (401, 403))
     assert is_account_refused(429, "INSUFFICIENT_QUOTA")
     assert not any(is_account_refused(status, "") for status in (400, 404, 413, 422, 429))
+
+
+@pytest.mark.parametrize(
+    ("message", "stated"),
+    [
+        (TOKEN_MESSAGE, 2_000_000),
+        ("Enqueued token limit reached for gpt-4.1-mini. Limit: 2,000,000 enqueued tokens. Please", 2_000_000),
+        ("Enqueued token limit reached for gpt-4.1. Limit: 90.000 enqueued tokens.", 90_000),
+        ("enqueued token LIMIT is 1 500 000", 1_500_000),
+        ("Enqueued token limit reached for o4-mini. Try again later.", 0),
+        ("Limit: " + "9" * 40, 0),
+        ("", 0),
+    ],
+)
+def test_the_limit_is_read_however_its_digits_are_grouped(message: str, stated: int) -> None:
+    """The digits of a model's name are none, and what no account can have is none either."""
+    assert stated_limit(message) == stated

@@ -10,8 +10,8 @@ from batchdrop.edge.settings import BadSetting, limit_variable, read_settings, s
 
 
 def test_every_limit_can_be_set() -> None:
-    """Each by a variable of its own; one less than the default keeps every bound."""
-    wanted = {limit.name: int(str(limit.default)) - 1 for limit in fields(Limits)}
+    """Each by a variable of its own; one less than the default keeps every bound, and one more than none."""
+    wanted = {limit.name: abs(int(str(limit.default)) - 1) for limit in fields(Limits)}
 
     limits = read_settings({limit_variable(name): str(value) for name, value in wanted.items()}).limits
 

@@ -105,10 +105,22 @@ class InputMissed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """The provider's queue of enqueued tokens is full. *is_idle*: nothing else of ours holds room of this model."""
+    """The provider's queue of enqueued tokens, or of embedding inputs, is full.
+
+    *is_idle*: nothing else of ours holds any of that room. *stated* is the limit that the refusal names, 0 for none.
+    """
 
     ticket: str
     is_idle: bool
+    stated: int = 0
+    is_inputs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTaken:
+    """The batch passed validation: the provider had room for it."""
+
+    ticket: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,8 @@ class Harvested:
 
     ticket: str
     again_lines: int
+    counted_tokens: int = 0  # input tokens, of those items that the provider counted
+    counted_items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,7 @@ type ShardEvent = (
     | Unparked
     | InputMissed
     | NoRoom
+    | BatchTaken
     | BatchEnded
     | GivenUp
     | Harvested

@@ -23,6 +23,7 @@ from batchdrop.core.planning import PlanPage
 _J = JobState
 
 REJECTED = "rejected"
+ROOM = "room"  # what a job's row says that it waits for
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
 RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable", "restored"})
@@ -67,6 +68,14 @@ class ShardCut:
 @dataclass(frozen=True, slots=True)
 class ShardSplit:
     """One shard became two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardServed:
+    """A shard that waited got room, or the first part of it: then it became two."""
+
+    group: int
+    is_split: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ type JobEvent = (
     | Rejected
     | ShardCut
     | ShardSplit
+    | ShardServed
     | ShardDone
     | Merged
     | Broken
@@ -135,6 +145,7 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
     _J.RUNNING: {
         ShardCut: frozenset({_J.RUNNING}),
         ShardSplit: frozenset({_J.RUNNING}),
+        ShardServed: frozenset({_J.RUNNING}),
         ShardDone: frozenset({_J.RUNNING, _J.FINISHING}),
         Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
     },
@@ -203,11 +214,23 @@ def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
 
 
 def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
-    group = job.groups[event.group]
-    cut = replace(group, cut_lines=group.cut_lines + event.lines)
-    assert cut.cut_lines <= cut.lines, (job.id, cut)  # noqa: S101 - a shard takes planned lines only
-    groups = (*job.groups[: event.group], cut, *job.groups[event.group + 1 :])
-    return replace(job, groups=groups, shards=job.shards + 1, served_at=now.time, waiting_for="", waiting_since=0)
+    return _served(replace(job, shards=job.shards + 1), event.group, event.lines, now)
+
+
+def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
+    """A group of it got room: from now on it waits anew, and others that got none for longer come first."""
+    group = job.groups[index]
+    served = replace(group, cut_lines=group.cut_lines + cut_lines, served_at=now.time)
+    assert served.cut_lines <= served.lines, (job.id, served)  # noqa: S101 - a shard takes planned lines only
+    waited_seconds = now.time - job.waiting_since if job.waiting_for == ROOM else 0
+    return replace(
+        job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting_for="", waiting_since=0,
+        waited_seconds=job.waited_seconds + waited_seconds,
+    )  # fmt: skip
+
+
+def _after_shard_served(job: Job, event: ShardServed, now: Now) -> Job:
+    return _served(replace(job, shards=job.shards + event.is_split), event.group, 0, now)
 
 
 def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
@@ -276,6 +299,7 @@ _AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
     Rejected: _after_rejected,
     ShardCut: _after_shard_cut,
     ShardSplit: _after_shard_split,
+    ShardServed: _after_shard_served,
     ShardDone: _after_shard_done,
     Merged: _after_merged,
     Broken: _after_broken,

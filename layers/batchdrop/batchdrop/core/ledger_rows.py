@@ -53,6 +53,7 @@ class Group:
     chunks: int = 0
     lines: int = 0
     cut_lines: int = 0
+    served_at: int = 0  # when a shard of it last got room: jobs take turns at each model
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Job:
     waiting_for: str = ""
     waiting_since: int = 0
     waits: tuple[Wait, ...] = ()  # each cause once
-    served_at: int = 0  # when a shard was last cut from it: jobs take turns
+    waited_seconds: int = 0  # for room, until it last got some
     cancelled_at: int = 0  # from then on nothing is cut or sent
     unsent: int = 0  # of `failed`, those planned items that were never sent
     retries: int = 0  # times that a person started it again after it was rejected
@@ -140,8 +141,15 @@ class Shard:
     first_line: int = 0
     end_line: int = 0
     state: ShardState = ShardState.WAITING
-    tokens: int = 0  # estimated input tokens
+    tokens: int = 0  # estimated input tokens: those by bytes, times what was learned when it was cut
+    base_tokens: int = 0  # estimated by bytes alone
+    inputs: int = 0  # embedding inputs
     room_tokens: int = 0  # what it holds of its model's room right now
+    room_inputs: int = 0  # what it holds of its account's room for embedding inputs right now
+    taken_at: int = 0  # when its batch was first seen past validation: the provider had room for it
+    # Of all attempts: the input tokens that the provider counted, and what had been estimated for the same items.
+    counted_tokens: int = 0
+    expected_tokens: int = 0
     attempt: int = 1
     try_number: int = 0
     ticket: str = ""
@@ -182,13 +190,46 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """Of finished batches: what their requests were estimated at by bytes, and how many tokens the provider counted."""
+
+    base_tokens: int
+    counted_tokens: int
+    learned_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What experience says of one room. All amounts are in our own estimates, which need not be the provider's."""
+
+    limit: int = 0  # how much may be used; 0 while nothing was learned
+    proven: int = 0  # the most that the provider was seen to take at one time
+    refused: int = 0  # the least that it was seen to refuse; 0 where it refused nothing
+    calm: int = 0  # shards that were taken near the limit since the last refusal
+    cool_until: int = 0  # until then no shard is admitted
+    creates_until_ms: int = (
+        0  # creates of an account: when the ones until now are paid off, at the rate that is allowed
+    )
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)  # by task; for the model as a whole by `EVERY_TASK`
+
+
+EVERY_TASK = ""  # no task is called so
+WHOLE_ACCOUNT = ""  # no model is called so
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
-    """What one model of one account may still take. `used` is the sum of what shards hold."""
+    """What one model of one account may still take, in tokens; or WHOLE_ACCOUNT, in embedding inputs.
+
+    `used` is the sum of what shards hold; `taken` of that what the provider was seen to have taken.
+    """
 
     account: str
     model: str
     used: int = 0
-    cool_until: int = 0
+    taken: int = 0
+    lesson: Lesson = Lesson()
+    revision: int = 0  # of the lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,17 +276,27 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomWrite:
+    """A room whose lesson must be as it was read, the lesson from now on, and how much may be used afterwards.
+
+    *limit* is looked at where more is used than before; a room that was not used takes any amount.
+    """
+
+    before: Room
+    lesson: Lesson
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Rows that change together or not at all.
 
-    Room moves with the shards: for each account and model the difference of `room_tokens` over all *writes* is added to
-    its `used`. Where that is more than nothing, *room_limit* must hold afterwards, unless nothing was used before.
-    *cool* names a model's time until which no shard is admitted. *unchanged* are rows that must still be as they were read.
+    Room moves with the shards: for each room the difference of what they hold over all *writes* is added to what is used.
+    *rooms* are those that must be as they were read. *unchanged* are rows that must still be as they were read.
     """
 
     writes: tuple[Write, ...]
-    room_limit: int | None = None
-    cool: tuple[Room, ...] = ()
+    rooms: tuple[RoomWrite, ...] = ()
     unchanged: tuple[Row, ...] = ()
 
 

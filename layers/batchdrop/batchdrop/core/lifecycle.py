@@ -31,7 +31,7 @@ from typing import Any
 from batchdrop.core import events as on
 from batchdrop.core.errors import IllegalTransition, Superseded
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState, ticket_of
-from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.limits import HOUR, MINUTE, Limits
 
 CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
 
@@ -92,6 +92,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.RUNNING: {
         on.InputMissed: _FRESH_TRY,
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.BatchTaken: frozenset({_S.RUNNING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.RUNNING}),
@@ -139,21 +140,28 @@ def _check_ticket(shard: Shard, event: on.ShardEvent) -> None:
         raise Superseded(f"shard {shard.job}/{shard.number} has left {ticket} behind; it is at {shard.ticket}")
 
 
-def split(shard: Shard, number: int) -> tuple[Shard, Shard]:
-    """Return *shard* as two halves that together ask for the same lines; the second is called *number*.
+def split(shard: Shard, number: int, items: int) -> tuple[Shard, Shard]:
+    """Return *shard* as two that together ask for the same lines: the first *items*, and the rest, which is called *number*.
 
     Only a shard that waits can be split: nothing of it is at the provider.
     """
-    assert shard.state is _S.WAITING, shard.state  # noqa: S101 - the only caller splits what NoRoom sent back
-    assert shard.items > 1, shard.items  # noqa: S101 - a lone item cannot be split
-    middle = shard.first_line + shard.items // 2
-    tokens = shard.tokens * (middle - shard.first_line) // shard.items
-    first = replace(shard, end_line=middle, tokens=max(1, tokens))
+    assert shard.state is _S.WAITING, shard.state  # noqa: S101 - nothing else is ever split
+    assert 0 < items < shard.items, (items, shard.items)  # noqa: S101 - a lone item cannot be split
+    middle = shard.first_line + items
+    first = replace(_share_of(shard, items), end_line=middle)
     second = replace(
-        shard, number=number, first_line=middle, tokens=max(1, shard.tokens - tokens), tickets=(), ticket="",
-        try_number=0, batches=(), lease=None, revision=0,
+        _share_of(shard, shard.items - items), number=number, first_line=middle, tickets=(), ticket="", try_number=0,
+        batches=(), duplicates=(), counted_tokens=0, expected_tokens=0, lease=None, revision=0,
     )  # fmt: skip
     return first, second
+
+
+def _share_of(shard: Shard, items: int) -> Shard:
+    """Return *shard* with the estimates that *items* of its items have."""
+    tokens, base_tokens, inputs = (
+        -(-amount * items // shard.items) for amount in (shard.tokens, shard.base_tokens, shard.inputs)
+    )
+    return replace(shard, tokens=max(1, tokens), base_tokens=base_tokens, inputs=inputs)
 
 
 # ------------------------------------------------------------------ what each event does to the row
@@ -161,7 +169,7 @@ def split(shard: Shard, number: int) -> tuple[Shard, Shard]:
 
 def _mint(shard: Shard, now: Now, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
     """Return *shard* at its next try, with a ticket of its own and no worker."""
-    at_next = replace(shard, try_number=shard.try_number + 1, lease=None, due_at=now.time, **changes)
+    at_next = replace(shard, try_number=shard.try_number + 1, taken_at=0, lease=None, due_at=now.time, **changes)
     ticket = ticket_of(now.install, at_next)
     return replace(at_next, ticket=ticket, tickets=(*shard.tickets, ticket))
 
@@ -171,7 +179,7 @@ def _without_file(shard: Shard) -> Shard:
 
 
 def _after_admitted(shard: Shard, _event: on.Admitted, now: Now) -> Shard:
-    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens)
+    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs)
 
 
 def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Shard:
@@ -207,7 +215,8 @@ def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
     # A parked shard gave its room back; the batch takes it whether there is room or not.
     return replace(
         shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.tokens,
-        parked_at=0, unreachable_at=0, lease=None, due_at=now.time + now.limits.retrieve_interval_seconds,
+        room_inputs=shard.inputs, parked_at=0, unreachable_at=0, lease=None,
+        due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
 
@@ -244,32 +253,58 @@ def _fresh_try(shard: Shard, now: Now) -> Shard:
 def _parked(shard: Shard, now: Now) -> Shard:
     due_at = now.time + now.limits.parked_retry_seconds
     parked_at = shard.parked_at or now.time
-    return replace(shard, state=_S.PARKED, room_tokens=0, parked_at=parked_at, batch="", lease=None, due_at=due_at)
+    return replace(_without_room(shard), state=_S.PARKED, parked_at=parked_at, batch="", lease=None, due_at=due_at)
+
+
+def _without_room(shard: Shard) -> Shard:
+    return replace(shard, room_tokens=0, room_inputs=0, taken_at=0)
 
 
 def _after_unparked(shard: Shard, _event: on.Unparked, now: Now) -> Shard:
     assert not shard.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
     # `parked_at` stays: a week of outage is counted from its beginning.
-    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens)
+    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs)
 
 
 def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
     since = shard.refused_since or now.time
-    is_lone = event.is_idle and shard.items == 1
-    if is_lone and now.time - since >= now.limits.lone_item_refused_seconds_max:
-        message = f"The provider had no room for this request for {(now.time - since) // 3600} hours, with nothing else enqueued."
+    message = _hopeless(shard, event, now.time - since, now.limits)
+    if message:
         return _to_harvest(replace(shard, reason=Reason("token_limit_exceeded", message)), now)
+    wait_seconds = no_room_backoff_seconds(shard.refused_count, now.limits, is_foreign=is_foreign(shard, event))
     return replace(
-        _without_file(shard), state=_S.WAITING, room_tokens=0, batch="", batch_status="", lease=None,
-        refused_count=shard.refused_count + 1, refused_since=since,
-        due_at=now.time + no_room_backoff_seconds(shard.refused_count, now.limits),
+        _without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None,
+        refused_count=shard.refused_count + 1, refused_since=since, due_at=now.time + wait_seconds,
     )  # fmt: skip
 
 
-def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
+def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limits) -> str:
+    """Return why a lone item will never find room; empty while it may."""
+    if not event.is_idle or shard.items > 1:
+        return ""
+    asked = shard.inputs if event.is_inputs else shard.tokens
+    if 0 < event.stated * 5 // 4 < asked:  # clearly so: ours is an estimate
+        what = "embedding inputs" if event.is_inputs else "tokens"
+        return f"This request alone has about {asked:,} {what}; the provider takes {event.stated:,} at a time."
+    if refused_seconds < limits.lone_item_refused_seconds_max:
+        return ""
+    return f"The provider had no room for this request for {refused_seconds // HOUR} hours, with nothing else enqueued."
+
+
+def is_foreign(shard: Shard, event: on.NoRoom) -> bool:
+    """Whether only time can help after a refusal: nothing else of ours is in, and less of it would not explain it either."""
+    asked = shard.inputs if event.is_inputs else shard.tokens
+    return event.is_idle and (shard.items == 1 or not 0 < event.stated < asked)
+
+
+def no_room_backoff_seconds(refused_count: int, limits: Limits, *, is_foreign: bool) -> int:
     """Return how long to wait after being refused *refused_count* times before: doubled each time, up to an hour."""
-    doublings = min(refused_count, 16)
-    return min(limits.no_room_backoff_seconds << doublings, limits.no_room_backoff_seconds_max)
+    first = limits.no_room_backoff_seconds if is_foreign else limits.no_room_retry_seconds
+    return min(first << min(refused_count, 16), limits.no_room_backoff_seconds_max)
+
+
+def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:
+    return replace(shard, taken_at=now.time, lease=None)
 
 
 def _after_batch_ended(shard: Shard, event: on.BatchEnded, now: Now) -> Shard:
@@ -283,7 +318,7 @@ def _after_given_up(shard: Shard, event: on.GivenUp, now: Now) -> Shard:
 
 def _to_harvest(shard: Shard, now: Now) -> Shard:
     """Room is given back at once: the provider counts an ended batch no more, however late its answers come."""
-    return replace(shard, state=_S.HARVESTING, room_tokens=0, unreachable_at=0, lease=None, due_at=now.time)
+    return replace(_without_room(shard), state=_S.HARVESTING, unreachable_at=0, lease=None, due_at=now.time)
 
 
 def _after_cancelled(shard: Shard, _event: on.Cancelled, now: Now) -> Shard:
@@ -301,16 +336,20 @@ def _stopped(shard: Shard, now: Now) -> Shard:
 
 
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
+    shard = replace(
+        shard, counted_tokens=shard.counted_tokens + event.counted_tokens,
+        expected_tokens=shard.expected_tokens + shard.tokens * event.counted_items // shard.items,
+    )  # fmt: skip
     if not event.again_lines:
         expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
         return replace(shard, state=_S.DONE, lease=None, due_at=None, expires_at=expires_at)
     assert shard.attempt < now.limits.attempts_max, "the harvest fails what may not be sent again"  # noqa: S101
-    tokens = max(1, shard.tokens * event.again_lines // shard.items)
+    rest = _without_file(_share_of(shard, event.again_lines))
     return replace(
-        _without_file(shard), state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(),
-        source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines,
-        tokens=tokens, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, refused_count=0, refused_since=0,
-        batch="", batch_status="", batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
+        rest, state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(), source_shard=shard.number,
+        source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines, uncertain=0, first_intent_at=0,
+        parked_at=0, is_unfenced=False, refused_count=0, refused_since=0, batch="", batch_status="", batch_ended_at=0,
+        cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
@@ -328,8 +367,8 @@ def _after_restored(shard: Shard, event: on.Restored, now: Now) -> Shard:
     if shard.state is _S.RESERVED and not event.is_made:
         return _mint(known, now)
     return replace(
-        known, state=_S.CREATING, room_tokens=shard.tokens, intent_at=now.time, fencing_at=0, fenced_at=0,
-        first_intent_at=shard.first_intent_at or now.time, due_at=now.time + now.limits.grace_seconds,
+        known, state=_S.CREATING, room_tokens=shard.tokens, room_inputs=shard.inputs, taken_at=0, intent_at=now.time,
+        fencing_at=0, fenced_at=0, first_intent_at=shard.first_intent_at or now.time, due_at=now.time + now.limits.grace_seconds,
     )  # fmt: skip
 
 
@@ -349,6 +388,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.Unparked: _after_unparked,
     on.InputMissed: _after_input_missed,
     on.NoRoom: _after_no_room,
+    on.BatchTaken: _after_batch_taken,
     on.BatchEnded: _after_batch_ended,
     on.GivenUp: _after_given_up,
     on.Harvested: _after_harvested,

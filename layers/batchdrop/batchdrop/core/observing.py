@@ -4,6 +4,8 @@ Rule: terminal is what the provider calls terminal, and nothing else. An unknown
 zero, and a refusal is told apart by its code first and by its words only where the provider has no code for it.
 """
 
+import re
+
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
@@ -14,6 +16,7 @@ STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
 STATUS_FAILED = "failed"
 STATUS_CANCELLING = "cancelling"
 STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+STATUSES_TAKEN = STATUSES_WITH_ANSWERS | {"in_progress", "finalizing"}  # there was room for the batch
 STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end by themselves
 
 # https://developers.openai.com/api/docs/guides/error-codes (2026-11-22): these do not pass by waiting a moment.
@@ -27,7 +30,11 @@ _ACCOUNT_CODES = frozenset(
     }
 )
 _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provider
-_TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - its message, as reported in openai-python issue 2084
+# Its message, as reported in https://github.com/openai/openai-python/issues/2084 (2026-11-22).
+_TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - words of the provider
+_INPUT_LIMIT_WORDS = "enqueued embedding"
+_STATED = re.compile(r"\blimit\s*(?:is|of)?\s*[:=]?\s*(\d[\d,._'\u00a0\u202f ]*)", re.IGNORECASE)
+_STATED_MAX = 10**15
 _INPUT_PARAM = "input_file_id"
 _INPUT_WORDS = "cannot find file"
 _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
@@ -37,7 +44,20 @@ _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 400, 401, 403, 
 
 def is_token_limit(code: str, message: str) -> bool:
     """Whether a refusal says that too many tokens are enqueued."""
-    return code.lower() == _TOKEN_LIMIT_CODE or _TOKEN_LIMIT_WORDS in message.lower()
+    words = message.lower()
+    return code.lower() == _TOKEN_LIMIT_CODE or _TOKEN_LIMIT_WORDS in words or _INPUT_LIMIT_WORDS in words
+
+
+def stated_limit(message: str) -> int:
+    """Return the limit that a refusal names, however it groups its digits; 0 where it names none."""
+    found = _STATED.search(message)
+    stated = int("".join(filter(str.isdecimal, found.group(1)))) if found else 0
+    return stated if stated <= _STATED_MAX else 0
+
+
+def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
+    is_inputs = _INPUT_LIMIT_WORDS in message.lower()
+    return on.NoRoom(shard.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
 
 
 def is_input_missing(code: str, message: str, param: str | None) -> bool:
@@ -64,8 +84,9 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
         return on.BatchEnded(shard.ticket, batch)
     if batch.status != STATUS_FAILED:
         return None
-    if any(is_token_limit(error.code, error.message) for error in batch.errors):
-        return on.NoRoom(shard.ticket, is_idle=is_idle)
+    full = [error.message for error in batch.errors if is_token_limit(error.code, error.message)]
+    if full:
+        return _no_room(shard, full[0], is_idle=is_idle)
     if _missed_input(batch.errors):
         return on.InputMissed(shard.ticket)
     return on.BatchEnded(shard.ticket, batch)
@@ -127,7 +148,7 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
     code, message = declined.code, declined.message
     wait_seconds = max(MINUTE, declined.retry_after_seconds)
     if is_token_limit(code, message):
-        return on.NoRoom(shard.ticket, is_idle=is_idle)
+        return _no_room(shard, message, is_idle=is_idle)
     if is_account_refused(declined.status, code):
         return on.CreateTurnedAway(shard.ticket, max(wait_seconds, limits.circuit_seconds))
     if declined.status == _TOO_MANY:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
+from batchdrop.core.estimates import base_tokens
 from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
@@ -64,7 +65,7 @@ def body_of_line(line: bytes) -> bytes:
 
 def make_request(name: str, endpoint: str, model: str, body: bytes, bytes_per_token: int) -> Request:
     """Return the request of the item called *name* with its estimates."""
-    tokens = -(-len(body) // bytes_per_token) or 1
+    tokens = base_tokens(body, bytes_per_token)
     inputs = embedding_inputs(body) if endpoint == _EMBEDDINGS else 0
     return Request(name, endpoint, model, body, tokens, inputs)
 

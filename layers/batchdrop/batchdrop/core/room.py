@@ -1,18 +1,21 @@
 """Room: how much may be enqueued at the provider, and what is cut to fit it.
 
 Rule: an idle model always admits one shard, however small the limit, so that nothing waits for ever for room that only the
-provider knows about. The limit is a setting here; the interface is made for one that learns.
+provider knows about. How the limit is learned is in `learning`; a deployment may pin it.
 """
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchdrop.core.ledger_rows import Group, Room
+from batchdrop.core.learning import expected_tokens
+from batchdrop.core.ledger_rows import Group, Ratio, Room, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Chunk
 
 _ACCOUNT_CHARS = 12
+# A model's room is shared by some shards, so that one that ends makes room for another while the others run.
+_SHARES = 8
 
 
 def account_of(base_url: str) -> str:
@@ -23,16 +26,50 @@ def account_of(base_url: str) -> str:
     return hashlib.sha256(base_url.encode()).hexdigest()[:_ACCOUNT_CHARS]
 
 
-def free_tokens(room: Room, now: int, limits: Limits) -> int | None:
-    """Return how many tokens may be reserved; 0 where the model is full or cooling, None where it is idle.
+def token_limit(room: Room, limits: Limits) -> int:
+    """Return how many tokens of a model may be used: as learned, and before anything was a modest first shard.
 
-    None means no bound of ours: one shard is let in, and the provider says what it thinks.
+    What the deployment pins is used at once and never exceeded; less is used only where that was refused.
     """
-    if room.cool_until > now:
-        return 0
-    if room.used == 0:
+    pinned, lesson = limits.room_tokens_per_model, room.lesson
+    if pinned:
+        return min(pinned, lesson.limit) if lesson.refused else pinned
+    return lesson.limit or limits.first_shard_tokens
+
+
+def input_limit(account: Room, limits: Limits) -> int:
+    """Return how many embedding inputs of an account may be used: what is documented, or less where that was refused."""
+    return min(account.lesson.limit or limits.room_embedding_inputs, limits.room_embedding_inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What is free of a model's room. An amount is None where the room is idle: one shard is let in, whatever is said."""
+
+    tokens: int | None
+    inputs: int | None
+    limit: int
+    share: int  # a shard of this model is cut so large
+
+    @property
+    def budget(self) -> int:
+        """How many tokens a new shard may have."""
+        return min(self.share, self.limit if self.tokens is None else self.tokens)
+
+    @property
+    def is_scant(self) -> bool:
+        """Whether less is free than half a shard: waiting costs less than a sliver that is a batch of its own."""
+        return self.tokens is not None and 2 * self.tokens < self.share
+
+
+def space(room: Room, account: Room, now: int, limits: Limits) -> Space | None:
+    """Return what is free, or None while nothing may be let in: the model is full, or cools after a refusal."""
+    limit = token_limit(room, limits)
+    if max(room.lesson.cool_until, account.lesson.cool_until) > now or 0 < limit <= room.used:
         return None
-    return max(0, limits.room_tokens_per_model - room.used)
+    share = max(limit // _SHARES, min(limit, limits.first_shard_tokens))
+    inputs = max(0, input_limit(account, limits) - account.used) if account.used else None
+    return Space(limit - room.used if room.used else None, inputs, limit, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +79,101 @@ class Cut:
     first_line: int
     end_line: int
     tokens: int
+    base_tokens: int
+    inputs: int
 
 
-def next_cut(group: Group, chunks: Sequence[Chunk], room: Room, now: int, limits: Limits) -> Cut | None:
+def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | None, limits: Limits) -> Cut | None:
     """Return the next shard to cut from *group*, or None where nothing is left or nothing fits.
 
-    *chunks* are the group's, in order. Whole chunks are taken as long as the batch's limits and the room allow. On an
-    idle model at least one line is taken: the first chunk is shared in proportion where it is larger than the limit.
+    *chunks* are the group's, in order. Whole chunks are taken as long as the batch's limits and the room allow; the last one
+    is shared in proportion where the room ends within it. On an idle model at least one line is taken.
     """
-    free = free_tokens(room, now, limits)
-    budget = limits.room_tokens_per_model if free is None else free
-    first_line, line, tokens, size_bytes, inputs = group.cut_lines, group.cut_lines, 0, 0, 0
+    first, taken = group.cut_lines, _Part()
     chunk_end = 0
     for chunk in chunks:
         chunk_end += chunk.lines
+        line = first + taken.lines
         if chunk_end <= line:
             continue
         part = _rest_of(chunk, chunk_end - line)
-        is_within = (
-            line - first_line + part.lines <= limits.shard_requests_max
-            and size_bytes + part.size_bytes <= limits.shard_bytes_max
-            and inputs + part.inputs <= limits.shard_embedding_inputs_max
-        )
-        if not is_within and line > first_line:
+        if taken.lines and not _fits_batch(taken + part, limits):
             break
-        if tokens + part.tokens > budget:
-            if free is None and line == first_line:
-                lines = max(1, part.lines * budget // part.tokens)
-                return Cut(first_line, line + lines, max(1, part.tokens * lines // part.lines))
-            break
-        line, tokens = line + part.lines, tokens + part.tokens
-        size_bytes, inputs = size_bytes + part.size_bytes, inputs + part.inputs
-    return Cut(first_line, line, tokens) if line > first_line else None
+        lines = _fitting_lines(part, taken, free, ratio)
+        if lines == part.lines:
+            taken += part
+            continue
+        if not taken.lines and free.tokens is None and free.inputs != 0:
+            lines = max(1, lines)
+        taken += _shared(part, lines)
+        break
+    if not taken.lines or (free.is_scant and first + taken.lines < group.lines):
+        return None
+    return Cut(
+        first, first + taken.lines, expected_tokens(ratio, taken.base_tokens), max(1, taken.base_tokens), taken.inputs
+    )
+
+
+def fitting_items(shard: Shard, free: Space) -> int:
+    """Return how many of a waiting *shard*'s first items may be let in: all, some, or 0 for none."""
+    tokens, inputs = free.limit if free.tokens is None else free.tokens, free.inputs
+    items = _share_of(shard.items, shard.tokens, tokens)
+    if inputs is not None:
+        items = min(items, _share_of(shard.items, shard.inputs, inputs))
+    if items == shard.items:
+        return items
+    if free.tokens is None and free.inputs != 0:
+        return max(1, items)
+    return 0 if free.is_scant else items
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    lines: int
-    size_bytes: int
-    tokens: int
-    inputs: int
+    """Some lines, and what they come to."""
+
+    lines: int = 0
+    size_bytes: int = 0
+    base_tokens: int = 0
+    inputs: int = 0
+
+    def __add__(self, other: "_Part") -> "_Part":
+        return _Part(
+            self.lines + other.lines, self.size_bytes + other.size_bytes, self.base_tokens + other.base_tokens,
+            self.inputs + other.inputs,
+        )  # fmt: skip
 
 
 def _rest_of(chunk: Chunk, lines: int) -> _Part:
-    """Return the last *lines* lines of *chunk*, its sums shared in proportion and rounded up."""
-    if lines == chunk.lines:
-        return _Part(lines, chunk.size_bytes, chunk.tokens, chunk.inputs)
-    share = [-(-amount * lines // chunk.lines) for amount in (chunk.size_bytes, chunk.tokens, chunk.inputs)]
-    return _Part(lines, *share)
+    """Return the last *lines* lines of *chunk*."""
+    return _shared(_Part(chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs), lines)
+
+
+def _shared(part: _Part, lines: int) -> _Part:
+    """Return *lines* lines of *part*, its sums shared in proportion and rounded up."""
+    if lines == part.lines:
+        return part
+    return _Part(
+        lines, *(-(-amount * lines // part.lines) for amount in (part.size_bytes, part.base_tokens, part.inputs))
+    )
+
+
+def _fits_batch(part: _Part, limits: Limits) -> bool:
+    return (
+        part.lines <= limits.shard_requests_max
+        and part.size_bytes <= limits.shard_bytes_max
+        and part.inputs <= limits.shard_embedding_inputs_max
+    )
+
+
+def _fitting_lines(part: _Part, taken: _Part, free: Space, ratio: Ratio | None) -> int:
+    """Return how many lines of *part* fit beside what is *taken*."""
+    tokens_left = free.budget - (expected_tokens(ratio, taken.base_tokens) if taken.lines else 0)
+    lines = _share_of(part.lines, expected_tokens(ratio, part.base_tokens), tokens_left)
+    if free.inputs is None:
+        return lines
+    return min(lines, _share_of(part.lines, part.inputs, free.inputs - taken.inputs))
+
+
+def _share_of(lines: int, amount: int, left: int) -> int:
+    """Return how many of *lines*, which come to *amount*, fit into what is *left*."""
+    return lines if amount <= left else max(0, lines * left // amount)

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
 from batchdrop.core.outcomes import Outcome, Usage, usage_of
 
@@ -133,7 +134,7 @@ def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
             "failed": job.failed,
         },
         "shards": {state.value: states[state.value] for state in ShardState if states[state.value]},
-        "waiting": {"for": job.waiting_for, "since": iso_time(job.waiting_since)} if job.waiting_for else None,
+        "waiting": _waiting(job, shards),
         "reason": _reason(job.reason),
         "created_at": iso_time(job.created_at),
         "updated_at": iso_time(now),
@@ -152,6 +153,8 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
         "failures": [failure_document(failure) for failure in results.failures],
         "shards": [_shard(shard) for shard in rows],
         "files": [{"name": file.name, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in results.files],
+        "estimate": _estimate(rows),
+        "waited_for_room_seconds": job.waited_seconds,
         "duplicate_batches": [batch for shard in rows for batch in shard.duplicates],
         "upload_unreadable": _reason(results.unreadable),
         "created_at": iso_time(job.created_at),
@@ -209,6 +212,26 @@ def _shard(shard: Shard) -> dict[str, object]:
         "batches": list(shard.batches),
         "reason": _reason(shard.reason),
     }
+
+
+def _waiting(job: Job, shards: Sequence[Shard]) -> dict[str, object] | None:
+    """Return what *job* waits for and since when; for room, also of which models."""
+    if not job.waiting_for:
+        return None
+    waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
+    if job.waiting_for != ROOM:
+        return waiting
+    models = {group.model for group in job.groups if group.cut_lines < group.lines}
+    models |= {shard.model for shard in shards if shard.state is ShardState.WAITING}
+    return waiting | {"models": sorted(models)}
+
+
+def _estimate(shards: Sequence[Shard]) -> dict[str, object]:
+    """Return what was expected of the items that the provider counted, and by how much that was wrong, in percent."""
+    expected = sum(shard.expected_tokens for shard in shards)
+    counted = sum(shard.counted_tokens for shard in shards)
+    error = round(100 * (expected - counted) / counted, 1) if counted else None
+    return {"expected_input_tokens": expected, "counted_input_tokens": counted, "error_percent": error}
 
 
 def _reason(reason: Reason | None) -> dict[str, str] | None:

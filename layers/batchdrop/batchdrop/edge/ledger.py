@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, HTTPClientError
 
 from batchdrop.core.errors import BrokenState, Conflict
-from batchdrop.core.ledger_rows import Change, Install, Job, Room, Row, Shard, Write
+from batchdrop.core.ledger_rows import Change, Install, Job, Lesson, Room, RoomWrite, Row, Shard, Write
 from batchdrop.edge.ledger_format import (
     INSTALL_KEY,
     RoomKey,
+    RoomMove,
     RowKey,
     check_change,
-    cooled,
+    decode_lesson,
     decode_row,
+    encode_lesson,
     encode_row,
     is_as_read,
     job_key,
     kind_of,
     named_by_condition,
+    next_revision,
     room_key,
     room_moves,
+    room_writes,
     row_key,
     shard_key,
 )
@@ -60,6 +64,8 @@ _PASSING = frozenset(
         "ServiceUnavailable",
     }
 )
+_STILL = RoomMove(0, 0)
+_NOTHING_LEARNED = "(revision = :read OR attribute_not_exists(revision))"
 _CONDITION_FAILED = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 
 
@@ -89,7 +95,11 @@ class DynamoLedger:
         found = self._get(room_key(account, model))
         if found is None:
             return Room(account, model)
-        return Room(account, model, used=_number(found, "used"), cool_until=_number(found, "cool_until"))
+        lesson = found.get("lesson", {}).get("S")
+        return Room(
+            account, model, used=_number(found, "used"), taken=_number(found, "taken"),
+            lesson=decode_lesson(lesson) if lesson else Lesson(), revision=_number(found, "revision"),
+        )  # fmt: skip
 
     def shards(self, job: str) -> Iterator[Shard]:
         """Yield the job's shards in the order of their numbers."""
@@ -171,9 +181,9 @@ class DynamoLedger:
 
     def _refusal(self, wanted: Change, failure: str) -> BrokenState | Conflict:
         """Return the error of a change that was refused for good."""
-        for (account, model), tokens in room_moves(wanted).items():
-            if self.room(account, model).used + tokens < 0 and self._are_as_read(wanted):
-                return BrokenState(f"the room of {model} at {account} holds less than {-tokens:,} tokens")
+        for (account, model), move in room_moves(wanted).items():
+            if self.room(account, model).used + move.used < 0 and self._are_as_read(wanted):
+                return BrokenState(f"the room of {model} at {account} holds less than {-move.used:,}")
         return Conflict(f"{failure}: {_places(wanted)} are not as they were read, or there is no room")
 
     def _are_as_read(self, wanted: Change) -> bool:
@@ -209,34 +219,36 @@ class DynamoLedger:
         }
 
     def _room_updates(self, change: Change) -> "list[TransactWriteItemTypeDef]":
-        """Return the updates of every room that *change* moves or cools, in one order for all, so that none deadlock."""
-        moves, cool = room_moves(change), cooled(change)
-        keys = sorted(moves.keys() | cool.keys())
-        return [{"Update": self._room_update(key, moves.get(key, 0), change.room_limit, cool.get(key))} for key in keys]
+        """Return the updates of every room that *change* moves or names, in one order for all, so that none deadlock."""
+        moves, writes = room_moves(change), room_writes(change)
+        keys = sorted(moves.keys() | writes.keys())
+        return [{"Update": self._room_update(key, moves.get(key, _STILL), writes.get(key))} for key in keys]
 
-    def _room_update(self, key: RoomKey, tokens: int, limit: int | None, cool: Room | None) -> "UpdateTypeDef":
-        values: dict[str, Attributes] = {}
-        clauses, condition = [], ""
-        if cool is not None:
-            clauses.append("SET cool_until = :cool_until")
-            values[":cool_until"] = {"N": str(cool.cool_until)}
-        if tokens:
-            clauses.append("ADD used :tokens")
-            values[":tokens"] = {"N": str(tokens)}
-        if tokens > 0 and limit is not None:
-            # A limit below the tokens leaves a negative number, which no use is below: only an idle model takes them.
-            condition = "used <= :most OR used = :nothing OR attribute_not_exists(used)"
-            values |= {":most": {"N": str(limit - tokens)}, ":nothing": {"N": "0"}}
-        elif tokens < 0:
-            condition = "used >= :least"
-            values[":least"] = {"N": str(-tokens)}
+    def _room_update(self, key: RoomKey, move: RoomMove, write: RoomWrite | None) -> "UpdateTypeDef":
+        values: dict[str, Attributes] = {":used": {"N": str(move.used)}, ":taken": {"N": str(move.taken)}}
+        expression, conditions = "ADD used :used, taken :taken", []
+        if write is not None:
+            expression = f"SET lesson = :lesson, revision = :next {expression}"
+            values |= {
+                ":lesson": {"S": encode_lesson(write.lesson)},
+                ":read": {"N": str(write.before.revision)},
+                ":next": {"N": str(next_revision(write))},
+            }
+            conditions.append("revision = :read" if write.before.revision else _NOTHING_LEARNED)
+        if write is not None and write.limit is not None and move.used > 0:
+            # A limit below what is asked leaves a negative number, which no use is below: only an unused room takes it.
+            conditions.append("(used <= :most OR used = :nothing OR attribute_not_exists(used))")
+            values |= {":most": {"N": str(write.limit - move.used)}, ":nothing": {"N": "0"}}
+        if move.used < 0:
+            conditions.append("used >= :least")
+            values[":least"] = {"N": str(-move.used)}
         update: UpdateTypeDef = {
             "TableName": self._table,
             "Key": _place(room_key(*key)),
-            "UpdateExpression": " ".join(clauses),
+            "UpdateExpression": expression,
             "ExpressionAttributeValues": values,
         }
-        return update | {"ConditionExpression": condition} if condition else update
+        return update | {"ConditionExpression": " AND ".join(conditions)} if conditions else update
 
     def _read(self, key: RowKey) -> Row | None:
         found = self._get(key)

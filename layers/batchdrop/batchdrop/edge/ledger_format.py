@@ -5,11 +5,12 @@ Rule: nothing is written that could not be read again. A row of a newer schema i
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from batchdrop.core.errors import BrokenState
-from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, Row, Shard
+from batchdrop.core.ledger_rows import SCHEMA, WHOLE_ACCOUNT, Change, Install, Job, Lesson, RoomWrite, Row, Shard
 
 type RowKey = tuple[str, str]
 type RoomKey = tuple[str, str]
@@ -125,26 +126,66 @@ def is_as_read(found: Row | None, before: Row | None) -> bool:
 def check_change(change: Change) -> None:
     """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
     keys = [row_key(row) for row in (*(write.after for write in change.writes), *change.unchanged)]
-    keys += [room_key(*key) for key in {*room_moves(change), *cooled(change)}]
+    keys += [room_key(*key) for key in {*room_moves(change), *room_writes(change)}]
     if len(set(keys)) != len(keys) or len(keys) > CHANGE_ROWS_MAX:
         raise ValueError(f"a change names a row twice, or more than {CHANGE_ROWS_MAX} rows")
+    if len(room_writes(change)) != len(change.rooms):
+        raise ValueError("a change names a room twice")
     for write in change.writes:
         if write.before is not None and row_key(write.before) != row_key(write.after):
             raise ValueError(f"a write exchanges {row_key(write.before)} for {row_key(write.after)}")
         encode_row(write.after)
 
 
-def room_moves(change: Change) -> dict[RoomKey, int]:
-    """Return how much each model's room is used more (or less) after *change*, where it is not the same."""
-    moves: Counter[RoomKey] = Counter()
+@dataclass(frozen=True, slots=True)
+class RoomMove:
+    """How much more (or less) of a room is used after a change, and of that known to be taken."""
+
+    used: int
+    taken: int
+
+
+def room_moves(change: Change) -> dict[RoomKey, RoomMove]:
+    """Return how every room moves by *change*, where it is not the same afterwards."""
+    used, taken = Counter[RoomKey](), Counter[RoomKey]()
     for write in change.writes:
-        if isinstance(write.before, Shard):
-            moves[write.before.account, write.before.model] -= write.before.room_tokens
-        if isinstance(write.after, Shard):
-            moves[write.after.account, write.after.model] += write.after.room_tokens
-    return {key: tokens for key, tokens in moves.items() if tokens}
+        for row, sign in ((write.before, -1), (write.after, 1)):
+            if isinstance(row, Shard):
+                for key, held in _held(row):
+                    used[key] += sign * held
+                    taken[key] += sign * held if row.taken_at else 0
+    return {key: RoomMove(used[key], taken[key]) for key in sorted(used) if used[key] or taken[key]}
 
 
-def cooled(change: Change) -> dict[RoomKey, Room]:
-    """Return the models that *change* cools."""
-    return {(room.account, room.model): room for room in change.cool}
+def _held(shard: Shard) -> tuple[tuple[RoomKey, int], tuple[RoomKey, int]]:
+    """Return what *shard* holds, by room."""
+    return (
+        ((shard.account, shard.model), shard.room_tokens),
+        ((shard.account, WHOLE_ACCOUNT), shard.room_inputs),
+    )
+
+
+def room_writes(change: Change) -> dict[RoomKey, RoomWrite]:
+    """Return the rooms that *change* names as they were read."""
+    return {(write.before.account, write.before.model): write for write in change.rooms}
+
+
+def next_revision(write: RoomWrite) -> int:
+    """Return the revision of the lesson after *write*: another where the lesson is another."""
+    return write.before.revision + (write.lesson != write.before.lesson)
+
+
+_lesson_decoder = msgspec.json.Decoder(Lesson)
+
+
+def encode_lesson(lesson: Lesson) -> str:
+    """Return *lesson* as JSON."""
+    return _encoder.encode(lesson).decode()
+
+
+def decode_lesson(encoded: str) -> Lesson:
+    """Return the lesson that `encode_lesson` wrote. Raises BrokenState."""
+    try:
+        return _lesson_decoder.decode(encoded)
+    except msgspec.MsgspecError as error:
+        raise BrokenState(f"what was learned of a room cannot be read: {error}") from error

@@ -19,6 +19,7 @@ _NAMED_LIMITS = {
     "room_tokens_per_model": "ROOM_TOKENS_PER_MODEL",
     "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
 }
+_MAY_BE_ZERO = frozenset({"ROOM_TOKENS_PER_MODEL"})  # nothing is pinned: it is learned
 
 
 class BadSetting(BatchdropError):
@@ -89,8 +90,9 @@ def _limit(variable: str, value: str) -> int:
         limit = _limits.validate_python(value)
     except ValidationError as error:
         raise BadSetting(f"{variable}: {error.errors()[0]['msg']}") from error
-    if limit <= 0:
-        raise BadSetting(f"{variable}: has to be more than 0")
+    least = 0 if variable in _MAY_BE_ZERO else 1
+    if limit < least:
+        raise BadSetting(f"{variable}: has to be {least} or more")
     return limit
 
 

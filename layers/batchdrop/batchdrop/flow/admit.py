@@ -4,135 +4,266 @@ Rule: room is reserved in the same write that makes a shard RESERVED, and a job'
 shard from it. The admission lease only saves work: without it two admitters would collide, not send twice.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import islice
 
 from batchdrop.core.errors import Conflict
 from batchdrop.core.events import Admitted, ShardEvent, Unparked
-from batchdrop.core.job_lifecycle import ShardCut, advance_job
-from batchdrop.core.ledger_rows import Change, Job, JobState, Lease, Shard, ShardState, Write
-from batchdrop.core.lifecycle import advance
+from batchdrop.core.job_lifecycle import ROOM, JobEvent, ShardCut, ShardServed, advance_job
+from batchdrop.core.learning import after_create, ratio_of
+from batchdrop.core.ledger_rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Job,
+    JobState,
+    Lease,
+    Room,
+    RoomWrite,
+    Shard,
+    ShardState,
+    Write,
+)
+from batchdrop.core.lifecycle import advance, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.planning import Chunk
-from batchdrop.core.room import account_of, free_tokens, next_cut
+from batchdrop.core.room import Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
 from batchdrop.flow.lines import read_chunks
-from batchdrop.flow.steps import Work, log_transition, settle, written
+from batchdrop.flow.steps import Work, log_transition, read_job, read_shard, settle, written
 
 
-def admit(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int) -> list[Shard]:
+def admit(
+    work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
+) -> list[Shard]:
     """Let in what there is room for, *count_max* shards at most, and return it, RESERVED.
 
-    Shards that wait (refused before, or on a later attempt) come before new ones; then the jobs take turns, one shard
-    each, so that a huge drop cannot starve a small one. Returns nothing where another admitter is at work.
+    *jobs* have lines to cut, *waiting* are shards without room that are due, *under_way* those that hold room. Of each model
+    the job that holds the least comes first, then who was served longest ago, so that a huge drop delays a small one by one
+    shard; whoever comes first and does not fit is waited for. Returns nothing where another admitter is at work.
     """
     if not jobs and not waiting:
         return []
     if not _take_lease(work):
         return []
     try:
-        return list(islice(_admitted(work, jobs, waiting), count_max))
+        return list(islice(_admitted(work, _turns(work, jobs, waiting, under_way)), count_max))
     finally:
         _drop_lease(work)
 
 
-def _admitted(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard]) -> Iterator[Shard]:
+# Harvests write the rows of jobs, too; whoever meets so many in a row has its turn in the next tick.
+_CONFLICTS_MAX = 3
+
+
+class _Answer(Enum):
+    """Why a turn gave no shard."""
+
+    NO_ROOM = "no room"
+    NOTHING_LEFT = "nothing left"
+    CONFLICT = "conflict"
+
+
+@dataclass(slots=True)
+class _Source:
+    """A job that shards are let in from: its row as it was last written, and its chunks once they are needed."""
+
+    work: Work
+    job: Job
+    _chunks: list[Chunk] | None = None
+
+    def chunks(self, group: int) -> list[Chunk]:
+        """Return the chunks of one group, in order."""
+        if self._chunks is None:
+            self._chunks = read_chunks(self.work.ports.storage, self.job)
+        return [chunk for chunk in self._chunks if chunk.group == group]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One job's place in the line for one model."""
+
+    source: _Source
+    model: str
+    held: int = 0  # tokens of this model
+    waiting: list[Shard] = field(default_factory=list)
+    conflicts: int = 0
+
+    def order(self) -> tuple[int, int, int, str]:
+        """Who holds least comes first; then who was served longest ago; who never was, waits since its drop."""
+        job = self.source.job
+        served_at = max((group.served_at for group in job.groups if group.model == self.model), default=0)
+        return (self.held, served_at or job.created_at, job.created_at, job.id)
+
+
+def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way: Iterable[Shard]) -> list[_Turn]:
+    """Return a turn for each job and model of which something waits."""
+    sources = {job.id: _Source(work, job) for job in jobs}
+    turns = {
+        (job.id, group.model): _Turn(sources[job.id], group.model)
+        for job in jobs
+        for group in job.groups
+        if group.cut_lines < group.lines
+    }
     for shard in waiting:
-        if not work.may_go_on():
-            return
-        admitted = _admit_waiting(work, shard)
-        if admitted:
-            yield admitted
-    turns = [_Turn(work, job) for job in sorted(jobs, key=_waits_since)]
+        if shard.job not in sources:
+            sources[shard.job] = _Source(work, read_job(work, shard.job))
+        place = (shard.job, shard.model)
+        turns.setdefault(place, _Turn(sources[shard.job], shard.model)).waiting.append(shard)
+    for shard in under_way:
+        turn = turns.get((shard.job, shard.model))
+        if turn is not None:
+            turn.held += shard.room_tokens
+    return list(turns.values())
+
+
+def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
     while turns and work.may_go_on():
-        admitted = turns[0].cut()
-        if admitted:
-            turns.append(turns.pop(0))
-            yield admitted
-        else:
-            turns.pop(0)
+        turn = min(turns, key=_Turn.order)
+        answer = _serve(work, turn)
+        if isinstance(answer, Shard):
+            turn.held += answer.room_tokens
+            yield answer
+        elif answer is _Answer.NO_ROOM:
+            # Nobody passes by: else small shards would take the room that a larger one waits for.
+            turns = [other for other in turns if other.model != turn.model]
+        elif answer is _Answer.NOTHING_LEFT or not _is_read_again(work, turn):
+            turns.remove(turn)
 
 
-def _waits_since(job: Job) -> tuple[int, int, str]:
-    """Whoever was served longest ago comes first; who never was, waits since its drop."""
-    return (job.served_at or job.created_at, job.created_at, job.id)
+def _is_read_again(work: Work, turn: _Turn) -> bool:
+    """Read the rows of *turn* again after a conflict; False where it is over, or another's writes do not end."""
+    turn.conflicts += 1
+    turn.source.job = job = read_job(work, turn.source.job.id)
+    waiting = [read_shard(work, shard) for shard in turn.waiting[:1]] + turn.waiting[1:]
+    turn.waiting = [shard for shard in waiting if shard.state in (ShardState.WAITING, ShardState.PARKED)]
+    return turn.conflicts <= _CONFLICTS_MAX and job.state is JobState.RUNNING and not job.cancelled_at
 
 
-def _admit_waiting(work: Work, shard: Shard) -> Shard | None:
-    """Reserve room for *shard* as it was read; None where there is none or somebody else moved it."""
-    now = work.now()
-    room = work.ports.ledger.room(shard.account, shard.model)
-    free = free_tokens(room, now.time, work.limits)
-    if free is not None and free < shard.tokens:
-        return None
-    event = Unparked() if shard.state is ShardState.PARKED else Admitted()
-    after = written(work.ports, advance(shard, event, now))
-    return _reserve(work, (Write(shard, after),), event)
+def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
+    """Let in the next shard of *turn*."""
+    place = _Place.read(work, _account(work, turn), turn.model)
+    if place is None:
+        return _Answer.NO_ROOM
+    if turn.waiting:
+        return _serve_waiting(work, turn, place)
+    job = turn.source.job
+    for index, group in enumerate(job.groups):
+        if group.model == turn.model and group.cut_lines < group.lines:
+            return _serve_cut(work, turn, place, index)
+    return _Answer.NOTHING_LEFT
 
 
-def _reserve(work: Work, writes: tuple[Write, ...], event: ShardEvent) -> Shard | None:
+def _account(work: Work, turn: _Turn) -> str:
+    return turn.waiting[0].account if turn.waiting else account_of(work.ports.providers.base_url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The rooms that a shard is let into, as they were read, and what is free of them."""
+
+    room: Room
+    account: Room
+    free: Space
+    writes: tuple[RoomWrite, ...]
+
+    @classmethod
+    def read(cls, work: Work, account: str, model: str) -> "_Place | None":
+        """Return the rooms of *model*, or None while nothing may be let in."""
+        ledger, limits, now = work.ports.ledger, work.limits, work.ports.clock.now()
+        room, whole = ledger.room(account, model), ledger.room(account, WHOLE_ACCOUNT)
+        free, counted = space(room, whole, now, limits), after_create(whole.lesson, now, limits)
+        if free is None or counted is None:
+            return None
+        writes = (
+            RoomWrite(room, room.lesson, token_limit(room, limits)),
+            RoomWrite(whole, counted, input_limit(whole, limits)),
+        )
+        return cls(room, whole, free, writes)
+
+
+def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
+    """Let in the first shard that waits, or as much of it as fits; the rest becomes another one."""
+    shard, now, job = turn.waiting[0], work.now(), turn.source.job
+    parked = shard.state is ShardState.PARKED
+    items = fitting_items(shard, place.free)
+    if items == 0 or (parked and items < shard.items):
+        return _Answer.NO_ROOM
+    event: ShardEvent = Unparked() if parked else Admitted()
+    first, rest = (shard, None) if items == shard.items else split(shard, job.shards, items)
+    writes = [Write(shard, written(work.ports, advance(first, event, now)))]
+    if rest is not None:
+        rest = written(work.ports, replace(rest, due_at=now.time))
+        writes.append(Write(None, rest))
+    admitted = _reserve(work, turn, place, tuple(writes), event, ShardServed(shard.group, is_split=rest is not None))
+    if isinstance(admitted, Shard):
+        turn.waiting[:1] = [] if rest is None else [replace(rest, revision=1)]
+    return admitted
+
+
+def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _Answer:
+    """Cut the next shard from a group of the job and let it in."""
+    job, now = turn.source.job, work.now()
+    group, ratio = job.groups[index], ratio_of(place.room.lesson, job.task)
+    cut = next_cut(group, turn.source.chunks(index), place.free, ratio, work.limits)
+    if cut is None:
+        return _Answer.NO_ROOM
+    waiting = Shard(
+        job=job.id, number=job.shards, account=place.room.account, endpoint=group.endpoint, model=group.model, group=index,
+        first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens, base_tokens=cut.base_tokens, inputs=cut.inputs,
+    )  # fmt: skip
+    shard = written(work.ports, advance(waiting, Admitted(), now))
+    moved = ShardCut(index, cut.end_line - cut.first_line)
+    return _reserve(work, turn, place, (Write(None, shard),), Admitted(), moved)
+
+
+def _reserve(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
+    work: Work, turn: _Turn, place: _Place, writes: tuple[Write, ...], event: ShardEvent, moved: JobEvent
+) -> Shard | _Answer:
+    """Write the shard, its job and the rooms together; a conflict says that somebody moved one of them."""
+    read = turn.source.job
+    job = written(work.ports, advance_job(read, moved, work.now()))
     try:
-        change = work.ports.ledger.write(Change(writes, room_limit=work.limits.room_tokens_per_model))
+        change = work.ports.ledger.write(Change((*writes, Write(read, job)), place.writes))
     except Conflict:
-        return None
+        return _Answer.CONFLICT
+    # As the ledger wrote it, so that the next turn builds on this one.
+    turn.source.job = replace(job, revision=read.revision + 1)
     shard = next(write.after for write in change.writes if isinstance(write.after, Shard))
     log_transition(work, shard, event)
     return shard
 
 
-class _Turn:
-    """One job's place in the round: it cuts a shard from the first of its groups that has room."""
-
-    def __init__(self, work: Work, job: Job) -> None:
-        self._work = work
-        self._job = job
-        self._account = account_of(work.ports.providers.base_url)
-        self._chunks: list[Chunk] | None = None
-
-    def cut(self) -> Shard | None:
-        for index, group in enumerate(self._job.groups):
-            if group.cut_lines < group.lines:
-                shard = self._cut_from(index)
-                if shard:
-                    return shard
-        return None
-
-    def _cut_from(self, index: int) -> Shard | None:
-        if self._chunks is None:
-            self._chunks = read_chunks(self._work.ports.storage, self._job)
-        now = self._work.now()
-        group = self._job.groups[index]
-        room = self._work.ports.ledger.room(self._account, group.model)
-        chunks = [chunk for chunk in self._chunks if chunk.group == index]
-        cut = next_cut(group, chunks, room, now.time, self._work.limits)
-        if cut is None:
-            return None
-        waiting = Shard(
-            job=self._job.id, number=self._job.shards, account=self._account, endpoint=group.endpoint, model=group.model,
-            group=index, first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens,
-        )  # fmt: skip
-        shard = written(self._work.ports, advance(waiting, Admitted(), now))
-        job = written(self._work.ports, advance_job(self._job, ShardCut(index, cut.end_line - cut.first_line), now))
-        admitted = _reserve(self._work, (Write(None, shard), Write(self._job, job)), Admitted())
-        if admitted:
-            # As the ledger wrote it, so that the next turn builds on this one.
-            self._job = replace(job, revision=self._job.revision + 1)
-        return admitted
+def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
+    """Return the models that another job than *but* waits for room of: a new one must not pass by."""
+    models: set[str] = set()
+    for row in rows:
+        match row:
+            case Job(state=JobState.RUNNING, waiting_for="room") if row.id != but:
+                models.update(group.model for group in row.groups if group.cut_lines < group.lines)
+            case Shard(state=ShardState.WAITING) if row.job != but:
+                models.add(row.model)
+    return frozenset(models)
 
 
-def note_waiting(work: Work, job: Job) -> None:
-    """Say in the job's row that it waits for room, and since when."""
-    if job.state is not JobState.RUNNING or job.is_cut or job.waiting_for:
+def note_waiting(work: Work, job: Job, *, has_waiting: bool = False) -> None:
+    """Say in the job's row that it waits for room, and since when. *has_waiting*: some of its shards do."""
+    if not _waits_for_room(job, has_waiting=has_waiting):
         return
 
     def decide() -> Change | None:
         read = work.ports.ledger.job(job.id)
-        if read is None or read.is_cut or read.waiting_for:
+        if read is None or not _waits_for_room(read, has_waiting=has_waiting):
             return None
-        waits = replace(read, waiting_for="room", waiting_since=work.ports.clock.now())
+        waits = replace(read, waiting_for=ROOM, waiting_since=work.ports.clock.now())
         return Change((Write(read, written(work.ports, waits)),))
 
     settle(work.ports, decide)
+
+
+def _waits_for_room(job: Job, *, has_waiting: bool) -> bool:
+    is_short = has_waiting or not job.is_cut
+    return job.state is JobState.RUNNING and is_short and not job.waiting_for and not job.cancelled_at
 
 
 def is_idle_but_for(work: Work, shard: Shard) -> bool:

@@ -19,7 +19,8 @@ from batchdrop.core.errors import (
 from batchdrop.core.events import GivenUp, Harvested
 from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Shard, ShardState, Write
+from batchdrop.core.learning import after_usage
+from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.notices import render
@@ -150,7 +151,7 @@ def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
 
 def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
-    done = Harvested(shard.ticket, harvest.again_lines)
+    done = Harvested(shard.ticket, harvest.again_lines, harvest.usage.input_tokens, harvest.counted)
     unsent = 0 if shard.batch or shard.attempt > 1 else harvest.failed
     counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines, unsent=unsent)
 
@@ -161,7 +162,8 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
         job = read_job(work, shard.job)
         now = work.now()
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
-        return Change((Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown))))
+        writes = (Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown)))
+        return Change(writes, _lesson(work, job, shard, harvest))
 
     settle(work.ports, decide)
     log_transition(work, read_shard(work, shard), done)
@@ -169,6 +171,16 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
         "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
         succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,
     )  # fmt: skip
+
+
+def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomWrite, ...]:
+    """Return what the batch teaches about estimates, where the provider counted nearly all of what was estimated."""
+    base_tokens = shard.base_tokens * harvest.counted // shard.items
+    if 10 * harvest.counted < 9 * shard.items or not base_tokens:
+        return ()
+    room = work.ports.ledger.room(shard.account, shard.model)
+    lesson = after_usage(room.lesson, job.task, base_tokens, harvest.usage.input_tokens, work.ports.clock.now())
+    return () if lesson == room.lesson else (RoomWrite(room, lesson),)
 
 
 def _finish(work: Work, job: Job) -> None:

@@ -13,8 +13,19 @@ from batchdrop.core.batches import Accepted, CreateAnswer, Declined
 from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
 from batchdrop.core.events import BatchFound, InputUnusable, InputUploaded, NoRoom, ShardEvent
 from batchdrop.core.job_lifecycle import ShardSplit, advance_job
-from batchdrop.core.ledger_rows import Change, Reason, Room, Shard, ShardState, Write
-from batchdrop.core.lifecycle import advance, no_room_backoff_seconds, split
+from batchdrop.core.learning import after_refused, cooled
+from batchdrop.core.ledger_rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Lesson,
+    Reason,
+    Room,
+    RoomWrite,
+    Shard,
+    ShardState,
+    Write,
+)
+from batchdrop.core.lifecycle import advance, is_foreign, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_account_refused, is_duplicate, read_refusal
 from batchdrop.flow.admit import is_idle_but_for
@@ -134,24 +145,39 @@ def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
 
 
 def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
-    """Send *shard* back to wait for room, cool its model, and split it where it was refused with nothing else enqueued."""
+    """Send *shard* back to wait for room, learn from it, and split it where it was refused with nothing else enqueued."""
     rows = iter([shard])
 
     def decide() -> Change:
         read = next(rows, None) or read_shard(work, shard)
         now = work.now()
-        waiting = advance(read, event, now)
-        cool_until = now.time + no_room_backoff_seconds(read.refused_count, work.limits)
-        cool = (Room(read.account, read.model, cool_until=cool_until),)
-        if waiting.state is not ShardState.WAITING or not event.is_idle or waiting.items == 1:
-            return Change((Write(read, written(work.ports, waiting)),), cool=cool)
+        room = work.ports.ledger.room(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
+        held = read.room_inputs if event.is_inputs else read.room_tokens
+        seen = replace(event, is_idle=room.used <= held)
+        waiting = advance(read, seen, now)
+        rooms = (RoomWrite(room, _lesson(work, read, seen, room, held)),)
+        if waiting.state is not ShardState.WAITING or not seen.is_idle or waiting.items == 1:
+            return Change((Write(read, written(work.ports, waiting)),), rooms)
         job = read_job(work, read.job)
-        first, second = split(waiting, job.shards)
+        first, second = split(waiting, job.shards, waiting.items // 2)
         grown = advance_job(job, ShardSplit(), now)
         writes = (Write(read, first), Write(None, second), Write(job, grown))
-        return Change(tuple(replace(write, after=written(work.ports, write.after)) for write in writes), cool=cool)
+        return Change(tuple(replace(write, after=written(work.ports, write.after)) for write in writes), rooms)
 
     settle(work.ports, decide)
     after = read_shard(work, shard)
     log_transition(work, after, event)
     return after
+
+
+def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> Lesson:
+    """Return what is known of *room* after *shard*, which held so much of it, was refused.
+
+    Where a lower limit keeps nobody away, because somebody else fills the queue, time does.
+    """
+    total = room.taken + held if not shard.taken_at else room.taken
+    lesson = after_refused(room.lesson, total, event.stated)
+    if not is_foreign(shard, event):
+        return lesson
+    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits, is_foreign=True)
+    return cooled(lesson, work.ports.clock.now() + wait_seconds)

@@ -44,6 +44,7 @@ class Harvest:
     unknown: int  # lines that answer nothing that was asked; they stay in the archive
     duplicates: int  # lines that answer an item once more
     usage: Usage
+    counted: int  # items that the provider counted tokens for
 
     @property
     def must_wait(self) -> bool:
@@ -76,6 +77,7 @@ class _Counts:
     failed: int = 0
     again: int = 0
     missing: int = 0
+    counted: int = 0
     usage: Usage = field(default_factory=Usage)
 
 
@@ -112,6 +114,7 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
         archived.unknown,
         archived.duplicates,
         counts.usage,
+        counts.counted,
     )
 
 
@@ -169,6 +172,7 @@ def _outcomes(
         counts.failed += verdict.failure is not None
         if verdict.usage is not None:
             counts.usage += verdict.usage
+            counts.counted += verdict.usage.input_tokens > 0
         yield _outcome(asked.shard, item, verdict, answer)
 
 

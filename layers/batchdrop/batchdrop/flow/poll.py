@@ -26,7 +26,7 @@ from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
 from batchdrop.flow.waiting import note_waits
-from batchdrop.flow.watch import look_up, watch
+from batchdrop.flow.watch import has_failed, look_up, note_taken, watch
 
 _SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
 _COMPLETE_JOB_STATES = frozenset({JobState.FINISHING, JobState.NOTIFYING})
@@ -70,6 +70,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
     provider = open_provider(work)
     moved = [*stopped, *(_observe(work, provider, shards) if provider else [])]
+    shards = _newest(shards, moved)
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
     noted = note_waits(work, jobs, shards, provider)
@@ -84,8 +85,12 @@ def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[lis
     """Stop the shards of cancelled jobs; return those that moved, and all *shards* as they are now."""
     cancelled = {job.id for job in jobs if job.cancelled_at}
     stopped = stop_shards(work, (shard for shard in shards if shard.job in cancelled))
-    newest = {(shard.job, shard.number): shard for shard in (*shards, *stopped)}
-    return stopped, list(newest.values())
+    return stopped, _newest(shards, stopped)
+
+
+def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
+    """Return *shards*, those of them that *moved* as they are now."""
+    return list({(shard.job, shard.number): shard for shard in (*shards, *moved)}.values())
 
 
 def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Shard]:
@@ -97,7 +102,7 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
     try:
         seen = sweep(work, provider, at_provider)
         look_ups = work.limits.retrieves_per_tick_max
-        for shard in at_provider:
+        for shard in _taken_first(work, at_provider, seen):
             if not work.may_go_on():
                 break
             is_unseen = shard.state is ShardState.RUNNING and shard.batch not in seen.by_id
@@ -112,6 +117,15 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
     except ProviderUnavailable as error:
         work.ports.log.warning("provider.unavailable", cause=str(error))
     return moved
+
+
+def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard]:
+    """Note which batches the provider took, and return *shards* with those of failed batches first.
+
+    Whatever was refused was refused beside those that were taken, and beside those that ended since.
+    """
+    noted = [note_taken(work, shard, seen.by_id.get(shard.batch)) for shard in shards]
+    return sorted(noted, key=lambda shard: not has_failed(seen.by_id.get(shard.batch)))
 
 
 def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
@@ -142,9 +156,10 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passag
         now = work.ports.clock.now()
         waiting = [shard for shard in shards if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
         count_max = 1 if way is Passage.PROBE else work.limits.admissions_per_tick_max
-        admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)], count_max)
-    for job in open_jobs:
-        note_waiting(work, job)
+        admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)], count_max, shards)
+    still_waiting = {shard.job for shard in _newest(shards, admitted) if shard.state is ShardState.WAITING}
+    for job in jobs:
+        note_waiting(work, job, has_waiting=job.id in still_waiting)
     return admitted
 
 

@@ -10,7 +10,7 @@ from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_ke
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.core.wording import listed, shown_name
-from batchdrop.flow.admit import admit, note_waiting
+from batchdrop.flow.admit import admit, held_up, note_waiting
 from batchdrop.flow.create import send
 from batchdrop.flow.key import Passage, open_provider, passage
 from batchdrop.flow.lines import upload_of
@@ -141,7 +141,9 @@ def _admit_and_send(work: Work, job: Job) -> None:
     """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
     if provider is not None and passage(work, provider) is Passage.OPEN:
-        for shard in admit(work, [job], [], work.limits.admissions_per_tick_max):
+        passed_by = held_up(work.ports.ledger.active(), job.id)
+        is_free = all(group.model not in passed_by for group in job.groups)
+        for shard in admit(work, [job] if is_free else [], [], work.limits.admissions_per_tick_max):
             if not work.may_go_on():
                 return
             send(work, provider, shard)

@@ -4,17 +4,22 @@ Rule: what the list shows is believed; what it does not show is asked for, each 
 waited for, never made again.
 """
 
+from collections.abc import Iterator
+
 from batchdrop.core.batches import Batch
-from batchdrop.core.errors import NotAtProvider
-from batchdrop.core.events import NoRoom
-from batchdrop.core.ledger_rows import Shard
+from batchdrop.core.errors import Conflict, IllegalTransition, NotAtProvider, Superseded
+from batchdrop.core.events import BatchTaken, NoRoom
+from batchdrop.core.learning import after_taken
+from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Room, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import HOUR
-from batchdrop.core.observing import STATUSES_UNDER_WAY, observe
+from batchdrop.core.observing import STATUS_FAILED, STATUSES_TAKEN, STATUSES_UNDER_WAY, observe
+from batchdrop.core.room import input_limit, token_limit
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.create import back_off
 from batchdrop.flow.key import believe
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.steps import Work, keep_shard, move_shard
+from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, written
 
 
 def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
@@ -27,6 +32,50 @@ def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
             work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
         return None
     return back_off(work, shard, event) if isinstance(event, NoRoom) else move_shard(work, shard, event)
+
+
+def has_failed(batch: Batch | None) -> bool:
+    """Whether *batch* was refused."""
+    return batch is not None and batch.status == STATUS_FAILED
+
+
+def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
+    """Write that the provider had room for the *batch* of a RUNNING *shard*, where that is new, and return the row."""
+    is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.room_tokens
+    if batch is None or not is_new or batch.status not in STATUSES_TAKEN:
+        return shard
+    event, rows = BatchTaken(shard.ticket), iter([shard])
+
+    def decide() -> Change:
+        read = next(rows, None) or read_shard(work, shard)
+        after = written(work.ports, advance(read, event, work.now()))
+        return Change((Write(read, after),), tuple(_lessons(work, after)))
+
+    try:
+        settle(work.ports, decide)
+    except (Conflict, IllegalTransition, Superseded) as error:
+        work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
+        return shard
+    after = read_shard(work, shard)
+    log_transition(work, after, event)
+    return after
+
+
+def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
+    """Yield what it teaches that *taken* was taken beside what was taken before."""
+    limits, ledger = work.limits, work.ports.ledger
+    room = ledger.room(taken.account, taken.model)
+    total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
+    yield from _lesson(room, after_taken(room.lesson, limit, total, limits.first_shard_tokens))
+    if taken.room_inputs:
+        whole = ledger.room(taken.account, WHOLE_ACCOUNT)
+        total, limit = whole.taken + taken.room_inputs, input_limit(whole, limits)
+        yield from _lesson(whole, after_taken(whole.lesson, limit, total, limits.shard_embedding_inputs_max))
+
+
+def _lesson(room: Room, lesson: Lesson) -> list[RoomWrite]:
+    """Return the write of a *lesson* that is new; one that is not keeps nobody from writing another."""
+    return [] if lesson == room.lesson else [RoomWrite(room, lesson)]
 
 
 def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:

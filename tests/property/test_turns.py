@@ -1,0 +1,152 @@
+"""Jobs take turns: whoever waits is let in fairly, whatever ends when, and however much one of them drops."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.world import BASE_URL
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from batchdrop.core.jobs import Keys
+from batchdrop.core.ledger_rows import Change, Group, Job, JobState, PlanCursor, Shard, ShardState, Write
+from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.planning import Chunk, PlanPage, encode_page
+from batchdrop.flow.admit import admit
+from batchdrop.flow.ports import Ports, Providers
+from batchdrop.flow.steps import Work, begin
+
+SHARD_TOKENS = 100
+LINES = 10  # of a shard
+
+
+@dataclass
+class NoProvider:
+    """A place to send to, which nobody does here."""
+
+    base_url: str = BASE_URL
+
+
+@dataclass
+class Account:
+    """Jobs that wait, and shards that end when a test says so."""
+
+    room_shards: int
+    clock: FakeClock = field(default_factory=FakeClock)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    storage: MemoryStorage = field(default_factory=MemoryStorage)
+    served: list[tuple[str, str]] = field(default_factory=list)  # job and model, in order
+
+    def work(self) -> Work:
+        """What an invocation is given; each shard fills an equal part of the room."""
+        ports = Ports(
+            clock=self.clock, ledger=self.ledger, hints=MemoryHints(), storage=self.storage,
+            providers=cast(Providers, NoProvider()), notices=MemoryNotices(), log=MemoryLog(), inbox_bucket="inbox",
+            results_bucket="results", writer="w",
+        )  # fmt: skip
+        limits = Limits(
+            room_tokens_per_model=self.room_shards * SHARD_TOKENS,
+            first_shard_tokens=SHARD_TOKENS,
+            shard_requests_max=LINES,
+        )
+        return begin(ports, limits)
+
+    def drop(self, name: str, shards: dict[str, int]) -> None:
+        """A job with lines for so many shards of each model, as planning leaves it."""
+        groups = tuple(Group("/v1/responses", model, count, LINES * count) for model, count in shards.items())
+        job = Job(
+            id=name, bucket="inbox", key=f"inbox/{name}.jsonl", version="1", created_at=self.clock.now(), groups=groups,
+            state=JobState.RUNNING, plan=PlanCursor(0, 0, 1), due_at=self.clock.now(),
+        )  # fmt: skip
+        chunks = [
+            Chunk(index, number, LINES, 1, SHARD_TOKENS, 0, 1, 1, 0)
+            for index, group in enumerate(groups)
+            for number in range(group.chunks)
+        ]
+        page = PlanPage(job.plan, groups, tuple(chunks), 0, 0, is_last=True)
+        self.storage.put(Keys(job.id, job.key).plan_page(0), encode_page(page))
+        self.ledger.write(Change((Write(None, job),)))
+
+    def tick(self) -> None:
+        """Let a minute pass and let in what there is room for."""
+        self.clock.advance(MINUTE)
+        rows = list(self.ledger.active())
+        jobs = [row for row in rows if isinstance(row, Job) and not row.is_cut]
+        admitted = admit(self.work(), jobs, [], 100, [row for row in rows if isinstance(row, Shard)])
+        self.served += [(shard.job, shard.model) for shard in admitted]
+
+    def running(self) -> list[Shard]:
+        """The shards that hold room."""
+        return [row for row in self.ledger.rows.values() if isinstance(row, Shard) and row.room_tokens]
+
+    def end(self, shard: Shard) -> None:
+        """The batch of *shard* ends."""
+        after = replace(shard, state=ShardState.DONE, room_tokens=0, due_at=None)
+        self.ledger.write(Change((Write(shard, after),)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    room_shards=st.integers(1, 6),
+    ticks_before=st.integers(0, 6),
+    ends=st.lists(st.integers(0, 5), min_size=30, max_size=30),
+    models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
+)
+def test_a_huge_job_delays_a_small_one_by_one_shard(
+    room_shards: int, ticks_before: int, ends: list[int], models: list[str]
+) -> None:
+    """Of each model at most one shard of a thousand goes before the one of a job that came later, whatever ends when."""
+    account, order = Account(room_shards), iter(ends)
+    account.drop("huge", dict.fromkeys("abc", 1_000))
+
+    def tick() -> None:
+        account.tick()
+        for shard in sorted(account.running(), key=lambda shard: shard.number)[: next(order)]:
+            account.end(shard)
+
+    for _ in range(ticks_before):
+        tick()
+    account.drop("small", dict.fromkeys(models, 1))
+    served_before = len(account.served)
+    for _ in range(20):
+        tick()
+
+    for model in models:
+        turns = [job for job, served in account.served[served_before:] if served == model]
+        before = turns[: turns.index("small")] if "small" in turns else turns
+        assert len(before) <= 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(sizes=st.lists(st.integers(1, 20), min_size=2, max_size=5), room_shards=st.integers(1, 8))
+def test_jobs_that_wait_hold_alike(sizes: list[int], room_shards: int) -> None:
+    """Of room that comes free at once, none that still waits got two shards more than another; and all are done in the end."""
+    account, names = Account(room_shards), [f"job-{number}" for number in range(len(sizes))]
+    for name, size in zip(names, sizes, strict=True):
+        account.drop(name, {"a": size})
+
+    for _ in range(sum(sizes)):
+        account.tick()
+        held = Counter(shard.job for shard in account.running())
+        waiting = [name for name in names if not cast(Job, account.ledger.job(name)).is_cut]
+        assert not waiting or max(held.values()) - min(held[name] for name in waiting) <= 1
+        for shard in account.running():
+            account.end(shard)
+
+    assert Counter(job for job, _ in account.served) == dict(zip(names, sizes, strict=True))
+
+
+def test_nobody_starves_a_huge_job() -> None:
+    """A small drop each minute takes its turn and no more: the huge one goes on beside them."""
+    account = Account(1)
+    account.drop("huge", {"a": 100})
+
+    for minute in range(20):
+        account.drop(f"small-{minute:02}", {"a": 1})
+        account.tick()
+        for shard in account.running():
+            account.end(shard)
+
+    assert [job for job, _ in account.served].count("huge") >= 1
+    assert len(account.served) == 20
