@@ -162,7 +162,7 @@ def main(rows: int) -> int:
     upload = Upload("inbox", "inbox/t/reviews.csv", "1")
     with store(rows) as storage:
         job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version="1", created_at=0, task="t")
-        job = replace(job, snapshot=pin_task(storage, job, TASK))
+        job = replace(job, snapshot=pin_task(storage, job, TASK).digest)
         ways = {
             "plan": lambda: plan(storage, job),
             "copy": lambda: copy(storage, upload, lambda line: line),

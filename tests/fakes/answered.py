@@ -136,7 +136,8 @@ class AnsweredJob:
             task=self.upload.task,
         )  # fmt: skip
         if task is not None:
-            job = replace(job, snapshot=pin_task(self.storage, job, task))
+            pinned = pin_task(self.storage, job, task)
+            job = replace(job, snapshot=pinned.digest, options=pinned.options)
         self.job = self._planned(job)
         self.chunks: list[Chunk] = read_chunks(self.storage, self.job)
         self.keys = Keys(job.id, job.key)

@@ -24,7 +24,10 @@ def job_of(storage: MemoryStorage, key: str, content: bytes, task: bytes | None 
     """Return a fresh job of *content* dropped at *key*, with its task pinned."""
     upload = storage.drop(key, content)
     job = Job(id=upload.job_id, bucket=upload.bucket, key=key, version=upload.version, created_at=1, task=upload.task)
-    return replace(job, snapshot=pin_task(storage, job, task)) if task else job
+    if task is None:
+        return job
+    pinned = pin_task(storage, job, task)
+    return replace(job, snapshot=pinned.digest, options=pinned.options)
 
 
 def with_page(job: Job, page: PlanPage) -> Job:

@@ -9,7 +9,7 @@ import pytest
 from batchdrop.core import job_lifecycle as on
 from batchdrop.core.errors import IllegalTransition
 from batchdrop.core.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
-from batchdrop.core.ledger_rows import Group, Job, JobState, Lease, PlanCursor, Reason
+from batchdrop.core.ledger_rows import Group, Job, JobState, Lease, PlanCursor, Reason, TaskOptions
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.limits import DAY, Limits
 from batchdrop.core.planning import PlanPage
@@ -36,7 +36,7 @@ def page(*, is_last: bool, groups: tuple[Group, ...] = GROUPS) -> PlanPage:
 
 SAMPLES: dict[type, on.JobEvent] = {
     on.TaskAwaited: on.TaskAwaited(30),
-    on.TaskPinned: on.TaskPinned("digest"),
+    on.TaskPinned: on.TaskPinned("digest", TaskOptions()),
     on.PagePlanned: on.PagePlanned(page(is_last=True)),
     on.Rejected: on.Rejected(Reason("code", "message")),
     on.ShardCut: on.ShardCut(0, 5),

@@ -123,7 +123,8 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     )  # fmt: skip
     trial = _Trial(path, Keys(job.id, job.key))
     if task is not None:
-        job = replace(job, snapshot=pin_task(trial, job, task))
+        pinned = pin_task(trial, job, task)
+        job = replace(job, snapshot=pinned.digest, options=pinned.options)
     input_tokens: Counter[int] = Counter()
     last = None
     for last in plan_pages(trial, Limits(), job, should_stop=lambda: False):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.errors import IllegalTransition
-from batchdrop.core.ledger_rows import Job, JobState, Reason
+from batchdrop.core.ledger_rows import Job, JobState, Reason, TaskOptions
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.planning import PlanPage
 
@@ -41,6 +41,7 @@ class TaskPinned:
     """The task was copied: from here on the job uses this snapshot."""
 
     digest: str
+    options: TaskOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
 
 
 def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
-    return replace(job, snapshot=event.digest, waiting_for="", waiting_since=0)
+    return replace(job, snapshot=event.digest, options=event.options, waiting_for="", waiting_since=0)
 
 
 def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:

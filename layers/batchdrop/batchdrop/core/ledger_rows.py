@@ -81,6 +81,20 @@ class Wait:
     is_told: bool = False
 
 
+class ItemAccess(StrEnum):
+    """How one item of a job can be read without the others."""
+
+    OBJECTS = "objects"  # an object for each
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """What a task says beside how to ask. A default is what uploads without a task get, and rows of older releases."""
+
+    items: ItemAccess = ItemAccess.OBJECTS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One upload on its way through."""
@@ -93,6 +107,7 @@ class Job:
     state: JobState = JobState.PLANNING
     task: str = "-"
     snapshot: str = ""  # SHA-256 of the task's snapshot, empty where there is none
+    options: TaskOptions = TaskOptions()  # the snapshot's
     plan: PlanCursor = PlanCursor()
     groups: tuple[Group, ...] = ()
     items: int = 0

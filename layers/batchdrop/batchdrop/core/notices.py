@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.advice import meaning, rejection_advice
-from batchdrop.core.jobs import NO_TASK
-from batchdrop.core.ledger_rows import Job, Reason
+from batchdrop.core.jobs import NO_TASK, Keys
+from batchdrop.core.ledger_rows import ItemAccess, Job, Reason
 from batchdrop.core.summary import Results, failure_document, iso_time
 
 SCHEMA: Final = 1
@@ -185,8 +185,11 @@ def _advise_waiting(job: Job, location: str) -> Iterator[str]:
     yield f"Its state: {location}status.json"
 
 
-def _advise_failed(_job: Job, location: str) -> Iterator[str]:
-    yield f"What was written until then is kept, one object for each item: {location}"
+def _advise_failed(job: Job, location: str) -> Iterator[str]:
+    if job.options.items is ItemAccess.OBJECTS:
+        yield f"What was written until then is kept, one object for each item: {location}"
+    else:
+        yield f"What was written until then is kept in the results bucket below {Keys(job.id, job.key).internal}"
     yield "An operator has to look at it; nothing is sent again by itself."
 
 

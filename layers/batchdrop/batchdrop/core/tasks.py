@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from batchdrop.core.errors import ItemRefused, UploadRejected
 from batchdrop.core.jobs import item_name, row_name
+from batchdrop.core.ledger_rows import ItemAccess, TaskOptions
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
 from batchdrop.core.requests import Endpoint, checked_model, make_request
@@ -35,6 +36,7 @@ class Task:
     model: str | None  # None where a template gives it
     body: Compiled
     id: str | None  # the column that names the item
+    options: TaskOptions
 
 
 class _TaskFile(BaseModel):
@@ -45,6 +47,7 @@ class _TaskFile(BaseModel):
     endpoint: Endpoint
     body: dict[object, object]
     id: str | None = Field(default=None, min_length=1)
+    items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
 
 
 class _Modelled(msgspec.Struct):
@@ -66,7 +69,8 @@ def parse_task(name: str, content: bytes) -> Task:
         compiled = compile_body(fields.body)  # type: ignore[arg-type]  # refused below where it is none
     except TemplateInvalid as error:
         _reject(name, f"{_at_line(str(error), lines)}{error}")
-    return Task(name, fields.endpoint, _model(name, fields.body, lines), compiled, fields.id)
+    options = TaskOptions(items=fields.items)
+    return Task(name, fields.endpoint, _model(name, fields.body, lines), compiled, fields.id, options)
 
 
 def _reject(name: str, why: str) -> Never:
@@ -97,7 +101,8 @@ def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, i
     field = ".".join(map(str, place))
     where = _at_line(field, lines)
     if message.startswith("Extra inputs"):
-        return f"{where}`{field}` is no field of a task (they are `endpoint`, `body`, `id`)"
+        known = ", ".join(f"`{name}`" for name in _TaskFile.model_fields)
+        return f"{where}`{field}` is no field of a task (they are {known})"
     message = message.replace("a valid dictionary", "a mapping")
     return f"{where}`{field}`: {message[:1].lower()}{message[1:]}"
 

@@ -1,9 +1,10 @@
-"""What a batch answered becomes outcomes: an object for each item, and the part of its shard.
+"""What a batch answered becomes outcomes: the part of its shard and, where the task wants it, an object for each item.
 
 Rule: everything is derived from the archive in one pass by row, with some bytes of memory for each line; doing it twice
 writes the same bytes. An item that is not decided is neither written nor sent again.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Final
 from batchdrop.core.answers import Answer, parse_answer
 from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Job, Shard
+from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
 from batchdrop.core.planning import Chunk
@@ -129,7 +130,7 @@ def _may_send_again(asked: _Asked) -> bool:
 
 
 def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk], *, is_last: bool) -> _Counts:
-    """Write item objects, decided outcomes and the lines to send again, in one pass.
+    """Write item objects where the task wants them, decided outcomes and the lines to send again, in one pass.
 
     The last attempt's outcomes go straight into the part, among those of the attempts before.
     """
@@ -144,7 +145,11 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
         decided.begin()
         earlier = _decided_lines(storage, asked, objects, shard.attempt - 1) if is_last else iter(())
         outcomes = _outcomes(asked, zip(lines, described, strict=True), counts, again)
-        storage.put_many(_recorded(outcomes, asked.keys, decided, earlier))
+        recorded = _recorded(outcomes, asked.keys, decided, earlier)
+        if asked.job.options.items is ItemAccess.OBJECTS:
+            storage.put_many(recorded)
+        else:
+            deque(recorded, maxlen=0)
         decided.flush()
         again.flush()
     asked.answers.finish()

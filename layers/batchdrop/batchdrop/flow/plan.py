@@ -15,8 +15,9 @@ from typing import Self
 import msgspec
 
 from batchdrop.core.errors import BrokenState, ItemRefused, OutOfTime
+from batchdrop.core.job_lifecycle import TaskPinned
 from batchdrop.core.jobs import Keys, refused_name, row_name
-from batchdrop.core.ledger_rows import Group, Job, PlanCursor
+from batchdrop.core.ledger_rows import Group, ItemAccess, Job, PlanCursor
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import Failure, Outcome, encode_outcome
 from batchdrop.core.planning import (
@@ -45,11 +46,11 @@ _HELD_BYTES_MAX = 8_000_000
 _REFUSED_NAMES = {"duplicate_id": "duplicate", "no_id": "no-id"}
 
 
-def pin_task(storage: PlanStorage, job: Job, content: bytes) -> str:
-    """Copy the task's *content* to where this job reads it and return its SHA-256. Raises UploadRejected; may be repeated."""
-    parse_task(job.task, content)
+def pin_task(storage: PlanStorage, job: Job, content: bytes) -> TaskPinned:
+    """Copy the task's *content* to where this job reads it and return what to record. Raises UploadRejected; may be repeated."""
+    task = parse_task(job.task, content)
     storage.put(Keys(job.id, job.key).task_snapshot, content, "application/yaml")
-    return hashlib.sha256(content).hexdigest()
+    return TaskPinned(hashlib.sha256(content).hexdigest(), task.options)
 
 
 def recipe_of(storage: PlanStorage, limits: Limits, job: Job) -> Recipe:
@@ -99,6 +100,7 @@ class _Planner:
         self._storage, self._limits, self._recipe, self._format, self._header = storage, limits, recipe, form, header
         self._keys = Keys(job.id, job.key)
         self._cursor = job.plan
+        self._has_objects = job.options.items is ItemAccess.OBJECTS
         self._items, self._refused = job.items, job.refused
         self._groups = list(job.groups)
         self._group_of = {(group.endpoint, group.model): number for number, group in enumerate(job.groups)}
@@ -121,7 +123,9 @@ class _Planner:
         """Return the next page, written. Raises OutOfTime where it has to stop before."""
         end = self.start + self._limits.plan_checkpoint_bytes
         offset, row, is_last = self.start, self._cursor.row, True
-        with _Stretch(self._storage, self._limits, self._keys, self._cursor.pages, self._groups) as stretch:
+        with _Stretch(
+            self._storage, self._limits, self._keys, self._cursor.pages, self._groups, self._has_objects
+        ) as stretch:
             for record in records:
                 if record.row % _STOP_CHECK_ROWS == 0 and should_stop():
                     raise OutOfTime
@@ -218,6 +222,7 @@ class _Stretch:
     keys: Keys
     page: int
     groups: list[Group]
+    has_objects: bool  # for each item
     chunks: list[Chunk] = field(default_factory=list)
     digests: array[int] = field(default_factory=empty_digests)
     refused: int = 0
@@ -256,7 +261,11 @@ class _Stretch:
             self._outcomes = self._exits.enter_context(self.storage.writer(self.keys.refused(self.page)))
         self._outcomes.write(content + b"\n")
         self.refused += 1
-        self._held.append((self.keys.item(outcome.name), content))
+        if self.has_objects:
+            self._hold(self.keys.item(outcome.name), content)
+
+    def _hold(self, key: str, content: bytes) -> None:
+        self._held.append((key, content))
         self._held_bytes += len(content)
         if len(self._held) >= _HELD_OBJECTS_MAX or self._held_bytes >= _HELD_BYTES_MAX:
             self._put_held()

@@ -5,7 +5,7 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 """
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
-from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited, TaskPinned
+from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
@@ -122,7 +122,7 @@ def _pin_task(work: Work, job: Job) -> Job:
         return job
     content = work.ports.storage.task(job.task)
     if content is not None:
-        return move_job(work, job, TaskPinned(pin_task(work.ports.storage, job, content)))
+        return move_job(work, job, pin_task(work.ports.storage, job, content))
     waited = work.ports.clock.now() - job.created_at
     if waited < work.limits.task_wait_seconds:
         return move_job(work, job, TaskAwaited(_TASK_LOOK_SECONDS))
