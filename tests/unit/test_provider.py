@@ -280,6 +280,18 @@ def test_a_list_ends(page: dict[str, object]) -> None:
     assert replying(200, page).provider().list_batches(None).next_after is None
 
 
+@pytest.mark.parametrize("body", [b"", b"<html>fine</html>", b"{", b"null", b"[]", b'"no"', b"\xff\xfe{"])
+@pytest.mark.parametrize("lists", [OpenAIProvider.list_batches, OpenAIProvider.list_files])
+def test_a_list_that_is_none_shows_nothing_to_be_absent(
+    lists: Callable[[OpenAIProvider, str | None], object], body: bytes
+) -> None:
+    """A page of a proxy is an outage: an empty list would mean that a batch does not exist."""
+    wire = Wire(lambda _: httpx2.Response(200, content=body))
+
+    with pytest.raises(ProviderUnavailable):
+        lists(wire.provider(), None)
+
+
 def test_input_files_are_listed_from_the_oldest_on() -> None:
     """Whoever stored them; a page leads on while there are more, and odd entries are passed over."""
     stored = {"id": "file-1", "filename": "a.jsonl", "created_at": 7, "purpose": "batch"}

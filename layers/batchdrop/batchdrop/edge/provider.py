@@ -17,7 +17,7 @@ from openai.types import FileObject
 from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, FilePage, Uncertain
 from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderUnavailable
 from batchdrop.edge.deadline import DeadlinePassed, deadline
-from batchdrop.edge.provider_reading import as_mapping, read_batch, read_files, read_page
+from batchdrop.edge.provider_reading import as_mapping, read_batch, read_files, read_object, read_page
 
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
@@ -148,8 +148,8 @@ class OpenAIProvider:
     def list_batches(self, after: str | None) -> BatchPage:
         """Return up to 100 batches that follow the one called *after*."""
         with self._translated():
-            page = self._client.batches.list(limit=LIST_LIMIT, after=after or openai.omit)
-            return read_page(as_mapping(page))
+            page = self._client.batches.with_raw_response.list(limit=LIST_LIMIT, after=after or openai.omit)
+            return read_page(read_object(page.content))
 
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
@@ -180,10 +180,10 @@ class OpenAIProvider:
     def list_files(self, after: str | None) -> FilePage:
         """Return up to 1,000 input files that follow the one called *after*, the oldest first."""
         with self._translated():
-            page = self._client.files.list(
+            page = self._client.files.with_raw_response.list(
                 purpose="batch", order="asc", limit=FILES_LIST_LIMIT, after=after or openai.omit
             )
-            return read_files(as_mapping(page))
+            return read_files(read_object(page.content))
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""

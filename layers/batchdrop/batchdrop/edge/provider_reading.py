@@ -4,6 +4,7 @@ Rule: what is absent, null or of an odd type becomes the field's nothing; a stat
 Services that speak this API differ in case, nulls and extra fields.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
@@ -21,6 +22,20 @@ def as_mapping(answer: object) -> Mapping[str, object]:
     if not isinstance(answer, BaseModel):
         raise TypeError(f"an object was expected, not {type(answer).__name__}")
     return answer.model_dump(warnings=False)
+
+
+def read_object(content: bytes) -> Mapping[str, object]:
+    """Return the JSON object that *content* is; raises TypeError where it is none.
+
+    Lists are read by this: the SDK takes more than a millisecond to make a model of one batch, and a sweep sees a thousand.
+    """
+    try:
+        read = json.loads(content)
+    except ValueError as error:
+        raise TypeError(f"an object was expected, not {content[:40]!r}") from error
+    if not isinstance(read, dict):
+        raise TypeError(f"an object was expected, not {type(read).__name__}")
+    return read
 
 
 def read_page(page: Mapping[str, object]) -> BatchPage:
