@@ -238,9 +238,13 @@ def no_storm_of_calls(seen: Evidence) -> Iterator[str]:
     """22: calls of the provider stay within a bound of shards and ticks."""
     calls = sum(call.name.startswith("http") for call in seen.here.gate.calls)
     shards = sum(isinstance(row, Shard) for row in seen.here.ledger.rows.values())
-    allowed = _CALLS_PER_SHARD * (1 + shards) + _CALLS_PER_TICK * seen.here.ticks * seen.here.pollers
-    if calls > allowed:
+    if calls > calls_allowed(shards, seen.here.ticks * seen.here.pollers):
         yield f"{calls} calls for {shards} shards in {seen.here.ticks} ticks"
+
+
+def calls_allowed(shards: int, ticks: int) -> int:
+    """Return how many calls of the provider may be made for so many shards in so many ticks."""
+    return _CALLS_PER_SHARD * (1 + shards) + _CALLS_PER_TICK * ticks
 
 
 def successes_are_not_sent_again(seen: Evidence) -> Iterator[str]:
