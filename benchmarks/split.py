@@ -215,7 +215,7 @@ def main() -> None:
         chunks = read_chunks(storage, job)  # type: ignore[arg-type]  # the part that is used
         quiet: Any = Quiet()
         parts: Any = (storage, FolderProvider())
-        ports = Ports(quiet, quiet, quiet, parts[0], parts[1], quiet, quiet, "inbox", "results", "w")
+        ports = Ports(quiet, quiet, quiet, parts[0], parts[1], quiet, quiet, quiet, "inbox", "results", "w")
         for number in range(given.shards):
             write_answers(
                 Path(folder) / f"answers-{number}", range(number * given.items + 1, (number + 1) * given.items + 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.prices import TablePrices
 
 from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
 from batchdrop.core.errors import DownloadCut, NotAtProvider
@@ -127,8 +128,8 @@ class AnsweredJob:
         self.provider = AnsweringProvider()
         self.log = MemoryLog()
         self.ports = Ports(
-            FakeClock(), MemoryLedger(self.log), MemoryHints(), self.storage, self.provider, MemoryNotices(), self.log,
-            "inbox", "results", "worker-1",
+            FakeClock(), MemoryLedger(self.log), MemoryHints(), self.storage, self.provider, MemoryNotices(),
+            TablePrices(), self.log, "inbox", "results", "worker-1",
         )  # fmt: skip
         self.upload = self.storage.drop(key, content)
         job = Job(

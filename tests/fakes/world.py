@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.prices import TablePrices
 
 from batchdrop.core.errors import KeyMissing
 from batchdrop.core.jobs import Keys
@@ -97,6 +98,7 @@ class World:
         self.storage = MemoryStorage(clock=self.clock)
         self.hints = MemoryHints()
         self.notices = MemoryNotices()
+        self.prices = TablePrices()
         self._invocations = 0
 
     def ports(self) -> Ports:
@@ -104,7 +106,8 @@ class World:
         self._invocations += 1
         return Ports(
             clock=self.clock, ledger=self.ledger, hints=self.hints, storage=self.storage, providers=self.providers,
-            notices=self.notices, log=self.log, inbox_bucket=self.storage.inbox_bucket, results_bucket=RESULTS_BUCKET,
+            notices=self.notices, prices=self.prices, log=self.log, inbox_bucket=self.storage.inbox_bucket,
+            results_bucket=RESULTS_BUCKET,
             writer=f"invocation-{self._invocations}",
         )  # fmt: skip
 

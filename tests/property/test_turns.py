@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.prices import TablePrices
 from fakes.world import BASE_URL
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,8 +43,8 @@ class Account:
         """What an invocation is given; each shard fills an equal part of the room."""
         ports = Ports(
             clock=self.clock, ledger=self.ledger, hints=MemoryHints(), storage=self.storage,
-            providers=cast(Providers, NoProvider()), notices=MemoryNotices(), log=MemoryLog(), inbox_bucket="inbox",
-            results_bucket="results", writer="w",
+            providers=cast(Providers, NoProvider()), notices=MemoryNotices(), prices=TablePrices(), log=MemoryLog(),
+            inbox_bucket="inbox", results_bucket="results", writer="w",
         )  # fmt: skip
         limits = Limits(
             room_tokens_per_model=self.room_shards * SHARD_TOKENS,

@@ -16,6 +16,7 @@ from urllib.parse import quote_plus
 
 import httpx2
 from fakes.memory import FakeClock, MemoryLog
+from fakes.prices import TablePrices
 from simulation.gate import Crash, Exact, Gate, Plan, Unavailable
 from simulation.journals import Finding, JournalLedger, JournalNotices, JournalStorage
 from simulation.ports import GatedHints, GatedLedger, GatedNotices, GatedProviders, GatedStorage, TaskClock
@@ -300,6 +301,7 @@ class Installation:
             storage=GatedStorage(gate, self.storage),
             providers=GatedProviders(gate, lambda: self.key, adapters(), BASE_URL),
             notices=GatedNotices(gate, self.notices),
+            prices=TablePrices(),
             log=self.log, inbox_bucket=self.storage.inbox_bucket, results_bucket=RESULTS_BUCKET, writer=writer,
         )  # fmt: skip
 

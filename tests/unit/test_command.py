@@ -136,7 +136,7 @@ def test_estimates_count_what_would_be_sent() -> None:
 
 def test_a_batch_costs_half() -> None:
     """The estimate is half of the list price, which is bundled."""
-    assert batch_price("gpt-4.1-mini", 1_000_000, 1_000_000, OPENAI) == Decimal("1.0")
+    assert batch_price("gpt-4.1-mini", 100, 1_000_000, 1_000_000, OPENAI) == Decimal("1.0")
 
 
 @pytest.mark.parametrize(("model", "base_url"), [("no-such-model", OPENAI), ("gpt-4.1-mini", "http://127.0.0.1:9/v1")])
@@ -144,7 +144,7 @@ def test_an_unknown_price_is_said_to_be_unknown(model: str, base_url: str) -> No
     """What nobody knows is never shown as nothing."""
     console = pipe()
 
-    show_estimates(console, [Quote(model, 1, 10, 10, batch_price(model, 10, 10, base_url))], base_url)
+    show_estimates(console, [Quote(model, 1, 10, 10, batch_price(model, 1, 10, 10, base_url))], base_url)
 
     assert f"an unknown price for {model}." in written(console)
     assert "0.0000" not in written(console)

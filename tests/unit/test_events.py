@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.prices import TablePrices
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ def read(name: str) -> tuple[list[Drop | Hint | Control], MemoryLog]:
 
     ports = Ports(
         clock=clock, ledger=MemoryLedger(), hints=MemoryHints(), storage=MemoryStorage(), notices=MemoryNotices(), log=log,
+        prices=TablePrices(),
         providers=SecretProviders(no_client, "", "", clock, create_timeout_seconds=1),
         inbox_bucket=INBOX, results_bucket="results", writer="w",
     )  # fmt: skip

@@ -10,7 +10,17 @@ ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "batchdrop"
 PACKAGE = LAYER / "batchdrop"
 
-SDKS = {"aws_lambda_powertools", "awslambdaric", "boto3", "botocore", "httpx2", "obstore", "openai", "urllib3"}
+SDKS = {
+    "aws_lambda_powertools",
+    "awslambdaric",
+    "boto3",
+    "botocore",
+    "genai_prices",
+    "httpx2",
+    "obstore",
+    "openai",
+    "urllib3",
+}
 # What would let a decision depend on when, where or by luck it is taken.
 WORLD = {"asyncio", "logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time", "uuid"}
 TOOLS = {"batchdrop_cli", "openai_batch_simulator"}
@@ -22,7 +32,11 @@ FORBIDDEN: dict[str, set[str]] = {
     "edge": TOOLS | {"batchdrop.formats"},
 }
 # One module alone may know each of these.
-ALONE = {"openai": {"edge/provider.py"}, "os": {"edge/settings.py", "flow/archive.py"}}
+ALONE = {
+    "openai": {"edge/provider.py"},
+    "genai_prices": {"edge/prices.py"},
+    "os": {"edge/settings.py", "flow/archive.py"},
+}
 
 
 def imports(source: str) -> Iterator[str]:

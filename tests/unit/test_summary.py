@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState
-from batchdrop.core.outcomes import NULL, Failure, Outcome, Usage, encode_usage
+from batchdrop.core.outcomes import NO_USAGE, NULL, Failure, Outcome, Usage, encode_usage
 from batchdrop.core.summary import (
     MODELS_MAX,
     NAMES_MAX,
@@ -161,7 +161,7 @@ def test_what_the_provider_invents_is_bounded() -> None:
     assert len(results.usage) == MODELS_MAX + 1
     assert sum(len(failure.names) for failure in results.failures) == NAMES_MAX
     assert sum(failure.count for failure in results.failures) == 1_000
-    assert sum(results.usage.values(), Usage()) == Usage(1_000, 1_000)
+    assert sum(results.usage.values(), NO_USAGE) == Usage(1_000, 1_000)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, None), (CREATED_AT, "2026-11-22T00:00:00Z")])

@@ -83,14 +83,20 @@ def test_each_endpoint_has_its_output(endpoint: str, body: object, output: objec
     ("usage", "counted"),
     [
         ({"prompt_tokens": 20, "completion_tokens": 3}, Usage(20, 3)),
-        ({"input_tokens": 20, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 1}}, Usage(20, 3)),
+        ({"input_tokens": 20, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 1}}, Usage(20, 3, 1)),
+        (
+            {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2}},
+            Usage(9, 0, 4, 2),
+        ),
+        ({"prompt_tokens": 9, "prompt_tokens_details": None}, Usage(9, 0)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": "x"}}, Usage(9, 0)),
         ({"prompt_tokens": 20, "total_tokens": 20}, Usage(20, 0)),
         ({"total_tokens": 5}, None),
         ({"prompt_tokens": "many"}, None),
         (None, None),
     ],
 )
-def test_tokens_have_one_pair_of_names(usage: object, counted: Usage | None) -> None:
+def test_tokens_have_one_set_of_names(usage: object, counted: Usage | None) -> None:
     """Tokens are counted alike for all endpoints, and not at all where the provider does not say."""
     verdict = judged("/v1/embeddings", {"model": "m", "data": [], "usage": usage})
 

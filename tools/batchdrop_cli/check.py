@@ -148,7 +148,7 @@ def _quotes(
     return [
         Quote(
             model, totals[model, "requests"], totals[model, "in"], totals[model, "out"],
-            batch_price(model, totals[model, "in"], totals[model, "out"], base_url),
+            batch_price(model, totals[model, "requests"], totals[model, "in"], totals[model, "out"], base_url),
         )
         for model in sorted({group.model for group in groups})
     ]  # fmt: skip

@@ -7,21 +7,22 @@ import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
-from genai_prices import Usage, calc_price
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.jobs import Upload
 from batchdrop.core.limits import Limits
+from batchdrop.core.outcomes import Usage
 from batchdrop.core.planning import JsonValue, Recipe, Request
+from batchdrop.core.prices import cost
 from batchdrop.core.requests import ready_made
 from batchdrop.core.tasks import parse_task, recipe_of_task
+from batchdrop.edge.prices import BundledPrices
 from batchdrop.formats import format_of
 
-# https://developers.openai.com/api/docs/guides/batch (2026-09-26): half the price of the same requests at once.
-BATCH_PRICE_FACTOR = Decimal("0.5")
 # Where a request does not limit its answer: two short paragraphs.
 OUTPUT_TOKENS_ASSUMED = 300
 ENDPOINTS_WITHOUT_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations"})
@@ -79,18 +80,18 @@ def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
         output = output_tokens_of(request.endpoint, request.body)
         totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + output)
     return [
-        Quote(model, count, input_tokens, output_tokens, batch_price(model, input_tokens, output_tokens, base_url))
+        Quote(
+            model, count, input_tokens, output_tokens, batch_price(model, count, input_tokens, output_tokens, base_url)
+        )
         for model, (count, input_tokens, output_tokens) in sorted(totals.items())
     ]
 
 
-def batch_price(model: str, input_tokens: int, output_tokens: int, base_url: str) -> Decimal | None:
+def batch_price(model: str, requests: int, input_tokens: int, output_tokens: int, base_url: str) -> Decimal | None:
     """Return dollars for tokens of *model* in a batch, None where the bundled prices know nothing of it."""
-    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
-    try:
-        return calc_price(usage, model, provider_api_url=base_url).total_price * BATCH_PRICE_FACTOR
-    except LookupError:
-        return None
+    prices = BundledPrices().price_list(model, base_url, int(datetime.now(UTC).timestamp()))
+    found = cost(prices, Usage(input_tokens, output_tokens), requests)
+    return None if found is None else found.batch
 
 
 def output_tokens_of(endpoint: str, body: bytes | msgspec.Raw) -> int:

@@ -142,10 +142,7 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
         "results": location,
         "counts": {"items": _items(job, results), "succeeded": results.succeeded, "failed": results.failed},
-        "usage": {
-            model: {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-            for model, usage in _shown(results.usage.items())
-        },
+        "usage": dict(_shown(results.usage.items())),
         "failures": [failure_document(failure) for failure in _shown(results.failures)],
         "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
         "created_at": iso_time(job.created_at),

@@ -18,14 +18,27 @@ class Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens that the provider counted, under one pair of names for all endpoints."""
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens that the provider counted, under one set of names for all endpoints.
 
-    input_tokens: int = 0
-    output_tokens: int = 0
+    Of the input tokens some may have been read from the provider's cache, and some written into it: those have other prices.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+        )
+
+
+NO_USAGE = Usage(0, 0)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

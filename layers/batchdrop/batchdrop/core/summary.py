@@ -14,7 +14,7 @@ import msgspec
 
 from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
-from batchdrop.core.outcomes import Outcome, Usage, usage_of
+from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage, usage_of
 
 SCHEMA: Final = 1
 # Enough to see what went wrong; the rest is in `outcomes.jsonl`.
@@ -84,7 +84,7 @@ class Tally:
         usage = usage_of(outcome)
         if usage is not None:
             model = _bounded((outcome.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
-            self._usage[model] = self._usage.get(model, Usage()) + usage
+            self._usage[model] = self._usage.get(model, NO_USAGE) + usage
         if outcome.error is None:
             self.succeeded += 1
         else:
@@ -149,7 +149,7 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
     document = {
         **_identity(job),
         "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
-        "usage": {model: _usage(usage) for model, usage in results.usage.items()},
+        "usage": results.usage,
         "failures": [failure_document(failure) for failure in results.failures],
         "shards": [_shard(shard) for shard in rows],
         "files": [{"name": file.name, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in results.files],
@@ -236,10 +236,6 @@ def _estimate(shards: Sequence[Shard]) -> dict[str, object]:
 
 def _reason(reason: Reason | None) -> dict[str, str] | None:
     return None if reason is None else {"code": reason.code, "message": reason.message}
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
 
 
 def _document(document: Mapping[str, object]) -> bytes:

@@ -53,11 +53,18 @@ class _Body(msgspec.Struct):
     incomplete_details: msgspec.Raw = NULL
 
 
+class _InputTokens(msgspec.Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    prompt_tokens_details: msgspec.Raw = NULL
+    input_tokens_details: msgspec.Raw = NULL
 
 
 class _Message(msgspec.Struct):
@@ -93,6 +100,7 @@ class _Embedding(msgspec.Struct):
 
 _body = msgspec.json.Decoder(_Body)
 _usage = msgspec.json.Decoder(_Usage)
+_input_tokens = msgspec.json.Decoder(_InputTokens)
 _choices = msgspec.json.Decoder(list[_Choice])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _output_item = msgspec.json.Decoder(_OutputItem)
@@ -154,11 +162,15 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw) -> Sh
 
 
 def _tokens(raw: msgspec.Raw) -> Usage | None:
-    """Return the tokens that were counted, under one pair of names for all endpoints."""
+    """Return the tokens that were counted, under one set of names for all endpoints."""
     usage = _read(_usage, raw) or _Usage()
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
     given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
-    return None if taken is None and given is None else Usage(taken or 0, given or 0)
+    if taken is None and given is None:
+        return None
+    details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
+    parts = (_read(_input_tokens, details) if details != NULL else None) or _InputTokens()
+    return Usage(taken or 0, given or 0, parts.cached_tokens or 0, parts.cache_write_tokens or 0)
 
 
 def _chat(body: _Body) -> list[_Piece]:

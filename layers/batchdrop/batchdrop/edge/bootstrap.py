@@ -18,6 +18,7 @@ from batchdrop.edge.clock import Context, SystemClock
 from batchdrop.edge.hints import SqsHints
 from batchdrop.edge.ledger import DynamoLedger
 from batchdrop.edge.notices import SnsNotices
+from batchdrop.edge.prices import BundledPrices
 from batchdrop.edge.providers import SecretProviders
 from batchdrop.edge.settings import Settings, read_settings
 from batchdrop.edge.storage import S3Storage, open_bucket
@@ -74,6 +75,7 @@ def _process() -> tuple[SystemClock, Ports]:
             create_timeout_seconds=settings.limits.create_timeout_seconds,
         ),
         notices=SnsNotices(_sns, settings.topic_arn),
+        prices=BundledPrices(),
         log=log,
         inbox_bucket=settings.inbox_bucket,
         results_bucket=settings.results_bucket,

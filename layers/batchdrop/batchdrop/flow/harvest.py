@@ -7,7 +7,7 @@ writes the same bytes. An item that is not decided is neither written nor sent a
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import merge
 from itertools import tee
 from typing import Final
@@ -17,7 +17,7 @@ from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
+from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.requests import body_of_line, is_structured, row_of_line
@@ -79,7 +79,7 @@ class _Counts:
     again: int = 0
     missing: int = 0
     counted: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
 
 
 def derive(  # noqa: PLR0917  each value is of another type: no two can be taken for each other

@@ -15,6 +15,7 @@ from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
 from batchdrop.core.notices import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
+from batchdrop.core.prices import PriceList
 
 
 class Clock(Protocol):
@@ -203,6 +204,13 @@ class Notices(Protocol):
         """Publish; what SNS would refuse is refused here with ValueError."""
 
 
+class Prices(Protocol):
+    """What the provider's tokens cost. The first call loads the list, which takes a second: ask only where a price is needed."""
+
+    def price_list(self, model: str, base_url: str, at: int) -> PriceList | None:
+        """Return the prices of *model* at whoever serves *base_url* on the day of *at*; None where they are not known."""
+
+
 class Log(Protocol):
     """Structured events: a name in the past tense and fields; never a prompt, an answer or a secret."""
 
@@ -223,6 +231,7 @@ class Ports:
     storage: Storage
     providers: Providers
     notices: Notices
+    prices: Prices
     log: Log
     inbox_bucket: str
     results_bucket: str
