@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import boto3
@@ -101,6 +102,20 @@ def test_deploy_makes_the_stack(account: Account, deployed: subprocess.Completed
 
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
     assert stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+@pytest.mark.emulator
+@pytest.mark.usefixtures("deployed")
+def test_the_built_layer_has_byte_code_that_is_not_checked() -> None:
+    """Compiling at each cold start would cost more than all else; a time stamp in a zip would be that of no source."""
+    layer = REPOSITORY / ".aws-sam" / "build" / "Layer"
+    flags_unchecked_hash = 0b01  # https://peps.python.org/pep-0552/
+
+    sources = [path for path in (layer / "python" / "batchdrop").rglob("*.py") if path.stat().st_size]
+    flags = [Path(cache_from_source(str(path))).read_bytes()[4:8] for path in sources]
+
+    assert len(sources) > 50
+    assert {int.from_bytes(flag, "little") for flag in flags} == {flags_unchecked_hash}
 
 
 @pytest.mark.emulator

@@ -1,26 +1,25 @@
 r"""Templates: a task's body, compiled once into ready-made JSON bytes with what a record gives spliced between.
 
 Rule: only what the task's author wrote is a template; what a record holds is never looked at as one.
-A plain `{{ column }}` costs no template engine; everything else runs in minijinja, which reaches no file, no name that starts
-with an underscore and no global but `range`, and is stopped by fuel and by its limit on recursion.
+A plain `{{ column }}` costs no template engine; everything else is for `template_engine`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import minijinja
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.planning import JsonValue
 from batchdrop.core.wording import listed
 
-# Instructions that one template may run: thousands of loop steps, well under a second.
-_FUEL = 100_000
+if TYPE_CHECKING:
+    from batchdrop.core.template_engine import Engine
+
 # Values in a body; a task that a person wrote has dozens. YAML aliases could multiply them without end.
 _VALUES_MAX = 10_000
-_GLOBALS_REMOVED = ("cycler", "debug", "dict", "joiner", "namespace")
 # Words that are no column where they stand alone in an expression.
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"}
@@ -30,23 +29,9 @@ _RESERVED = frozenset(
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"
 _PLAIN_EXPRESSION = re.compile(r"\{\{\s*(?:" + _PLAIN + r")\s*\}\}")
-_EXPRESSION_ALONE = re.compile(r"\{\{[-+]?(?P<inside>.*?)[-+]?\}\}", re.DOTALL)
-_CODE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
-_MEMBER_OF_ROW = re.compile(r"\brow\s*\[\s*(?:\"([^\"\\]*)\"|'([^'\\]*)')\s*\]")
 _MARKS = ("{{", "{%", "{#")
 
 RAW_HINT = "a literal {{ stands between {% raw %} and {% endraw %}"
-
-# What Python methods of JSON values raise inside a template, besides the engine's own error.
-_RENDER_FAULTS = (
-    minijinja.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,9 +90,7 @@ class _Compiler:
         self.pieces: list[bytes | Piece] = []
         self.columns: set[str] = set()
         self._values = 0
-        self._texts = _environment(text_of)
-        self._captured: list[object] = []
-        self._typed = _environment(self._capture)
+        self._engine: Engine | None = None
 
     def value(self, value: JsonValue, place: str) -> None:
         """Append what *value* becomes."""
@@ -151,69 +134,13 @@ class _Compiler:
             self._engine_template(source, place)
 
     def _engine_template(self, source: str, place: str) -> None:
-        self._add(self._texts, place, source)
-        self.columns |= _columns_of(self._texts, source)
-        if (alone := _EXPRESSION_ALONE.fullmatch(source)) and self._is_expression(alone["inside"]):
-            self._add(self._typed, place, "{{ (" + alone["inside"] + ") }}")
-            self.pieces.append(lambda row: self._render_typed(place, row))
-        else:
-            self.pieces.append(lambda row: _encode(_rendered(self._texts, place, row)))
+        if self._engine is None:
+            from batchdrop.core.template_engine import Engine  # noqa: PLC0415 - 20 ms that a plain task need not wait for
 
-    def _add(self, environment: minijinja.Environment, place: str, source: str) -> None:
-        try:
-            environment.add_template(place, source)
-        except minijinja.TemplateError as error:
-            raise TemplateInvalid(
-                f"{place}, line {error.line} of the text: {error.detail or error.kind}; {RAW_HINT}"
-            ) from error
-
-    def _is_expression(self, inside: str) -> bool:
-        """Whether *inside* is one expression, rather than the inside of `{{ a }} and {{ b }}`."""
-        try:
-            self._typed.add_template("probe", "{{ (" + inside + ") }}")
-        except minijinja.TemplateError:
-            return False
-        return True
-
-    def _capture(self, value: object) -> str:
-        self._captured.append(value)
-        return ""
-
-    def _render_typed(self, place: str, row: Row) -> bytes:
-        """Return the expression's value as JSON. eval_expr would be shorter, but takes what is undefined for null."""
-        self._captured.clear()
-        _rendered(self._typed, place, row)
-        value = self._captured[-1]
-        try:
-            return _encode(str(value) if isinstance(value, str) else value)
-        except TypeError as error:
-            raise ItemRefused("template_failed", f"{place} gives what is no JSON: {error}") from error
-
-
-def _environment(finalizer: Callable[[object], str]) -> minijinja.Environment:
-    environment = minijinja.Environment(
-        undefined_behavior="strict",
-        fuel=_FUEL,
-        auto_escape_callback=lambda _name: None,
-        keep_trailing_newline=True,
-        finalizer=finalizer,
-        debug=True,  # so that errors name what is undefined
-        pycompat=False,
-    )
-    for name in _GLOBALS_REMOVED:
-        environment.remove_global(name)
-    return environment
-
-
-def _rendered(environment: minijinja.Environment, place: str, row: Row) -> str:
-    """Return the text of a template. Raises ItemRefused; the message names what is undefined and which columns there are."""
-    try:
-        return environment.render_template(place, **{**row, "row": row})
-    except _RENDER_FAULTS as error:
-        if isinstance(error, minijinja.TemplateError) and error.kind == "UndefinedError":
-            raise undefined(error.detail or "something in it is undefined", row) from error
-        detail = (error.detail or error.kind) if isinstance(error, minijinja.TemplateError) else str(error)
-        raise ItemRefused("template_failed", f"{place}: {detail}") from error
+            self._engine = Engine()
+        piece, columns = self._engine.compiled(source, place)
+        self.pieces.append(piece)
+        self.columns |= columns
 
 
 def undefined(what: str, row: Row) -> ItemRefused:
@@ -279,18 +206,3 @@ def _member(row: Row, column: str) -> JsonValue:
         return row[column]
     except KeyError as error:
         raise undefined(f"`{column}` is undefined", row) from error
-
-
-def _columns_of(environment: minijinja.Environment, source: str) -> set[str]:
-    """Return the columns that *source* cannot do without: all that it names but those that it asks about first."""
-    names = environment.undeclared_variables_in_str(source) - {"row", "range"}
-    if "{% raw" not in source and "{%- raw" not in source:
-        code = " ".join(_CODE.findall(source))
-        names |= {double or single for double, single in _MEMBER_OF_ROW.findall(code)}
-    return {name for name in names if not _is_optional(name, source)}
-
-
-def _is_optional(name: str, source: str) -> bool:
-    return bool(
-        re.search(rf"{re.escape(name)}[\"'\]\s]*(?:\|\s*(?:default|d)\b|is\s+(?:not\s+)?(?:un)?defined\b)", source)
-    )

@@ -62,8 +62,8 @@ def _process() -> tuple[SystemClock, Ports]:
         ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),
         hints=SqsHints(_sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url),
         storage=S3Storage(
-            open_bucket(settings.inbox_bucket, settings.aws_endpoint_url),
-            open_bucket(settings.required("results_bucket"), settings.aws_endpoint_url),
+            open_bucket(settings.inbox_bucket, settings.aws_endpoint_url or None),
+            open_bucket(settings.required("results_bucket"), settings.aws_endpoint_url or None),
             settings.inbox_bucket,
             _s3,
         ),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from batchdrop.core.jobs import CONTROL_PREFIX, Upload
 from batchdrop.flow.ports import Ports
@@ -58,86 +59,80 @@ type Arrival = Drop | Hint | Control | Ignored
 _CONTROL_KEY = re.compile(r"control/([0-9a-f]{20})/([a-z]{1,20})")
 
 
-class _Message(BaseModel):
-    message_id: Annotated[str, Field(alias="messageId")] = ""
+class _Message(Struct):
     body: str
+    message_id: str = field(default="", name="messageId")
 
 
-class _Messages(BaseModel):
-    messages: Annotated[list[_Message], Field(alias="Records")]
+class _Messages(Struct):
+    messages: list[_Message] = field(name="Records")
 
 
-class _Bucket(BaseModel):
+class _Bucket(Struct):
     name: str
 
 
-class _S3Object(BaseModel):
+class _S3Object(Struct):
     key: str
-    version: Annotated[str, Field(alias="versionId")] = ""
+    version: str = field(default="", name="versionId")
 
 
-class _S3(BaseModel):
+class _S3(Struct):
     bucket: _Bucket
     object: _S3Object
 
 
-class _S3Record(BaseModel):
-    event_source: Annotated[Literal["aws:s3"], Field(alias="eventSource")]
-    event_name: Annotated[str, Field(alias="eventName")]
+class _S3Record(Struct):
+    source: Literal["aws:s3"] = field(name="eventSource")
+    name: str = field(name="eventName")
     s3: _S3
 
 
-class _S3Event(BaseModel):
-    records: Annotated[list[dict[str, Any]], Field(alias="Records", max_length=RECORDS_MAX)]
-
-
-class _TestEvent(BaseModel):
-    event: Annotated[Literal["s3:TestEvent"], Field(alias="Event")]
-
-
-class _BridgedObject(BaseModel):
+class _BridgedObject(Struct):
     key: str
-    version: Annotated[str, Field(alias="version-id")] = ""
+    version: str = field(default="", name="version-id")
 
 
-class _BridgedDetail(BaseModel):
+class _BridgedDetail(Struct):
     bucket: _Bucket
     object: _BridgedObject
 
 
-class _BridgedEvent(BaseModel):
-    source: Literal["aws.s3"]
-    detail_type: Annotated[str, Field(alias="detail-type")]
-    detail: _BridgedDetail
-
-
-class _NamedUpload(BaseModel):
+class _NamedUpload(Struct):
     bucket: str
     key: str
     version: str = ""
 
 
-class _MissedDrop(BaseModel):
-    """What the reconciler says of a drop whose event never came. Its key is as it is."""
+class _Body(Struct):
+    """Every shape that a body may have, told apart by which member is there.
 
-    drop: _NamedUpload
+    *records* is S3's own notification, *detail* what EventBridge tells of S3; *drop* is what the reconciler says of one whose
+    event never came, its key as it is; *job* is a hint.
+    """
+
+    records: Annotated[list[Raw], Meta(max_length=RECORDS_MAX)] | UnsetType = field(default=UNSET, name="Records")
+    test: Literal["s3:TestEvent"] | UnsetType = field(default=UNSET, name="Event")
+    source: str = ""
+    detail_type: str = field(default="", name="detail-type")
+    detail: Raw | UnsetType = UNSET
+    drop: _NamedUpload | UnsetType = UNSET
+    job: Annotated[str, Meta(pattern=r"^[0-9a-f]{20}\Z")] | UnsetType = UNSET
+    shard: Annotated[int, Meta(ge=0)] | None = None
 
 
-class _Hint(BaseModel):
-    job: Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
-    shard: Annotated[int, Field(ge=0)] | None = None
-
-
-_BODY: TypeAdapter[_S3Event | _TestEvent | _BridgedEvent | _MissedDrop | _Hint] = TypeAdapter(
-    _S3Event | _TestEvent | _BridgedEvent | _MissedDrop | _Hint
-)
+_read_body = msgspec.json.Decoder(_Body).decode
+_read_s3_record = msgspec.json.Decoder(_S3Record).decode
+_read_detail = msgspec.json.Decoder(_BridgedDetail).decode
+# Malformed, of another shape, too deep, or text that no encoding has.
+_NOT_UNDERSTOOD = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint | Control]:
     """Yield what the SQS event of one invocation asks for; the rest is logged and left."""
     try:
-        messages = _Messages.model_validate(event).messages
-    except ValidationError:
+        messages = msgspec.convert(event, _Messages).messages
+    except _NOT_UNDERSTOOD:
         ports.log.warning("message.ignored", reason="no event of a queue")
         return
     for message in messages:
@@ -151,29 +146,27 @@ def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hin
 def read_body(body: str, inbox_bucket: str) -> list[Arrival]:
     """Return what the body of one SQS message says, one entry a record, in order."""
     try:
-        event = _BODY.validate_json(body)
-    except ValidationError:
+        event = _read_body(body)
+        if event.detail is not UNSET and event.source == "aws.s3":
+            return [_read_bridged(event.detail_type, _read_detail(event.detail), inbox_bucket)]
+    except _NOT_UNDERSTOOD:
         return [Ignored("not understood")]
-    match event:
-        case _S3Event():
-            return [_read_record(record, inbox_bucket) for record in event.records] or [Ignored("no records")]
-        case _BridgedEvent():
-            return [_read_bridged(event, inbox_bucket)]
-        case _MissedDrop():
-            return [_drop(event.drop.bucket, event.drop.key, event.drop.version, inbox_bucket)]
-        case _Hint():
-            return [Hint(event.job, event.shard)]
-        case _TestEvent():
-            return [Ignored("test event")]
+    if event.records is not UNSET:
+        return [_read_record(record, inbox_bucket) for record in event.records] or [Ignored("no records")]
+    if event.drop is not UNSET:
+        return [_drop(event.drop.bucket, event.drop.key, event.drop.version, inbox_bucket)]
+    if event.job is not UNSET:
+        return [Hint(event.job, event.shard)]
+    return [Ignored("not understood" if event.test is UNSET else "test event")]
 
 
-def _read_record(raw: dict[str, Any], inbox_bucket: str) -> Arrival:
+def _read_record(raw: Raw, inbox_bucket: str) -> Arrival:
     """Return one record of S3's own notification: its key is form-encoded and is decoded here, once."""
     try:
-        record = _S3Record.model_validate(raw)
-    except ValidationError:
+        record = _read_s3_record(raw)
+    except _NOT_UNDERSTOOD:
         return Ignored("not understood")
-    if not record.event_name.startswith("ObjectCreated:"):
+    if not record.name.startswith("ObjectCreated:"):
         return Ignored("no creation")
     try:
         key = unquote_plus(record.s3.object.key, errors="strict")
@@ -182,11 +175,11 @@ def _read_record(raw: dict[str, Any], inbox_bucket: str) -> Arrival:
     return _created(record.s3.bucket.name, key, record.s3.object.version, inbox_bucket)
 
 
-def _read_bridged(event: _BridgedEvent, inbox_bucket: str) -> Arrival:
+def _read_bridged(detail_type: str, detail: _BridgedDetail, inbox_bucket: str) -> Arrival:
     """Return what EventBridge tells of S3: there the key is as it is."""
-    if event.detail_type != "Object Created":
+    if detail_type != "Object Created":
         return Ignored("no creation")
-    return _created(event.detail.bucket.name, event.detail.object.key, event.detail.object.version, inbox_bucket)
+    return _created(detail.bucket.name, detail.object.key, detail.object.version, inbox_bucket)
 
 
 def _created(bucket: str, key: str, version: str, inbox_bucket: str) -> Arrival:

@@ -4,10 +4,10 @@ Rule: nobody else reads the environment. A bad value stops the function at its s
 """
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
-
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
 
 from batchdrop.core.bounds import first_breach
 from batchdrop.core.errors import BatchdropError
@@ -20,39 +20,40 @@ _NAMED_LIMITS = {
     "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
 }
 _MAY_BE_ZERO = frozenset({"ROOM_TOKENS_PER_MODEL"})  # nothing is pinned: it is learned
+_URLS = frozenset({"openai_base_url", "aws_endpoint_url"})
+_URL = re.compile(r"https?://.+")
 
 
 class BadSetting(BatchdropError):
     """A variable of the environment cannot be used; the message begins with its name. For the operator."""
 
 
-class Settings(BaseModel):
+def _setting(meaning: str, default: str = "") -> Any:  # noqa: ANN401 - a field stands for its value
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """The environment as values. What a function does not use it need not be given."""
 
-    model_config = ConfigDict(frozen=True)
-
-    inbox_bucket: str = Field("", description="Bucket that people drop files into.")
-    results_bucket: str = Field("", description="Bucket that results are written to.")
-    table_name: str = Field("", description="Table of the ledger.")
-    topic_arn: str = Field("", description="Topic of the notices.")
-    secret_arn: str = Field("", description="Secret that holds the provider's API key as plain text.")
-    submissions_queue_url: str = Field("", description="Queue of hints for the submit function.")
-    completions_queue_url: str = Field("", description="Queue of hints for the complete function.")
-    stack_name: str = Field("batchdrop", description="Name of the stack: what its metrics are told apart by.")
-    openai_base_url: str = Field(
-        "https://api.openai.com/v1", pattern=r"^https?://.+", description="Where the Files and Batches API is served."
-    )
-    aws_endpoint_url: str | None = Field(
-        None, pattern=r"^https?://.+", description="Replaces AWS, as for every AWS client; an emulator's address."
-    )
-    limits: Limits = Limits()
+    inbox_bucket: str = _setting("Bucket that people drop files into.")
+    results_bucket: str = _setting("Bucket that results are written to.")
+    table_name: str = _setting("Table of the ledger.")
+    topic_arn: str = _setting("Topic of the notices.")
+    secret_arn: str = _setting("Secret that holds the provider's API key as plain text.")
+    submissions_queue_url: str = _setting("Queue of hints for the submit function.")
+    completions_queue_url: str = _setting("Queue of hints for the complete function.")
+    stack_name: str = _setting("Name of the stack: what its metrics are told apart by.", "batchdrop")
+    openai_base_url: str = _setting("Where the Files and Batches API is served.", "https://api.openai.com/v1")
+    aws_endpoint_url: str = _setting("Replaces AWS, as for every AWS client; an emulator's address.")
+    limits: Limits = field(default_factory=Limits)
 
     def required(self, name: str) -> str:
         """Return the setting called *name*; raises BadSetting where the function was not given it."""
-        value = str(getattr(self, name) or "")
+        value = getattr(self, name)
         if not value:
             raise BadSetting(f"{name.upper()}: this function needs it")
-        return value
+        return str(value)
 
 
 def limit_variable(name: str) -> str:
@@ -74,22 +75,23 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     breach = first_breach(limits)
     if breach:
         raise BadSetting(f"{limit_variable(breach.name)}: {breach.complaint}")
-    own = {name: given[name.upper()] for name in Settings.model_fields if name != "limits" and name.upper() in given}
-    try:
-        return Settings.model_validate(own | {"limits": limits})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadSetting(f"{str(first['loc'][0]).upper()}: {first['msg']}") from error
+    own = {name: given[name.upper()] for name in _named_settings() if name.upper() in given}
+    for name in _URLS & own.keys():
+        if not _URL.fullmatch(own[name]):
+            raise BadSetting(f"{name.upper()}: has to begin with http:// or https://")
+    return Settings(**own, limits=limits)
 
 
-_limits = TypeAdapter(int)
+def _named_settings() -> dict[str, Field[str]]:
+    """Return the settings that have a variable of their own name."""
+    return {setting.name: setting for setting in fields(Settings) if setting.name != "limits"}
 
 
 def _limit(variable: str, value: str) -> int:
     try:
-        limit = _limits.validate_python(value)
-    except ValidationError as error:
-        raise BadSetting(f"{variable}: {error.errors()[0]['msg']}") from error
+        limit = int(value)
+    except ValueError as error:
+        raise BadSetting(f"{variable}: has to be a whole number") from error
     least = 0 if variable in _MAY_BE_ZERO else 1
     if limit < least:
         raise BadSetting(f"{variable}: has to be {least} or more")
@@ -99,11 +101,9 @@ def _limit(variable: str, value: str) -> int:
 def settings_table() -> str:
     """Return every variable with its default and meaning as a Markdown table, for the README."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        if name != "limits":
-            lines.append(
-                f"| `{name.upper()}` | {f'`{field.default}`' if field.default else ''} | {field.description} |"
-            )
+    for name, setting in _named_settings().items():
+        default = f"`{setting.default}`" if setting.default else ""
+        lines.append(f"| `{name.upper()}` | {default} | {setting.metadata['meaning']} |")
     for limit in fields(Limits):
         default = "" if limit.default is MISSING else f"`{limit.default}`"
         lines.append(f"| `{limit_variable(limit.name)}` | {default} | limit: {limit.name.replace('_', ' ')} |")

@@ -1,0 +1,99 @@
+"""The file of a task: YAML, checked field by field.
+
+Rule: a complaint names the line and the field. Whoever imports this module pays for pydantic and YAML: `core.tasks` does so when
+the first task is read, because most invocations read none.
+"""
+
+from collections.abc import Mapping
+from typing import Never
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from batchdrop.core.errors import UploadRejected
+from batchdrop.core.ledger_rows import ItemAccess, TaskOptions
+from batchdrop.core.requests import Endpoint
+from batchdrop.core.task_lines import lines_of_fields
+
+# A task is a page of text; S3 would deliver terabytes.
+TASK_BYTES_MAX = 262_144
+# What may follow a field's place where a complaint begins with it.
+_FIELD_ENDS = ("", ".", "[", ",", ":", " ")
+
+
+class TaskFile(BaseModel):
+    """The fields of a task file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    endpoint: Endpoint
+    body: dict[object, object]
+    id: str | None = Field(default=None, min_length=1)
+    items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
+
+
+def read_task_file(name: str, content: bytes) -> tuple[TaskFile, dict[str, int]]:
+    """Return the fields of the task called *name*, and the line of each field and what is in it.
+
+    Raises UploadRejected(`task_invalid`).
+    """
+    if len(content) > TASK_BYTES_MAX:
+        reject(name, f"it is larger than {TASK_BYTES_MAX} bytes")
+    loaded = _mapping(name, content)
+    lines = lines_of_fields(content)
+    try:
+        fields = TaskFile.model_validate(loaded)
+    except ValidationError as error:
+        reject(name, "; ".join(_complaint(problem["loc"], problem["msg"], lines) for problem in error.errors()))
+    return fields, lines
+
+
+def reject(name: str, why: str) -> Never:
+    """Raise UploadRejected(`task_invalid`) for the task called *name*."""
+    raise UploadRejected("task_invalid", f"the task `{name}` cannot be used: {why}")
+
+
+def _mapping(name: str, content: bytes) -> dict[str, object]:
+    """Return the YAML mapping in *content*."""
+    try:
+        loaded = yaml.safe_load(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        reject(name, f"it is not UTF-8 at line {content.count(b'\n', 0, error.start) + 1} (byte {error.start})")
+    except yaml.MarkedYAMLError as error:
+        where = (
+            f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+            if error.problem_mark
+            else "it"
+        )
+        reject(name, f"{where} is no YAML: {error.problem}; a text that starts with {{{{ stands in quotes")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reject(name, f"it is no YAML: {error}")
+    if not isinstance(loaded, dict):
+        reject(name, "it is no mapping of `endpoint` and `body`")
+    return loaded
+
+
+def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:
+    field = ".".join(map(str, place))
+    line = at_line(field, lines)
+    if message.startswith("Extra inputs"):
+        known = ", ".join(f"`{name}`" for name in TaskFile.model_fields)
+        return f"{line}`{field}` is no field of a task (they are {known})"
+    message = message.replace("a valid dictionary", "a mapping")
+    return f"{line}`{field}`: {message[:1].lower()}{message[1:]}"
+
+
+def at_line(text: str, lines: Mapping[str, int]) -> str:
+    """Return the line of the field that *text* begins with; nothing where the file has no such field."""
+    fields = [field for field in lines if text.startswith(field) and text[len(field) : len(field) + 1] in _FIELD_ENDS]
+    return f"line {lines[max(fields, key=len)]}: " if fields else ""
+
+
+def named_model(name: str, body: Mapping[object, object], lines: Mapping[str, int]) -> str:
+    """Return the body's model, which may be a template. Raises UploadRejected(`task_invalid`) where it names none."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        reject(name, f"{at_line('body.model', lines)}`body.model` must name a model")
+    if body.get("stream") not in {None, False}:
+        reject(name, f"{at_line('body.stream', lines)}`body.stream` must be absent or false in a batch")
+    return model
