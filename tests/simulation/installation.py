@@ -72,6 +72,7 @@ class Installation:
     pollers: int = 1
     seed: int = 0
     turns_max: int = TURNS_MAX
+    stops_at: frozenset[int] = frozenset()  # what is known to break: once it is seen, the rest would tell nothing
 
     def __post_init__(self) -> None:
         """Begin with empty buckets and an empty table."""
@@ -219,6 +220,8 @@ class Installation:
         shared_wire().installation = self
         with virtual_waits(self):
             for _ in range(self.turns_max):
+                if self.has_stopped:
+                    return
                 self._begin_due()
                 task = self.tasks.run_one()
                 if task is not None:
@@ -236,6 +239,11 @@ class Installation:
         is_expected = error is None or isinstance(error, Crash | Unavailable | BatchdropError)
         if is_crash_caught or not is_expected or isinstance(error, BrokenState | IllegalTransition):
             self.report(14, f"{task.name} ended with {error!r}")
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether what was looked for was found."""
+        return any(finding.invariant in self.stops_at for finding in self.findings)
 
     @property
     def _ends_at(self) -> float:

@@ -7,14 +7,17 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 
 from simulation.gate import LASTING, Call, Exact, Fault, Plan, Storm
-from simulation.installation import Installation
+from simulation.installation import TURNS_MAX, Installation
 from simulation.invariants import judge
 from simulation.journals import Finding
 from simulation.scenarios import BY_NAME
 from simulation.timing import Timing, drawn
+
+PAIRS_OF_A_FIRST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,13 @@ def build(run: Run) -> Installation:
     )
 
 
-def execute(run: Run, turns_max: int | None = None) -> Verdict:
-    """Return the verdict on *run*, which is cut off after *turns_max* turns: of a broken world that is enough to see."""
+def execute(run: Run, stops_at: frozenset[int] = frozenset(), turns_max: int = TURNS_MAX) -> Verdict:
+    """Return the verdict on *run*.
+
+    It is over once an invariant of *stops_at* is seen broken, or after *turns_max* turns: a broken world may never end.
+    """
     here = build(run)
-    here.turns_max = turns_max or here.turns_max
+    here.stops_at, here.turns_max = stops_at, turns_max
     here.run()
     finish(here)
     findings = judge(here)
@@ -127,7 +133,7 @@ def singles(run: Run, calls: tuple[Call, ...], *, lasts_everywhere: bool = True)
 
 def fitting(calls: Sequence[Call], calls_max: int) -> int:
     """Return how many runs like the one that made *calls* take about *calls_max* calls: a few at least, not too many."""
-    return min(max(calls_max // len(calls), 3), 20)
+    return min(max(calls_max // len(calls), 2), 20)
 
 
 def _after(run: Run, calls: Sequence[Call]) -> list[Call]:
@@ -142,20 +148,25 @@ def sampled(runs: Sequence[Run], count: int, purpose: str) -> list[Run]:
     return Random(purpose).sample(runs, min(count, len(runs)))  # noqa: S311 - replayable on purpose
 
 
-def sampled_pairs(scenario: str, count: int, start: int = 0) -> Iterator[Run]:
-    """Yield *count* runs of two faults each, the timing drawn anew for each pair; *start* is their first seed.
+def struck_twice(scenario: str, seed: int) -> Iterator[Verdict]:
+    """Yield the verdicts on one fault, and on the same with each of some others behind it, the timing drawn by *seed*.
 
-    The first fault strikes anywhere, the second after it: in the rest of the way or in the recovery.
+    The first strikes anywhere, the others after it: in the rest of the way or in the recovery.
     """
-    for seed in range(start, start + count):
-        random = Random(f"pair/{scenario}/{seed}")  # noqa: S311 - replayable on purpose
-        bare = Run(scenario, seed=seed)
-        first = _any_single(bare, execute(bare).calls, random)
-        second = _any_single(first, execute(first).calls, random)
-        yield second
+    random = Random(f"pair/{scenario}/{seed}")  # noqa: S311 - replayable on purpose
+    first = execute(_struck_more(Run(scenario, seed=seed), calls_of(scenario), random))
+    yield first
+    for _ in range(PAIRS_OF_A_FIRST):
+        yield execute(_struck_more(first.run, first.calls, random))
 
 
-def _any_single(run: Run, calls: tuple[Call, ...], random: Random) -> Run:
+@cache
+def calls_of(scenario: str) -> tuple[Call, ...]:
+    """Return the calls of *scenario* when nothing is struck."""
+    return execute(Run(scenario)).calls
+
+
+def _struck_more(run: Run, calls: tuple[Call, ...], random: Random) -> Run:
     later = _after(run, calls)
     if not later:
         return run

@@ -166,13 +166,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="outage",
         happenings=(_outage(0, DAY), dropped("inbox/three.jsonl", bodies(3))),
         calm_after_seconds=DAY + HOUR,
-        tick_seconds_min=1800,
+        tick_seconds_min=3600,
     ),
     Scenario(
         name="outage_midway",
         happenings=(_outage(MINUTE, DAY), dropped("inbox/three.jsonl", bodies(3))),
         calm_after_seconds=DAY + HOUR,
-        tick_seconds_min=1800,
+        tick_seconds_min=3600,
     ),
     Scenario(
         name="revoked",
@@ -190,7 +190,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="foreign_key",
         happenings=(dropped("inbox/three.jsonl", bodies(3)), _key(30, KEYS[2]), _key(2 * DAY, KEYS[0])),
         calm_after_seconds=2 * DAY,
-        tick_seconds_min=1800,
+        tick_seconds_min=3600,
     ),
     Scenario(
         name="no_key",
@@ -246,7 +246,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             _switch("stuck_in_finalizing", value=5 * DAY, times=1), dropped("inbox/three.jsonl", bodies(3)),
         ),
         calm_after_seconds=2 * DAY,
-        tick_seconds_min=1800,
+        tick_seconds_min=3600,
     ),
     Scenario(
         name="late_task",

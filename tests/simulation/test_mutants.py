@@ -14,7 +14,7 @@ def test_a_rule_that_is_taken_away_is_missed(mutant: Mutant) -> None:
     run = read_run(mutant.run)
 
     with mutant.alive():
-        mutated = execute(run, TURNS_MAX)
+        mutated = execute(run, mutant.breaks, TURNS_MAX)
     clean = execute(run)
 
     assert mutated.invariants & mutant.breaks, mutated
