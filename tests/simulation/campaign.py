@@ -1,63 +1,114 @@
 """The long run: every single fault of every story, pairs and storms by seed, on all processors.
 
-Rule: whatever fails is told with the line that replays it, which then joins `REGRESSIONS` with what it found.
+Rule: whatever fails is told with the line that replays it, which then joins `REGRESSIONS` with what it found. The last line
+is the whole campaign as JSON.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 
-from simulation.runs import Run, Verdict, execute, sampled_pairs, singles
+from simulation.runs import Run, Verdict, calls_of, execute, read_run, singles, struck_twice
 from simulation.scenarios import SCENARIOS
 
-
-def _suites(seeds: int, start: int, only: str) -> Iterator[tuple[str, Iterable[Run]]]:
-    for scenario in SCENARIOS:
-        name = scenario.name
-        if only not in ("", name):
-            continue
-        run = Run(name)
-        yield "singles", singles(run, execute(run).calls)
-        yield "pairs", sampled_pairs(name, seeds, start)
-        yield "storms", (Run(name, seed=seed, is_storm=True) for seed in range(start, start + seeds))
+FINDINGS_TOLD_MAX = 5  # of one run; the replay tells the rest
 
 
-def _verdict(run: Run) -> tuple[str, list[str], int]:
-    """Return what is worth telling another process: the run, its findings and how many faults struck."""
-    verdict: Verdict = execute(run)
-    return str(run), [str(finding) for finding in verdict.findings], verdict.struck
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one process tells another of a verdict."""
+
+    run: str
+    suite: str
+    findings: tuple[str, ...]
+    struck: int
 
 
-def main() -> int:
-    """Run everything and say how much it was; the exit code says whether anything was found."""
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--seeds", type=int, default=100, help="pairs and storms of each story")
+@dataclass(slots=True)
+class Tally:
+    """What was done so far."""
+
+    runs: Counter[str] = field(default_factory=Counter)
+    struck: int = 0
+    failed: list[str] = field(default_factory=list)
+
+    def take(self, told: Told) -> None:
+        """Count a run, and tell at once if anything was found."""
+        self.runs[told.suite] += 1
+        self.struck += told.struck
+        if told.findings:
+            self.failed.append(told.run)
+            found = "".join(f"    {finding}\n" for finding in told.findings[:FINDINGS_TOLD_MAX])
+            _say(
+                f"FAILED  {told.run}\n{found}    replay: PYTHONPATH=tests .venv/bin/python -m simulation.runs '{told.run}'"
+            )
+
+    def summary(self, minutes: float) -> dict[str, object]:
+        """Return the figures."""
+        return {
+            "runs": dict(self.runs), "faults_struck": self.struck, "minutes": round(minutes, 1),
+            "runs_a_minute": round(self.runs.total() / minutes), "failed": self.failed,
+        }  # fmt: skip
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _units(scenario: str, seeds: range, every: int) -> Iterator[str]:
+    """Yield what one process does at a time: a run by its words, or a family of pairs as `pairs SCENARIO SEED`."""
+    of_scenario = singles(Run(scenario), calls_of(scenario))
+    yield from map(str, of_scenario[seeds.start % every :: every])
+    for seed in seeds:
+        yield f"pairs {scenario} {seed}"
+        yield str(Run(scenario, seed=seed, is_storm=True))
+
+
+def _examine(unit: str) -> list[Told]:
+    if unit.startswith("pairs "):
+        _, scenario, seed = unit.split()
+        return [_told(verdict) for verdict in struck_twice(scenario, int(seed))]
+    return [_told(execute(read_run(unit)))]
+
+
+def _told(verdict: Verdict) -> Told:
+    run = verdict.run
+    suite = "storms" if run.is_storm else "pairs" if len(run.faults) > 1 else "singles"
+    return Told(str(run), suite, tuple(map(str, verdict.findings)), verdict.struck)
+
+
+def _asked(words: Sequence[str] | None) -> argparse.Namespace:
+    asked = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
+    asked.add_argument("--seeds", type=int, default=100, help="timings and storms of each story")
     asked.add_argument("--start", type=int, default=1_000, help="the first seed")
-    asked.add_argument("--only", default="", help="one story")
-    given = asked.parse_args()
-    runs: Counter[str] = Counter()
-    struck = failed = 0
+    asked.add_argument("--only", nargs="*", default=[], help="these stories")
+    asked.add_argument("--every", type=int, default=1, help="one in so many of the single faults; --start says which")
+    return asked.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run everything and say how much it was; the exit code says whether anything was found."""
+    given = _asked(words)
+    names = given.only or [scenario.name for scenario in SCENARIOS]
+    seeds = range(given.start, given.start + given.seeds)
+    tally = Tally()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for suite, planned in _suites(given.seeds, given.start, given.only):
-            for text, findings, hits in pool.map(_verdict, planned, chunksize=8):
-                runs[suite] += 1
-                struck += hits
-                if findings:
-                    failed += 1
-                    sys.stdout.write(f"FAILED  {text}\n" + "".join(f"    {finding}\n" for finding in findings[:5]))
-                    sys.stdout.write(f"    replay: PYTHONPATH=tests .venv/bin/python -m simulation.runs '{text}'\n")
-                    sys.stdout.flush()
-    minutes = (time.monotonic() - began) / 60
-    told = ", ".join(f"{count:,} {suite}" for suite, count in runs.items())
-    sys.stdout.write(
-        f"{told}; {struck:,} faults struck; {runs.total() / minutes:,.0f} runs a minute; {failed} failed\n"
-    )
-    return failed > 0
+        for name in names:
+            for all_told in pool.map(_examine, _units(name, seeds, given.every), chunksize=8):
+                for told in all_told:
+                    tally.take(told)
+            _say(f"{name}: {tally.runs.total():,} runs so far, {len(tally.failed)} failed")
+    asked = {"stories": len(names), "seeds": given.seeds, "start": given.start, "every": given.every}
+    _say(json.dumps(asked | tally.summary((time.monotonic() - began) / 60)))
+    return bool(tally.failed)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def adapters() -> dict[str, OpenAIProvider]:
 
 
 # The SDK takes the same few addresses apart four times a request, which was a seventh of all the simulation's time.
-_remembered_urlparse = lru_cache(maxsize=10_000)(httpx2._urlparse.urlparse)  # type: ignore[attr-defined]  # noqa: SLF001 - it is pure
+_remembered_urlparse = lru_cache(maxsize=10_000)(httpx2._urlparse.urlparse)  # noqa: SLF001 - it is pure
 
 
 @contextmanager
