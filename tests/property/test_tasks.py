@@ -2,7 +2,10 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.estimates import base_tokens
+from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue
+from batchdrop.core.tasks import parse_task, recipe_of_task
 from batchdrop.core.templates import compile_body
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('{}%#" \\\n-', max_size=10)
@@ -54,3 +57,25 @@ def test_text_around_a_column_is_kept(around: str, value: str) -> None:
 def test_a_body_without_templates_is_itself(value: JsonValue) -> None:
     """What names no column is sent as it was written."""
     assert rendered({"x": value}, {}) == {"x": value}
+
+
+PICTURES = st.sampled_from(["image_url", "input_image", '"type":"image_url"', "text"])
+PARTS: st.SearchStrategy[JsonValue] = st.fixed_dictionaries(
+    {"type": PICTURES | st.sampled_from(["{{ a }}", "image_{{ a }}", "{{ (a) }}"])},
+    optional={"image_url": st.sampled_from(["{{ a }}", "data:image/png;base64,{{ a }}"]), "detail": st.just("low")},
+)
+CONTENTS = st.lists(PARTS, max_size=3) | st.sampled_from(
+    ["{{ a }}", "<{{ a }}>", "{{ [a] }}", '{"type":"image_url"} {{ a }}']
+)
+RECORDS = PICTURES | VALUES | st.lists(st.fixed_dictionaries({"type": PICTURES}), max_size=2) | st.just("url")
+
+
+@given(CONTENTS, RECORDS)
+def test_an_estimate_follows_from_the_body_alone(content: JsonValue, value: JsonValue) -> None:
+    """Where a body is not searched for pictures, because it can show none, the estimate is the same."""
+    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    task = msgspec.json.encode({"endpoint": "/v1/chat/completions", "body": body})
+
+    request = recipe_of_task(parse_task("t", task), Limits()).build({"a": value}, "name")
+
+    assert request.tokens == base_tokens(request.body, Limits().bytes_per_token)

@@ -19,11 +19,21 @@ _LOW_MARK: Final = b'"detail":"low"'
 _EMBEDDED_IMAGE: Final = re.compile(rb"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=_-]*")
 
 
+def shows_pictures(body: bytes) -> bool:
+    """Whether *body*, compact JSON or a part of it, has a picture among its contents."""
+    return any(mark in body for mark in _IMAGE_MARKS)
+
+
+def text_tokens(body: bytes, bytes_per_token: int) -> int:
+    """Return the estimate for a *body* that shows no pictures."""
+    return -(-len(body) // bytes_per_token) or 1
+
+
 def base_tokens(body: bytes, bytes_per_token: int) -> int:
     """Return the estimate for *body*, compact JSON: its text by bytes, its pictures each by a number of their own."""
     images = sum(map(body.count, _IMAGE_MARKS))
     if not images:
-        return -(-len(body) // bytes_per_token) or 1
+        return text_tokens(body, bytes_per_token)
     low = min(images, body.count(_LOW_MARK))
     text_bytes = len(body)
     if _EMBEDDED in body:

@@ -63,11 +63,9 @@ def body_of_line(line: bytes) -> bytes:
     return line[line.index(b',"body":') + 8 : line.rindex(b"}")]
 
 
-def make_request(name: str, endpoint: str, model: str, body: bytes, bytes_per_token: int) -> Request:
-    """Return the request of the item called *name* with its estimates."""
-    tokens = base_tokens(body, bytes_per_token)
-    inputs = embedding_inputs(body) if endpoint == _EMBEDDINGS else 0
-    return Request(name, endpoint, model, body, tokens, inputs)
+def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int) -> Request:
+    """Return the request of the item called *name*, of so many estimated *tokens*."""
+    return Request(name, endpoint, model, body, tokens, embedding_inputs(body) if endpoint == _EMBEDDINGS else 0)
 
 
 class _EmbeddingBody(msgspec.Struct):
@@ -111,7 +109,8 @@ def ready_made(limits: Limits) -> Recipe:
 
     def build(value: JsonValue, name: str) -> Request:
         endpoint, body = _endpoint_and_body(_record(value))
-        return make_request(name, endpoint, checked_model(body), _encode(body), limits.bytes_per_token)
+        encoded = _encode(body)
+        return make_request(name, endpoint, checked_model(body), encoded, base_tokens(encoded, limits.bytes_per_token))
 
     return Recipe(_ready_made_name, build, names_from_user=True)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from batchdrop.core.errors import ItemRefused, UploadRejected
+from batchdrop.core.estimates import base_tokens, text_tokens
 from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
@@ -54,12 +55,16 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
     def name(value: JsonValue, row: int) -> str:
         if task.id is None:
             return row_name(row)
-        return _identifier(_record(value), task.id)
+        return _identifier(value if isinstance(value, dict) else _record(value), task.id)
+
+    body_of, may_show_pictures, bytes_per_token = task.body.render, task.body.may_show_pictures, limits.bytes_per_token
 
     def build(value: JsonValue, name: str) -> Request:
-        body = task.body.render(_record(value))
+        record = value if isinstance(value, dict) else _record(value)
+        body = body_of(record)
         model = task.model or _rendered_model(body)
-        return make_request(name, task.endpoint, model, body, limits.bytes_per_token)
+        estimate = base_tokens if may_show_pictures(record) else text_tokens
+        return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token))
 
     columns = task.body.columns | ({task.id} if task.id else frozenset())
     return Recipe(name, build, names_from_user=task.id is not None, columns=columns)
@@ -90,15 +95,14 @@ def _record(value: JsonValue) -> dict[str, JsonValue]:
 
 def _identifier(record: dict[str, JsonValue], column: str) -> str:
     """Return the item's name by the record's *column*. Raises ItemRefused(`no_id`)."""
+    identifier = record.get(column)
+    if isinstance(identifier, str) and identifier and not identifier.isspace():
+        return item_name(identifier)
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        return item_name(str(identifier))
     if column not in record:
         raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
-    match record[column]:
-        case str(identifier) if identifier.strip():
-            return item_name(identifier)
-        case int(number) if not isinstance(number, bool):
-            return item_name(str(number))
-        case _:
-            raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
+    raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
 
 
 def _rendered_model(body: bytes) -> str:

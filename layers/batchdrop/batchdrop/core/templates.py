@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
+from batchdrop.core.estimates import shows_pictures
 from batchdrop.core.planning import JsonValue
 from batchdrop.core.wording import listed
 
@@ -50,13 +51,27 @@ class Compiled:
     start: bytes
     pieces: tuple[tuple[Piece, bytes], ...]  # what a record gives, and what follows it
     columns: frozenset[str]  # names without which no record can succeed
+    values: tuple[str, ...]  # of these, those that give a whole value and not a part of a text
+    shows_pictures: bool  # whatever the record holds, as far as can be told
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
-        body = self.start
+        parts = [self.start]
         for piece, ready in self.pieces:
-            body += piece(row) + ready
-        return body
+            parts += (piece(row), ready)
+        return b"".join(parts)
+
+    def may_show_pictures(self, row: Row) -> bool:
+        """Whether the body that *row* was rendered to is to be searched for pictures.
+
+        A text shows none, whatever it says: its quotes are escaped. Searching took a tenth of planning.
+        """
+        if self.shows_pictures:
+            return True
+        for column in self.values:  # noqa: SIM110  `any` over a generator takes three times as long
+            if not isinstance(row[column], str):
+                return True
+        return False
 
 
 def is_template(text: str) -> bool:
@@ -69,7 +84,8 @@ def compile_body(body: JsonValue) -> Compiled:
     compiler = _Compiler()
     compiler.value(body, "body")
     start, *pieces = _merged(compiler.pieces)
-    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns))
+    pictures = compiler.may_be_pictures or any(shows_pictures(ready) for _, ready in (start, *pieces))
+    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), pictures)
 
 
 def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
@@ -89,6 +105,8 @@ class _Compiler:
     def __init__(self) -> None:
         self.pieces: list[bytes | Piece] = []
         self.columns: set[str] = set()
+        self.whole_columns: set[str] = set()
+        self.may_be_pictures = False
         self._values = 0
         self._engine: Engine | None = None
 
@@ -112,6 +130,7 @@ class _Compiler:
             if not isinstance(key, str):
                 raise TemplateInvalid(f"{place}: the key {key!r} is no text; put it in quotes")
             self.pieces.append((b"," if number else b"") + _encode(key) + b":")
+            self.may_be_pictures |= key == "type" and isinstance(member, str) and is_template(member)
             self.value(member, f"{place}.{key}")
         self.pieces.append(b"}")
 
@@ -126,6 +145,7 @@ class _Compiler:
         alone = _PLAIN_EXPRESSION.fullmatch(source)
         if alone and (column := _plain_column(alone)):
             self.columns.add(column)
+            self.whole_columns.add(column)
             self.pieces.append(_typed_column(column))
         elif parts := _plain_parts(source):
             self.columns.update(part[0] for part in parts if isinstance(part, tuple))
@@ -141,6 +161,7 @@ class _Compiler:
         piece, columns = self._engine.compiled(source, place)
         self.pieces.append(piece)
         self.columns |= columns
+        self.may_be_pictures = True  # nobody knows what the engine gives
 
 
 def undefined(what: str, row: Row) -> ItemRefused:
@@ -189,14 +210,21 @@ def _part(part: str | tuple[str]) -> bytes | Piece:
 
 def _typed_column(column: str) -> Piece:
     def piece(row: Row) -> bytes:
-        return _encode(_member(row, column))
+        try:
+            return _encode(row[column])
+        except KeyError as error:
+            raise undefined(f"`{column}` is undefined", row) from error
 
     return piece
 
 
 def _text_column(column: str) -> Piece:
     def piece(row: Row) -> bytes:
-        return _encode(text_of(_member(row, column)))[1:-1]
+        try:
+            value = row[column]
+        except KeyError as error:
+            raise undefined(f"`{column}` is undefined", row) from error
+        return _encode(value if isinstance(value, str) else text_of(value))[1:-1]
 
     return piece
 

@@ -150,25 +150,26 @@ class _Planner:
         return page
 
     def _take(self, record: Record, stretch: "_Stretch") -> None:
-        """Add the record's request to its chunk, or its refusal to the refused."""
-        name = None
+        """Add the record's request to its chunk, or its refusal to the refused. Every call in here is made for each row."""
+        recipe, name = self._recipe, None
         try:
             value = self._format.decode(self._header, record)
-            unclaimed = self._recipe.name(value, record.row)
-            self._claim(unclaimed, stretch)
+            unclaimed = recipe.name(value, record.row)
+            if recipe.names_from_user:
+                self._claim(unclaimed, stretch)
             name = unclaimed
-            request = self._recipe.build(value, name)
+            request = recipe.build(value, name)
             line = request_line(record.row, request)
-            self._check_size(line, request)
-            stretch.add(record, line, request, self._group(request))
+            if len(line) > self._limits.record_bytes_max or request.inputs > self._limits.shard_embedding_inputs_max:
+                raise self._too_large(line)
+            group = self._group_of.get((request.endpoint, request.model))
+            stretch.add(record, line, request, self._new_group(request) if group is None else group)
         except ItemRefused as refusal:
             name = name or self._refused_name(record.row, refusal.code)
             stretch.refuse(self._outcome(record, name, refusal))
 
     def _claim(self, name: str, stretch: "_Stretch") -> None:
         """Take *name* for this item. Raises ItemRefused where an earlier one has it."""
-        if not self._recipe.names_from_user:
-            return
         digest = self._seen.add(name)
         if digest is None:
             raise ItemRefused("duplicate_id", "an earlier record has the same id; the first one is sent")
@@ -180,27 +181,25 @@ class _Planner:
             return row_name(row)
         return refused_name(row, _REFUSED_NAMES.get(code, "invalid"))
 
-    def _check_size(self, line: bytes, request: Request) -> None:
-        if len(line) > self._limits.record_bytes_max:
-            raise ItemRefused(
+    def _too_large(self, line: bytes) -> ItemRefused:
+        """Return the refusal of a request that is too long, or else asks for too many embeddings."""
+        limits = self._limits
+        if len(line) > limits.record_bytes_max:
+            return ItemRefused(
                 "request_too_large",
-                f"the request is longer than {self._limits.record_bytes_max:,} bytes, the limit for one (record_bytes_max)",
+                f"the request is longer than {limits.record_bytes_max:,} bytes, the limit for one (record_bytes_max)",
             )
-        if request.inputs > self._limits.shard_embedding_inputs_max:
-            raise ItemRefused(
-                "too_many_inputs", f"a batch takes {self._limits.shard_embedding_inputs_max:,} embedding inputs at most"
-            )
+        return ItemRefused(
+            "too_many_inputs", f"a batch takes {limits.shard_embedding_inputs_max:,} embedding inputs at most"
+        )
 
-    def _group(self, request: Request) -> int:
-        """Return the number of the request's group, by first appearance. Raises ItemRefused where there are too many."""
-        key = (request.endpoint, request.model)
-        number = self._group_of.get(key)
-        if number is None:
-            number = len(self._groups)
-            if number == self._limits.groups_max:
-                raise ItemRefused("too_many_groups", f"one upload takes {number} pairs of endpoint and model at most")
-            self._group_of[key] = number
-            self._groups.append(Group(*key))
+    def _new_group(self, request: Request) -> int:
+        """Return the number of a group that appears for the first time. Raises ItemRefused where there are too many."""
+        number = len(self._groups)
+        if number == self._limits.groups_max:
+            raise ItemRefused("too_many_groups", f"one upload takes {number} pairs of endpoint and model at most")
+        self._group_of[request.endpoint, request.model] = number
+        self._groups.append(Group(request.endpoint, request.model))
         return number
 
     def _outcome(self, record: Record, name: str, refusal: ItemRefused) -> Outcome:
@@ -244,15 +243,14 @@ class _Stretch:
     def add(self, record: Record, line: bytes, request: Request, group: int) -> None:
         """Put a line into its group's chunk, and write the chunks that are full."""
         chunk = self._filling.get(group)
-        if chunk is not None and not chunk.takes(len(line), request, self.limits):
-            self._close(chunk)
-            chunk = None
-        if chunk is None:
+        if chunk is None or not chunk.add(record.row, line, request, self.limits):
+            if chunk is not None:
+                self._close(chunk)
             chunk = self._filling[group] = FillingChunk(group, record.row, record.start)
-        chunk.add(record.row, line, request)
+            chunk.add(record.row, line, request, self.limits)
         self._filling_bytes += len(line)
         if self._filling_bytes > self.limits.open_chunks_bytes_max:
-            self._close(max(self._filling.values(), key=lambda filling: len(filling.content)))
+            self._close(max(self._filling.values(), key=lambda filling: filling.size_bytes))
 
     def refuse(self, outcome: Outcome) -> None:
         """Write the outcome of a refused record, behind the others."""
@@ -279,7 +277,7 @@ class _Stretch:
     def _close(self, chunk: FillingChunk) -> None:
         group = self.groups[chunk.group]
         closed = chunk.closed(group.chunks)
-        self.storage.put(self.keys.chunk(closed.group, closed.number), bytes(chunk.content), "application/x-ndjson")
+        self.storage.put(self.keys.chunk(closed.group, closed.number), chunk.content(), "application/x-ndjson")
         self.chunks.append(closed)
         self.groups[chunk.group] = replace(group, chunks=group.chunks + 1, lines=group.lines + closed.lines)
         self._filling_bytes -= closed.size_bytes

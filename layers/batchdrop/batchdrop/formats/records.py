@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+import msgspec
+
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
 from batchdrop.core.planning import JsonValue
@@ -25,9 +27,8 @@ class Header:
     line_end: bytes = b"\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it stands in the upload."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record as it stands in the upload. A Struct, because a frozen dataclass takes ten times as long to make."""
 
     row: int  # 1-based, header excluded
     start: int  # byte offsets: its first byte, and past its last (line end included)
