@@ -1,5 +1,6 @@
 """The command against the embedded AWS. What the stack would write is written here, by the stack's own code."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 import boto3
 import pytest
 from click.testing import CliRunner, Result
+from fakes.world import World
 
 from batchdrop.core.jobs import Keys, Upload, item_name
 from batchdrop.core.ledger_rows import Job, JobState, Reason
@@ -311,6 +313,71 @@ def test_results_of_a_running_job_are_said_to_be_partial(stack: Stack, tmp_path:
 
     assert result.exit_code == 0
     assert "results so far" in result.stderr
+
+
+def answered(stack: Stack, items: str, *, is_over: bool = True) -> str:
+    """Write what the stack's own code makes of a drop whose task says *items*, and return the job."""
+    world = World()
+    world.storage.put_task(
+        "ask", b"%sid: k\nitems: %s\n" % (TASK.replace(b"model: m", b"model: gpt-4.1-mini"), items.encode())
+    )
+    rows = b"k,a\na/1,good\na/1,again\n100%,fine\n" + b"".join(b"r%d,x\n" % row for row in range(300))
+    job = world.drop("inbox/ask/x.csv", rows)
+    if is_over:
+        world.run(job)
+    for key, content in world.storage.objects.items():
+        if key.startswith("results/") and ("/items/" not in key or "%" in key or "r299" in key):
+            stack.write(key, content)
+    return job
+
+
+@pytest.mark.parametrize("items", ["objects", "index"])
+def test_one_item_is_printed_by_its_id_or_its_name(stack: Stack, items: str) -> None:
+    """What the user called it and what the outcome calls it both lead to its outcome, and nothing else is written."""
+    job = answered(stack, items)
+
+    results = {
+        name: stack.run("results", job, "--item", name)
+        for name in ("a/1", "a%2F1", "100%", "r299", "000000002~duplicate")
+    }
+
+    if items == "objects":
+        del results["000000002~duplicate"]  # its object is not among the few that were written
+    shown = {name: json.loads(result.stdout)["name"] for name, result in results.items()}
+    own = {"a/1": "a%2F1", "100%": "100%25"}
+    assert shown == {name: own.get(name, name) for name in results}
+    assert all(result.exit_code == 0 and not result.stderr for result in results.values())
+
+
+@pytest.mark.parametrize(
+    ("items", "state", "name", "told"),
+    [
+        ("objects", "over", "r300", "There is no item 'r300'. An item is called by its id"),
+        ("objects", "over", "..", "There is no item '..'"),
+        ("objects", "running", "r1", "the job is not over"),
+        ("index", "over", "r300", "There is no item 'r300'"),
+        ("index", "running", "r1", "the index is written when the job is over"),
+        ("none", "over", "r1", "says `items: none`, so no item can be read by itself. Download all of it: batchdrop"),
+    ],
+)
+def test_an_item_that_cannot_be_shown_is_told_why(stack: Stack, items: str, state: str, name: str, told: str) -> None:
+    """Nobody takes an item that cannot be read for one that is lost."""
+    job = answered(stack, items, is_over=state == "over")
+
+    result = stack.run("results", job, "--item", name)
+
+    assert result.exit_code == 1
+    assert told in result.stderr.replace("\n", " ")
+    assert not result.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--to", "there", "--item", "r1")])
+def test_all_results_or_one_item_are_asked_for(stack: Stack, options: tuple[str, ...]) -> None:
+    """Neither and both are no question."""
+    result = stack.run("results", "0" * 20, *options)
+
+    assert result.exit_code == 2
+    assert "either --to DIR, for all results, or --item NAME" in result.stderr
 
 
 def test_tasks_are_listed_with_what_is_wrong_with_them(stack: Stack) -> None:

@@ -4,7 +4,9 @@ Rule: nothing here is read from our own ledger. Who asked for what is told by th
 that the provider holds.
 """
 
+import hashlib
 import json
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -122,6 +124,17 @@ class ResultsOf:
             for key, content in self._objects.items()
             if key.startswith(prefix)
         }
+
+    @property
+    def indexed_names(self) -> set[str]:
+        """The names that the index leads to, each of them in the line that it leads to."""
+        lines = self._objects.get(self.keys.outcomes, b"")
+        names = set()
+        for digest, offset, length in struct.iter_unpack(">8sQI", self._objects.get(self.keys.outcome_index, b"")):
+            name = json.loads(lines[offset : offset + length])["name"]
+            if hashlib.sha256(name.encode()).digest()[:8] == digest:
+                names.add(name)
+        return names
 
     def file(self, name: str) -> bytes | None:
         """Return one of the results' files."""

@@ -7,7 +7,7 @@ checked at each of its writes (`journals`), 17 at each request (`installation`).
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from simulation.evidence import Document, Evidence, ResultsOf, did_fail, is_end
 from simulation.installation import Installation
@@ -73,15 +73,27 @@ def every_item_ends_once(seen: Evidence) -> Iterator[str]:
         outcomes = [json.loads(line) for line in results.outcome_lines]
         if [outcome["row"] for outcome in outcomes] != wanted:
             yield f"{upload.key}: rows {[outcome['row'] for outcome in outcomes]} of {len(wanted)} have an outcome"
-        own = {outcome["name"] for outcome in outcomes if not was_never_sent(outcome)}
-        if not own <= results.item_objects.keys() <= {outcome["name"] for outcome in outcomes}:
-            yield f"{upload.key}: {len(results.item_objects)} objects of {len(wanted)} items"
+        yield from _items_can_be_read(upload, results, outcomes)
         for outcome in outcomes:
             error = outcome["error"]
             if (outcome["status"] == "failed") != (error is not None):
                 yield f"{upload.key}: row {outcome['row']} is {outcome['status']} with {error}"
             if error and error["code"] not in seen.here.scenario.failures:
                 yield f"{upload.key}: row {outcome['row']} failed with {error['code']}: {error['message'][:90]}"
+
+
+def _items_can_be_read(upload: Upload, results: ResultsOf, outcomes: Sequence[Document]) -> Iterator[str]:
+    """4: each item can be read by itself in the way that its task wants, and in no other."""
+    access = json.loads(results.file("status.json") or b"{}").get("items", "objects")
+    names = {outcome["name"] for outcome in outcomes}
+    if access == "objects":
+        own = {outcome["name"] for outcome in outcomes if not was_never_sent(outcome)}
+        if not own <= results.item_objects.keys() <= names:
+            yield f"{upload.key}: {len(results.item_objects)} objects of {len(names)} items"
+    elif results.item_objects:
+        yield f"{upload.key}: {len(results.item_objects)} objects that nobody wants"
+    if access == "index" and results.indexed_names != names:
+        yield f"{upload.key}: the index finds {sorted(results.indexed_names)} of {sorted(names)}"
 
 
 def is_rejected(seen: Evidence, upload: Upload) -> bool:

@@ -81,6 +81,11 @@ def _with_task(here: Installation) -> None:
     here.storage.put_task("sentiment", TASK)
 
 
+def _with_options(options: bytes) -> Happening:
+    """The same task, which says more."""
+    return Happening(-1, lambda here: here.storage.put_task("sentiment", TASK + options))
+
+
 def _switch(fault: str, **options: Any) -> Happening:  # noqa: ANN401 - the switch's own options
     return Happening(-1, lambda here: here.simulator.faults.switch(fault, **options))
 
@@ -219,6 +224,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         limits=_SHARDS,
         failures=frozenset({"cancelled", "batch_cancelled"}),
+    ),
+    Scenario(
+        name="indexed",
+        happenings=(
+            _with_options(b"items: index\n"), dropped("inbox/sentiment/reviews.csv", reviews(3) + b"r1,again\r\n"),
+        ),
+        limits=_SMALL, failures=frozenset({"duplicate_id"}),
     ),
     Scenario(
         name="silent",

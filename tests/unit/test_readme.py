@@ -96,7 +96,7 @@ def test_commands_exist(words: list[str]) -> None:
 
 def test_the_check_of_commands_bites() -> None:
     """A command or an option that does not exist is noticed."""
-    for words in (["dorp", "x"], ["drop", "x", "--deadline", "1h"], ["results", "x"]):
+    for words in (["dorp", "x"], ["drop", "x", "--deadline", "1h"], ["results", "x", "--form", "y"]):
         with pytest.raises(click.UsageError):
             as_click_reads(words)
 
@@ -130,6 +130,7 @@ def test_result_files_are_those_that_are_written() -> None:
         keys.status,
         keys.item("<name>"),
         keys.outcomes,
+        keys.outcome_index,
         keys.merged("<ext>"),
         keys.failures("<ext>"),
         keys.summary,

@@ -51,7 +51,7 @@ def test_the_task_of_the_manual_works() -> None:
         (CHAT.replace("chat/completions", "audio"), "`endpoint`: input should be '/v1/responses'"),
         (CHAT + "max_cost_usd: 5\n", "`max_cost_usd` is no field of a task"),
         (CHAT + "dedupe: true\n", "line 4: `dedupe` is no field of a task .they are `endpoint`, `body`, `id`, `items`."),
-        (CHAT + "items: all\n", "line 4: `items`: input should be 'objects' or 'none'"),
+        (CHAT + "items: all\n", "line 4: `items`: input should be 'objects', 'index' or 'none'"),
         (CHAT + "items: [none]\n", "line 4: `items`: input should be"),
         (CHAT + "id: 7\n", "`id`: input should be a valid string"),
         (CHAT + "id: ''\n", "`id`"),

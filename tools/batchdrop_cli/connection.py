@@ -52,6 +52,16 @@ class Connection:
         except self.storage.exceptions.NoSuchKey:
             return None
 
+    def read_range(self, bucket: str, key: str, start: int, end: int) -> bytes:
+        """Return the bytes of the object from *start* to before *end*."""
+        if start == end:
+            return b""  # S3 knows no empty range
+        return self.storage.get_object(Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}")["Body"].read()
+
+    def size_bytes(self, bucket: str, key: str) -> int | None:
+        """Return the size of the object, None where there is none; by listing, which tells none from not allowed."""
+        return next((found.size_bytes for found in self.objects(bucket, key) if found.key == key), None)
+
     def objects(self, bucket: str, prefix: str) -> Iterator[Found]:
         """Yield every object below *prefix*, by key."""
         pages = self.storage.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

@@ -148,12 +148,23 @@ def status(*, job: str | None, stack: StackPlace) -> None:
 
 @main.command()
 @click.argument("job")
-@click.option(
-    "--to", "target", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Made; must be empty."
-)
+@click.option("--to", "target", metavar="DIR", type=click.Path(path_type=Path), help="Made; must be empty.")
+@click.option("--item", metavar="NAME", help="Print one item alone: its id, or its row with nine digits.")
 @stack_option
-def results(*, job: str, target: Path, stack: StackPlace) -> None:
-    """Download the results of a job."""
+def results(*, job: str, target: Path | None, item: str | None, stack: StackPlace) -> None:
+    """Download the results of a job, or print one item of it."""
+    if (target is None) == (item is None):
+        raise click.UsageError("Say either --to DIR, for all results, or --item NAME, for one.")
+    if item is not None:
+        from batchdrop_cli.item import read_item  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
+
+        connection = connect(stack)
+        click.echo(read_item(connection, find_job(connection, job), item))
+    if target is not None:
+        _download(job, target, stack)
+
+
+def _download(job: str, target: Path, stack: StackPlace) -> None:
     from batchdrop_cli.results import download, results_listing  # noqa: PLC0415  # threads: 0.1 s for `--help`
     from batchdrop_cli.show import state_of  # noqa: PLC0415  # as above
 

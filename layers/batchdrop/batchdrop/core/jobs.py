@@ -144,6 +144,11 @@ class Keys:
         return f"{self.results}outcomes.jsonl"
 
     @property
+    def outcome_index(self) -> str:
+        """Where each outcome lies in the former, by name."""
+        return f"{self.results}outcomes.index"
+
+    @property
     def summary(self) -> str:
         """Written last: who sees it sees everything."""
         return f"{self.results}summary.json"

@@ -85,6 +85,7 @@ class ItemAccess(StrEnum):
     """How one item of a job can be read without the others."""
 
     OBJECTS = "objects"  # an object for each
+    INDEX = "index"  # a range of `outcomes.jsonl`, which an index names
     NONE = "none"
 
 

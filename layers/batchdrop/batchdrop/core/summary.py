@@ -199,7 +199,7 @@ def failure_document(failure: FailureCount) -> dict[str, object]:
 
 def _identity(job: Job) -> dict[str, object]:
     upload = {"bucket": job.bucket, "key": job.key, "version": job.version}
-    return {"schema": SCHEMA, "job": job.id, "task": job.task, "upload": upload}
+    return {"schema": SCHEMA, "job": job.id, "task": job.task, "upload": upload, "items": job.options.items.value}
 
 
 def _shard(shard: Shard) -> dict[str, object]:

@@ -16,9 +16,10 @@ import msgspec
 
 from batchdrop.core.errors import BrokenState, NotYet, UploadRejected
 from batchdrop.core.jobs import Keys, refused_name
-from batchdrop.core.ledger_rows import Job, Reason, Shard
+from batchdrop.core.ledger_rows import ItemAccess, Job, Reason, Shard
 from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.limits import Limits
+from batchdrop.core.outcome_index import OutcomeIndex
 from batchdrop.core.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
@@ -34,7 +35,7 @@ _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 def merge(ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
     """Write the result files of *job* and then its summary, and return what they hold.
 
-    Where the upload cannot be read any more there is `outcomes.jsonl` alone, and the summary says so. May be repeated.
+    Where the upload cannot be read any more there are the outcomes alone, and the summary says so. May be repeated.
     Raises BrokenState where a row has no outcome or two.
     """
     try:
@@ -51,7 +52,7 @@ def _merge_with_upload(storage: Storage, job: Job, shards: Sequence[Shard], chun
     form, header = upload_format(job), read_header(storage, job)
     tally = Tally()
     with ExitStack() as objects:
-        files = _ResultFiles(storage, Keys(job.id, job.key), form, header, objects)
+        files = _ResultFiles(storage, job, form, header, objects)
         outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
         never_sent = _never_sent(storage, job) if job.cancelled_at else None
         for row, record in enumerate(all_records(storage, job), 1):
@@ -68,15 +69,16 @@ def _merge_alone(
     """Write the outcomes without the upload."""
     tally = Tally()
     with ExitStack() as objects:
-        outcomes = _Measured(storage, Keys(job.id, job.key).outcomes, objects)
+        outcomes = _Outcomes(storage, job, objects)
         found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
         for row in range(1, job.items + 1):
             nameless = Described(row, refused_name(row, CANCELLED.code), NULL)
             line = found.take(row) or (_cancelled_line(nameless) if job.cancelled_at else found.missing(row))
-            outcomes.write(line)
-            tally.add(decode_outcome(line))
+            outcome = decode_outcome(line)
+            outcomes.write(line, outcome.name)
+            tally.add(outcome)
         found.check_end(tally)
-        return tally.results([outcomes.finished()], unreadable)
+        return tally.results(outcomes.finished(), unreadable)
 
 
 class _ByRow:
@@ -135,10 +137,11 @@ def _cancelled_line(item: Described) -> bytes:
 class _ResultFiles:
     """The files of a job with a readable upload."""
 
-    def __init__(self, storage: Storage, keys: Keys, form: Format, header: Header, objects: ExitStack) -> None:
+    def __init__(self, storage: Storage, job: Job, form: Format, header: Header, objects: ExitStack) -> None:
+        keys = Keys(job.id, job.key)
         self._form, self._header = form, header
         content_type = _CONTENT_TYPES.get(form.extension, "application/x-ndjson")
-        self._outcomes = _Measured(storage, keys.outcomes, objects)
+        self._outcomes = _Outcomes(storage, job, objects)
         self._results = _Measured(storage, keys.merged(form.extension), objects, content_type)
         self._failures = _Measured(storage, keys.failures(form.extension), objects, content_type)
         self._results.write(form.result_head(header))
@@ -149,7 +152,7 @@ class _ResultFiles:
         """Write one item to each file that it belongs to."""
         outcome = decode_outcome(line)
         tally.add(outcome)
-        self._outcomes.write(line)
+        self._outcomes.write(line, outcome.name)
         self._results.write(self._form.result(self._header, record, outcome, is_first=self._is_first))
         self._is_first = False
         if outcome.error is not None:
@@ -166,10 +169,36 @@ class _ResultFiles:
 
     def written(self) -> Iterator[WrittenFile]:
         """Yield the files; there are no failures where no item failed."""
-        yield self._outcomes.finished()
+        yield from self._outcomes.finished()
         yield self._results.finished()
         if not self._is_first_failure:
             yield self._failures.finished()
+
+
+class _Outcomes:
+    """`outcomes.jsonl`, and its index where the task wants one."""
+
+    def __init__(self, storage: Storage, job: Job, objects: ExitStack) -> None:
+        keys = Keys(job.id, job.key)
+        self._lines = _Measured(storage, keys.outcomes, objects)
+        self._index = None
+        if job.options.items is ItemAccess.INDEX:
+            self._index = OutcomeIndex()
+            self._records = _Measured(storage, keys.outcome_index, objects, "application/octet-stream")
+
+    def write(self, line: bytes, name: str) -> None:
+        """Append *line*, the outcome of the item called *name*, which has its line end."""
+        if self._index is not None:
+            self._index.add(name, self._lines.size_bytes, len(line) - 1)
+        self._lines.write(line)
+
+    def finished(self) -> Iterator[WrittenFile]:
+        """Yield what was written."""
+        yield self._lines.finished()
+        if self._index is not None:
+            for piece in self._index.sorted_pieces():
+                self._records.write(piece)
+            yield self._records.finished()
 
 
 class _Measured:
@@ -182,18 +211,19 @@ class _Measured:
         self._writer: ObjectWriter | None = None
         self._pending = bytearray()
         self._digest = hashlib.sha256()
-        self._size_bytes = 0
+        self.size_bytes = 0
 
     def write(self, content: bytes) -> None:
         """Append *content*."""
         self._pending += content
+        self.size_bytes += len(content)
         if len(self._pending) >= _WRITE_BYTES:
             self._flush()
 
     def finished(self) -> WrittenFile:
         """Hand over the rest and return what was written."""
         self._flush()
-        return WrittenFile(self._key.rpartition("/")[2], self._size_bytes, self._digest.hexdigest())
+        return WrittenFile(self._key.rpartition("/")[2], self.size_bytes, self._digest.hexdigest())
 
     def _flush(self) -> None:
         if self._writer is None:
@@ -201,7 +231,6 @@ class _Measured:
         content = bytes(self._pending)
         self._pending.clear()
         self._digest.update(content)
-        self._size_bytes += len(content)
         if content:
             self._writer.write(content)
 
