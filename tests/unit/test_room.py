@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Group, Lesson, Ratio, Room, Shard
@@ -171,6 +171,7 @@ def test_a_lone_item_is_let_in_when_its_model_is_idle() -> None:
     used=st.integers(0, 1_500),
     ratio=st.none() | st.builds(Ratio, st.integers(1, 100), st.integers(1, 100), st.just(0)),
 )
+@example(sizes=[(23, 1, 22, 0)], used=1, ratio=Ratio(1, 46, 0))  # a share was rounded over what was free
 def test_cutting_takes_every_line_once_and_keeps_the_room(
     sizes: list[tuple[int, int, int, int]], used: int, ratio: Ratio | None
 ) -> None:

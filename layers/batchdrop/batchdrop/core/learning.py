@@ -100,6 +100,13 @@ def expected_tokens(ratio: Ratio | None, base_tokens: int) -> int:
     return max(1, -(-base_tokens * ratio.counted_tokens // ratio.base_tokens))
 
 
+def base_tokens_for(ratio: Ratio | None, tokens: int) -> int:
+    """Return the most base tokens for which no more than *tokens* are expected; less than 0 where there are none."""
+    if tokens < 1 or ratio is None:
+        return tokens if tokens > 0 else -1
+    return tokens * ratio.base_tokens // ratio.counted_tokens
+
+
 def after_usage(lesson: Lesson, task: str, base_tokens: int, counted_tokens: int, now: int) -> Lesson:
     """Return *lesson* after the provider counted *counted_tokens* for what bytes said are *base_tokens*, of *task*."""
     if not 0 < base_tokens <= _RATIO_MAX * counted_tokens <= _RATIO_MAX * _RATIO_MAX * base_tokens:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batchdrop.core.learning import expected_tokens
+from batchdrop.core.learning import base_tokens_for, expected_tokens
 from batchdrop.core.ledger_rows import Group, Ratio, Room, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Chunk
@@ -168,7 +168,8 @@ def _fits_batch(part: _Part, limits: Limits) -> bool:
 def _fitting_lines(part: _Part, taken: _Part, free: Space, ratio: Ratio | None) -> int:
     """Return how many lines of *part* fit beside what is *taken*."""
     tokens_left = free.budget - (expected_tokens(ratio, taken.base_tokens) if taken.lines else 0)
-    lines = _share_of(part.lines, expected_tokens(ratio, part.base_tokens), tokens_left)
+    # By bytes, as estimates are shared: sharing what is expected would round a share over what is left.
+    lines = _share_of(part.lines, part.base_tokens, base_tokens_for(ratio, tokens_left))
     if free.inputs is None:
         return lines
     return min(lines, _share_of(part.lines, part.inputs, free.inputs - taken.inputs))
