@@ -226,7 +226,9 @@ def test_invocation_is_reported_with_its_peak_memory(probe_stack: LocalStack) ->
     assert wait_until(lambda: log.exists() and "platform.report" in log.read_text())
 
     lines = [json.loads(line) for line in log.read_text().splitlines() if "platform.report" in line]
+    started = [json.loads(line) for line in log.read_text().splitlines() if "platform.start" in line]
     metrics = lines[0]["record"]["metrics"]
+    assert lines[0]["record"]["requestId"] == started[0]["record"]["requestId"]
     assert metrics["initDurationMs"] > 0
     assert 10 < metrics["maxMemoryUsedMB"] < metrics["memorySizeMB"]
 

@@ -1,8 +1,8 @@
 """Runs one Lambda function in the real runtime client. Run by path as the function's bootstrap, never imported.
 
 Rule: the function sees what it would see in Lambda: its own folder, the layer, the runtime client, and no
-site-packages. Its output goes to a file of its own, with the line that Lambda writes after each invocation: how long,
-and the peak of memory.
+site-packages. Its output goes to a file of its own, with the lines that Lambda writes before and after each invocation: a
+start, and how long it took with the peak of memory. A start without a report is an invocation whose process died.
 """
 
 import json
@@ -40,6 +40,7 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
         self._request_id = invocation.invoke_id
         self._wall_start_seconds = time.perf_counter()
         self._processor_start_seconds = time.process_time()
+        write_platform_line("platform.start", {"requestId": self._request_id, "processId": os.getpid()})
         return invocation
 
     def _report(self) -> None:
@@ -52,8 +53,14 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
         metrics |= self._initialisation or {}
         self._initialisation = {}
         record = {"requestId": self._request_id, "processId": os.getpid(), "metrics": metrics}
-        line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "type": "platform.report", "record": record}
-        sys.stdout.write(json.dumps(line) + "\n")
+        write_platform_line("platform.report", record)
+
+
+def write_platform_line(kind: str, record: dict[str, Any]) -> None:
+    """Write one of the platform's own lines, at once, so that a process that is killed has said what it began."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "type": kind, "record": record}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 def milliseconds_since(start_seconds: float) -> float:
