@@ -5,7 +5,8 @@
 #   make test    every test
 #   make deploy  the stack in the AWS account of your environment: STACK=batchdrop ARCHITECTURE=arm64 PARAMETERS="NotificationEmail=you@example.org"
 #   make audit   checkov on the template as CloudFormation receives it
-#   make simulate  the long simulation: SEEDS=100 pairs and storms of each story, and every single fault of each
+#   make simulate  the long simulation: SEEDS=100 pairs and storms of each story, every single fault of each, every mutant
+#   make chaos   the real stack with functions killed all the time: ITEMS=20000 MINUTES=45 SEED=1; both write docs/scoreboard.md
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
 #   make clean   removes what the others made
@@ -13,7 +14,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test simulate deploy audit lint lock clean
+.PHONY: help demo local test simulate chaos deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -30,7 +31,13 @@ test: both-dev
 
 SEEDS ?= 100
 simulate: dev-environment
-	@PYTHONPATH=tests .venv/bin/python -m simulation.campaign --seeds $(SEEDS) $(SIMULATE_OPTIONS)
+	@PYTHONPATH=tests .venv/bin/python -m simulation.campaign --seeds $(SEEDS) --scoreboard docs/scoreboard.md $(SIMULATE_OPTIONS)
+
+ITEMS ?= 20000
+MINUTES ?= 45
+SEED ?= 1
+chaos: both-dev
+	@PYTHONPATH=tests .venv/bin/python -m chaos.run --items $(ITEMS) --minutes $(MINUTES) --seed $(SEED) --scoreboard docs/scoreboard.md
 
 lint: dev-environment
 	@.venv/bin/ruff check

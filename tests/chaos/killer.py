@@ -54,12 +54,12 @@ class Killer:
 def function_processes(logs: Path) -> Processes:
     """Return the processes that run a function of the stack whose logs lie in *logs*."""
     listing = subprocess.run(["ps", "-axww", "-o", "pid=,args="], capture_output=True, text=True, check=True)  # noqa: S607  # the system's own
-    return list(_functions_in(listing.stdout, logs))
+    return list(processes_in(listing.stdout, logs))
 
 
-def _functions_in(listing: str, logs: Path) -> Iterator[tuple[int, str]]:
-    """Yield what *listing*, a process a line, says of functions: the interpreter, the runtime, and the log as the argument."""
-    ours = re.compile(rf"\s*(\d+) \S+ .*{re.escape(str(RUNTIME))} {re.escape(str(logs))}/(\w+)\.log$")
+def processes_in(listing: str, logs: Path) -> Iterator[tuple[int, str]]:
+    """Yield the processes of *listing*, one a line, that run a function: an interpreter, the runtime, and a log in *logs*."""
+    ours = re.compile(rf"\s*(\d+) \S+ -S -P {re.escape(str(RUNTIME))} {re.escape(str(logs))}/(\w+)\.log$")
     for line in listing.splitlines():
         found = ours.match(line)
         if found:

@@ -1,4 +1,4 @@
-"""The long run: every single fault of every story, pairs and storms by seed, on all processors.
+"""The long run: every single fault of every story, pairs and storms by seed, every mutant, on all processors.
 
 Rule: whatever fails is told with the line that replays it, which then joins `REGRESSIONS` with what it found. The last line
 is the whole campaign as JSON.
@@ -13,7 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from scoreboard import circumstances, table, write_section
+from simulation.mutants import MUTANT_TURNS_MAX, MUTANTS
 from simulation.runs import Run, Verdict, calls_of, execute, read_run, singles, struck_twice
 from simulation.scenarios import SCENARIOS
 
@@ -37,6 +40,7 @@ class Tally:
     runs: Counter[str] = field(default_factory=Counter)
     struck: int = 0
     failed: list[str] = field(default_factory=list)
+    survived: list[str] = field(default_factory=list)  # mutants that nobody missed
 
     def take(self, told: Told) -> None:
         """Count a run, and tell at once if anything was found."""
@@ -53,8 +57,24 @@ class Tally:
         """Return the figures."""
         return {
             "runs": dict(self.runs), "faults_struck": self.struck, "minutes": round(minutes, 1),
-            "runs_a_minute": round(self.runs.total() / minutes), "failed": self.failed,
+            "runs_a_minute": round(self.runs.total() / minutes), "failed": self.failed, "mutants": len(MUTANTS),
+            "survived": self.survived,
         }  # fmt: skip
+
+    def section(self, command: str, minutes: float) -> str:
+        """Return the section of the scoreboard."""
+        rows = [
+            ("stories", len(SCENARIOS)),
+            ("single faults tried, each at every call that it can strike", self.runs["singles"]),
+            ("pairs, the second fault in the recovery from the first among them", self.runs["pairs"]),
+            ("storms by seed, two pollers", self.runs["storms"]),
+            ("faults that struck", self.struck),
+            ("runs a minute", round(self.runs.total() / minutes)),
+            ("runs that broke an invariant", len(self.failed)),
+            ("mutants killed", f"{len(MUTANTS) - len(self.survived)} of {len(MUTANTS)}"),
+        ]
+        what = "Stories, faults and invariants are described in [tests/simulation](../tests/simulation/README.md)."
+        return "\n\n".join((circumstances(command, 60 * minutes), what, table(("what", "how many"), rows)))
 
 
 def _say(line: str) -> None:
@@ -84,12 +104,20 @@ def _told(verdict: Verdict) -> Told:
     return Told(str(run), suite, tuple(map(str, verdict.findings)), verdict.struck)
 
 
+def _is_killed(name: str) -> bool:
+    """Return whether the mutant called *name* breaks an invariant that it is known to break."""
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
+    with mutant.alive():
+        return bool(execute(read_run(mutant.run), mutant.breaks, MUTANT_TURNS_MAX).invariants & mutant.breaks)
+
+
 def _asked(words: Sequence[str] | None) -> argparse.Namespace:
     asked = argparse.ArgumentParser(prog="simulation.campaign", description=__doc__)
     asked.add_argument("--seeds", type=int, default=100, help="timings and storms of each story")
     asked.add_argument("--start", type=int, default=1_000, help="the first seed")
     asked.add_argument("--only", nargs="*", default=[], help="these stories")
     asked.add_argument("--every", type=int, default=1, help="one in so many of the single faults; --start says which")
+    asked.add_argument("--scoreboard", type=Path, help="the page whose section is written, where all stories run whole")
     return asked.parse_args(words)
 
 
@@ -106,9 +134,15 @@ def main(words: Sequence[str] | None = None) -> int:
                 for told in all_told:
                     tally.take(told)
             _say(f"{name}: {tally.runs.total():,} runs so far, {len(tally.failed)} failed")
+        mutants = [mutant.name for mutant in MUTANTS]
+        is_killed = pool.map(_is_killed, mutants)
+        tally.survived = [name for name, killed in zip(mutants, is_killed, strict=True) if not killed]
     asked = {"stories": len(names), "seeds": given.seeds, "start": given.start, "every": given.every}
-    _say(json.dumps(asked | tally.summary((time.monotonic() - began) / 60)))
-    return bool(tally.failed)
+    minutes = (time.monotonic() - began) / 60
+    _say(json.dumps(asked | tally.summary(minutes)))
+    if given.scoreboard and not given.only and given.every == 1:
+        write_section("simulation", tally.section(f"make simulate SEEDS={given.seeds}", minutes), given.scoreboard)
+    return bool(tally.failed or tally.survived)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.edge.provider import OpenAIProvider
 from batchdrop.flow import admit, archive, complete, create, harvest, key, merge, poll, reconcile, submit
 
+MUTANT_TURNS_MAX = 1_500  # a mutant may keep its world busy for ever
+
 _replaced = as_if.replaced
 
 

@@ -1,11 +1,8 @@
 """Suite 7: every rule is there for a reason, and a run shows it."""
 
 import pytest
-from simulation.mutants import MUTANTS, Mutant
+from simulation.mutants import MUTANT_TURNS_MAX, MUTANTS, Mutant
 from simulation.runs import execute, read_run
-
-# A mutant may keep its world busy for ever.
-TURNS_MAX = 1_500
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -14,7 +11,7 @@ def test_a_rule_that_is_taken_away_is_missed(mutant: Mutant) -> None:
     run = read_run(mutant.run)
 
     with mutant.alive():
-        mutated = execute(run, mutant.breaks, TURNS_MAX)
+        mutated = execute(run, mutant.breaks, MUTANT_TURNS_MAX)
     clean = execute(run)
 
     assert mutated.invariants & mutant.breaks, mutated

@@ -1,0 +1,100 @@
+"""The scoreboard, and what the chaos run brings to it."""
+
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from chaos.drops import CANARY, drops_of
+from chaos.evidence import Evidence
+from chaos.gathering import invocations_in
+from chaos.judge import Verdict
+from chaos.killer import processes_in
+from chaos.report import Asked, Report
+from scoreboard import PAGE, SECTIONS, NoSection, composed, table
+
+from batchdrop_cli.local.deployment import RUNTIME
+
+START = '{"type": "platform.start", "record": {"requestId": "%s", "processId": 1}}\n'
+REPORT = '{"type": "platform.report", "record": {"requestId": "%s", "processId": 1, "metrics": {}}}\n'
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_command_writes_its_own_section_alone(section: str) -> None:
+    """The page has the section, and writing it anew leaves everything else as it was."""
+    page = PAGE.read_text()
+
+    written = composed(page, section, "new figures")
+
+    assert "new figures" in written
+    assert composed(written, section, "x") == composed(page, section, "x")
+    for other in set(SECTIONS) - {section}:
+        assert composed(written, other, "x").count("new figures") == 1
+
+
+def test_a_page_without_the_section_is_refused() -> None:
+    """Nothing is written where nobody would look for it."""
+    with pytest.raises(NoSection):
+        composed("# Scoreboard\n", "chaos", "figures")
+
+
+def test_a_table_is_markdown() -> None:
+    """Whole numbers are readable, everything else stands as it is."""
+    assert table(("what", "how many"), [("items", 20_000), ("mutants", "28 of 28")]) == (
+        "| what | how many |\n|---|---|\n| items | 20,000 |\n| mutants | 28 of 28 |"
+    )
+
+
+@pytest.mark.parametrize("items", [60, 2_000])
+def test_drops_are_those_of_the_seed(items: int) -> None:
+    """As many records as asked for, the same bytes for the same seed, and each request known before it is sent."""
+    drops = drops_of(items, Random(7))  # noqa: S311  # replayable on purpose
+
+    assert drops == drops_of(items, Random(7))  # noqa: S311  # replayable on purpose
+    assert drops != drops_of(items, Random(8))  # noqa: S311  # replayable on purpose
+    assert sum(drop.items for drop in drops) == items
+    digests = [digest for drop in drops for digest in drop.digests if digest]
+    assert len(set(digests)) == len(digests) >= items * 0.98
+    assert all(CANARY.encode() in drop.content for drop in drops if not drop.is_rejected)
+    assert sum(drop.is_rejected for drop in drops) == 2
+
+
+def test_only_functions_of_this_stack_are_killed() -> None:
+    """Another stack's functions, the emulator and an editor that shows the runtime are left alone."""
+    logs = Path("/stack/logs")
+    listing = (
+        f"  10 /usr/bin/python3 -S -P {RUNTIME} {logs}/poll.log\n"
+        f"  11 /usr/bin/python3 -S -P {RUNTIME} /other/logs/poll.log\n"
+        f"  12 /usr/bin/python3 -P /emulator/launcher.py\n"
+        f"  13 /usr/bin/vi {RUNTIME}\n"
+        f"  14 /usr/bin/python3 -S -P {RUNTIME} {logs}/complete.log\n"
+    )
+
+    assert list(processes_in(listing, logs)) == [(10, "poll"), (14, "complete")]
+
+
+def test_an_invocation_that_never_ended_has_died(tmp_path: Path) -> None:
+    """A start without a report is an invocation whose process was killed; so is a report that was cut off."""
+    (tmp_path / "submit.log").write_text(
+        START % "a" + REPORT % "a" + START % "b" + "{}\n" + START % "c" + (REPORT % "c")[:30]
+    )
+
+    begun, died = invocations_in(tmp_path)
+
+    assert begun == Counter(submit=3)
+    assert +died == Counter(submit=2)
+
+
+@pytest.mark.parametrize("violations", [(), ("row 1 was paid 2 times",)])
+def test_the_report_says_whether_all_was_kept(violations: tuple[str, ...]) -> None:
+    """One broken promise is enough, and it is told at the terminal and on the page."""
+    report = Report(Asked(60, 5, 1), evidence=Evidence(()), verdicts=[Verdict("paid once", "1 request", violations)])
+
+    assert report.is_kept == (not violations)
+    assert "".join(violations) in "\n".join(report.lines())
+    assert ("BROKEN" in report.section("today")) == bool(violations)
+
+
+def test_a_run_that_judged_nothing_kept_nothing() -> None:
+    """A run that was stopped on its way is no success."""
+    assert not Report(Asked(60, 5, 1)).is_kept
