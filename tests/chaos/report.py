@@ -10,13 +10,13 @@ from typing import Final
 
 from chaos.evidence import Evidence
 from chaos.judge import Verdict
-from chaos.shortened import FUNCTION_TIMEOUT_SECONDS, SETTINGS, VISIBILITY_SECONDS
+from chaos.shortened import FUNCTION_TIMEOUT_SECONDS, PARAMETERS, SETTINGS, VISIBILITY_SECONDS
 from scoreboard import table
 
 _VIOLATIONS_SHOWN: Final = 5
 _SHORTENED: Final = (
     f"Shortened for it: function time-outs {FUNCTION_TIMEOUT_SECONDS} s, visibility {VISIBILITY_SECONDS} s, "
-    f"{', '.join(f'`{name}={value}`' for name, value in SETTINGS.items())}."
+    f"{', '.join(f'`{name}={value}`' for name, value in (PARAMETERS | SETTINGS).items())}."
 )
 
 

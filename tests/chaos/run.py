@@ -20,7 +20,7 @@ from chaos.gathering import ask_simulator, changes_between, evidence_of, invocat
 from chaos.judge import judge
 from chaos.killer import ROUNDS_MEAN, Killer, killing
 from chaos.report import Asked, Report
-from chaos.shortened import FUNCTION_TIMEOUT_SECONDS, SETTINGS, VISIBILITY_SECONDS, shorten
+from chaos.shortened import FUNCTION_TIMEOUT_SECONDS, PARAMETERS, SETTINGS, VISIBILITY_SECONDS, shorten
 from chaos.stage import Stage, stage_of
 from scoreboard import circumstances, write_section
 
@@ -28,8 +28,9 @@ from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack, end
 from batchdrop_cli.local.ticker import ticking
 
 STATE: Final = REPOSITORY / ".local" / "chaos"
-# Beside the hostile profile: creates that arrive when nobody waits for them any more, and batches that expire half-way.
-FAULTS: Final = ("accepted_late,value=75,rate=0.03", "expires,value=0.5,rate=0.05")
+# Beside the hostile profile: creates that arrive when nobody waits for them any more, and batches whose window ends half-way.
+FAULTS: Final = ("accepted_late,value=90,rate=0.05", "expires,value=0.5,rate=0.05")
+_WINDOW_SECONDS: Final = 60  # of a batch; none that goes on takes half of it
 _TICK_SECONDS: Final = (2.0, 3.1)  # of two pollers, that meet at every phase of each other
 _ITEMS_A_SECOND: Final = 150  # so the drops are spread out
 _EVENT_AGAIN_SECONDS: Final = 30.0  # after a drop its event comes once more, in the mean
@@ -48,8 +49,10 @@ def chaos(asked: Asked, state: Path = STATE) -> Report:
     """Run the whole of it and return what came of it. *state* is the folder of the stack's logs."""
     report, random = Report(asked), Random(asked.seed)  # noqa: S311  # replayable on purpose
     faults = [word for fault in FAULTS for word in ("--fault", fault)]
-    options = ("--profile", "hostile", "--seed", str(asked.seed), *faults)
-    settings = LocalSettings(state=state, simulator_options=options, tick_seconds=_TICK_SECONDS[0])
+    options = ("--profile", "hostile", "--seed", str(asked.seed), "--window-seconds", str(_WINDOW_SECONDS), *faults)
+    settings = LocalSettings(
+        state=state, simulator_options=options, tick_seconds=_TICK_SECONDS[0], parameters=dict(PARAMETERS)
+    )
     with LocalStack(settings, say) as stack:
         stage = stage_of(stack.description)
         _settle(
@@ -163,7 +166,7 @@ def main() -> int:
     logging.disable(logging.WARNING)  # a tick that was killed is no news here
     say(f"items={asked.items} minutes={asked.minutes:g} seed={asked.seed}")
     say(f"Function time-outs {FUNCTION_TIMEOUT_SECONDS} s, visibility {VISIBILITY_SECONDS} s; shortened:")
-    say("\n".join(f"    {name}={value}" for name, value in SETTINGS.items()))
+    say("\n".join(f"    {name}={value}" for name, value in (PARAMETERS | SETTINGS).items()))
     report: Report | None = None
     began = time.monotonic()
     with ended_by_signals():

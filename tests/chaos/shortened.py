@@ -14,7 +14,7 @@ from batchdrop_cli.local.description import StackDescription
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-FUNCTION_TIMEOUT_SECONDS: Final = 45
+FUNCTION_TIMEOUT_SECONDS: Final = 60
 # A message comes again once the worker that took it must have ended.
 VISIBILITY_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS + 5
 
@@ -25,7 +25,7 @@ SETTINGS: Final[dict[str, int]] = {
     "BATCHDROP_CREATE_TIMEOUT_SECONDS": 4,
     "BATCHDROP_CREATE_MARGIN_SECONDS": 5,
     # Time-out, create time-out and margin together, and the clock's grain.
-    "BATCHDROP_GRACE_SECONDS": 55,
+    "BATCHDROP_GRACE_SECONDS": 70,
     # The provider's list lags by 10 s and a deletion by 5 (the hostile profile): the wait is longer than both.
     "BATCHDROP_FENCE_WAIT_SECONDS": 20,
     "BATCHDROP_FILE_VISIBLE_SECONDS_MAX": 15,
@@ -42,9 +42,13 @@ SETTINGS: Final[dict[str, int]] = {
     "BATCHDROP_EVENT_AWAITED_SECONDS": 20,
     # Pieces are cut smaller too, so that there are many of them to strike.
     "BATCHDROP_CHUNK_LINES_MAX": 100,
-    "BATCHDROP_SHARD_REQUESTS_MAX": 300,
+    "BATCHDROP_SHARD_REQUESTS_MAX": 250,
     "BATCHDROP_PLAN_CHECKPOINT_BYTES": 100_000,
 }
+# The template's own parameters. The room is the provider's (its hostile profile), as an account's page would state it: a queue
+# that is said to be full at a batch of three requests would be believed, and teach a room of three.
+PARAMETERS: Final[dict[str, str]] = {"MaximumConcurrency": "4", "EnqueuedTokensPerModel": "2000000"}
+
 _UPDATE_SECONDS_MAX: Final = 30.0
 _LOOK_SECONDS: Final = 0.1
 
