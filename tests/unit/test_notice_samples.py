@@ -6,10 +6,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from fakes.prices import TABLE
 
-from batchdrop.core.ledger_rows import Job, Reason
+from batchdrop.core.ledger_rows import Job, Reason, Shard
 from batchdrop.core.notices import Notice, render, render_wait
-from batchdrop.core.outcomes import Usage
+from batchdrop.core.outcomes import Outcome, Usage
+from batchdrop.core.receipt import Receipt, open_bill
 from batchdrop.core.summary import FailureCount, Results
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +24,25 @@ JOB = Job(
     id="2b9c41d07e5f3a6b8c10", bucket="inbox-bucket", key="inbox/sentiment/reviews.csv", version="3HL4kqtJlcpXroDTDmJ",
     created_at=1_795_376_400, task="sentiment", items=3,
 )  # fmt: skip
-DONE = Results(succeeded=3, usage={"gpt-4.1-mini": Usage(61, 3)})
+MODEL = "gpt-4.1-mini-2025-04-14"
+SHARD = Shard(
+    job=JOB.id, number=1, account="a", endpoint="/v1/chat/completions", model="gpt-4.1-mini", group=0, batches=("batch_1",),
+    base_url="https://api.openai.com/v1", batch_ended_at=JOB.created_at + 2_700,
+)  # fmt: skip
+
+
+def receipt(usage: Usage) -> Receipt:
+    """Return the receipt of answers that took *usage*."""
+    bill = open_bill(JOB, [SHARD], lambda model, _base_url: TABLE.get(model))
+    bill.add(Outcome(name="a", row=1, status="succeeded", model=MODEL, batch_id="batch_1"), usage)
+    return bill.receipt()
+
+
+DONE = Results(succeeded=3, usage={MODEL: Usage(61, 3)}, receipt=receipt(Usage(61, 3)))
 IN_PART = Results(
-    succeeded=2, failed=1, usage={"gpt-4.1-mini": Usage(41, 2)}, failures=(FailureCount("undefined", 1, ("R-1043",)),)
-)
+    succeeded=2, failed=1, usage={MODEL: Usage(41, 2)}, failures=(FailureCount("undefined", 1, ("R-1043",)),),
+    receipt=receipt(Usage(41, 2)),
+)  # fmt: skip
 STOPPED = replace(IN_PART, failures=(FailureCount("cancelled", 1, ("R-1043",)),))
 NO_TASK = Reason(
     "no_such_task",

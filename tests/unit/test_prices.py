@@ -44,7 +44,7 @@ def test_each_token_is_paid_once() -> None:
     """Cached tokens, and tokens that were written into the cache, are no other input besides."""
     kinds = kinds_of(Usage(100, 7, cached_tokens=60, cache_write_tokens=30))
 
-    assert kinds == {"input": 10, "cached": 60, "cache_write": 30, "output": 7}
+    assert kinds == {"input": 10, "cached_input": 60, "cache_write": 30, "output": 7}
 
 
 @given(usages, usages)

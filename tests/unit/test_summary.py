@@ -8,19 +8,19 @@ import pytest
 
 from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState
 from batchdrop.core.outcomes import NO_USAGE, NULL, Failure, Outcome, Usage, encode_usage
+from batchdrop.core.receipt import MODELS_MAX
 from batchdrop.core.summary import (
-    MODELS_MAX,
     NAMES_MAX,
     REASONS_MAX,
     FailureCount,
     Results,
     Tally,
     WrittenFile,
-    iso_time,
     results_of_summary,
     status_document,
     summary_document,
 )
+from batchdrop.core.wording import iso_time
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 CREATED_AT = 1_795_305_600  # 2026-11-22T00:00:00Z

@@ -14,7 +14,10 @@ import msgspec
 from batchdrop.core.advice import meaning, rejection_advice
 from batchdrop.core.jobs import NO_TASK, Keys
 from batchdrop.core.ledger_rows import ItemAccess, Job, Reason
-from batchdrop.core.summary import Results, failure_document, iso_time
+from batchdrop.core.receipt import Receipt, receipt_document
+from batchdrop.core.receipt_text import receipt_lines
+from batchdrop.core.summary import Results, failure_document
+from batchdrop.core.wording import iso_time
 
 SCHEMA: Final = 1
 WAITING: Final = "waiting"  # the one event that ends no job
@@ -101,13 +104,21 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
         yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
     if job.reason is not None:
         yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
-    for model, usage in _shown(results.usage.items()):
+    for model, usage in _shown(results.usage.items()) if results.receipt is None else ():
         yield f"Tokens of {printable(model)}: {usage.input_tokens:,} in, {usage.output_tokens:,} out."
     yield from _failure_lines(results)
     yield ""
     yield from _ADVICE[job.event](job, printable(location))
     yield ""
+    yield from _receipt_lines(results)
     yield f"Job {job.id}, dropped {iso_time(job.created_at)}."
+
+
+def _receipt_lines(results: Results) -> Iterator[str]:
+    """Yield the receipt, where anything was or may have been paid."""
+    if results.receipt is not None and (results.receipt.lines or results.receipt.unknown):
+        yield from map(printable, receipt_lines(results.receipt))
+        yield ""
 
 
 def _items(job: Job, results: Results) -> int:
@@ -143,11 +154,19 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "results": location,
         "counts": {"items": _items(job, results), "succeeded": results.succeeded, "failed": results.failed},
         "usage": dict(_shown(results.usage.items())),
+        "receipt": results.receipt and _brief_receipt(results.receipt),
         "failures": [failure_document(failure) for failure in _shown(results.failures)],
         "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
         "created_at": iso_time(job.created_at),
     }
     return msgspec.json.encode(document).decode()
+
+
+def _brief_receipt(receipt: Receipt) -> dict[str, object]:
+    """Return what a program wants to know of the bill; the summary has its lines."""
+    document = receipt_document(receipt)
+    names = ("number", "currency", "list_dollars", "discount_dollars", "total_dollars", "failed_dollars")
+    return {name: document[name] for name in names} | {"is_complete": not receipt.unknown}
 
 
 def _message(reason: Reason) -> str:

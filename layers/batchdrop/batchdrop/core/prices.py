@@ -62,7 +62,7 @@ def kinds_of(usage: Usage) -> dict[str, int]:
     special = usage.cached_tokens + usage.cache_write_tokens
     return {
         "input": max(0, usage.input_tokens - special),
-        "cached": usage.cached_tokens,
+        "cached_input": usage.cached_tokens,
         "cache_write": usage.cache_write_tokens,
         "output": usage.output_tokens,
     }
@@ -70,7 +70,12 @@ def kinds_of(usage: Usage) -> dict[str, int]:
 
 def price_of(rates: Rates, kind: str) -> Price | None:
     """Return the price of a kind of `kinds_of`."""
-    prices = {"input": rates.input, "cached": rates.cached, "cache_write": rates.cache_write, "output": rates.output}
+    prices = {
+        "input": rates.input,
+        "cached_input": rates.cached,
+        "cache_write": rates.cache_write,
+        "output": rates.output,
+    }
     return prices[kind]
 
 

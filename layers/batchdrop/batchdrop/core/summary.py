@@ -7,23 +7,21 @@ codes and items, never a prompt or an answer. Times are ISO 8601 in UTC.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage, usage_of
+from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
+from batchdrop.core.wording import iso_time
 
 SCHEMA: Final = 1
 # Enough to see what went wrong; the rest is in `outcomes.jsonl`.
 NAMES_MAX: Final = 20
-# Codes and model names come from the provider: what is beyond this counts as OTHER.
+# Codes come from the provider: what is beyond this counts as OTHER.
 REASONS_MAX: Final = 50
-MODELS_MAX: Final = 100
-MODEL_CHARS_MAX: Final = 100
-OTHER: Final = "other"
 
 # A shard in one of these has a batch that may still be running or unread.
 _AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
@@ -57,6 +55,7 @@ class Results:
     failures: tuple[FailureCount, ...] = ()  # most frequent first; at most NAMES_MAX names in all
     files: tuple[WrittenFile, ...] = ()
     unreadable: Reason | None = None  # why there is no file in the upload's own format
+    receipt: Receipt | None = None
 
     @property
     def items(self) -> int:
@@ -64,11 +63,19 @@ class Results:
         return self.succeeded + self.failed
 
 
-class Tally:
-    """Counts outcomes as they pass. Bounded: by codes and models, and by NAMES_MAX names."""
+class Observer(Protocol):
+    """Sees every outcome of a job once, by row."""
 
-    def __init__(self) -> None:
+    def add(self, outcome: Outcome, usage: Usage | None) -> None:
+        """Take note of *outcome*, with its tokens; None where none were counted."""
+
+
+class Tally:
+    """Counts outcomes as they pass, and shows them to *observers*. Bounded: by codes and models, and by NAMES_MAX names."""
+
+    def __init__(self, *observers: Observer) -> None:
         self.succeeded = 0
+        self._observers = observers
         self._reasons: Counter[str] = Counter()
         self._names: dict[str, list[str]] = {}
         self._names_count = 0
@@ -82,6 +89,8 @@ class Tally:
     def add(self, outcome: Outcome) -> None:
         """Count one outcome. Tokens count also where the answer was of no use: they are paid for."""
         usage = usage_of(outcome)
+        for observer in self._observers:
+            observer.add(outcome, usage)
         if usage is not None:
             model = _bounded((outcome.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
             self._usage[model] = self._usage.get(model, NO_USAGE) + usage
@@ -107,11 +116,6 @@ class Tally:
 
 def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
     return name if name in known or len(known) < count_max else OTHER
-
-
-def iso_time(seconds: int) -> str | None:
-    """Return whole *seconds* since 1970 as ISO 8601 in UTC; None for never."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
 def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
@@ -153,6 +157,7 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
         "failures": [failure_document(failure) for failure in results.failures],
         "shards": [_shard(shard) for shard in rows],
         "files": [{"name": file.name, "size_bytes": file.size_bytes, "sha256": file.sha256} for file in results.files],
+        "receipt": results.receipt and receipt_document(results.receipt),
         "estimate": _estimate(rows),
         "waited_for_room_seconds": job.waited_seconds,
         "duplicate_batches": [batch for shard in rows for batch in shard.duplicates],
@@ -174,6 +179,7 @@ class _Summary(msgspec.Struct):
     failures: list[FailureCount]
     files: list[WrittenFile]
     upload_unreadable: Reason | None
+    receipt: Receipt | None = None
 
 
 _summary_decoder = msgspec.json.Decoder(_Summary)
@@ -189,6 +195,7 @@ def results_of_summary(content: bytes) -> Results:
         tuple(summary.failures),
         tuple(summary.files),
         summary.upload_unreadable,
+        summary.receipt,
     )
 
 

@@ -1,10 +1,11 @@
-"""How names out of a file stand in a message to a person.
+"""How names out of a file, and times, stand in a message to a person.
 
 Rule: a message stays short whatever the file holds. A file without a header has content where names belong, so each name is
 cut, and only the first of many are listed.
 """
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -40,3 +41,8 @@ def separator_of(columns: Iterable[str], wanted: Iterable[str]) -> str | None:
 def separator_advice(separator: str) -> str:
     """Return what to do about a file that is separated by *separator*."""
     return f"looks like it is separated by {_SEPARATORS[separator]}; a .csv here has commas: save it with those"
+
+
+def iso_time(seconds: int) -> str | None:
+    """Return whole *seconds* since 1970 as ISO 8601 in UTC; None for never."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None

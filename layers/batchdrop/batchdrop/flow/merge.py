@@ -8,7 +8,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 from typing import BinaryIO, Final
 
@@ -22,6 +22,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.core.outcome_index import OutcomeIndex
 from batchdrop.core.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
+from batchdrop.core.receipt import Bill, open_bill
 from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
 from batchdrop.flow.described import Described, describer
 from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_format
@@ -38,19 +39,30 @@ def merge(ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chun
     Where the upload cannot be read any more there are the outcomes alone, and the summary says so. May be repeated.
     Raises BrokenState where a row has no outcome or two.
     """
+    bill = _open_bill(ports, job, shards)
     try:
-        results = _merge_with_upload(ports.storage, job, shards, chunks)
+        results = _merge_with_upload(ports.storage, job, shards, chunks, Tally(bill))
     except UploadRejected as error:
         ports.log.warning("upload.unreadable", job_id=job.id, cause=error.code)
-        results = _merge_alone(ports.storage, job, shards, chunks, Reason(error.code, error.message))
+        bill = _open_bill(ports, job, shards)
+        unreadable = Reason(error.code, error.message)
+        results = _merge_alone(ports.storage, job, shards, chunks, Tally(bill), unreadable=unreadable)
+    results = replace(results, receipt=bill.receipt())
     ports.storage.put(Keys(job.id, job.key).summary, summary_document(job, shards, results))
     return results
 
 
-def _merge_with_upload(storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
+def _open_bill(ports: Ports, job: Job, shards: Sequence[Shard]) -> Bill:
+    """Return an empty bill at the prices of the day on which the last batch ended."""
+    day = max((shard.batch_ended_at for shard in shards), default=0) or job.created_at
+    return open_bill(job, shards, lambda model, base_url: ports.prices.price_list(model, base_url, day))
+
+
+def _merge_with_upload(
+    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], tally: Tally
+) -> Results:
     """Write outcomes, results and, where items failed, failures."""
     form, header = upload_format(job), read_header(storage, job)
-    tally = Tally()
     with ExitStack() as objects:
         files = _ResultFiles(storage, job, form, header, objects)
         outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
@@ -64,10 +76,9 @@ def _merge_with_upload(storage: Storage, job: Job, shards: Sequence[Shard], chun
 
 
 def _merge_alone(
-    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], unreadable: Reason
+    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], tally: Tally, *, unreadable: Reason
 ) -> Results:
     """Write the outcomes without the upload."""
-    tally = Tally()
     with ExitStack() as objects:
         outcomes = _Outcomes(storage, job, objects)
         found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
