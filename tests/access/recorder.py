@@ -71,7 +71,9 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
     "ledger": {
         **dict.fromkeys(("job", "shard", "install", "room"), always(Permission("dynamodb:GetItem", "Table.Arn"))),
         "shards": always(Permission("dynamodb:Query", "Table.Arn")),
-        "active": always(Permission("dynamodb:Query", "${Table.Arn}/index/due")),
+        **dict.fromkeys(
+            ("active", "install_and_active"), always(Permission("dynamodb:Query", "${Table.Arn}/index/due"))
+        ),
         "write": changed,
     },
     "hints": {

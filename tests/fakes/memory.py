@@ -144,6 +144,12 @@ class MemoryLedger:
             else:
                 yield row
 
+    def install_and_active(self) -> tuple[Install | None, list[Job | Shard]]:
+        """Return the installation's row as the index last saw it, and what `active` yields."""
+        install = (self.rows if self._frozen is None else self._frozen).get(INSTALL_KEY)
+        assert install is None or isinstance(install, Install)
+        return install, list(self.active())
+
     def install(self) -> Install | None:
         """Return the installation's row."""
         row = self._read(INSTALL_KEY)

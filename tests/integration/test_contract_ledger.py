@@ -390,6 +390,15 @@ def test_what_is_due_comes_by_its_time_and_leaves_when_it_ends(ledger: Ledger) -
     assert [row.due_at for row in ledger.active()] == [10, 20]
 
 
+def test_the_installation_s_row_comes_with_what_is_due(ledger: Ledger) -> None:
+    """One look at the index shows both; to those who ask what is due it is no work."""
+    created(ledger, FULL_INSTALL)
+    job = new_job(ledger, replace(JOB, due_at=30))
+
+    assert ledger.install_and_active() == (ledger.install(), [job])
+    assert list(ledger.active()) == [job]
+
+
 def test_rows_of_a_newer_release_are_not_guessed_at(case: Case) -> None:
     """Reading one stops; the list of what is due goes on without it and says so."""
     created(case.ledger, replace(JOB, schema=SCHEMA + 1), replace(SHARD, job="1" * 20, due_at=11))

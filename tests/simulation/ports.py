@@ -65,15 +65,19 @@ class GatedLedger:
 
     def active(self) -> Iterator[Job | Shard]:
         """Yield what is due; a stale index shows what the last look saw."""
-        yield from self._gate.call(
-            "ledger.active", self._fresh, (*READ, Fault.STALE), odd={Fault.STALE: lambda: list(self._inner.active())}
+        yield from self.install_and_active()[1]
+
+    def install_and_active(self) -> tuple[Install | None, list[Job | Shard]]:
+        """Return what the index shows."""
+        return self._gate.call(
+            "ledger.active", self._fresh, (*READ, Fault.STALE), odd={Fault.STALE: self._inner.install_and_active}
         )
 
-    def _fresh(self) -> list[Job | Shard]:
+    def _fresh(self) -> tuple[Install | None, list[Job | Shard]]:
         self._inner.thaw_index()
-        rows = list(self._inner.active())
+        found = self._inner.install_and_active()
         self._inner.freeze_index()
-        return rows
+        return found
 
     def install(self) -> Install | None:
         """Return the installation's row."""

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from fakes.memory import FakeClock, MemoryLog
 
 from batchdrop.core.errors import BrokenState, Conflict
-from batchdrop.core.ledger_rows import Change, Job, Lesson, Room, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.ledger_rows import Change, Install, Job, Lesson, Room, RoomWrite, Shard, ShardState, Write
 from batchdrop.edge.ledger import WRITE_TRIES_MAX, DynamoLedger, _attributes
 from batchdrop.edge.ledger_format import decode_row, encode_row, room_key
 
@@ -207,3 +207,17 @@ def test_a_model_name_that_no_key_can_hold_is_refused() -> None:
     """DynamoDB would refuse it each time anew."""
     with pytest.raises(ValueError, match="2,048"):
         room_key("a", "m" * 2_048)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_the_installation_s_row_is_found_in_the_index(indexed: bool) -> None:  # noqa: FBT001  # a column of the table above
+    """Not where an older release wrote it: then it is read by itself."""
+    job, install = replace(JOB, due_at=5), Install(id="i", started_at=1, revision=1)
+    items = [_attributes(install), _attributes(job)] if indexed else [_attributes(job)]
+    table = Table({"Query": lambda: {"Items": items}})
+
+    found = table.ledger().install_and_active()
+
+    assert found == (install if indexed else None, [job])
+    assert list(table.ledger().active()) == [job]
+    assert items[0]["due_pk"] == items[-1]["due_pk"]

@@ -43,6 +43,8 @@ type Attributes = dict[str, Any]  # DynamoDB's own notation: {"name": {"S": "val
 
 DUE_INDEX = "due"
 DUE_PARTITION = "D"
+# The installation's row comes first in the index: whoever looks what is due reads it with the same query.
+INSTALL_DUE_AT = 0
 
 # A transaction that meets another is cancelled whole and may be sent again at once; eight tries with jitter outlast what
 # two pollers and two workers do to each other, and end within seconds.
@@ -117,6 +119,16 @@ class DynamoLedger:
 
     def active(self) -> Iterator[Job | Shard]:
         """Yield every row that has a due time, by due time; rows of a newer release are skipped and logged."""
+        return (row for row in self._indexed() if isinstance(row, Job | Shard))
+
+    def install_and_active(self) -> tuple[Install | None, list[Job | Shard]]:
+        """Return what the index shows, the installation's row first: None until a release that indexes it wrote it."""
+        rows = list(self._indexed())
+        install = next((row for row in rows if isinstance(row, Install)), None)
+        return install, [row for row in rows if isinstance(row, Job | Shard)]
+
+    def _indexed(self) -> Iterator[Row]:
+        """Yield every row in the index; as `active`."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             IndexName=DUE_INDEX,
@@ -130,8 +142,7 @@ class DynamoLedger:
                 except BrokenState as error:
                     place = f"{found['pk'].get('S', '')}/{found['sk'].get('S', '')}"
                     self._log.warning("ledger.row_skipped", row=place, error=str(error))
-                    continue
-                if isinstance(row, Job | Shard):
+                else:
                     yield row
 
     def write(self, change: Change) -> Change:
@@ -271,7 +282,7 @@ def _attributes(row: Row) -> Attributes:
         "writer": {"S": row.writer},
     }
     if isinstance(row, Install):
-        return attributes
+        return attributes | {"due_pk": {"S": DUE_PARTITION}, "due_at": {"N": str(INSTALL_DUE_AT)}}
     attributes["state"] = {"S": row.state}
     if isinstance(row, Shard):
         attributes["ticket"] = {"S": row.ticket}

@@ -44,10 +44,10 @@ class Tick:
 
 
 def tick(ports: Ports, limits: Limits) -> Tick:
-    """Do one round. With nothing under way it costs a query and a read, and the provider is not asked."""
-    work = begin(ports, limits)
+    """Do one round. With nothing under way it costs one query, and the provider is not asked."""
     began_at = ports.clock.now()
-    rows = list(ports.ledger.active())
+    install, rows = ports.ledger.install_and_active()
+    work = begin(ports, limits, install)
     done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
     reconcile(work)
     sweep_files(work)

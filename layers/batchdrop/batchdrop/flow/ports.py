@@ -49,6 +49,12 @@ class Ledger(Protocol):
     def active(self) -> Iterator[Job | Shard]:
         """Yield every row that has a due time, by due time; from an index that may lag and may show old rows."""
 
+    def install_and_active(self) -> tuple[Install | None, list[Job | Shard]]:
+        """Return by one look what `install` and `active` do; the installation's row too may be some seconds old.
+
+        It is None where there is none, and until it is written again where an older release wrote it.
+        """
+
     def install(self) -> Install | None:
         """Return the installation's row."""
 

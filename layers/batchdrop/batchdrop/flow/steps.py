@@ -36,9 +36,12 @@ class Work:
         return self.ports.clock.remaining_seconds() > self.limits.stop_margin_seconds
 
 
-def begin(ports: Ports, limits: Limits) -> Work:
-    """Return the work of this invocation; the first one of all writes the installation's row."""
-    install = ports.ledger.install()
+def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:
+    """Return the work of this invocation; the first one of all writes the installation's row.
+
+    *seen* is that row where it was read already.
+    """
+    install = seen or ports.ledger.install()
     if install is None:
         started_at = ports.clock.now() - limits.installation_slack_seconds
         fresh = Install(id=ports.clock.new_id(), started_at=started_at, writer=ports.writer)

@@ -1,0 +1,93 @@
+"""A provider at which many batches run: its list and its answer about one, as JSON on the wire, newest first.
+
+Rule: the list is that of the API, so that what reads it is production code; nothing else is answered here.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+import httpx2
+from fakes.world import BASE_URL, World
+
+from batchdrop.core.ledger_rows import Change, Install, Job, JobState, Row, Shard, ShardState, Write, ticket_of
+
+JOB = "0" * 20
+ENDPOINT = "/v1/chat/completions"
+FOREIGN = "batch_foreign"
+
+
+@dataclass
+class RunningBatches:
+    """A world with *count* running shards, whose batches lie below *foreign* newer ones of somebody else in the list."""
+
+    count: int
+    foreign: int = 0
+    world: World = field(default_factory=World)
+    asked: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Write the rows and take the place of the simulator."""
+        now = self.world.clock.time
+        install = Install(
+            id="i", started_at=now - 100, proofs={f"print-of-sk-test@{BASE_URL}": "batch_0"}, files_swept_at=now
+        )
+        job = Job(
+            id=JOB,
+            bucket="inbox",
+            key="inbox/a.jsonl",
+            version="v",
+            created_at=now,
+            state=JobState.RUNNING,
+            due_at=now,
+        )
+        shards = [self._shard(number, now - 3600) for number in range(self.count)]
+        rows: tuple[Row, ...] = (install, job, *shards)
+        for row in rows:
+            self.world.ledger.write(Change((Write(None, row),)))
+        entries = [self._entry(f"{FOREIGN}_{number}", "", now) for number in range(self.foreign)]
+        entries += [self._entry(shard.batch, shard.ticket, now - 3600) for shard in shards]
+        self.entries = {str(entry["id"]): entry for entry in entries}
+        self.places = {name: place for place, name in enumerate(self.entries)}
+        self.world.tap.answers.append(self._answer)
+
+    def _shard(self, number: int, begun_at: int) -> Shard:
+        shard = Shard(
+            job=JOB, number=number, account="print-of-sk-test", endpoint=ENDPOINT, model="gpt-4.1-mini", group=0,
+            state=ShardState.RUNNING, tokens=1_000, room_tokens=1_000, taken_at=begun_at, base_url=BASE_URL,
+            fingerprint="print-of-sk-test", file=f"file-{number}", file_uploaded_at=begun_at, intent_at=begun_at,
+            first_intent_at=begun_at, batch=f"batch_{number}", batches=(f"batch_{number}",), due_at=begun_at + number,
+        )  # fmt: skip
+        ticket = ticket_of("i", shard)
+        return Shard(
+            **{name: getattr(shard, name) for name in shard.__slots__} | {"ticket": ticket, "tickets": (ticket,)}
+        )
+
+    def _entry(self, batch: str, ticket: str, created_at: int) -> dict[str, object]:
+        return {
+            "id": batch, "object": "batch", "endpoint": ENDPOINT, "errors": None, "input_file_id": f"file-{batch}",
+            "completion_window": "24h", "status": "in_progress", "output_file_id": None, "error_file_id": None,
+            "created_at": created_at, "in_progress_at": created_at + 60, "expires_at": created_at + 86_400,
+            "request_counts": {"total": 100, "completed": 5, "failed": 0}, "metadata": {"ticket": ticket} if ticket else None,
+        }  # fmt: skip
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        _, _, batch = request.url.path.partition("/batches")
+        if request.method != "GET" or (batch and batch[1:] not in self.entries):
+            return httpx2.Response(404, json={"error": {"message": "none", "code": None}}, request=request)
+        if batch:
+            self.asked[batch[1:]] += 1
+            found: object = self.entries[batch[1:]]
+        else:
+            found = self._page(request.url.params.get("after"), int(request.url.params["limit"]))
+        content = json.dumps(found).encode()
+        return httpx2.Response(200, content=content, headers={"content-type": "application/json"}, request=request)
+
+    def _page(self, after: str | None, limit: int) -> dict[str, object]:
+        names = list(self.entries)
+        start = self.places[after] + 1 if after else 0
+        entries = [self.entries[name] for name in names[start : start + limit]]
+        return {
+            "object": "list", "data": entries, "first_id": entries[0]["id"], "last_id": entries[-1]["id"],
+            "has_more": start + limit < len(names),
+        }  # fmt: skip

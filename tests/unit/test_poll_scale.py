@@ -1,0 +1,102 @@
+"""What a tick costs: with nothing to do, with a thousand running batches, and where others fill the provider's list."""
+
+from collections import Counter
+from typing import Any
+
+from fakes.running import RunningBatches
+from fakes.world import World
+
+from batchdrop.core.limits import MINUTE, Limits
+
+LIST = "GET /v1/batches"
+
+
+class Counting:
+    """Stands before a port and counts the calls of each method."""
+
+    def __init__(self, port: object, calls: Counter[str]) -> None:
+        self._port, self._calls = port, calls
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the port has
+        member = getattr(self._port, name)
+        self._calls[name] += callable(member)
+        return member
+
+
+def counted(world: World) -> Counter[str]:
+    """Count the calls to the ledger, the buckets and the secret from now on."""
+    calls = Counter[str]()
+    for port in ("ledger", "storage", "providers"):
+        setattr(world, port, Counting(getattr(world, port), calls))
+    return calls
+
+
+def test_an_idle_tick_is_one_query() -> None:
+    """Nothing else is read, written, listed or opened, and the provider hears nothing."""
+    world = World()
+    world.tick()
+    calls = counted(world)
+
+    world.tick()
+
+    assert +calls == {"install_and_active": 1}
+    assert not world.tap.counts
+
+
+def test_a_row_that_an_older_release_wrote_is_read_by_itself_until_it_is_written() -> None:
+    """It is not in the index yet; there is still one installation."""
+    world = World()
+    world.ledger.freeze_index()
+    world.tick()
+    installed = world.ledger.install()
+    calls = counted(world)
+
+    world.tick()
+
+    assert calls["install"] == 1
+    assert world.ledger.install() == installed
+
+
+def test_a_thousand_running_batches_are_seen_in_eleven_lists() -> None:
+    """None is asked for alone, and a tick in which nothing moved writes nothing."""
+    running = RunningBatches(count=1_000)
+    running.world.tick()
+    calls, tap = counted(running.world), running.world.tap
+    tap.counts.clear()
+
+    done = running.world.tick()
+
+    assert done.rows == 1_000 + 1
+    assert tap.counts == {LIST: tap.counts[LIST]}
+    assert tap.counts[LIST] <= 11
+    assert calls["install_and_active"] == 1
+    assert calls["write"] == 0
+
+
+def test_where_others_fill_the_list_each_batch_is_asked_for_in_turn() -> None:
+    """At most twenty pages a tick, then some answers; nobody is asked for twice before all were asked for once."""
+    running = RunningBatches(count=150, foreign=2_500)
+    world, limits = running.world, running.world.limits
+    most_pages = most_answers = 0
+
+    for _ in range(3):
+        world.tap.counts.clear()
+        asked = running.asked.total()
+        world.tick(MINUTE)
+        most_pages = max(most_pages, world.tap.counts[LIST])
+        most_answers = max(most_answers, running.asked.total() - asked)
+
+    assert most_pages == limits.list_pages_max == 20
+    assert most_answers == limits.retrieves_per_tick_max == 50
+    assert set(running.asked.values()) == {1}
+    assert len(running.asked) == 150
+
+
+def test_a_batch_behind_others_is_asked_for_again_after_a_while() -> None:
+    """Every ten minutes, however long it runs."""
+    running = RunningBatches(count=1, foreign=100, world=World(limits=Limits(list_pages_max=1)))
+
+    for _ in range(21):
+        running.world.tick(MINUTE)
+
+    assert running.asked["batch_0"] == 3
