@@ -15,6 +15,7 @@ from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, Memo
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Job, JobState, Room, Shard, ShardState
 from batchdrop.core.limits import Limits
+from batchdrop.core.money import allowed_microdollars
 from batchdrop.flow.ports import Notice
 
 J, S = JobState, ShardState
@@ -32,8 +33,9 @@ SHARD_EDGES: Final = {
     S.DONE: set(),
 }
 JOB_EDGES: Final = {
-    J.PLANNING: {J.RUNNING, J.FINISHING, J.NOTIFYING},
-    J.RUNNING: {J.FINISHING},
+    J.PLANNING: {J.HELD, J.RUNNING, J.FINISHING, J.NOTIFYING},
+    J.HELD: {J.RUNNING, J.FINISHING},
+    J.RUNNING: {J.HELD, J.FINISHING},
     J.FINISHING: {J.NOTIFYING},
     J.NOTIFYING: {J.ENDED},
     J.ENDED: {J.PLANNING},  # a person retries what was rejected
@@ -88,6 +90,7 @@ class JournalLedger(MemoryLedger):
         for write in change.writes:
             self._check_row(found[id(write)], write.after)
         self._check_rooms(change, held_before)
+        self._check_money(change)
         self.watch(done)
         return done
 
@@ -125,6 +128,17 @@ class JournalLedger(MemoryLedger):
             if room.used != held[place] or room.used < 0:
                 self._report(10, f"{room.used} tokens are used, {held[place]} are held")
             self._check_limit(change, room, before.get(place, 0))
+
+    def _check_money(self, change: Change) -> None:
+        """10 and 11 of money: a job's reserved sum is what its shards hold, and no shard is let in beyond what it may cost."""
+        for job in (write.after for write in change.writes if isinstance(write.after, Job)):
+            held = sum(shard.reserved_microdollars for shard in self.shards(job.id))
+            if job.reserved_microdollars != held:
+                self._report(10, f"{job.reserved_microdollars} microdollars are reserved, {held} are held")
+            allowed = allowed_microdollars(job, self._limits())
+            is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
+            if is_admission and allowed is not None and held + job.spent_microdollars > allowed:
+                self._report(11, f"{held} microdollars were reserved, {allowed} are allowed")
 
     def _check_limit(self, change: Change, room: Room, before: int) -> None:
         limit = self._limit(room)

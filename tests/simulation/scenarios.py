@@ -101,7 +101,14 @@ def _key(at: float, key: str | None) -> Happening:
     return Happening(at, change)
 
 
+def _asked(at: float, word: str) -> Happening:
+    """A person says *word* about the first drop."""
+    return Happening(at, lambda here: here.ask(here.uploads[0], word))
+
+
 _SMALL = {"chunk_lines_max": 2}
+# The last ones come when all faults are over, and the job is held for certain.
+_APPROVALS = (10 * MINUTE, 4 * HOUR, 8 * HOUR)
 _SHARDS = {**_SMALL, "shard_requests_max": 2, "room_tokens_per_model": 75}
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -231,6 +238,40 @@ SCENARIOS: tuple[Scenario, ...] = (
             _with_options(b"items: index\n"), dropped("inbox/sentiment/reviews.csv", reviews(3) + b"r1,again\r\n"),
         ),
         limits=_SMALL, failures=frozenset({"duplicate_id"}),
+    ),
+    Scenario(
+        name="held",
+        happenings=(
+            Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
+            *(_asked(at, "approve") for at in _APPROVALS),
+        ),
+        limits=_SHARDS | {"job_microdollars_max": 1},
+    ),
+    Scenario(
+        # The first shard is at the provider when the cap is lowered: the rest is held, and approved of later.
+        name="held_midway",
+        happenings=(
+            Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
+            Happening(30, lambda here: here.redeploy(job_microdollars_max=1)),
+            *(_asked(at, "approve") for at in _APPROVALS),
+        ),
+        limits=_SHARDS | {"job_microdollars_max": 1_000_000},
+    ),
+    Scenario(
+        name="held_for_good",
+        happenings=(Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(3))),
+        limits=_SMALL | {"job_microdollars_max": 1, "hold_seconds_max": 3 * HOUR},
+        failures=frozenset({"cancelled"}),
+    ),
+    Scenario(
+        # Cancel beats approve, whichever is heard first.
+        name="held_and_cancelled",
+        happenings=(
+            Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(3)),
+            _asked(10 * MINUTE, "approve"), _asked(10 * MINUTE, "cancel"), _asked(8 * HOUR, "cancel"),
+        ),
+        limits=_SMALL | {"job_microdollars_max": 1},
+        failures=frozenset({"cancelled", "batch_cancelled"}),
     ),
     Scenario(
         name="silent",

@@ -9,7 +9,7 @@ import pytest
 from batchdrop.core import job_lifecycle as on
 from batchdrop.core.errors import IllegalTransition
 from batchdrop.core.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
-from batchdrop.core.ledger_rows import Group, Job, JobState, Lease, PlanCursor, Reason, TaskOptions
+from batchdrop.core.ledger_rows import Group, Hold, Job, JobState, Lease, PlanCursor, Quote, Reason, TaskOptions
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.limits import DAY, Limits
 from batchdrop.core.planning import PlanPage
@@ -26,6 +26,7 @@ def job_in(state: JobState) -> Job:
         id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, state=state, groups=GROUPS, items=15, refused=1,
         failed=1, shards=0 if state is J.PLANNING else 1, lease=Lease("w", NOW.time + 60), due_at=NOW.time,
         event="rejected", reason=Reason("no_such_task", "There is no task."), ended_at=9, expires_at=99,
+        hold=Hold(1, NOW.time - 60, Quote(1_000)),
     )  # fmt: skip
 
 
@@ -43,6 +44,9 @@ SAMPLES: dict[type, on.JobEvent] = {
     on.ShardSplit: on.ShardSplit(),
     on.ShardServed: on.ShardServed(0, is_split=True),
     on.ShardDone: on.ShardDone(4, 1, is_last_attempt=True),
+    on.Held: on.Held(Quote(1_000)),
+    on.HoldTold: on.HoldTold(1),
+    on.Approved: on.Approved(),
     on.Merged: on.Merged(14, 1),
     on.Broken: on.Broken(Reason("code", "message")),
     on.Notified: on.Notified(),
@@ -133,7 +137,7 @@ def test_a_cancelled_job_ends_as_one_with_all_its_items() -> None:
 @pytest.mark.parametrize("state", J)
 def test_a_job_is_cancelled_once_and_in_time(state: JobState) -> None:
     """Once its items have outcomes it is too late, and a second word changes nothing."""
-    assert may_be_cancelled(job_in(state)) == (state in (J.PLANNING, J.RUNNING))
+    assert may_be_cancelled(job_in(state)) == (state in (J.PLANNING, J.HELD, J.RUNNING))
     assert not may_be_cancelled(replace(job_in(state), cancelled_at=5))
 
 

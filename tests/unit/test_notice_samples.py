@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from fakes.prices import TABLE
 
-from batchdrop.core.ledger_rows import Job, Reason, Shard
-from batchdrop.core.notices import Notice, render, render_wait
+from batchdrop.core.ledger_rows import Hold, Job, Quote, Reason, Shard
+from batchdrop.core.notices import Notice, render, render_hold, render_wait
 from batchdrop.core.outcomes import Outcome, Usage
 from batchdrop.core.receipt import Receipt, open_bill
 from batchdrop.core.summary import FailureCount, Results
@@ -50,15 +50,25 @@ NO_TASK = Reason(
     "The tasks there are: `classify`, `translate`. Ready-made requests need no task: they go directly below inbox/.",
 )
 BROKEN = Reason("broken_state", "row 2 has no outcome")
+QUOTE = Quote(
+    12_345_600, input_tokens=20_864_000, output_tokens=10_210_000, learned_answers=30_000, assumed_answers=700
+)
+WEEK = 7 * 86_400
 REFUSED = Reason("invalid_api_key", "The provider refuses the API key.")
 
 
 def sample(event: str) -> Notice:
     """Return the notice of *event*."""
     job = replace(JOB, event=event)
-    match event:
-        case "waiting":
-            return render_wait(job, 1, REFUSED, PLACE)
+    if event == "held":
+        large, since = replace(job, items=30_700), job.created_at + 60
+        return render_hold(large, Hold(1, since, QUOTE), 10_000_000, since + WEEK, PLACE)
+    return render_wait(job, 1, REFUSED, PLACE) if event == "waiting" else end(job)
+
+
+def end(job: Job) -> Notice:
+    """Return the notice that *job* ends with its event."""
+    match job.event:
         case "rejected":
             return render(replace(job, items=0, reason=NO_TASK), Results(), PLACE)
         case "failed":

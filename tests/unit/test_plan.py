@@ -41,7 +41,7 @@ def test_rows_become_lines_and_items() -> None:
 
     job = planned(storage, job)
 
-    assert (job.items, job.refused, job.groups) == (2, 0, (Group("/v1/responses", "m", chunks=1, lines=2),))
+    assert (job.items, job.refused, job.groups) == (2, 0, (Group("/v1/responses", "m", 1, 2, tokens=16, unlimited=2),))
     assert [json.loads(line) for line in sent_lines(storage, job)] == [
         {"custom_id": "1", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "hello"}},
         {"custom_id": "2", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "world"}},
@@ -73,10 +73,10 @@ def test_endpoints_and_models_are_sorted_into_groups() -> None:
     job = planned(storage, job)
 
     assert job.groups == (
-        Group("/v1/responses", "m", 1, 2),
-        Group("/v1/responses", "n", 1, 1),
-        Group("/v1/embeddings", "e", 1, 1),
-        Group("/v1/chat/completions", "m", 1, 1),
+        Group("/v1/responses", "m", 1, 2, tokens=8, unlimited=2),
+        Group("/v1/responses", "n", 1, 1, tokens=4, unlimited=1),
+        Group("/v1/embeddings", "e", 1, 1, tokens=9),
+        Group("/v1/chat/completions", "m", 1, 1, tokens=7, unlimited=1),
     )
     chunks = read_chunks(storage, job)
     assert [(chunk.group, chunk.lines, chunk.first_row, chunk.last_row, chunk.inputs) for chunk in chunks] == [

@@ -13,7 +13,10 @@ def test_every_limit_can_be_set() -> None:
     """Each by a variable of its own; one less than the default keeps every bound, and one more than none."""
     wanted = {limit.name: abs(int(str(limit.default)) - 1) for limit in fields(Limits)}
 
-    limits = read_settings({limit_variable(name): str(value) for name, value in wanted.items()}).limits
+    dollars = {name: f"{value / 1_000_000:.6f}" for name, value in wanted.items() if "microdollars" in name}
+    environment = {limit_variable(name): dollars.get(name, str(value)) for name, value in wanted.items()}
+
+    limits = read_settings(environment).limits
 
     assert {limit.name: getattr(limits, limit.name) for limit in fields(Limits)} == wanted
 
@@ -32,6 +35,9 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("BATCHDROP_ATTEMPTS_MAX", "-1"),
         ("BATCHDROP_ATTEMPTS_MAX", "1.5"),
         ("BATCHDROP_ATEMPTS_MAX", "3"),
+        ("MAX_COST_USD", "-0.01"),
+        ("MAX_COST_USD", "0.0000001"),
+        ("MAX_COST_USD", "NaN"),
         ("OPENAI_BASE_URL", "api.openai.com"),
         ("AWS_ENDPOINT_URL", "localhost:4566"),
     ],

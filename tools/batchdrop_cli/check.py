@@ -4,22 +4,22 @@ Rule: the stack's own planner decides, and nothing leaves this machine. Memory d
 few bytes an item.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
+from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.jobs import NO_TASK, Keys, Upload
 from batchdrop.core.ledger_rows import Group, Job
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import Failure, decode_outcome
+from batchdrop.core.requests import row_of_line
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop_cli.drop import inbox_key
-from batchdrop_cli.quote import Quote, batch_price, output_tokens_of
+from batchdrop_cli.quote import Quote, batch_price
 
 # Enough to see what goes wrong, and what goes out; the rest is counted.
 REFUSALS_SHOWN_MAX = 10
@@ -47,21 +47,12 @@ class Checked:
     quotes: list[Quote]
 
 
-class _Line(msgspec.Struct):
-    """A request line, as far as it is looked at."""
-
-    custom_id: str
-    url: str
-    body: msgspec.Raw
-
-
 @dataclass(slots=True)
 class _Trial:
     """The storage of a job that is only tried: it reads the file, and counts what would be written."""
 
     path: Path
     keys: Keys
-    output_tokens: Counter[int] = field(default_factory=Counter)  # by group
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     requests: list[tuple[int, bytes]] = field(default_factory=list)  # the first ones, with their rows
@@ -78,18 +69,11 @@ class _Trial:
 
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:  # noqa: ARG002 - the port's
         """Look at a chunk and let it go; keep the task, which is read again. Pages of the plan are not needed."""
-        folder = f"{self.keys.internal}chunks/"
         if key == self.keys.task_snapshot:
             self._kept[key] = content
-        elif key.startswith(folder):
-            self._look_at(int(key.removeprefix(folder).partition("/")[0]), content)
-
-    def _look_at(self, group: int, chunk: bytes) -> None:
-        decode = msgspec.json.Decoder(_Line).decode
-        for line in chunk.splitlines():
-            request = decode(line)
-            self.output_tokens[group] += output_tokens_of(request.url, request.body)
-            self._show(int(request.custom_id), line)
+        elif key.startswith(f"{self.keys.internal}chunks/"):
+            for line in content.splitlines():
+                self._show(row_of_line(line), line)
 
     def _show(self, row: int, line: bytes) -> None:
         """Keep the line if it is among the first: chunks of several groups do not come by row."""
@@ -125,26 +109,20 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     if task is not None:
         pinned = pin_task(trial, job, task)
         job = replace(job, snapshot=pinned.digest, options=pinned.options)
-    input_tokens: Counter[int] = Counter()
-    last = None
-    for last in plan_pages(trial, Limits(), job, should_stop=lambda: False):
-        for chunk in last.chunks:
-            input_tokens[chunk.group] += chunk.tokens
-    assert last is not None  # noqa: S101 - a plan has a page, even of an empty file
-    quotes = _quotes(last.groups, input_tokens, trial.output_tokens, base_url)
+    # A plan has a page, even of an empty file; the last one has all groups.
+    last = deque(plan_pages(trial, Limits(), job, should_stop=lambda: False), maxlen=1).pop()
+    quotes = _quotes(last.groups, base_url)
     requests = [line for _, line in trial.requests]
     return Checked(last.items, last.refused, trial.reasons, trial.refusals, requests, quotes)
 
 
-def _quotes(
-    groups: Sequence[Group], input_tokens: Counter[int], output_tokens: Counter[int], base_url: str
-) -> list[Quote]:
-    """Return an estimate for each model, by its name, whatever its endpoints. The counters are by group."""
+def _quotes(groups: Sequence[Group], base_url: str) -> list[Quote]:
+    """Return an estimate for each model, by its name, whatever its endpoints."""
     totals: Counter[tuple[str, str]] = Counter()
-    for number, group in enumerate(groups):
+    for group in groups:
         totals[group.model, "requests"] += group.lines
-        totals[group.model, "in"] += input_tokens[number]
-        totals[group.model, "out"] += output_tokens[number]
+        totals[group.model, "in"] += group.tokens
+        totals[group.model, "out"] += group.answer_tokens + group.unlimited * ANSWER_TOKENS_ASSUMED
     return [
         Quote(
             model, totals[model, "requests"], totals[model, "in"], totals[model, "out"],

@@ -1,4 +1,4 @@
-"""A person's hand on a job: cancel and retry are words that the stack hears, forget deletes what it wrote.
+"""A person's hand on a job: approve, cancel and retry are words that the stack hears, forget deletes what it wrote.
 
 Rule: the command looks first, so that a word that would be ignored is not said; what the stack then does shows in the status.
 """
@@ -16,6 +16,7 @@ from batchdrop_cli.jobs import JobStatus
 # The most that one call deletes (https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html, 2026-11-22).
 DELETED_A_CALL_MAX = 1_000
 ENDED = JobState.ENDED.value
+HELD = JobState.HELD.value
 
 
 def ask_to_cancel(connection: Connection, job: JobStatus) -> None:
@@ -23,6 +24,13 @@ def ask_to_cancel(connection: Connection, job: JobStatus) -> None:
     if job.is_over:
         raise CommandFailed(f"The job is over ({job.event}): there is nothing to cancel.")
     _say(connection, job, "cancel")
+
+
+def ask_to_approve(connection: Connection, job: JobStatus) -> None:
+    """Ask the stack to let a held *job* go on. Raises CommandFailed where it is not held."""
+    if job.state != HELD:
+        raise CommandFailed(f"The job is not held ({job.event or job.state}): there is nothing to approve of.")
+    _say(connection, job, "approve")
 
 
 def ask_to_retry(connection: Connection, job: JobStatus) -> None:

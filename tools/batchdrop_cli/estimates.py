@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from batchdrop_cli.quote import OUTPUT_TOKENS_ASSUMED, Quote
+from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
+from batchdrop_cli.quote import Quote
 from batchdrop_cli.show import text
 
 
@@ -25,7 +26,7 @@ def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) 
     console.print(table)
     console.print(text(f"Estimated cost at {base_url}: {_total(estimated)}."))
     console.print(
-        f"It rests on four bytes a token, {OUTPUT_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
+        f"It rests on four bytes a token, {ANSWER_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
         "list prices, and half of them for a batch. The provider's bill is what counts."
     )
 

@@ -1,4 +1,4 @@
-"""The commands that lay a person's hand on a job: cancel, retry, forget; and check, which looks before there is one.
+"""The commands that lay a person's hand on a job: approve, cancel, retry, forget; and check, which looks before there is one.
 
 Rule: as in `main`, whose group these belong to. Modules that take long to import are imported where they are needed.
 """
@@ -30,6 +30,21 @@ def cancel(*, job: str, stack: StackPlace) -> None:
     connection = connect(stack)
     ask_to_cancel(connection, find_job(connection, job))
     click.echo(f"Asked. The job ends once nothing of it runs any more. See: batchdrop status {job}")
+
+
+@click.command()
+@click.argument("job")
+@stack_option
+def approve(*, job: str, stack: StackPlace) -> None:
+    """Let a job go on that is held for what it may cost; `batchdrop status JOB` shows its quote.
+
+    It may then cost half as much again as was quoted, and is held anew beyond that.
+    """
+    from batchdrop_cli.control import ask_to_approve  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
+
+    connection = connect(stack)
+    ask_to_approve(connection, find_job(connection, job))
+    click.echo(f"Asked. See: batchdrop status {job}")
 
 
 @click.command()

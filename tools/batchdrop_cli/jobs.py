@@ -44,6 +44,24 @@ class Reason(msgspec.Struct, frozen=True):
     message: str
 
 
+class Quote(msgspec.Struct, frozen=True):
+    """What a job was expected to cost, in US dollars; None where a model has no price."""
+
+    usd: float | None = None
+    unpriced_models: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What a job may cost, and has cost, in US dollars."""
+
+    quote: Quote
+    spent_usd: float = 0.0
+    reserved_usd: float = 0.0
+    allowed_usd: float | None = None
+
+
 class UploadNames(msgspec.Struct, frozen=True):
     """What was dropped."""
 
@@ -63,6 +81,7 @@ class JobStatus(msgspec.Struct, frozen=True):
     items: str = "objects"  # how one item can be read; a stack of an older release does not say
     counts: Counts = Counts()
     waiting: Waiting | None = None
+    cost: Cost | None = None
     reason: Reason | None = None
     created_at: str | None = None
     updated_at: str | None = None

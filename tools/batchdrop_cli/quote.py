@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import msgspec
-
 from batchdrop.core.errors import ItemRefused
+from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.jobs import Upload
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import Usage
@@ -22,10 +21,6 @@ from batchdrop.core.requests import ready_made
 from batchdrop.core.tasks import parse_task, recipe_of_task
 from batchdrop.edge.prices import BundledPrices
 from batchdrop.formats import format_of
-
-# Where a request does not limit its answer: two short paragraphs.
-OUTPUT_TOKENS_ASSUMED = 300
-ENDPOINTS_WITHOUT_OUTPUT = frozenset({"/v1/embeddings", "/v1/moderations"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +32,6 @@ class Quote:
     input_tokens: int
     output_tokens: int
     dollars: Decimal | None
-
-
-class OutputLimits(msgspec.Struct, frozen=True):
-    """The members of a request body that limit its answer."""
-
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-
-    @property
-    def tokens(self) -> int:
-        """How long the answer may be, or is assumed to be."""
-        return self.max_output_tokens or self.max_completion_tokens or self.max_tokens or OUTPUT_TOKENS_ASSUMED
 
 
 def requests_of(key: str, content: bytes, task: bytes | None, limits: Limits) -> Iterator[Request]:
@@ -77,8 +59,8 @@ def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
     totals: dict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for request in requests:
         count, input_tokens, output_tokens = totals[request.model]
-        output = output_tokens_of(request.endpoint, request.body)
-        totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + output)
+        answers = ANSWER_TOKENS_ASSUMED if request.answer_tokens is None else request.answer_tokens
+        totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + answers)
     return [
         Quote(
             model, count, input_tokens, output_tokens, batch_price(model, count, input_tokens, output_tokens, base_url)
@@ -92,13 +74,3 @@ def batch_price(model: str, requests: int, input_tokens: int, output_tokens: int
     prices = BundledPrices().price_list(model, base_url, int(datetime.now(UTC).timestamp()))
     found = cost(prices, Usage(input_tokens, output_tokens), requests)
     return None if found is None else found.batch
-
-
-def output_tokens_of(endpoint: str, body: bytes | msgspec.Raw) -> int:
-    """Return how long the answer to a request may be, or is assumed to be, in tokens."""
-    if endpoint in ENDPOINTS_WITHOUT_OUTPUT:
-        return 0
-    try:
-        return msgspec.json.decode(body, type=OutputLimits).tokens
-    except msgspec.ValidationError:
-        return OUTPUT_TOKENS_ASSUMED

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batchdrop.core.notices import printable
-from batchdrop_cli.jobs import COMPLETED, Counts, JobStatus
+from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus
 from batchdrop_cli.tasks import ListedTask
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
         "reason": f"{job.reason.message} ({job.reason.code})" if job.reason else "",
         "items": f"{counts.items:,}: {counts.planned:,} planned, {counts.sent:,} sent, "
         f"{counts.succeeded:,} succeeded, {counts.failed:,} failed",
+        "quote": quote_of(job.cost),
+        "spent": cost_of(job.cost),
         "dropped": job.created_at or "",
         "updated": job.updated_at or "",
         "ended": job.ended_at or "",
@@ -100,6 +102,26 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
         if value:
             table.add_row(name, text(value, style_of(job) if name == "state" else ""))
     console.print(table)
+
+
+def quote_of(cost: Cost | None) -> str:
+    """Return what a job was expected to cost, in a line."""
+    if cost is None:
+        return ""
+    quote = cost.quote
+    amount = (
+        f"{quote.usd:,.4f} US dollars" if quote.usd is not None else f"unknown ({', '.join(quote.unpriced_models)})"
+    )
+    return f"{amount}, {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out"
+
+
+def cost_of(cost: Cost | None) -> str:
+    """Return what a job has cost so far, and what it may cost, in a line."""
+    if cost is None:
+        return ""
+    reserved = f", {cost.reserved_usd:,.4f} reserved" if cost.reserved_usd else ""
+    allowed = f", {cost.allowed_usd:,.4f} allowed" if cost.allowed_usd is not None else ""
+    return f"{cost.spent_usd:,.4f} US dollars{reserved}{allowed}"
 
 
 def show_endings(console: Console, jobs: Sequence[JobStatus], bucket: str) -> None:

@@ -12,7 +12,9 @@ from batchdrop.core.ledger_rows import Reason
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """There is room: the shard holds it and gets a ticket."""
+    """There is room: the shard holds it and gets a ticket. *microdollars* is what it holds of its job's money from now on."""
+
+    microdollars: int = 0
 
 
 @dataclass(frozen=True, slots=True)

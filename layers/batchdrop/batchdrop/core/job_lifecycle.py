@@ -1,14 +1,18 @@
 """The life of a job, as a table.
 
-    PLANNING ──► RUNNING ──► FINISHING ──► NOTIFYING ──► ENDED
-      ▲ │  └──────────────────►│               ▲           │
-      │ └──────────────────────┼───────────────┘ (rejected)│
-      └────────────────────────────────────────────────────┘ (a person retries what was rejected)
+               ┌──► HELD ──────►│ (over, or cancelled)
+               │      ▲▼        │
+    PLANNING ──┴─► RUNNING ──► FINISHING ──► NOTIFYING ──► ENDED
+      ▲ │  └───────────────────►│               ▲           │
+      │ └───────────────────────┼───────────────┘ (rejected)│
+      └─────────────────────────────────────────────────────┘ (a person retries what was rejected)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
 an error changes nothing. NOTIFYING is the outbox: the notice is owed until it is known to be published.
 
 A cancelled job ends as any other does, by way of its shards and its results; it is only never cut again.
+A held job is not cut either, and none of its shards is let in; those that were, go on. A person's approval makes it RUNNING, a
+cancellation ends it from either state, and whichever is written second finds a state that does not know it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +20,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.errors import IllegalTransition
-from batchdrop.core.ledger_rows import Job, JobState, Reason, TaskOptions
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Quote, Reason, TaskOptions
 from batchdrop.core.lifecycle import Now
+from batchdrop.core.money import approved_of, is_to_be_held
 from batchdrop.core.planning import PlanPage
 
 _J = JobState
 
 REJECTED = "rejected"
 ROOM = "room"  # what a job's row says that it waits for
+APPROVAL = "approval"
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
 RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable", "restored"})
@@ -46,9 +52,10 @@ class TaskPinned:
 
 @dataclass(frozen=True, slots=True)
 class PagePlanned:
-    """A stretch of the upload became chunks, all of them written."""
+    """A stretch of the upload became chunks, all of them written; behind the last it is known what the job may cost."""
 
     page: PlanPage
+    quote: Quote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +67,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class ShardCut:
-    """The next *lines* lines of a group became a shard."""
+    """The next *lines* lines of a group became a shard, which holds some of the job's money."""
 
     group: int
     lines: int
+    microdollars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,7 @@ class ShardServed:
 
     group: int
     is_split: bool
+    microdollars: int = 0  # what it holds of the job's money beyond what it held before
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,27 @@ class ShardDone:
     failed: int
     is_last_attempt: bool
     unsent: int = 0  # of the failed, those that no batch ever held
+    spent_microdollars: int = 0
+    released_microdollars: int = 0  # what the shard held
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """More of the job would cost more than is allowed, or nobody knows what: *quote* is of the whole job."""
+
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class HoldTold:
+    """The notice about hold *number* is published."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A person lets the job go on, up to half as much again as the hold's notice said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +141,12 @@ class Notified:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A person wants no more of it: nothing is planned or sent any more, what is at the provider is waited for."""
+    """No more of it is wanted: nothing is planned or sent any more, what is at the provider is waited for.
+
+    *reason* is None where a person said so.
+    """
+
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +163,9 @@ type JobEvent = (
     | ShardSplit
     | ShardServed
     | ShardDone
+    | Held
+    | HoldTold
+    | Approved
     | Merged
     | Broken
     | Notified
@@ -139,11 +177,19 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
     _J.PLANNING: {
         TaskAwaited: frozenset({_J.PLANNING}),
         TaskPinned: frozenset({_J.PLANNING}),
-        PagePlanned: frozenset({_J.PLANNING, _J.RUNNING, _J.FINISHING}),
+        PagePlanned: frozenset({_J.PLANNING, _J.HELD, _J.RUNNING, _J.FINISHING}),
         Rejected: frozenset({_J.NOTIFYING}),
         Cancelled: frozenset({_J.FINISHING}),
     },
+    _J.HELD: {
+        HoldTold: frozenset({_J.HELD}),
+        Approved: frozenset({_J.RUNNING}),
+        ShardSplit: frozenset({_J.HELD}),
+        ShardDone: frozenset({_J.HELD, _J.FINISHING}),
+        Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
+    },
     _J.RUNNING: {
+        Held: frozenset({_J.HELD}),
         ShardCut: frozenset({_J.RUNNING}),
         ShardSplit: frozenset({_J.RUNNING}),
         ShardServed: frozenset({_J.RUNNING}),
@@ -166,6 +212,17 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
 def may_be_cancelled(job: Job) -> bool:
     """Whether cancelling *job* would change anything: not once its results are merged, and not twice."""
     return Cancelled in EDGES[job.state] and not job.cancelled_at
+
+
+def may_be_approved(job: Job) -> bool:
+    """Whether *job* is held and nobody has cancelled it."""
+    return Approved in EDGES[job.state]
+
+
+def may_expire(job: Job, now: Now) -> bool:
+    """Whether *job* was held for so long that nobody will approve of it any more."""
+    is_old = job.hold is not None and now.time - job.hold.since >= now.limits.hold_seconds_max
+    return job.state is _J.HELD and is_old
 
 
 def may_be_retried(job: Job) -> bool:
@@ -206,8 +263,39 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
     )
     if not page.is_last:
         return planned
-    has_lines = any(group.lines for group in page.groups)
-    return replace(planned, state=_J.RUNNING if has_lines else _J.FINISHING, lease=None)
+    ready = replace(planned, state=_J.RUNNING, quote=event.quote, lease=None)
+    if not any(group.lines for group in page.groups):
+        return replace(ready, state=_J.FINISHING)
+    is_held = event.quote is not None and is_to_be_held(ready, event.quote, now.limits)
+    return _after_held(ready, Held(event.quote), now) if event.quote and is_held else ready
+
+
+def _after_held(job: Job, event: Held, now: Now) -> Job:
+    number = job.hold.number + 1 if job.hold else 1
+    # Due at once: the notice is owed.
+    return replace(
+        job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=APPROVAL, waiting_since=now.time,
+        due_at=now.time, lease=None,
+    )  # fmt: skip
+
+
+def _after_hold_told(job: Job, event: HoldTold, now: Now) -> Job:
+    assert job.hold is not None, job.id  # noqa: S101 - a held job has one
+    if job.hold.number != event.number:
+        return job
+    return replace(
+        job, hold=replace(job.hold, is_told=True), due_at=job.hold.since + now.limits.hold_seconds_max, lease=None
+    )
+
+
+def _after_approved(job: Job, _event: Approved, now: Now) -> Job:
+    assert job.hold is not None, job.id  # noqa: S101 - a held job has one
+    quote = job.hold.quote
+    return replace(
+        job, state=_J.RUNNING, approved_microdollars=max(job.approved_microdollars, approved_of(quote)),
+        is_unpriced_approved=job.is_unpriced_approved or bool(quote.unpriced), waiting_for="", waiting_since=0,
+        due_at=now.time, lease=None,
+    )  # fmt: skip
 
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
@@ -215,7 +303,11 @@ def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
 
 
 def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
-    return _served(replace(job, shards=job.shards + 1), event.group, event.lines, now)
+    return _served(_reserving(replace(job, shards=job.shards + 1), event.microdollars), event.group, event.lines, now)
+
+
+def _reserving(job: Job, microdollars: int) -> Job:
+    return replace(job, reserved_microdollars=job.reserved_microdollars + microdollars)
 
 
 def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
@@ -231,7 +323,9 @@ def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
 
 
 def _after_shard_served(job: Job, event: ShardServed, now: Now) -> Job:
-    return _served(replace(job, shards=job.shards + event.is_split), event.group, 0, now)
+    return _served(
+        _reserving(replace(job, shards=job.shards + event.is_split), event.microdollars), event.group, 0, now
+    )
 
 
 def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
@@ -242,7 +336,10 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
     counted = replace(
         job, succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed, unsent=job.unsent + event.unsent,
         shards_done=job.shards_done + event.is_last_attempt,
+        spent_microdollars=job.spent_microdollars + event.spent_microdollars,
+        reserved_microdollars=job.reserved_microdollars - event.released_microdollars,
     )  # fmt: skip
+    assert counted.reserved_microdollars >= 0, job.id  # noqa: S101 - every shard holds what it reserved
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
     return _finishing(counted, now) if _is_settled(counted) else counted
 
@@ -276,11 +373,13 @@ def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
     return replace(job, state=_J.ENDED, ended_at=now.time, due_at=None, lease=None, expires_at=expires_at)
 
 
-def _after_cancelled(job: Job, _event: Cancelled, now: Now) -> Job:
+def _after_cancelled(job: Job, event: Cancelled, now: Now) -> Job:
     # Due at once: the next tick stops its shards, or finishes it where there are none.
+    state = _J.RUNNING if job.state is _J.HELD else job.state
     cancelled = replace(
-        job, cancelled_at=now.time, waiting_for="cancellation", waiting_since=now.time, due_at=now.time, lease=None
-    )
+        job, state=state, reason=event.reason, cancelled_at=now.time, waiting_for="cancellation", waiting_since=now.time,
+        due_at=now.time, lease=None,
+    )  # fmt: skip
     return _finishing(cancelled, now) if _is_settled(cancelled) else cancelled
 
 
@@ -302,6 +401,9 @@ _AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
     ShardSplit: _after_shard_split,
     ShardServed: _after_shard_served,
     ShardDone: _after_shard_done,
+    Held: _after_held,
+    HoldTold: _after_hold_told,
+    Approved: _after_approved,
     Merged: _after_merged,
     Broken: _after_broken,
     Notified: _after_notified,

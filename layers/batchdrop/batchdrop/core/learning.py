@@ -5,10 +5,12 @@ estimates, so that an estimate that is off, or somebody else who shares the acco
 Nothing here is certain: who else is in, and what the provider's own limit is, changes at any time.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from batchdrop.core.ledger_rows import EVERY_TASK, Lesson, Ratio
+from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.jobs import NO_TASK
+from batchdrop.core.ledger_rows import EVERY_TASK, Lengths, Lesson, Ratio
 from batchdrop.core.limits import HOUR, Limits
 
 # A bound that is so close to what was proven (a share of the limit) is not worth another refusal.
@@ -20,10 +22,12 @@ _PROBE: Final = 16  # the share of the limit that is tried beyond it: half a sha
 # A refusal of hardly less than was taken before is noise the first time: estimates are sums of unlike requests.
 _NOISE: Final = 8
 
-# Tasks whose ratio is kept, of each model: the row stays below 5 KB.
+# Tasks that something is kept of, of each model: the row stays below 9 KB.
 TASKS_MAX: Final = 50
 # What was learned is forgotten by halves: of so many tokens the newest weigh as much as all before.
 _WINDOW_TOKENS: Final = 2_000_000
+# Answers are forgotten alike.
+_WINDOW_ANSWERS: Final = 10_000
 # An estimate that is off by more is no lesson but an accident (a batch that failed, usage that is no usage).
 _RATIO_MAX: Final = 20
 
@@ -124,3 +128,45 @@ def _weighed(known: Ratio | None, base_tokens: int, counted_tokens: int, now: in
         return Ratio(base_tokens, counted_tokens, now)
     halves = 2 if known.base_tokens + base_tokens > _WINDOW_TOKENS else 1
     return Ratio(known.base_tokens // halves + base_tokens, known.counted_tokens // halves + counted_tokens, now)
+
+
+# ------------------------------------------------------------------ answers
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many tokens answers are expected to have, and of how many answers that was learned, or merely assumed."""
+
+    tokens: int
+    learned: int = 0
+    assumed: int = 0
+
+
+def lengths_of(lesson: Lesson, task: str) -> Lengths | None:
+    """Return what is known of the answers of *task*; ready-made requests have no more in common than their place."""
+    return None if task == NO_TASK else lesson.lengths.get(task)
+
+
+def expected_answers(lengths: Lengths | None, lines: int, limit_tokens: int, unlimited: int) -> Expected:
+    """Return what is expected of the answers to *lines* requests, of which *unlimited* set no limit, the others *limit_tokens*.
+
+    What was learned counts, but never more than a limit allows; where nothing was, the limit does, or a number is assumed.
+    """
+    limited = lines - unlimited
+    if lengths is None:
+        return Expected(limit_tokens + unlimited * ANSWER_TOKENS_ASSUMED, assumed=unlimited)
+    learned, rest = (-(-count * lengths.tokens // lengths.answers) for count in (limited, unlimited))
+    return Expected(min(limit_tokens, learned) + rest, learned=lines if learned < limit_tokens else unlimited)
+
+
+def after_answers(lesson: Lesson, task: str, answers: int, tokens: int, now: int) -> Lesson:
+    """Return *lesson* after *answers* of *task* had *tokens* in all."""
+    if task == NO_TASK or answers <= 0:
+        return lesson
+    known = lesson.lengths.get(task, Lengths(0, 0, now))
+    halves = 2 if known.answers + answers > _WINDOW_ANSWERS else 1
+    lengths = dict(lesson.lengths)
+    lengths[task] = Lengths(known.answers // halves + answers, known.tokens // halves + tokens, now)
+    while len(lengths) > TASKS_MAX:
+        del lengths[min(lengths.keys() - {task}, key=lambda name: (lengths[name].learned_at, name))]
+    return replace(lesson, lengths=lengths)

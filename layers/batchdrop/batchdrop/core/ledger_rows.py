@@ -16,6 +16,7 @@ class JobState(StrEnum):
     """Where a job stands. An ENDED job never moves again."""
 
     PLANNING = "PLANNING"  # the upload is read into chunks
+    HELD = "HELD"  # nothing is let in until a person approves of what it may cost; what is at the provider goes on
     RUNNING = "RUNNING"  # chunks become shards, shards become batches
     FINISHING = "FINISHING"  # every item has an outcome; results are merged
     NOTIFYING = "NOTIFYING"  # the summary is written; the notice is owed (the outbox)
@@ -45,6 +46,15 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """What a million tokens cost in a batch, in millionths of a US dollar."""
+
+    input: int
+    cached: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The chunks of one endpoint and model of a job, and how many of their lines are cut into shards."""
 
@@ -54,6 +64,10 @@ class Group:
     lines: int = 0
     cut_lines: int = 0
     served_at: int = 0  # when a shard of it last got room: jobs take turns at each model
+    tokens: int = 0  # estimated by bytes alone
+    answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
+    unlimited: int = 0  # requests that do not
+    rate: Rate | None = None  # as of when the job was planned; None where nobody knows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,29 @@ class TaskOptions:
     """What a task says beside how to ask. A default is what uploads without a task get, and rows of older releases."""
 
     items: ItemAccess = ItemAccess.OBJECTS
+    microdollars_max: int = 0  # what a job may cost before a person has to approve of it; 0 for no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What work is expected to cost, in millionths of a US dollar, and what that rests on."""
+
+    microdollars: int = 0  # of the models whose price is known
+    unpriced: tuple[str, ...] = ()  # models whose price is not, the first of them
+    input_tokens: int = 0
+    output_tokens: int = 0
+    learned_answers: int = 0  # answers whose length is known from earlier ones of the task
+    assumed_answers: int = 0  # answers whose length nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A time that a job was held for a person to approve of its cost; the notice about it is owed until it is told."""
+
+    number: int  # counts from 1
+    since: int
+    quote: Quote  # of the whole job: what is spent and reserved, and what is still to be sent
+    is_told: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +163,12 @@ class Job:
     cancelled_at: int = 0  # from then on nothing is cut or sent
     unsent: int = 0  # of `failed`, those planned items that were never sent
     retries: int = 0  # times that a person started it again after it was rejected
+    quote: Quote | None = None  # as it was planned
+    spent_microdollars: int = 0  # by what the provider counted
+    reserved_microdollars: int = 0  # the sum of what its shards hold
+    hold: Hold | None = None  # the last one
+    approved_microdollars: int = 0  # up to which a person approved; 0 for never
+    is_unpriced_approved: bool = False  # a person let go what has no price
     ended_at: int = 0
     due_at: int | None = None
     lease: Lease | None = None
@@ -163,6 +206,10 @@ class Shard:
     room_tokens: int = 0  # what it holds of its model's room right now
     room_inputs: int = 0  # what it holds of its account's room for embedding inputs right now
     taken_at: int = 0  # when its batch was first seen past validation: the provider had room for it
+    answer_tokens: int = 0  # expected of the answers
+    reserved_microdollars: int = (
+        0  # what it holds of its job's money, from when it is let in until its attempt is harvested
+    )
     # Of all attempts: the input tokens that the provider counted, and what had been estimated for the same items.
     counted_tokens: int = 0
     expected_tokens: int = 0
@@ -215,6 +262,15 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Lengths:
+    """Of finished batches: how many answers the provider counted, and how many tokens they had."""
+
+    answers: int
+    tokens: int
+    learned_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """What experience says of one room. All amounts are in our own estimates, which need not be the provider's."""
 
@@ -227,6 +283,7 @@ class Lesson:
         0  # creates of an account: when the ones until now are paid off, at the rate that is allowed
     )
     ratios: Mapping[str, Ratio] = field(default_factory=dict)  # by task; for the model as a whole by `EVERY_TASK`
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)  # by task
 
 
 EVERY_TASK = ""  # no task is called so

@@ -148,20 +148,25 @@ def split(shard: Shard, number: int, items: int) -> tuple[Shard, Shard]:
     assert shard.state is _S.WAITING, shard.state  # noqa: S101 - nothing else is ever split
     assert 0 < items < shard.items, (items, shard.items)  # noqa: S101 - a lone item cannot be split
     middle = shard.first_line + items
-    first = replace(_share_of(shard, items), end_line=middle)
+    held = shard.reserved_microdollars * items // shard.items
+    first = replace(_share_of(shard, items), end_line=middle, reserved_microdollars=held)
     second = replace(
         _share_of(shard, shard.items - items), number=number, first_line=middle, tickets=(), ticket="", try_number=0,
         batches=(), duplicates=(), counted_tokens=0, expected_tokens=0, lease=None, revision=0,
+        reserved_microdollars=shard.reserved_microdollars - held,
     )  # fmt: skip
     return first, second
 
 
 def _share_of(shard: Shard, items: int) -> Shard:
     """Return *shard* with the estimates that *items* of its items have."""
-    tokens, base_tokens, inputs = (
-        -(-amount * items // shard.items) for amount in (shard.tokens, shard.base_tokens, shard.inputs)
+    tokens, base_tokens, inputs, answer_tokens = (
+        -(-amount * items // shard.items)
+        for amount in (shard.tokens, shard.base_tokens, shard.inputs, shard.answer_tokens)
     )
-    return replace(shard, tokens=max(1, tokens), base_tokens=base_tokens, inputs=inputs)
+    return replace(
+        shard, tokens=max(1, tokens), base_tokens=base_tokens, inputs=inputs, answer_tokens=answer_tokens
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------ what each event does to the row
@@ -178,8 +183,11 @@ def _without_file(shard: Shard) -> Shard:
     return replace(shard, file="", file_uploaded_at=0, intent_at=0, fencing_at=0, fenced_at=0)
 
 
-def _after_admitted(shard: Shard, _event: on.Admitted, now: Now) -> Shard:
-    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs)
+def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
+    return _mint(
+        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs,
+        reserved_microdollars=shard.reserved_microdollars + event.microdollars,
+    )  # fmt: skip
 
 
 def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Shard:
@@ -337,7 +345,7 @@ def _stopped(shard: Shard, now: Now) -> Shard:
 
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     shard = replace(
-        shard, counted_tokens=shard.counted_tokens + event.counted_tokens,
+        shard, reserved_microdollars=0, counted_tokens=shard.counted_tokens + event.counted_tokens,
         expected_tokens=shard.expected_tokens + shard.tokens * event.counted_items // shard.items,
     )  # fmt: skip
     if not event.again_lines:

@@ -62,6 +62,11 @@ class Limits:
     no_room_backoff_seconds_max: int = HOUR
     lone_item_refused_seconds_max: int = DAY
 
+    # What a job may cost before a person has to approve of it, in millionths of a US dollar; 0 for no limit.
+    job_microdollars_max: int = 0
+    # How long a job waits for somebody to approve of its cost. Chosen: as long as files and parked shards are kept.
+    hold_seconds_max: int = 7 * DAY
+
     attempts_max: int = 3
     uncertain_creates_max: int = 5
 

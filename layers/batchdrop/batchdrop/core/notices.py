@@ -13,14 +13,17 @@ import msgspec
 
 from batchdrop.core.advice import meaning, rejection_advice
 from batchdrop.core.jobs import NO_TASK, Keys
-from batchdrop.core.ledger_rows import ItemAccess, Job, Reason
+from batchdrop.core.ledger_rows import Hold, ItemAccess, Job, Reason
+from batchdrop.core.quoting import approval_words, hold_reason, quote_document, quote_lines
 from batchdrop.core.receipt import Receipt, receipt_document
 from batchdrop.core.receipt_text import receipt_lines
 from batchdrop.core.summary import Results, failure_document
 from batchdrop.core.wording import iso_time
 
 SCHEMA: Final = 1
-WAITING: Final = "waiting"  # the one event that ends no job
+# These two end no job.
+WAITING: Final = "waiting"
+HELD: Final = "held"
 # SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
 SUBJECT_CHARS_MAX: Final = 100
 # With at most NAMES_MAX names these keep every body below 200 KB, however it is encoded on its way.
@@ -68,6 +71,12 @@ def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notice:
     """Return the notice that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
     waiting = replace(job, event=WAITING, reason=reason)
     return _notice(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
+
+
+def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notice:
+    """Return the notice that *job* is held, with its quote; without an answer it ends at *expires_at*. Else as `render`."""
+    held = replace(job, event=HELD, hold=hold, reason=hold_reason(hold, allowed_microdollars), due_at=expires_at)
+    return _notice(held, Results(job.succeeded, job.failed), location, f"{job.id}/{HELD}/{hold.number}")
 
 
 def deduplication_id(job: Job) -> str:
@@ -123,7 +132,7 @@ def _receipt_lines(results: Results) -> Iterator[str]:
 
 def _items(job: Job, results: Results) -> int:
     """Return how many items there are: of a job under way those that were read, of one that ended those with an outcome."""
-    return job.items if job.event == WAITING else results.items
+    return job.items if job.event in (WAITING, HELD) else results.items
 
 
 def _failure_lines(results: Results) -> Iterator[str]:
@@ -144,7 +153,7 @@ def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _json(job: Job, results: Results, location: str, identity: str) -> str:
-    document = {
+    document: dict[str, object] = {
         "schema": SCHEMA,
         "id": identity,
         "event": job.event,
@@ -159,6 +168,8 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
         "created_at": iso_time(job.created_at),
     }
+    if job.event == HELD and job.hold:
+        document["quote"] = quote_document(job.hold.quote)
     return msgspec.json.encode(document).decode()
 
 
@@ -201,6 +212,16 @@ def _advise_waiting(job: Job, location: str) -> Iterator[str]:
     yield f"Its state: {location}status.json"
 
 
+def _advise_held(job: Job, location: str) -> Iterator[str]:
+    if job.hold:
+        yield from quote_lines(job.hold.quote)
+        yield f"To let it go on, {printable(approval_words(job.hold.quote))}: batchdrop approve {job.id}"
+    yield f"or put an empty object into {printable(job.bucket)}: control/{job.id}/approve"
+    yield f"To give it up: batchdrop cancel {job.id}"
+    yield f"Nothing more of it is sent until then, and without an answer it ends by itself at {iso_time(job.due_at or 0)}."
+    yield f"Its state: {location}status.json"
+
+
 def _advise_failed(job: Job, location: str) -> Iterator[str]:
     if job.options.items is ItemAccess.OBJECTS:
         yield f"What was written until then is kept, one object for each item: {location}"
@@ -216,6 +237,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "cancelled": "cancelled",
     "failed": "failed",
     WAITING: "waiting",
+    HELD: "held",
 }
 _EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -225,6 +247,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
     "failed": "could not be finished.",
     WAITING: "waits for something that a person has to put right.",
+    HELD: "is held: somebody has to approve of what it may cost.",
 }
 _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
     "completed": _advise_results,
@@ -233,4 +256,5 @@ _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
     "cancelled": _advise_cancelled,
     "failed": _advise_failed,
     WAITING: _advise_waiting,
+    HELD: _advise_held,
 }

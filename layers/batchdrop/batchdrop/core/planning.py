@@ -6,7 +6,7 @@ a crash between writing objects and writing the ledger costs work and nothing el
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import msgspec
@@ -27,6 +27,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes  # a JSON object on one line
     tokens: int  # estimated input tokens
     inputs: int  # embedding inputs; 0 for other endpoints
+    answer_tokens: int | None = None  # the most that its answer may have; None where the body does not limit it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Chunk:
     first_row: int
     last_row: int
     start: int  # byte offset in the upload of its first record
+    answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
+    unlimited: int = 0  # requests that do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class FillingChunk:
     size_bytes: int = 0
     tokens: int = 0
     inputs: int = 0
+    answer_tokens: int = 0
+    unlimited: int = 0
     lines: list[bytes] = field(default_factory=list)
 
     def add(self, row: int, line: bytes, request: Request, limits: Limits) -> bool:
@@ -111,6 +116,10 @@ class FillingChunk:
         self.lines.append(line)
         self.size_bytes, self.inputs, self.last_row = size_bytes, inputs, row
         self.tokens += request.tokens
+        if request.answer_tokens is None:
+            self.unlimited += 1
+        else:
+            self.answer_tokens += request.answer_tokens
         return True
 
     def content(self) -> bytes:
@@ -129,7 +138,17 @@ class FillingChunk:
             first_row=self.first_row,
             last_row=self.last_row,
             start=self.start,
+            answer_tokens=self.answer_tokens,
+            unlimited=self.unlimited,
         )
+
+
+def grown(group: Group, chunk: Chunk) -> Group:
+    """Return *group* with one chunk more."""
+    return replace(
+        group, chunks=group.chunks + 1, lines=group.lines + chunk.lines, tokens=group.tokens + chunk.tokens,
+        answer_tokens=group.answer_tokens + chunk.answer_tokens, unlimited=group.unlimited + chunk.unlimited,
+    )  # fmt: skip
 
 
 _SLOTS_MIN = 1 << 10

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
-from batchdrop.core.estimates import base_tokens
+from batchdrop.core.estimates import answer_tokens, base_tokens
 from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
@@ -63,9 +63,10 @@ def body_of_line(line: bytes) -> bytes:
     return line[line.index(b',"body":') + 8 : line.rindex(b"}")]
 
 
-def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int) -> Request:
-    """Return the request of the item called *name*, of so many estimated *tokens*."""
-    return Request(name, endpoint, model, body, tokens, embedding_inputs(body) if endpoint == _EMBEDDINGS else 0)
+def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int, *, answers: int | None) -> Request:
+    """Return the request of the item called *name*, of so many estimated *tokens*; *answers* is what its answers may have."""
+    inputs = embedding_inputs(body) if endpoint == _EMBEDDINGS else 0
+    return Request(name, endpoint, model, body, tokens, inputs, answers)
 
 
 class _EmbeddingBody(msgspec.Struct):
@@ -110,7 +111,8 @@ def ready_made(limits: Limits) -> Recipe:
     def build(value: JsonValue, name: str) -> Request:
         endpoint, body = _endpoint_and_body(_record(value))
         encoded = _encode(body)
-        return make_request(name, endpoint, checked_model(body), encoded, base_tokens(encoded, limits.bytes_per_token))
+        tokens = base_tokens(encoded, limits.bytes_per_token)
+        return make_request(name, endpoint, checked_model(body), encoded, tokens, answers=answer_tokens(endpoint, body))
 
     return Recipe(_ready_made_name, build, names_from_user=True)
 

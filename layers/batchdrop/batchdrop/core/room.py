@@ -81,6 +81,8 @@ class Cut:
     tokens: int
     base_tokens: int
     inputs: int
+    answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
+    unlimited: int = 0  # requests that do not
 
 
 def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | None, limits: Limits) -> Cut | None:
@@ -110,8 +112,9 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
     if not taken.lines or (free.is_scant and first + taken.lines < group.lines):
         return None
     return Cut(
-        first, first + taken.lines, expected_tokens(ratio, taken.base_tokens), max(1, taken.base_tokens), taken.inputs
-    )
+        first, first + taken.lines, expected_tokens(ratio, taken.base_tokens), max(1, taken.base_tokens), taken.inputs,
+        taken.answer_tokens, taken.unlimited,
+    )  # fmt: skip
 
 
 def fitting_items(shard: Shard, free: Space) -> int:
@@ -135,26 +138,30 @@ class _Part:
     size_bytes: int = 0
     base_tokens: int = 0
     inputs: int = 0
+    answer_tokens: int = 0
+    unlimited: int = 0
 
     def __add__(self, other: "_Part") -> "_Part":
         return _Part(
             self.lines + other.lines, self.size_bytes + other.size_bytes, self.base_tokens + other.base_tokens,
-            self.inputs + other.inputs,
+            self.inputs + other.inputs, self.answer_tokens + other.answer_tokens, self.unlimited + other.unlimited,
         )  # fmt: skip
 
 
 def _rest_of(chunk: Chunk, lines: int) -> _Part:
     """Return the last *lines* lines of *chunk*."""
-    return _shared(_Part(chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs), lines)
+    whole = _Part(
+        chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs, chunk.answer_tokens, chunk.unlimited
+    )  # fmt: skip
+    return _shared(whole, lines)
 
 
 def _shared(part: _Part, lines: int) -> _Part:
     """Return *lines* lines of *part*, its sums shared in proportion and rounded up."""
     if lines == part.lines:
         return part
-    return _Part(
-        lines, *(-(-amount * lines // part.lines) for amount in (part.size_bytes, part.base_tokens, part.inputs))
-    )
+    amounts = (part.size_bytes, part.base_tokens, part.inputs, part.answer_tokens, part.unlimited)
+    return _Part(lines, *(-(-amount * lines // part.lines) for amount in amounts))
 
 
 def _fits_batch(part: _Part, limits: Limits) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage, usage_of
+from batchdrop.core.quoting import cost_document
 from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
 from batchdrop.core.wording import iso_time
 
@@ -118,8 +119,8 @@ def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
     return name if name in known or len(known) < count_max else OTHER
 
 
-def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
-    """Return `status.json`: where *job* stands at *now*.
+def status_document(job: Job, shards: Sequence[Shard], now: int, allowed_microdollars: int | None = None) -> bytes:
+    """Return `status.json`: where *job* stands at *now*, and how much it may cost.
 
     `planned` counts requests that are written, `sent` those that are at the provider or were answered.
     """
@@ -139,6 +140,7 @@ def status_document(job: Job, shards: Sequence[Shard], now: int) -> bytes:
         },
         "shards": {state.value: states[state.value] for state in ShardState if states[state.value]},
         "waiting": _waiting(job, shards),
+        "cost": cost_document(job, allowed_microdollars),
         "reason": _reason(job.reason),
         "created_at": iso_time(job.created_at),
         "updated_at": iso_time(now),

@@ -5,6 +5,7 @@ the first task is read, because most invocations read none.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Never
 
 import yaml
@@ -17,6 +18,8 @@ from batchdrop.core.task_lines import lines_of_fields
 
 # A task is a page of text; S3 would deliver terabytes.
 TASK_BYTES_MAX = 262_144
+# Nobody means more; and sums of microdollars stay far below what DynamoDB and JSON keep exactly.
+MAX_COST_USD_MAX = 1_000_000
 # What may follow a field's place where a complaint begins with it.
 _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
@@ -30,6 +33,8 @@ class TaskFile(BaseModel):
     body: dict[object, object]
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
+    # The default is none, and none is no value: who writes the field and nothing behind it meant a cap.
+    max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
 
 
 def read_task_file(name: str, content: bytes) -> tuple[TaskFile, dict[str, int]]:

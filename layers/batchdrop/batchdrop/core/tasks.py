@@ -3,16 +3,18 @@
 Rule: a task is checked whole before the first record is read, and every complaint names the field.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.estimates import base_tokens, text_tokens
+from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, text_tokens
 from batchdrop.core.jobs import item_name, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import JsonValue, Recipe, Request
+from batchdrop.core.prices import micro_dollars
 from batchdrop.core.requests import checked_model, make_request
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
 from batchdrop.core.wording import listed, separator_advice, separator_of
@@ -27,6 +29,7 @@ class Task:
     model: str | None  # None where a template gives it
     body: Compiled
     id: str | None  # the column that names the item
+    answer_limits: Mapping[str, object] | None  # of the body; None where a template gives one of them
     options: TaskOptions
 
 
@@ -45,8 +48,10 @@ def parse_task(name: str, content: bytes) -> Task:
     except TemplateInvalid as error:
         reject(name, f"{at_line(str(error), lines)}{error}")
     model = named_model(name, fields.body, lines)
-    options = TaskOptions(items=fields.items)
-    return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, options)
+    limits: dict[str, object] = {member: fields.body[member] for member in ANSWER_LIMITS if member in fields.body}
+    constant = None if any(isinstance(limit, str) for limit in limits.values()) else limits
+    options = TaskOptions(items=fields.items, microdollars_max=micro_dollars(fields.max_cost_usd))
+    return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
 
 
 def recipe_of_task(task: Task, limits: Limits) -> Recipe:
@@ -58,13 +63,15 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
         return _identifier(value if isinstance(value, dict) else _record(value), task.id)
 
     body_of, may_show_pictures, bytes_per_token = task.body.render, task.body.may_show_pictures, limits.bytes_per_token
+    allowed = answer_tokens(task.endpoint, task.answer_limits or {})
 
     def build(value: JsonValue, name: str) -> Request:
         record = value if isinstance(value, dict) else _record(value)
         body = body_of(record)
         model = task.model or _rendered_model(body)
         estimate = base_tokens if may_show_pictures(record) else text_tokens
-        return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token))
+        answers = allowed if task.answer_limits is not None else answer_tokens(task.endpoint, _limits_of(body))
+        return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
 
     columns = task.body.columns | ({task.id} if task.id else frozenset())
     return Recipe(name, build, names_from_user=task.id is not None, columns=columns)
@@ -103,6 +110,12 @@ def _identifier(record: dict[str, JsonValue], column: str) -> str:
     if column not in record:
         raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
     raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
+
+
+def _limits_of(body: bytes) -> Mapping[str, object]:
+    """Return the members of *body*, an object, undecoded but for those that limit its answers."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return {member: msgspec.json.decode(members[member]) for member in ANSWER_LIMITS if member in members}
 
 
 def _rendered_model(body: bytes) -> str:

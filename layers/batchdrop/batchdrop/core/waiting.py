@@ -1,4 +1,4 @@
-"""What a job waits for that a person can put right: a key, money. Nothing here is about room, which comes by itself.
+"""What a job waits for that a person can put right: a key, money, an approval. Nothing here is about room, which comes by itself.
 
 Rule: a job owes one notice for each cause, however often it comes back; the words are ours, because a provider's may quote a
 key or a prompt.
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.observing import is_account_code
 
 KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
@@ -70,3 +71,15 @@ def told(job: Job, number: int) -> Job:
     """Return *job* without owing the notice of its wait *number*."""
     waits = tuple(replace(wait, is_told=wait.is_told or index == number) for index, wait in enumerate(job.waits, 1))
     return replace(job, waits=waits)
+
+
+def owed_hold(job: Job) -> Hold | None:
+    """Return the hold of *job* that nobody was told of; over once it goes on, or to its end."""
+    return job.hold if job.state is JobState.HELD and job.hold and not job.hold.is_told else None
+
+
+def hold_expired(limits: Limits) -> Reason:
+    """Return why a job ends that nobody approved of."""
+    days, hours = divmod(limits.hold_seconds_max // HOUR, 24)
+    waited = f"{days} days" if not hours else f"{24 * days + hours} hours"
+    return Reason("hold_expired", f"Nobody approved of what it would cost within {waited}, so it was cancelled.")

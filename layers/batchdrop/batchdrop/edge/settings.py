@@ -14,12 +14,15 @@ from batchdrop.core.errors import BatchdropError
 from batchdrop.core.limits import Limits
 
 LIMIT_PREFIX = "BATCHDROP_"
-# Both have a variable of their own.
+# These have a variable of their own.
 _NAMED_LIMITS = {
     "room_tokens_per_model": "ROOM_TOKENS_PER_MODEL",
     "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
+    "job_microdollars_max": "MAX_COST_USD",
 }
-_MAY_BE_ZERO = frozenset({"ROOM_TOKENS_PER_MODEL"})  # nothing is pinned: it is learned
+_IN_DOLLARS = frozenset({"MAX_COST_USD"})
+_MAY_BE_ZERO = _IN_DOLLARS | {"ROOM_TOKENS_PER_MODEL"}  # nothing is bounded, or pinned: it is learned
+_DOLLARS = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?")
 _URLS = frozenset({"openai_base_url", "aws_endpoint_url"})
 _URL = re.compile(r"https?://.+")
 
@@ -88,6 +91,8 @@ def _named_settings() -> dict[str, Field[str]]:
 
 
 def _limit(variable: str, value: str) -> int:
+    if variable in _IN_DOLLARS:
+        return _microdollars(variable, value)
     try:
         limit = int(value)
     except ValueError as error:
@@ -98,6 +103,13 @@ def _limit(variable: str, value: str) -> int:
     return limit
 
 
+def _microdollars(variable: str, value: str) -> int:
+    found = _DOLLARS.fullmatch(value)
+    if found is None:
+        raise BadSetting(f"{variable}: has to be US dollars, such as 12.50, with six decimal places at most")
+    return int(found[1]) * 1_000_000 + int((found[2] or "0").ljust(6, "0"))
+
+
 def settings_table() -> str:
     """Return every variable with its default and meaning as a Markdown table, for the README."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
@@ -106,5 +118,6 @@ def settings_table() -> str:
         lines.append(f"| `{name.upper()}` | {default} | {setting.metadata['meaning']} |")
     for limit in fields(Limits):
         default = "" if limit.default is MISSING else f"`{limit.default}`"
-        lines.append(f"| `{limit_variable(limit.name)}` | {default} | limit: {limit.name.replace('_', ' ')} |")
+        meaning = limit.name.replace("_", " ").replace("microdollars", "US dollars")
+        lines.append(f"| `{limit_variable(limit.name)}` | {default} | limit: {meaning} |")
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from itertools import islice
 
 from batchdrop.core.errors import Conflict
 from batchdrop.core.events import Admitted, ShardEvent, Unparked
-from batchdrop.core.job_lifecycle import ROOM, JobEvent, ShardCut, ShardServed, advance_job
+from batchdrop.core.job_lifecycle import ROOM, Held, JobEvent, ShardCut, ShardServed, advance_job
 from batchdrop.core.learning import after_create, ratio_of
 from batchdrop.core.ledger_rows import (
     WHOLE_ACCOUNT,
@@ -27,9 +27,11 @@ from batchdrop.core.ledger_rows import (
 )
 from batchdrop.core.lifecycle import advance, split
 from batchdrop.core.limits import MINUTE
+from batchdrop.core.money import answers_of_cut, cost_of, needs_approval
 from batchdrop.core.planning import Chunk
 from batchdrop.core.room import Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
 from batchdrop.flow.lines import read_chunks
+from batchdrop.flow.money import quote_whole
 from batchdrop.flow.steps import Work, log_transition, read_job, read_shard, settle, written
 
 
@@ -61,6 +63,7 @@ class _Answer(Enum):
 
     NO_ROOM = "no room"
     NOTHING_LEFT = "nothing left"
+    HELD = "held"  # somebody has to approve first
     CONFLICT = "conflict"
 
 
@@ -108,6 +111,8 @@ def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way:
     for shard in waiting:
         if shard.job not in sources:
             sources[shard.job] = _Source(work, read_job(work, shard.job))
+        if not _may_be_served(sources[shard.job].job):
+            continue
         place = (shard.job, shard.model)
         turns.setdefault(place, _Turn(sources[shard.job], shard.model)).waiting.append(shard)
     for shard in under_way:
@@ -127,6 +132,8 @@ def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
         elif answer is _Answer.NO_ROOM:
             # Nobody passes by: else small shards would take the room that a larger one waits for.
             turns = [other for other in turns if other.model != turn.model]
+        elif answer is _Answer.HELD:
+            turns = [other for other in turns if other.source is not turn.source]
         elif answer is _Answer.NOTHING_LEFT or not _is_read_again(work, turn):
             turns.remove(turn)
 
@@ -137,7 +144,11 @@ def _is_read_again(work: Work, turn: _Turn) -> bool:
     turn.source.job = job = read_job(work, turn.source.job.id)
     waiting = [read_shard(work, shard) for shard in turn.waiting[:1]] + turn.waiting[1:]
     turn.waiting = [shard for shard in waiting if shard.state in (ShardState.WAITING, ShardState.PARKED)]
-    return turn.conflicts <= _CONFLICTS_MAX and job.state is JobState.RUNNING and not job.cancelled_at
+    return turn.conflicts <= _CONFLICTS_MAX and _may_be_served(job)
+
+
+def _may_be_served(job: Job) -> bool:
+    return job.state is JobState.RUNNING and not job.cancelled_at
 
 
 def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
@@ -189,13 +200,20 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
     items = fitting_items(shard, place.free)
     if items == 0 or (parked and items < shard.items):
         return _Answer.NO_ROOM
-    event: ShardEvent = Unparked() if parked else Admitted()
     first, rest = (shard, None) if items == shard.items else split(shard, job.shards, items)
+    # What waits for room again, or is parked, still holds what it was let in with.
+    is_paid_for = parked or first.reserved_microdollars > 0
+    rate = job.groups[shard.group].rate
+    cost = 0 if is_paid_for else cost_of(rate, first.tokens, first.answer_tokens)
+    if needs_approval(job, shard.model, cost, work.limits):
+        return _hold(work, turn)
+    event: ShardEvent = Unparked() if parked else Admitted(cost or 0)
     writes = [Write(shard, written(work.ports, advance(first, event, now)))]
     if rest is not None:
         rest = written(work.ports, replace(rest, due_at=now.time))
         writes.append(Write(None, rest))
-    admitted = _reserve(work, turn, place, tuple(writes), event, ShardServed(shard.group, is_split=rest is not None))
+    moved = ShardServed(shard.group, is_split=rest is not None, microdollars=cost or 0)
+    admitted = _reserve(work, turn, place, tuple(writes), event, moved)
     if isinstance(admitted, Shard):
         turn.waiting[:1] = [] if rest is None else [replace(rest, revision=1)]
     return admitted
@@ -208,13 +226,31 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
     cut = next_cut(group, turn.source.chunks(index), place.free, ratio, work.limits)
     if cut is None:
         return _Answer.NO_ROOM
+    answers = answers_of_cut(cut, place.room.lesson, job.task)
+    cost = cost_of(group.rate, cut.tokens, answers.tokens)
+    if needs_approval(job, group.model, cost, work.limits):
+        return _hold(work, turn)
     waiting = Shard(
         job=job.id, number=job.shards, account=place.room.account, endpoint=group.endpoint, model=group.model, group=index,
         first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens, base_tokens=cut.base_tokens, inputs=cut.inputs,
+        answer_tokens=answers.tokens,
     )  # fmt: skip
-    shard = written(work.ports, advance(waiting, Admitted(), now))
-    moved = ShardCut(index, cut.end_line - cut.first_line)
-    return _reserve(work, turn, place, (Write(None, shard),), Admitted(), moved)
+    event = Admitted(cost or 0)
+    shard = written(work.ports, advance(waiting, event, now))
+    moved = ShardCut(index, cut.end_line - cut.first_line, cost or 0)
+    return _reserve(work, turn, place, (Write(None, shard),), event, moved)
+
+
+def _hold(work: Work, turn: _Turn) -> _Answer:
+    """Hold the job of *turn*: what it would come to in all is more than it may cost, or nobody knows."""
+    job = turn.source.job
+    quote = quote_whole(work, job, turn.waiting)
+    try:
+        work.ports.ledger.write(Change((Write(job, written(work.ports, advance_job(job, Held(quote), work.now()))),)))
+    except Conflict:
+        return _Answer.CONFLICT
+    work.ports.log.warning("job.held", job_id=job.id)
+    return _Answer.HELD
 
 
 def _reserve(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
@@ -237,11 +273,13 @@ def _reserve(  # noqa: PLR0917  each value is of another type: no two can be tak
 def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     """Return the models that another job than *but* waits for room of: a new one must not pass by."""
     models: set[str] = set()
-    for row in rows:
+    listed = list(rows)
+    held = {row.id for row in listed if isinstance(row, Job) and row.state is JobState.HELD}
+    for row in listed:
         match row:
             case Job(state=JobState.RUNNING, waiting_for="room") if row.id != but:
                 models.update(group.model for group in row.groups if group.cut_lines < group.lines)
-            case Shard(state=ShardState.WAITING) if row.job != but:
+            case Shard(state=ShardState.WAITING) if row.job != but and row.job not in held:
                 models.add(row.model)
     return frozenset(models)
 

@@ -19,11 +19,13 @@ from batchdrop.core.errors import (
 from batchdrop.core.events import GivenUp, Harvested
 from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job
 from batchdrop.core.jobs import Keys
-from batchdrop.core.learning import after_usage
+from batchdrop.core.learning import after_answers, after_usage
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.money import cost_of
 from batchdrop.core.notices import render
+from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
 from batchdrop.flow.archive import archive
 from batchdrop.flow.harvest import Harvest, derive
@@ -47,7 +49,7 @@ from batchdrop.flow.steps import (
     written,
 )
 from batchdrop.flow.tidy import tidy_attempt
-from batchdrop.flow.waiting import tell_waits
+from batchdrop.flow.waiting import tell_hold, tell_waits
 
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
@@ -60,6 +62,7 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
     try:
         if shard is None:
             tell_waits(work, read_job(work, job))
+            tell_hold(work, read_job(work, job))
             _finish(work, read_job(work, job))
         else:
             row = ports.ledger.shard(job, shard)
@@ -153,7 +156,6 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
     done = Harvested(shard.ticket, harvest.again_lines, harvest.usage.input_tokens, harvest.counted)
     unsent = 0 if shard.batch or shard.attempt > 1 else harvest.failed
-    counted = ShardDone(harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines, unsent=unsent)
 
     def decide() -> Change | None:
         read = read_shard(work, shard)
@@ -161,6 +163,10 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
             return None
         job = read_job(work, shard.job)
         now = work.now()
+        counted = ShardDone(
+            harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines, unsent=unsent,
+            spent_microdollars=_spent(job, shard, harvest.usage), released_microdollars=read.reserved_microdollars,
+        )  # fmt: skip
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
         writes = (Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown)))
         return Change(writes, _lesson(work, job, shard, harvest))
@@ -173,13 +179,28 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     )  # fmt: skip
 
 
+def _spent(job: Job, shard: Shard, usage: Usage) -> int:
+    """Return what the provider's count comes to; 0 where nobody knows the price."""
+    rate = job.groups[shard.group].rate
+    return cost_of(rate, usage.input_tokens, usage.output_tokens, usage.cached_tokens) or 0
+
+
 def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomWrite, ...]:
-    """Return what the batch teaches about estimates, where the provider counted nearly all of what was estimated."""
+    """Return what the batch teaches about estimates, and about answers.
+
+    About estimates only where the provider counted nearly all of what was estimated.
+    """
+    usage, now = harvest.usage, work.ports.clock.now()
     base_tokens = shard.base_tokens * harvest.counted // shard.items
-    if 10 * harvest.counted < 9 * shard.items or not base_tokens:
+    is_whole = 10 * harvest.counted >= 9 * shard.items and base_tokens > 0
+    if not is_whole and not usage.output_tokens:
         return ()
     room = work.ports.ledger.room(shard.account, shard.model)
-    lesson = after_usage(room.lesson, job.task, base_tokens, harvest.usage.input_tokens, work.ports.clock.now())
+    lesson = room.lesson
+    if is_whole:
+        lesson = after_usage(lesson, job.task, base_tokens, usage.input_tokens, now)
+    if usage.output_tokens:
+        lesson = after_answers(lesson, job.task, harvest.counted, usage.output_tokens, now)
     return () if lesson == room.lesson else (RoomWrite(room, lesson),)
 
 

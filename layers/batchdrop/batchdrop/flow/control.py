@@ -7,7 +7,16 @@ it; so a word may come twice, late or while others work. What makes no sense, or
 from collections.abc import Callable, Iterable, Mapping
 
 from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
-from batchdrop.core.job_lifecycle import Cancelled, JobEvent, Retried, advance_job, may_be_cancelled, may_be_retried
+from batchdrop.core.job_lifecycle import (
+    Approved,
+    Cancelled,
+    JobEvent,
+    Retried,
+    advance_job,
+    may_be_approved,
+    may_be_cancelled,
+    may_be_retried,
+)
 from batchdrop.core.ledger_rows import Change, Job, Shard, ShardState, Write
 from batchdrop.core.limits import Limits
 from batchdrop.flow.cancel import ask_to_cancel, stop_shards
@@ -15,7 +24,7 @@ from batchdrop.flow.key import believe, note_refusal, open_provider
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, read_job, settle, written
-from batchdrop.flow.submit import continue_job
+from batchdrop.flow.submit import admit_and_send, continue_job
 
 
 def take_word(ports: Ports, limits: Limits, job: str, word: str) -> None:
@@ -57,6 +66,13 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
         work.ports.log.info("cancel.left", cause=str(error))
 
 
+def _approve(work: Work, job: str) -> None:
+    """Let a held *job* go on, and send what there is room for at once."""
+    if _record(work, job, Approved(), may_be_approved, "it is not held: nothing is to be approved"):
+        work.ports.log.info("job.approved", job_id=job)
+        admit_and_send(work, read_job(work, job))
+
+
 def _retry(work: Work, job: str) -> None:
     """Start *job* again where it was rejected for what may have passed."""
     reason = "it was not rejected, or not for a reason that may have passed; failed records can be dropped again"
@@ -80,4 +96,8 @@ def _record(work: Work, job: str, event: JobEvent, may_be: Callable[[Job], bool]
     return is_done
 
 
-_ACTIONS: Mapping[str, Callable[[Work, str], None]] = {"cancel": _cancel, "retry": _retry}
+_ACTIONS: Mapping[str, Callable[[Work, str], None]] = {
+    "approve": _approve,
+    "cancel": _cancel,
+    "retry": _retry,
+}

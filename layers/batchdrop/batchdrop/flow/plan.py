@@ -8,7 +8,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -29,6 +29,7 @@ from batchdrop.core.planning import (
     SeenNames,
     empty_digests,
     encode_page,
+    grown,
 )
 from batchdrop.core.requests import ready_made, request_line
 from batchdrop.core.tasks import check_columns, parse_task, recipe_of_task
@@ -279,7 +280,7 @@ class _Stretch:
         closed = chunk.closed(group.chunks)
         self.storage.put(self.keys.chunk(closed.group, closed.number), chunk.content(), "application/x-ndjson")
         self.chunks.append(closed)
-        self.groups[chunk.group] = replace(group, chunks=group.chunks + 1, lines=group.lines + closed.lines)
+        self.groups[chunk.group] = grown(group, closed)
         self._filling_bytes -= closed.size_bytes
         del self._filling[chunk.group]
 

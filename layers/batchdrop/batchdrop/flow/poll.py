@@ -13,7 +13,7 @@ from batchdrop.core.backlog import backlog
 from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
-from batchdrop.core.waiting import owed
+from batchdrop.core.waiting import owed, owed_hold
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.duplicates import report_duplicates
@@ -25,7 +25,7 @@ from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
-from batchdrop.flow.waiting import note_waits
+from batchdrop.flow.waiting import expire_holds, note_waits
 from batchdrop.flow.watch import has_failed, look_up, note_taken, watch
 
 _SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
@@ -66,7 +66,8 @@ def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) 
 
 def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     """Move on whatever of *rows* is due."""
-    jobs = [row for row in rows if isinstance(row, Job)]
+    listed = [row for row in rows if isinstance(row, Job)]
+    jobs = expire_holds(work, listed)
     stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
     provider = open_provider(work)
     moved = [*stopped, *(_observe(work, provider, shards) if provider else [])]
@@ -75,7 +76,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     admitted = _admit(work, jobs, shards, way)
     noted = note_waits(work, jobs, shards, provider)
     hints = _wake(work, noted, [*moved, *admitted, *shards], way)
-    told = {after.id for before, after in zip(jobs, noted, strict=True) if before.waiting_for != after.waiting_for}
+    told = {after.id for before, after in zip(listed, noted, strict=True) if before.waiting_for != after.waiting_for}
     for job in told | {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
     return Tick(len(rows), len(moved), len(admitted), hints, is_open=way is Passage.OPEN)
@@ -154,9 +155,11 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passag
     admitted = []
     if way is Passage.OPEN or (way is Passage.PROBE and not is_probe_in):
         now = work.ports.clock.now()
-        waiting = [shard for shard in shards if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
+        held = {job.id for job in jobs if job.state is JobState.HELD}
+        servable = [shard for shard in shards if shard.job not in held]
+        waiting = [shard for shard in servable if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
         count_max = 1 if way is Passage.PROBE else work.limits.admissions_per_tick_max
-        admitted = admit(work, open_jobs, [*waiting, *_probe(shards, now)], count_max, shards)
+        admitted = admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
     still_waiting = {shard.job for shard in _newest(shards, admitted) if shard.state is ShardState.WAITING}
     for job in jobs:
         note_waiting(work, job, has_waiting=job.id in still_waiting)
@@ -205,7 +208,7 @@ def _wake_one(work: Work, row: Job | Shard) -> bool:
             case Job(state=JobState.PLANNING):
                 keep_job(work, row, due_at=later)
                 hints.submit(row.id)
-            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row):
+            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row) or owed_hold(row):
                 keep_job(work, row, due_at=later)
                 hints.complete(row.id)
             case Shard(state=state) if state in _SUBMIT_STATES:

@@ -5,6 +5,7 @@ the picture was taken.
 """
 
 from batchdrop.core.jobs import Keys
+from batchdrop.core.money import allowed_microdollars
 from batchdrop.core.summary import status_document
 from batchdrop.flow.steps import Work, read_job
 
@@ -16,6 +17,8 @@ def write_status(work: Work, job: str) -> None:
     for _ in range(_PICTURES_MAX):
         before = read_job(work, job)
         shards = list(work.ports.ledger.shards(job))
-        work.ports.storage.put(Keys(job, before.key).status, status_document(before, shards, work.ports.clock.now()))
+        allowed = allowed_microdollars(before, work.limits)
+        document = status_document(before, shards, work.ports.clock.now(), allowed)
+        work.ports.storage.put(Keys(job, before.key).status, document)
         if read_job(work, job).revision == before.revision:
             return

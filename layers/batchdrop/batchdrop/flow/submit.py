@@ -5,7 +5,7 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 """
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
-from batchdrop.core.job_lifecycle import PagePlanned, Rejected, TaskAwaited
+from batchdrop.core.job_lifecycle import Rejected, TaskAwaited
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
@@ -14,6 +14,7 @@ from batchdrop.flow.admit import admit, held_up, note_waiting
 from batchdrop.flow.create import send
 from batchdrop.flow.key import Passage, open_provider, passage
 from batchdrop.flow.lines import upload_of
+from batchdrop.flow.money import page_planned
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
@@ -68,7 +69,7 @@ def continue_job(work: Work, job: str) -> None:
         return
     write_status(work, job)
     if planned.state is JobState.RUNNING:
-        _admit_and_send(work, planned)
+        admit_and_send(work, planned)
         write_status(work, job)
 
 
@@ -80,7 +81,7 @@ def _plan(work: Work, job: Job) -> Job:
         if pinned.waiting_for:
             return pinned
         for page in plan_pages(work.ports.storage, work.limits, pinned, should_stop=lambda: not work.may_go_on()):
-            pinned = move_job(work, pinned, PagePlanned(page))
+            pinned = move_job(work, pinned, page_planned(work, pinned, page))
         if pinned.state is JobState.PLANNING:
             # Time ran out: the due index brings it back, and the lease must not keep the next worker away.
             return keep_job(work, pinned, lease=None, due_at=work.ports.clock.now())
@@ -137,7 +138,7 @@ def _no_such_task(task: str, names: list[str]) -> str:
     )
 
 
-def _admit_and_send(work: Work, job: Job) -> None:
+def admit_and_send(work: Work, job: Job) -> None:
     """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
     if provider is not None and passage(work, provider) is Passage.OPEN:

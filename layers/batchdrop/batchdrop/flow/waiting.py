@@ -1,17 +1,19 @@
-"""Telling people that a job waits for something that they can put right.
+"""Telling people that a job waits for something that they can put right, or for their approval.
 
 Rule: what is owed stands in the job's row before anybody is told, and until it is known that they were; the row is the outbox.
 """
 
 from collections.abc import Sequence
 
-from batchdrop.core.errors import LeaseLost
+from batchdrop.core.errors import IllegalTransition, LeaseLost
+from batchdrop.core.job_lifecycle import Cancelled, HoldTold, may_expire
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Change, Job, Shard, Write, circuit_key
-from batchdrop.core.notices import render_wait
-from batchdrop.core.waiting import cause_of, jobs_to_send, owed, told, waits
+from batchdrop.core.money import allowed_microdollars
+from batchdrop.core.notices import render_hold, render_wait
+from batchdrop.core.waiting import cause_of, hold_expired, jobs_to_send, owed, owed_hold, told, waits
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.steps import Work, keep_job, read_job, settle, written
+from batchdrop.flow.steps import Work, keep_job, move_job, read_job, settle, written
 
 
 def note_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], provider: Provider | None) -> list[Job]:
@@ -44,6 +46,33 @@ def tell_waits(work: Work, job: Job) -> None:
         work.ports.notices.publish(render_wait(job, number, reason, location))
         _tell(work, job, number)
         work.ports.log.info("wait.told", job_id=job.id, code=reason.code)
+
+
+def tell_hold(work: Work, job: Job) -> None:
+    """Publish the notice that *job* is held, then say so. A crash between the two sends a second copy with the same id."""
+    hold = owed_hold(job)
+    if hold is None:
+        return
+    location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
+    expires_at = hold.since + work.limits.hold_seconds_max
+    work.ports.notices.publish(render_hold(job, hold, allowed_microdollars(job, work.limits), expires_at, location))
+    move_job(work, job, HoldTold(hold.number))
+    work.ports.log.info("hold.told", job_id=job.id, count=hold.number)
+
+
+def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
+    """End each of *jobs* that was held for so long that nobody will approve of it; return all of them as they are then."""
+    return [_expired(work, job) if may_expire(job, work.now()) else job for job in jobs]
+
+
+def _expired(work: Work, job: Job) -> Job:
+    try:
+        expired = move_job(work, job, Cancelled(hold_expired(work.limits)))
+    except IllegalTransition as error:
+        work.ports.log.info("job.left", job_id=job.id, cause=str(error))
+        return job
+    work.ports.log.warning("hold.expired", job_id=job.id)
+    return expired
 
 
 def _tell(work: Work, job: Job, number: int) -> None:

@@ -1,0 +1,75 @@
+"""What a job may cost: prices are looked up once, when it is planned, and kept with its groups.
+
+Rule: after planning nobody asks for a price again: loading the list takes more than the rest of an admission, and a job must not
+become dearer because a release brought another list.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from batchdrop.core.job_lifecycle import PagePlanned
+from batchdrop.core.ledger_rows import Group, Job, Lesson, Quote, Rate, Shard
+from batchdrop.core.money import cost_of, quote_of_rest, with_cost
+from batchdrop.core.planning import PlanPage
+from batchdrop.core.prices import PriceList, micro_dollars
+from batchdrop.core.room import account_of
+from batchdrop.flow.steps import Work
+
+# Prices of these are by the token; pictures and films have others.
+_BY_TOKEN: Final = frozenset({"/v1/responses", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+# "The moderation endpoint is free to use" (https://developers.openai.com/api/docs/guides/moderation, read 2026-11-22).
+_FREE: Final = {"/v1/moderations": Rate(0, 0, 0)}
+
+
+def page_planned(work: Work, job: Job, page: PlanPage) -> PagePlanned:
+    """Return the event that *page* of the plan of *job* is written: behind the last one with prices and a quote."""
+    if not page.is_last:
+        return PagePlanned(page)
+    groups = tuple(replace(group, rate=_rate(work, group)) for group in page.groups)
+    quote = quote_rest(work, replace(job, groups=groups))
+    return PagePlanned(replace(page, groups=groups), quote)
+
+
+def quote_rest(work: Work, job: Job) -> Quote:
+    """Return what those lines of *job* are expected to cost that are in no shard yet, by what is known now."""
+    account = account_of(work.ports.providers.base_url)
+    models = {group.model for group in job.groups if group.cut_lines < group.lines}
+    return quote_of_rest(job, {model: _lesson(work, account, model) for model in models})
+
+
+def quote_whole(work: Work, job: Job, waiting: Sequence[Shard]) -> Quote:
+    """Return what *job* comes to in all: what is spent and reserved, those of its shards that are *waiting*, and the rest."""
+    rest = quote_rest(work, job)
+    quote = replace(rest, microdollars=rest.microdollars + job.spent_microdollars + job.reserved_microdollars)
+    for shard in waiting:
+        if not shard.reserved_microdollars:
+            rate = job.groups[shard.group].rate
+            quote = with_cost(quote, shard.model, cost_of(rate, shard.tokens, shard.answer_tokens))
+    return quote
+
+
+def _lesson(work: Work, account: str, model: str) -> Lesson:
+    return work.ports.ledger.room(account, model).lesson
+
+
+def _rate(work: Work, group: Group) -> Rate | None:
+    """Return what tokens of the group's model cost; None where nobody knows."""
+    if group.endpoint in _FREE:
+        return _FREE[group.endpoint]
+    if group.endpoint not in _BY_TOKEN:
+        return None
+    ports = work.ports
+    prices = ports.prices.price_list(group.model, ports.providers.base_url, ports.clock.now())
+    return None if prices is None else _rate_of(prices, group)
+
+
+def _rate_of(prices: PriceList, group: Group) -> Rate | None:
+    """Return the price of a request as long as those of *group* are on average: long ones may cost more a token."""
+    rates = prices.rates_of(group.tokens // max(1, group.lines))
+    has_answers = group.unlimited > 0 or group.answer_tokens > 0
+    if rates.input is None or (rates.output is None and has_answers):
+        return None
+    cached = rates.cached or rates.input
+    output = 0 if rates.output is None else micro_dollars(rates.output.batch)
+    return Rate(micro_dollars(rates.input.batch), micro_dollars(cached.batch), output)
