@@ -69,6 +69,18 @@ def test_every_pair_is_an_edge_or_an_error(state: JobState, kind: type) -> None:
             advance_job(job, SAMPLES[kind], NOW)
 
 
+@pytest.mark.parametrize(
+    ("state", "kind"), [(state, kind) for state in J for kind, ends in EDGES[state].items() if ends == {J.NOTIFYING}]
+)
+def test_a_job_that_ends_waits_for_nothing(state: JobState, kind: type) -> None:
+    """Whatever it waited for, a job whose end is decided says no more that it waits."""
+    job = replace(job_in(state), waiting_for="task", waiting_since=5)
+
+    after = advance_job(job, SAMPLES[kind], NOW)
+
+    assert (after.waiting_for, after.waiting_since) == ("", 0)
+
+
 def test_a_job_without_lines_goes_straight_to_its_results() -> None:
     """An empty file, or one whose every record was refused, is finished without the provider."""
     planning = job_in(J.PLANNING)

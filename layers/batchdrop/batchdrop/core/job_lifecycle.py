@@ -299,7 +299,10 @@ def _after_approved(job: Job, _event: Approved, now: Now) -> Job:
 
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
-    return replace(job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, lease=None, due_at=now.time)
+    return replace(
+        job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, waiting_for="", waiting_since=0, lease=None,
+        due_at=now.time,
+    )  # fmt: skip
 
 
 def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
@@ -365,7 +368,9 @@ def _after_merged(job: Job, event: Merged, now: Now) -> Job:
 
 
 def _after_broken(job: Job, event: Broken, now: Now) -> Job:
-    return replace(job, state=_J.NOTIFYING, event="failed", reason=event.reason, due_at=now.time)
+    return replace(
+        job, state=_J.NOTIFYING, event="failed", reason=event.reason, waiting_for="", waiting_since=0, due_at=now.time
+    )
 
 
 def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
