@@ -21,6 +21,7 @@ from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
 from batchdrop_cli.operator_commands import doctor, key
 from batchdrop_cli.options import stack_option
+from batchdrop_cli.verify_command import verify_provider
 
 EXIT_STOPPED = 130  # as shells report Ctrl-C
 
@@ -254,7 +255,7 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     click.confirm("Send the examples and pay for them?", abort=True)
 
 
-for command in (approve, cancel, retry, forget, check, key, doctor):
+for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider):
     main.add_command(command)
 
 

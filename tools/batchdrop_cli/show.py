@@ -16,12 +16,14 @@ from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus
 from batchdrop_cli.tasks import ListedTask
 
 if TYPE_CHECKING:
+    from batchdrop_cli.assumptions import Seen
     from batchdrop_cli.doctor import Finding
 
 # A table in a pipe is cut nowhere: S3 keys have at most 1,024 bytes.
 PIPE_COLUMNS = 4_096
 JOBS_SHOWN_MAX = 100
 SUBJECT_COLUMNS = 13
+VERDICT_COLUMNS, ASSUMPTION_COLUMNS = 8, 78
 
 
 def make_console() -> Console:
@@ -154,6 +156,15 @@ def show_finding(console: Console, finding: "Finding") -> None:
     console.print(mark, text(f"{finding.subject:<{SUBJECT_COLUMNS}}"), text(finding.seen), soft_wrap=True)
     if finding.advice:
         console.print("   " + " " * SUBJECT_COLUMNS, text(finding.advice, "yellow"), soft_wrap=True)
+
+
+def show_seen(console: Console, seen: "Seen") -> None:
+    """Print a row of the table of assumptions, as soon as it was looked at."""
+    style = {"holds": "green", "breached": "bold red"}.get(seen.verdict, "yellow")
+    row = f"{seen.verdict:<{VERDICT_COLUMNS}}"
+    console.print(
+        text(row, style), text(f"{seen.assumption:<{ASSUMPTION_COLUMNS}}"), text(seen.seen), sep="  ", soft_wrap=True
+    )
 
 
 def _table(*columns: str) -> Table:

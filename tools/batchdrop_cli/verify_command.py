@@ -1,0 +1,78 @@
+"""The command `verify-provider`: what the deployment assumes of a provider, held against the live one for under a cent.
+
+Rule: nothing is sent before its cost was shown and agreed to, and the table says what was seen, by whom it was not.
+"""
+
+import os
+import sys
+from decimal import Decimal
+from uuid import uuid4
+
+import click
+
+from batchdrop.core.limits import MINUTE
+from batchdrop_cli.failures import CommandFailed, MisusedCommand
+from batchdrop_cli.local.provider import OPENAI_BASE_URL
+from batchdrop_cli.provider_probe import MODEL
+
+DOLLARS_MAX = Decimal("0.01")
+
+
+@click.command("verify-provider")
+@click.option("--model", default=MODEL, show_default=True, help="The model that is asked, six times at most.")
+@click.option(
+    "--patience", "minutes", type=click.IntRange(min=1, max=1_440), default=60, show_default=True, metavar="MINUTES",
+    help="How long to wait for a batch to end. The whole may take several times as long.",
+)  # fmt: skip
+@click.option("--yes", is_flag=True, help="Agree to the estimated cost unasked.")
+def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
+    """Look whether a provider does what the rule 'create once' assumes.
+
+    Asks the provider of OPENAI_API_KEY and OPENAI_BASE_URL, for under a cent, and deletes its files again.
+    The exit code is 0 if every assumption was seen to hold, else 1.
+    """
+    from batchdrop.core.errors import KeyRefused  # noqa: PLC0415  # with what follows 0.5 s for `--help`
+    from batchdrop_cli.assumptions import Verdict, look_at_all  # noqa: PLC0415  # as above
+    from batchdrop_cli.provider_probe import open_probe  # noqa: PLC0415  # as above
+    from batchdrop_cli.show import make_console, show_seen  # noqa: PLC0415  # as above
+
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key:
+        raise MisusedCommand("verify-provider needs OPENAI_API_KEY.")
+    base_url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL).rstrip("/")
+    agree(model, base_url, yes=yes)
+    probe = open_probe(base_url, key, name=f"probe-{uuid4()}", model=model, patience_seconds=minutes * MINUTE)
+    console, found = make_console(), []
+    try:
+        for seen in look_at_all(probe):
+            show_seen(console, seen)
+            found.append(seen)
+    except KeyRefused as error:
+        raise CommandFailed(f"The key was refused: {error}") from error
+    finally:
+        left = probe.clean()
+        if left:
+            click.echo(f"Could not be cleaned up at the provider: {', '.join(left)}", err=True)
+    counts = {verdict: sum(seen.verdict is verdict for seen in found) for verdict in Verdict}
+    click.echo(f"{base_url}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".")
+    if counts[Verdict.HOLDS] < len(found):
+        click.get_current_context().exit(1)
+
+
+def agree(model: str, base_url: str, *, yes: bool) -> None:
+    """Show the estimated cost and ask. Raises CommandFailed above a cent, MisusedCommand where nobody can answer."""
+    from batchdrop_cli.estimates import show_estimates  # noqa: PLC0415  # prices: 0.1 s for `--help`
+    from batchdrop_cli.provider_probe import ANSWER_TOKENS, CREATES_MAX, REQUEST_TOKENS  # noqa: PLC0415  # as above
+    from batchdrop_cli.quote import Quote, batch_price  # noqa: PLC0415  # as above
+    from batchdrop_cli.show import make_console  # noqa: PLC0415  # as above
+
+    asked, answered = CREATES_MAX * REQUEST_TOKENS, CREATES_MAX * ANSWER_TOKENS
+    dollars = batch_price(model, CREATES_MAX, asked, answered, base_url)
+    show_estimates(make_console(), [Quote(model, CREATES_MAX, asked, answered, dollars)], base_url)
+    if dollars is not None and dollars >= DOLLARS_MAX:
+        raise CommandFailed(f"That is not under a cent. Name a cheaper model: --model {MODEL}")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise MisusedCommand("Nobody can be asked here. Agree to the cost with --yes.")
+    click.confirm("Ask the provider and pay for it?", abort=True)
