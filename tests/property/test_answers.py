@@ -86,6 +86,72 @@ def test_any_json_has_a_verdict(line: object, endpoint: str, *, is_structured: b
     assert row_of_answer(content) == answer.row
 
 
+USUAL_CHOICES = st.fixed_dictionaries(
+    {},
+    optional={
+        "message": st.none()
+        | st.fixed_dictionaries(
+            {},
+            optional={
+                "content": JSON,
+                "refusal": st.none() | st.sampled_from(["", "no", 7]),
+                "tool_calls": st.none() | st.just([{"id": "c"}]),
+            },
+        ),
+        "finish_reason": st.none() | st.sampled_from(["stop", "length", "", 7]),
+    },
+)
+
+
+@given(
+    choices=st.none() | st.lists(USUAL_CHOICES, max_size=3),
+    error=st.none() | st.just({"message": "m"}),
+    is_structured=st.booleans(),
+)
+def test_a_chat_read_in_one_go_is_the_chat_read_field_by_field(
+    choices: object, error: object, *, is_structured: bool
+) -> None:
+    """One unusual field makes the reader patient, and changes nothing else of the verdict."""
+    body = {"model": "m", "choices": choices, "error": error}
+
+    at_once, patiently = (
+        judge(
+            parse_answer(json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": given}}).encode()),
+            "/v1/chat/completions",
+            is_structured=is_structured,
+        )
+        for given in (body, body | {"usage": 7})
+    )
+
+    assert at_once == patiently
+
+
+TOKENS = st.none() | st.integers(0, 9)
+USAGES = st.none() | st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"), TOKENS)
+    | {
+        name: st.none() | st.fixed_dictionaries({}, optional={"cached_tokens": TOKENS, "cache_write_tokens": TOKENS})
+        for name in ("prompt_tokens_details", "input_tokens_details")
+    },
+)
+
+
+@given(usage=USAGES)
+def test_tokens_are_counted_the_same_in_one_go(usage: object) -> None:
+    """What a chat's usage says does not depend on whether its other fields are usual."""
+    at_once, patiently = (
+        judge(
+            parse_answer(json.dumps({"custom_id": "1", "response": {"status_code": 200, "body": body}}).encode()),
+            "/v1/chat/completions",
+            is_structured=False,
+        ).usage
+        for body in ({"usage": usage, "model": "m"}, {"usage": usage, "model": 7})
+    )
+
+    assert at_once == patiently
+
+
 @given(value=JSON, text=st.text(st.characters(), max_size=50))
 def test_an_answer_keeps_every_character(value: object, text: str) -> None:
     """The body is what the provider wrote, except for half surrogates, which no reader takes."""

@@ -293,6 +293,15 @@ def test_a_line_over_the_limit_rejects_the_upload() -> None:
         records_of(LINES, b"{}\n" + b"x" * 5_000)
 
 
+def test_a_line_that_is_no_json_does_not_break_the_results() -> None:
+    """Its result holds no record: what was refused for it stays out of a file of JSON lines."""
+    refused = Outcome(name="n", row=1, status="failed", error=Failure("not_json", "no"))
+
+    (line,) = results(LINES, b'{"a": \n', [refused]).splitlines()
+
+    assert json.loads(line)["record"] is None
+
+
 def test_digits_of_a_record_are_kept() -> None:
     """A number that no float can hold comes back as it was written."""
     content = b'{"n": 12345678901234567890.12345678901234567890, "z": 1e999}\n'

@@ -144,4 +144,6 @@ def test_tokens_are_estimated_upwards() -> None:
 )
 def test_structured_output_is_seen_where_it_is_asked_for(body: JsonValue, endpoint: str, *, asked: bool) -> None:
     """Only the endpoint's own member asks for JSON; text that looks like it does not."""
-    assert is_structured(msgspec.json.encode(body), endpoint) is asked
+    line = request_line(1, Request("n", endpoint, "m", msgspec.json.encode(body), 1, 0))
+
+    assert is_structured(line, endpoint) is asked

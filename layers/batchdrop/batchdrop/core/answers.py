@@ -7,7 +7,6 @@ line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-2
 """
 
 import json
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -79,8 +78,7 @@ _error_body = msgspec.json.Decoder(_ErrorBody)
 _string = msgspec.json.Decoder(str)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """One line of a provider's file. *status* is None where there was no HTTP response, *body* NULL where there is none."""
 
     row: int | None  # None where the custom_id is not one of ours

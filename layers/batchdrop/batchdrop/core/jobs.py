@@ -6,6 +6,7 @@ Rule: every key and id that Batchdrop makes is made here, from values alone, so 
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from batchdrop.core.limits import ITEM_NAME_BYTES_MAX, UPLOAD_KEY_BYTES_MAX
@@ -99,6 +100,14 @@ def _safe_segment(segment: str) -> str:
     return "".join(char if char.isprintable() else quote(char) for char in segment)
 
 
+@lru_cache(maxsize=64)  # asked for with every item, and a function works on one job at a time
+def _results_folder(upload_key: str) -> str:
+    folder = "/".join(map(_safe_segment, upload_key.removeprefix(INBOX_PREFIX).split("/")))
+    if is_key_too_long(folder):
+        folder = folder.encode()[:UPLOAD_KEY_BYTES_MAX].decode(errors="ignore") + "~"
+    return folder
+
+
 def row_name(row: int) -> str:
     """Return the name of an item that nobody named: its row with nine digits."""
     return f"{row:09d}"
@@ -119,10 +128,7 @@ class Keys:
     @property
     def results(self) -> str:
         """The folder that the user reads, with its slash. A key that is too long to be used is cut in it."""
-        folder = "/".join(map(_safe_segment, self.upload_key.removeprefix(INBOX_PREFIX).split("/")))
-        if is_key_too_long(folder):
-            folder = folder.encode()[:UPLOAD_KEY_BYTES_MAX].decode(errors="ignore") + "~"
-        return f"{RESULTS_PREFIX}{folder}/{self.job}/"
+        return f"{RESULTS_PREFIX}{_results_folder(self.upload_key)}/{self.job}/"
 
     @property
     def internal(self) -> str:

@@ -35,12 +35,14 @@ _EMBEDDINGS = "/v1/embeddings"
 _LINE_START = b'{"custom_id":"'
 _LINE_MIDDLES = {endpoint: f'","method":"POST","url":"{endpoint}","body":'.encode() for endpoint in ENDPOINTS}
 _LINE_MEMBERS = ("custom_id", "method", "url", "body")
+_LINE_MEMBERS_SET = frozenset(_LINE_MEMBERS)
 _FULL_LINE = '{"custom_id": …, "method": "POST", "url": "/v1/…", "body": {…}}'
 FOREIGN = "foreign_format"
 # Members by which the batch formats of other providers are known.
 _FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "request": "Google Vertex AI or Gemini"}
 
 _STRUCTURED = ("json_schema", "json_object")
+_STRUCTURE_MARKS = {_CHAT: b'"response_format"', _RESPONSES: b'"format"'}
 # Names of models are part of ledger keys; the longest known (a fine-tuned one's) have about 100.
 _MODEL_CHARS_MAX = 200
 
@@ -92,13 +94,13 @@ class _ShapedBody(msgspec.Struct, rename={"shape": "response_format"}):
     text: _TextOptions | None = None
 
 
-def is_structured(body: bytes, endpoint: str) -> bool:
-    """Whether *body* asks for an answer in JSON: chat's `response_format`, or `text.format` of responses."""
-    mark = {_CHAT: b'"response_format"', _RESPONSES: b'"format"'}.get(endpoint)
-    if not mark or mark not in body:
+def is_structured(line: bytes, endpoint: str) -> bool:
+    """Whether a line that `request_line` made asks for JSON: chat's `response_format`, or `text.format` of responses."""
+    mark = _STRUCTURE_MARKS.get(endpoint)
+    if not mark or mark not in line:
         return False
     try:
-        shaped = msgspec.json.decode(body, type=_ShapedBody)
+        shaped = msgspec.json.decode(body_of_line(line), type=_ShapedBody)
     except msgspec.ValidationError:
         return False
     options: _ShapedBody | _TextOptions | None = shaped if endpoint == _CHAT else shaped.text
@@ -136,17 +138,22 @@ def _record(value: JsonValue) -> dict[str, JsonValue]:
         )
     if not isinstance(value, dict):
         raise ItemRefused("bad_request", f"a ready-made request is a JSON object, such as {_FULL_LINE}")
+    if "body" not in value and "messages" not in value:
+        _check_foreign(value)
+    return value
+
+
+def _check_foreign(record: Mapping[str, JsonValue]) -> None:
     for member, provider in _FOREIGN_MEMBERS.items():
-        if isinstance(value.get(member), dict) and "body" not in value and "messages" not in value:
+        if isinstance(record.get(member), dict):
             raise ItemRefused(
                 FOREIGN,
                 f"this is the batch format of {provider} (`{member}`); a line of OpenAI's is {_FULL_LINE}",
             )
-    return value
 
 
 def _is_line(record: Mapping[str, JsonValue]) -> bool:
-    return any(member in record for member in _LINE_MEMBERS)
+    return not _LINE_MEMBERS_SET.isdisjoint(record)
 
 
 def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, JsonValue]]:

@@ -7,7 +7,6 @@ read as absent, because compatible services differ.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,6 +16,7 @@ from batchdrop.core.outcomes import NULL, Failure, Usage
 
 # Ends that leave a text unfinished or replace it.
 _CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
+_CHAT: Final = "/v1/chat/completions"
 _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -31,8 +31,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     may_be_sent_again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(msgspec.Struct, frozen=True):
     """One of the answers in a body: chat may give several, embeddings give one for each input."""
 
     output: msgspec.Raw
@@ -89,6 +88,35 @@ class _OutputItem(msgspec.Struct):
     content: list[_Part] | None = None
 
 
+class _UsualUsage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    prompt_tokens_details: _InputTokens | None = None
+    input_tokens_details: _InputTokens | None = None
+
+
+class _UsualMessage(msgspec.Struct):
+    content: msgspec.Raw = NULL
+    refusal: str | None = None
+    tool_calls: msgspec.Raw = NULL
+
+
+class _UsualChoice(msgspec.Struct):
+    message: _UsualMessage | None = None
+    finish_reason: str | None = None
+
+
+class _UsualChat(msgspec.Struct):
+    """What nearly all answers of chat look like: read in one go."""
+
+    model: str | None = None
+    usage: _UsualUsage | None = None
+    error: msgspec.Raw = NULL
+    choices: list[_UsualChoice] | None = None
+
+
 class _Incomplete(msgspec.Struct):
     reason: str | None = None
 
@@ -98,6 +126,7 @@ class _Embedding(msgspec.Struct):
     index: int = 0
 
 
+_usual_chat = msgspec.json.Decoder(_UsualChat)
 _body = msgspec.json.Decoder(_Body)
 _usage = msgspec.json.Decoder(_Usage)
 _input_tokens = msgspec.json.Decoder(_InputTokens)
@@ -113,14 +142,11 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     failure = failure_of(answer)
     if failure is not None:
         return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
-    body = _read(_body, answer.body) or _Body()
-    model, usage = text_of(body.model), _tokens(body.usage)
-    if body.error != NULL:  # as `/v1/responses` has it where the model failed
-        return Verdict(model=model, usage=usage, failure=described_failure(body.error, "answer_failed"))
-    reader = _READERS.get(endpoint.removeprefix("/v1"))
-    pieces = reader(body) if reader else [_Piece(answer.body)]
-    finish = next((piece.finish for piece in pieces if piece.finish not in (None, "stop")), None)
-    finish = finish or (pieces[0].finish if pieces else None)
+    content = (_usual_chat_content(answer.body) if endpoint == _CHAT else None) or _content(answer.body, endpoint)
+    model, usage, pieces = content.model, content.usage, content.pieces
+    if content.error != NULL:  # as `/v1/responses` has it where the model failed
+        return Verdict(model=model, usage=usage, failure=described_failure(content.error, "answer_failed"))
+    finish = _finish(pieces)
     if is_structured:
         parsed = [_parsed(piece) for piece in pieces]
         if not parsed or None in parsed:
@@ -129,6 +155,48 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     else:
         outputs = [piece.output for piece in pieces]
     return Verdict(output=_one_or_all(outputs), finish=finish, model=model, usage=usage)
+
+
+class _Content(msgspec.Struct, frozen=True):
+    """What counts of a body."""
+
+    model: str | None
+    usage: Usage | None
+    error: msgspec.Raw
+    pieces: list[_Piece]
+
+
+def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
+    """Read a body field by field: what cannot be read costs nothing else."""
+    body = _read(_body, raw) or _Body()
+    reader = _READERS.get(endpoint.removeprefix("/v1"))
+    pieces = reader(body) if reader else [_Piece(raw)]
+    return _Content(text_of(body.model), _tokens(body.usage), body.error, pieces)
+
+
+def _usual_chat_content(raw: msgspec.Raw) -> _Content | None:
+    """Read the body of a chat in one go, as `_content` would; None where something about it is unusual."""
+    chat = _read(_usual_chat, raw)
+    if chat is None:
+        return None
+    pieces = []
+    for choice in chat.choices or ():
+        message = choice.message or _UsualMessage()
+        if message.refusal:
+            return None
+        output = message.content if message.content != NULL else message.tool_calls
+        pieces.append(_Piece(output, choice.finish_reason))
+    usage = chat.usage or _UsualUsage()
+    details = usage.input_tokens_details or usage.prompt_tokens_details
+    return _Content(chat.model, _counted(usage, details), chat.error, pieces)
+
+
+def _finish(pieces: Sequence[_Piece]) -> str | None:
+    """Return how an answer ended: its first end that is no `stop`, if any."""
+    for piece in pieces:
+        if piece.finish not in (None, "stop"):
+            return piece.finish
+    return pieces[0].finish if pieces else None
 
 
 def _parsed(piece: _Piece) -> msgspec.Raw | None:
@@ -164,12 +232,16 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw) -> Sh
 def _tokens(raw: msgspec.Raw) -> Usage | None:
     """Return the tokens that were counted, under one set of names for all endpoints."""
     usage = _read(_usage, raw) or _Usage()
+    details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
+    return _counted(usage, _read(_input_tokens, details) if details != NULL else None)
+
+
+def _counted(usage: _Usage | _UsualUsage, parts: _InputTokens | None) -> Usage | None:
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
     given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
     if taken is None and given is None:
         return None
-    details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
-    parts = (_read(_input_tokens, details) if details != NULL else None) or _InputTokens()
+    parts = parts or _InputTokens()
     return Usage(taken or 0, given or 0, parts.cached_tokens or 0, parts.cache_write_tokens or 0)
 
 

@@ -42,8 +42,8 @@ class AnswerIndex:
 
     def __init__(self, output: BinaryIO | None, errors: BinaryIO | None) -> None:
         """Index both files, which stand at their start."""
-        self._files: list[BinaryIO] = []
-        self._firsts: list[int] = []  # of each file, its first entry
+        self._descriptors: list[int] = []  # of the files that there are
+        self._second_first = 0  # of the last file, its first entry
         self._rows = array("q")
         self._offsets = array("q")
         self._lengths = array("I")
@@ -61,8 +61,8 @@ class AnswerIndex:
         first, offset = len(self._rows), 0
         if file is None:
             return 0
-        self._files.append(file)
-        self._firsts.append(first)
+        self._descriptors.append(file.fileno())
+        self._second_first = first
         for line in iter(partial(file.readline, ANSWER_BYTES_MAX), b""):
             if not line.isspace():
                 row = row_of_answer(line)
@@ -88,8 +88,12 @@ class AnswerIndex:
 
     def take(self, row: int) -> list[bytes]:
         """Return the lines that answer *row*, the output file's first. Rows must ascend from call to call."""
-        first = bisect_left(self._rows, row, self._next)
-        end = bisect_right(self._rows, row, first)
+        rows, first = self._rows, self._next
+        if first + 1 < len(rows) and rows[first] == row != rows[first + 1]:  # nearly always
+            self._next = first + 1
+            return [self._line(self._order[first])]
+        first = bisect_left(rows, row, first)
+        end = bisect_right(rows, row, first)
         self.unknown += first - self._next
         self.duplicates += max(0, end - first - 1)
         self._next = end
@@ -105,8 +109,8 @@ class AnswerIndex:
         self.unknown = self.duplicates = self._next = 0
 
     def _line(self, entry: int) -> bytes:
-        file = self._files[bisect_right(self._firsts, entry) - 1]
-        return os.pread(file.fileno(), self._lengths[entry], self._offsets[entry])
+        descriptor = self._descriptors[-1 if entry >= self._second_first else 0]
+        return os.pread(descriptor, self._lengths[entry], self._offsets[entry])
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Rule: an upload that is gone by now costs names and records, never an answer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import tee
 
 import msgspec
@@ -21,8 +20,7 @@ from batchdrop.flow.ports import Ports, Storage
 from batchdrop.formats.records import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(msgspec.Struct, frozen=True):
     """One item as its upload describes it; *record* is JSON on one line."""
 
     row: int
@@ -58,6 +56,7 @@ def describer(storage: Storage, limits: Limits, job: Job) -> Callable[[Record], 
             name = recipe.name(form.decode(header, record), record.row) if recipe.names_from_user else None
         except ItemRefused as error:
             raise BrokenState(f"job {job.id}: row {record.row} was planned and has no name: {error.message}") from error
-        return Described(record.row, name or row_name(record.row), msgspec.Raw(form.json_text(header, record)))
+        text = form.json_text(header, record, is_valid=True)  # it became a request
+        return Described(record.row, name or row_name(record.row), msgspec.Raw(text))
 
     return describe_record

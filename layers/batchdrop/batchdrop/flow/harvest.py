@@ -20,7 +20,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
-from batchdrop.core.requests import body_of_line, is_structured, row_of_line
+from batchdrop.core.requests import is_structured, row_of_line
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
 from batchdrop.flow.described import Described, describe
@@ -193,7 +193,7 @@ def _fate(asked: _Asked, position: int, row: int, line: bytes) -> tuple[Verdict,
         )
         return None if verdict is None else (verdict, None)
     endpoint = asked.shard.endpoint
-    structured = is_structured(body_of_line(line), endpoint)
+    structured = is_structured(line, endpoint)
     judged = [(judge(answer, endpoint, is_structured=structured), answer) for answer in answers]
     return judged[0] if len(judged) == 1 else min(judged, key=lambda pair: rank(pair[0]))
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
-from heapq import heapify, heappop, heappush
+from heapq import heapify, heappop, heapreplace
 from typing import BinaryIO, Final
 
 import msgspec
@@ -220,15 +220,17 @@ class _Measured:
     ) -> None:
         self._storage, self._key, self._objects, self._content_type = storage, key, objects, content_type
         self._writer: ObjectWriter | None = None
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._digest = hashlib.sha256()
         self.size_bytes = 0
 
     def write(self, content: bytes) -> None:
         """Append *content*."""
-        self._pending += content
+        self._pending.append(content)
+        self._pending_bytes += len(content)
         self.size_bytes += len(content)
-        if len(self._pending) >= _WRITE_BYTES:
+        if self._pending_bytes >= _WRITE_BYTES:
             self._flush()
 
     def finished(self) -> WrittenFile:
@@ -239,8 +241,9 @@ class _Measured:
     def _flush(self) -> None:
         if self._writer is None:
             self._writer = self._objects.enter_context(self._storage.writer(self._key, self._content_type))
-        content = bytes(self._pending)
+        content = b"".join(self._pending)
         self._pending.clear()
+        self._pending_bytes = 0
         self._digest.update(content)
         if content:
             self._writer.write(content)
@@ -269,7 +272,7 @@ def outcome_lines(
     sources = [*_parts(storage, job, shards, chunks), *(_peeked(storage, key) for key in refused_keys(storage, job))]
     heapify(sources)
     while sources:
-        source = heappop(sources)
+        source = sources[0]
         if source.lines is None:
             source.lines = _opened(storage, source.key)
         else:
@@ -277,7 +280,9 @@ def outcome_lines(
         source.line = next(source.lines, b"")
         if source.line:
             source.row = row_of_outcome(source.line)
-            heappush(sources, source)
+            heapreplace(sources, source)
+        else:
+            heappop(sources)
 
 
 def _parts(storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]) -> Iterator[_Source]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from batchdrop.core.errors import UploadRejected
-from batchdrop.core.outcomes import Outcome
+from batchdrop.core.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import decode_record, one_line, with_answer
 from batchdrop.formats.records import Header, JsonValue, Record
 
@@ -61,10 +61,10 @@ class JsonArray:
         del header
         return decode_record(record.raw, record.row, record.start)
 
-    def json_text(self, header: Header, record: Record) -> bytes:
+    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the element on one line, or `null` where it is no JSON."""
         del header
-        return one_line(record.raw)
+        return one_line(record.raw, is_valid=is_valid)
 
     def result_head(self, header: Header) -> bytes:
         """Return the opening bracket."""
@@ -73,7 +73,9 @@ class JsonArray:
 
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the element with its answer, on a line of its own."""
-        return _separator(is_first=is_first) + with_answer(self.json_text(header, record), outcome)
+        return _separator(is_first=is_first) + with_answer(
+            self.json_text(header, record, is_valid=outcome.record != NULL), outcome
+        )
 
     def result_tail(self, header: Header) -> bytes:
         """Return the closing bracket."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from batchdrop.core.errors import UploadRejected
-from batchdrop.core.outcomes import Outcome
+from batchdrop.core.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import decode_record, one_line, with_answer
 from batchdrop.formats.records import Header, JsonValue, Record
 
@@ -46,10 +46,10 @@ class JsonLines:
         del header
         return decode_record(record.raw.strip(), record.row, record.start, "line")
 
-    def json_text(self, header: Header, record: Record) -> bytes:
+    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the line without its ends, or `null` where it is no JSON."""
         del header
-        return one_line(record.raw)
+        return one_line(record.raw, is_valid=is_valid)
 
     def result_head(self, header: Header) -> bytes:
         """Return nothing: a byte order mark would be in the way of every reader."""
@@ -59,7 +59,7 @@ class JsonLines:
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the record with its answer on one line."""
         del is_first
-        return with_answer(self.json_text(header, record), outcome) + b"\n"
+        return with_answer(self.json_text(header, record, is_valid=outcome.record != NULL), outcome) + b"\n"
 
     def result_tail(self, header: Header) -> bytes:
         """Return nothing."""

@@ -57,8 +57,8 @@ class Format(Protocol):
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the record's value: an object by column in CSV. Raises ItemRefused."""
 
-    def json_text(self, header: Header, record: Record) -> bytes:
-        """Return the record as JSON on one line; `null` where it is no valid record."""
+    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
+        """Return the record as JSON on one line; `null` where it is no valid record, which need not be found out again."""
 
     def result_head(self, header: Header) -> bytes:
         """Return what stands before the first result."""
