@@ -1,35 +1,47 @@
 """What planning costs: `python benchmarks/build.py [ROWS]` prints CPU a row from the inbox to request lines in S3.
 
-Rule: planning and what it is compared with run in one process, over the same storage adapter, against a store on loopback whose
-own work is not counted. The ways take turns, and each shows its best round, so that a busy machine disturbs all alike.
+Rule: planning and what it is compared with run in one process, over a store on loopback whose own work is not counted. The ways
+take turns; a figure is the median of the rounds, a ratio the median of their ratios, so that a busy machine disturbs all alike.
+
+*copy* reads the lines and writes them as they are; *dump* makes each, unread, the content of one request and encodes that with
+the quickest encoder; the *peer* does the whole job as one would at first, with csv or json, whole requests and boto3.
 """
 
-import os
+import csv
+import io
+import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from statistics import median
+from typing import Any, Final
 
 import msgspec
+from sinks import boto3_at, sink, storage_at
+from table import Row, at_least, at_most, print_rows
 
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Job
 from batchdrop.core.limits import Limits
-from batchdrop.edge.storage import S3Storage, open_bucket
+from batchdrop.edge.storage import S3Storage
 from batchdrop.flow.plan import pin_task, plan_pages
 
-ROWS = 50_000
-ROUNDS = 3
-LIMITS = Limits()
-COPY_SHARE_MIN = 0.45
-DUMP_SHARE_MIN = 0.80
-MEMORY_MB_MAX = 160
-_KEPT_BYTES_MAX = 100_000
+ROWS: Final = 20_000
+ROUNDS: Final = 5
+KINDS: Final = ("csv", "jsonl")
+LIMITS: Final = Limits()
+COPY_SHARE_MIN: Final = 0.45
+DUMP_SHARE_MIN: Final = 0.80
+MEMORY_MB_MAX: Final = 160
+MEMORY_ROWS: Final = (50_000, 500_000)
+ROW_BYTES_MAX: Final = 64  # of memory that each further row may take
+LONG, SHORT = 2_280, 120  # bytes of a review: lines of 2.5 KB, and such as let half a million be read in a minute
 
 SYSTEM = "Answer with positive, negative or neutral."
 TASK = f"""
@@ -42,94 +54,49 @@ body:
     - {{role: user, content: "{{{{ review }}}}"}}
 id: review_id
 """.encode()
+_SENTENCE = "It arrived on a Tuesday, in a box that was far too large; the handle is loose and the lid does not close. "
 
 
-def table(rows: int) -> Iterator[bytes]:
-    """Yield a CSV whose request lines have 2.5 KB."""
+def table(rows: int, review_bytes: int = LONG) -> Iterator[bytes]:
+    """Yield a CSV of reviews."""
     yield b"review_id,stars,review\n"
-    sentence = (
-        "It arrived on a Tuesday, in a box that was far too large; the handle is loose and the lid does not close. "
-    )
-    review = (sentence * 30)[:2_280] + ' They called it ""sturdy"".'
+    review = (_SENTENCE * 30)[:review_bytes] + ' They called it ""sturdy"".'
     for row in range(rows):
         yield f'R-{row},{row % 5},"{review}"\n'.encode()
 
 
-class Store(BaseHTTPRequestHandler):
-    """The few calls of S3 that planning makes; large objects are counted and forgotten."""
-
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-    kept: dict[str, bytes] = {}  # noqa: RUF012 - one store a process, shared by its connections
-
-    def do_HEAD(self) -> None:
-        """Answer with the object's size."""
-        self._answer(200, len(self.kept[self._key]), {})
-
-    def do_GET(self) -> None:
-        """Answer with the object or a range of it."""
-        content = self.kept[self._key]
-        if wanted := self.headers.get("Range"):
-            first, last = (int(bound) for bound in wanted.removeprefix("bytes=").split("-"))
-            part = memoryview(content)[first : last + 1]
-            self._answer(206, len(part), {"Content-Range": f"bytes {first}-{last}/{len(content)}"})
-            self.wfile.write(part)
-        else:
-            self._answer(200, len(content), {})
-            self.wfile.write(content)
-        self.wfile.flush()
-
-    def do_PUT(self) -> None:
-        """Take an object."""
-        content = self.rfile.read(int(self.headers["Content-Length"]))
-        if len(content) < _KEPT_BYTES_MAX:
-            self.kept[self._key] = content
-        self._answer(200, 0, {})
-
-    @property
-    def _key(self) -> str:
-        return self.path.partition("?")[0]
-
-    def _answer(self, status: int, size_bytes: int, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        common = {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT", "Content-Length": str(size_bytes)}
-        for name, value in (common | headers).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.flush()
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-
-def serve(rows: int) -> None:
-    """Be the store, with one table in its inbox, and print its port."""
-    Store.kept["/inbox/inbox/t/reviews.csv"] = b"".join(table(rows))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
+def lines(rows: int, review_bytes: int = LONG) -> Iterator[bytes]:
+    """Yield the same as JSON lines."""
+    review = (_SENTENCE * 30)[:review_bytes] + ' They called it "sturdy".'
+    for row in range(rows):
+        yield json.dumps({"review_id": f"R-{row}", "stars": row % 5, "review": review}).encode() + b"\n"
 
 
 @contextmanager
-def store(rows: int) -> Iterator[S3Storage]:
-    """Run a store and open it."""
-    os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-central-1"}
-    command = [sys.executable, str(Path(__file__)), "--serve", str(rows)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - this very file
-        try:
-            assert server.stdout is not None  # noqa: S101 - it was asked for
-            endpoint = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            yield S3Storage(open_bucket("inbox", endpoint), open_bucket("results", endpoint), "inbox")
-        finally:
-            server.terminate()
+def dropped(kind: str, rows: int, review_bytes: int = LONG) -> Iterator[tuple[str, Job]]:
+    """Run a store with one upload in its inbox, and yield its address and the job."""
+    upload = Upload("inbox", f"inbox/t/reviews.{kind}", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "upload"
+        with file.open("wb") as target:
+            target.writelines({"csv": table, "jsonl": lines}[kind](rows, review_bytes))
+        with sink("keeping", str(file)) as endpoint:
+            job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version="1", created_at=0, task="t")
+            yield endpoint, replace(job, snapshot=pin_task(storage_at(endpoint), job, TASK).digest)
 
 
-def copy(storage: S3Storage, upload: Upload, made_of: Callable[[bytes], bytes]) -> None:
+def plan(storage: S3Storage, job: Job) -> None:
+    """Plan the job whole."""
+    for page in plan_pages(storage, LIMITS, job, lambda: False):
+        assert page.refused == 0  # noqa: S101 - a benchmark of refusals would mean nothing
+
+
+def copy(storage: S3Storage, job: Job, made_of: Callable[[bytes], bytes] | None = None) -> None:
     """Write the upload's lines, each as what *made_of* makes of it, to objects of a chunk's size."""
     content, number = bytearray(), 0
-    with storage.open_upload(upload) as stream:
+    with storage.open_upload(Upload("inbox", job.key, job.version)) as stream:
         for line in stream:
-            content += made_of(line)
+            content += made_of(line) if made_of else line
             if len(content) >= LIMITS.chunk_bytes_max - len(line):
                 storage.put(f"internal/copy/{number}", bytes(content))
                 content, number = bytearray(), number + 1
@@ -138,16 +105,31 @@ def copy(storage: S3Storage, upload: Upload, made_of: Callable[[bytes], bytes]) 
 
 def dumped(line: bytes) -> bytes:
     """Return a whole request as the quickest encoder makes it of a dict."""
-    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": line.decode()}]
+    return msgspec.json.encode(whole_request("1", line.decode())) + b"\n"
+
+
+def whole_request(name: str, review: str) -> dict[str, object]:
+    """Return a request as a dict."""
+    messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": review}]
     body = {"model": "gpt-4.1-mini", "temperature": 0, "messages": messages}
-    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
-    return msgspec.json.encode(request) + b"\n"
+    return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
-def plan(storage: S3Storage, job: Job) -> None:
-    """Plan the job whole."""
-    page = list(plan_pages(storage, LIMITS, job, lambda: False))[-1]
-    assert page.refused == 0  # noqa: S101 - a benchmark of refusals would mean nothing
+def peer(client: Any, job: Job) -> None:  # noqa: ANN401 - boto3 makes its clients' types at run time
+    """Do what planning does, the usual way."""
+    stream = client.get_object(Bucket="inbox", Key=job.key)["Body"]
+    if job.key.endswith("csv"):
+        records = csv.DictReader(io.TextIOWrapper(io.BufferedReader(stream), "utf-8", newline=""))
+    else:
+        records = map(json.loads, stream.iter_lines())
+    content, number = io.BytesIO(), 0
+    for record in records:
+        request = whole_request(record["review_id"], record["review"])
+        content.write(json.dumps(request).encode() + b"\n")
+        if content.tell() >= LIMITS.chunk_bytes_max:
+            client.put_object(Bucket="results", Key=f"copy/{number}", Body=content.getvalue())
+            content, number = io.BytesIO(), number + 1
+    client.put_object(Bucket="results", Key=f"copy/{number}", Body=content.getvalue())
 
 
 def cpu_seconds(work: Callable[[], None]) -> float:
@@ -157,32 +139,57 @@ def cpu_seconds(work: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
-def main(rows: int) -> int:
-    """Print the figures; 0 where all goals are met."""
-    upload = Upload("inbox", "inbox/t/reviews.csv", "1")
-    with store(rows) as storage:
-        job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version="1", created_at=0, task="t")
-        job = replace(job, snapshot=pin_task(storage, job, TASK).digest)
-        ways = {
+def measured(kind: str, rows: int, rounds: int) -> Sequence[Row]:
+    """Return the figures of uploads of one *kind*."""
+    with dropped(kind, rows) as (endpoint, job):
+        storage, client = storage_at(endpoint), boto3_at(endpoint)
+        ways: dict[str, Callable[[], None]] = {
             "plan": lambda: plan(storage, job),
-            "copy": lambda: copy(storage, upload, lambda line: line),
-            "copy + dump": lambda: copy(storage, upload, dumped),
+            "copy": lambda: copy(storage, job),
+            "dump": lambda: copy(storage, job, dumped),
+            "peer": lambda: peer(client, job),
         }
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        rounds = [{name: cpu_seconds(way) for name, way in ways.items()} for _ in range(ROUNDS)]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    best = {name: min(found[name] for found in rounds) * 1e6 / rows for name in ways}
-    for name, cost in best.items():
-        print(f"{name:<12} {cost:6.1f} us of CPU a row")
-    copy_share, dump_share = best["copy"] / best["plan"], best["copy + dump"] / best["plan"]
-    print(f"speed of copying        {copy_share:5.0%}  (goal {COPY_SHARE_MIN:.0%})")
-    print(f"speed of copy + dump    {dump_share:5.0%}  (goal {DUMP_SHARE_MIN:.0%})")
-    print(f"peak memory           {peak / 1024:5.0f} MB (goal {MEMORY_MB_MAX} MB; {before / 1024:.0f} MB before)")
-    return 0 if copy_share >= COPY_SHARE_MIN and dump_share >= DUMP_SHARE_MIN and peak < MEMORY_MB_MAX * 1024 else 1
+        found = [{name: cpu_seconds(way) * 1e6 / rows for name, way in ways.items()} for _ in range(rounds)]
+    cost = {name: median(figures[name] for figures in found) for name in ways}
+    share = {name: median(figures[name] / figures["plan"] for figures in found) for name in ways}
+    detail = f"copy {cost['copy']:.1f}, copy and dump {cost['dump']:.1f}, csv or json with boto3 {cost['peer']:.1f} us"
+    return [
+        Row(f"build, {kind}: CPU a row", "", cost["plan"], "us", detail),
+        at_least(f"build, {kind}: of the speed of copying", share["copy"], COPY_SHARE_MIN, "%"),
+        at_least(f"build, {kind}: of the speed of copy and dump", share["dump"], DUMP_SHARE_MIN, "%"),
+        Row(f"build, {kind}: times as fast as the peer", "", share["peer"], "x"),
+    ]
+
+
+def peak_mb(rows: int) -> float:
+    """Return the largest memory of a process that plans *rows* short rows."""
+    command = [sys.executable, str(Path(__file__)), "--peak", str(rows)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603 - this very file
+
+
+def measure(rows: int = ROWS, rounds: int = ROUNDS) -> Sequence[Row]:
+    """Return the figures of building."""
+    few, many = MEMORY_ROWS
+    small, large = peak_mb(few), peak_mb(many)
+    a_row = max(0.0, (large - small) * (1 << 20) / (many - few))
+    return [
+        *(row for kind in KINDS for row in measured(kind, rows, rounds)),
+        at_most(f"build: peak memory, {few:,} rows", small, MEMORY_MB_MAX, "MB"),
+        at_most(
+            f"build: memory of each row more, up to {many:,}", a_row, ROW_BYTES_MAX, "bytes", f"{large:.0f} MB then"
+        ),
+    ]
+
+
+def print_peak(rows: int) -> None:
+    """Plan *rows* short rows and print the most memory that it took."""
+    with dropped("csv", rows, SHORT) as (endpoint, job):
+        plan(storage_at(endpoint), job)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--serve"]:
-        serve(int(sys.argv[2]))
+    if sys.argv[1:2] == ["--peak"]:
+        print_peak(int(sys.argv[2]))
     else:
-        sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else ROWS))
+        sys.exit(print_rows(measure(int(sys.argv[1]) if sys.argv[1:] else ROWS)))

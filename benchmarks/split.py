@@ -1,11 +1,13 @@
-"""What splitting costs: answers of 2.5 KB become outcomes, a part and result files, without the PUT of each item.
+"""What splitting costs, `python benchmarks/split.py [ITEMS]`: answers of 2.5 KB become outcomes, result files and objects.
 
-Run: python benchmarks/split.py [--shards 1] [--items 50000]
-Prints CPU for each item, beside the CPU of one boto3 `put_object` to a sink on loopback (plain HTTP; TLS costs more), and
-the peak of memory above what stood before. The store is a folder on disk, item objects go nowhere.
+Rule: production flow; the store is a folder on disk, and what becomes an object of its own goes nowhere, or through the real
+adapter into a sink on loopback whose work is not counted. The ways take turns; a figure is the median of the rounds, a ratio the
+median of their ratios.
+
+It is compared with one boto3 `put_object` of an item's size, over plain HTTP (TLS costs more), and with the usual way: json,
+and boto3 in threads.
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -15,81 +17,90 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from statistics import median
+from typing import Any, BinaryIO, Final
 
-import boto3
-from botocore.config import Config
+from build import LONG, SHORT, TASK, lines, table
+from sinks import boto3_at, sink, storage_at
+from table import Row, at_most, print_rows
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import NotYet
 from batchdrop.core.jobs import INTERNAL_PREFIX, Upload
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import Limits
+from batchdrop.core.planning import Chunk
+from batchdrop.edge.storage import SMALL_PUTS_IN_FLIGHT
 from batchdrop.flow.harvest import archive, derive
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.merge import merge
-from batchdrop.flow.plan import plan_pages
+from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 
-LINE_BYTES = 2_500
-PUTS = 1_000
-SINK = r"""
-import http.server, sys
-class Sink(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_PUT(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200); self.send_header("ETag", '"0"'); self.send_header("Content-Length", "0"); self.end_headers()
-    def log_message(self, *args): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-print(server.server_port, flush=True)
-server.serve_forever()
-"""
+ITEMS: Final = 10_000
+ROUNDS: Final = 5
+KINDS: Final = ("csv", "jsonl")
+LIMITS: Final = Limits()
+SHARD_ITEMS: Final = 50_000
+LINE_BYTES: Final = 2_500
+PUTS: Final = 300  # of boto3 in each round
+THREADS: Final = 10
+PUT_SHARE_MAX: Final = 0.02
+OBJECTS_SHARE_MAX: Final = 0.15
+LATENCY_MS: Final = 22
+LATENCY_ITEMS: Final = 50_000
+LATENCY_BOUNDS_MAX: Final = 1.2
+MEMORY_MB_MAX: Final = 160
+MEMORY_ITEMS: Final = (50_000, 500_000)
+ITEM_BYTES_MAX: Final = 64  # of memory that each further item may take
+
+type PutMany = Callable[[Iterable[tuple[str, bytes]]], int]
+
+
+def forget(objects: Iterable[tuple[str, bytes]]) -> int:
+    """Let objects be made, and drop them."""
+    return sum(1 for _ in objects)
 
 
 class FolderStorage:
-    """Both buckets as a folder; item objects are encoded and dropped."""
+    """Both buckets as a folder; item objects go where *put_many* puts them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.items = 0
+        self.put_many: PutMany = forget
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Return where an object lies."""
         return self.folder / hashlib.sha256(key.encode()).hexdigest()
 
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open the upload at a byte."""
-        stream = self._path(upload.key).open("rb", buffering=1 << 20)
+        stream = self.path(upload.key).open("rb", buffering=1 << 20)
         stream.seek(start)
         return stream
 
     def read(self, key: str) -> bytes | None:
         """Return an object whole."""
-        return self._path(key).read_bytes() if self._path(key).exists() else None
+        return self.path(key).read_bytes() if self.path(key).exists() else None
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         """Open an object."""
-        if not self._path(key).exists():
+        if not self.path(key).exists():
             raise NotYet(key)
-        return self._path(key).open("rb", buffering=1 << 20)
+        return self.path(key).open("rb", buffering=1 << 20)
 
     def size_bytes(self, key: str) -> int | None:
         """Return an object's size."""
-        return self._path(key).stat().st_size if self._path(key).exists() else None
+        return self.path(key).stat().st_size if self.path(key).exists() else None
 
     def put(self, key: str, content: bytes, _content_type: str = "") -> None:
         """Write an object."""
-        self._path(key).write_bytes(content)
-
-    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
-        """Drop the item objects."""
-        count = sum(1 for _ in objects)
-        self.items += count
-        return count
+        self.path(key).write_bytes(content)
 
     def put_file(self, key: str, source: BinaryIO, _content_type: str = "") -> None:
         """Drop the archive: it is never read back here."""
@@ -97,7 +108,7 @@ class FolderStorage:
     @contextmanager
     def writer(self, key: str, _content_type: str = "") -> Iterator[Any]:
         """Write a part; drop what a person would read."""
-        with self._path(key).open("wb") if key.startswith(INTERNAL_PREFIX) else Nowhere() as target:
+        with self.path(key).open("wb") if key.startswith(INTERNAL_PREFIX) else Nowhere() as target:
             yield target
 
 
@@ -136,29 +147,74 @@ class Quiet:
         return 0
 
 
-def cpu_seconds() -> float:
-    """Return the CPU that this process used so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+@dataclass(frozen=True, slots=True)
+class Harvestable:
+    """A job whose batches have ended."""
+
+    ports: Ports
+    storage: FolderStorage
+    job: Job
+    chunks: Sequence[Chunk]
+    shards: Sequence[Shard]
+    answers: Sequence[Path]
+
+    def derive(self) -> None:
+        """Archive each batch and derive its outcomes."""
+        for shard, file in zip(self.shards, self.answers, strict=True):
+            batch = Batch("batch_1", "completed", 1, output_file=str(file), total=shard.items, completed=shard.items)
+            with archive(self.ports, self.job, shard, batch) as found:
+                derive(self.ports, LIMITS, self.job, shard, self.chunks, found, batch)
+
+    def split(self) -> None:
+        """Derive everything and merge it."""
+        self.derive()
+        results = merge(self.ports, self.job, self.shards, self.chunks)
+        assert results.succeeded == self.job.items  # noqa: S101 - or the figures mean nothing
 
 
-def peak_mb() -> float:
-    """Return the most memory that this process ever held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+@contextmanager
+def answered(kind: str, items: int, answer_bytes: int = LINE_BYTES) -> Iterator[Harvestable]:
+    """Yield a job of so many items that was planned and answered."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        storage: Any = FolderStorage(folder)
+        upload = Upload("inbox", f"inbox/t/reviews.{kind}", "1")
+        with storage.path(upload.key).open("wb") as target:
+            target.writelines({"csv": table, "jsonl": lines}[kind](items, min(LONG, answer_bytes - SHORT)))
+        job = planned(storage, upload)
+        quiet: Any = Quiet()
+        provider: Any = FolderProvider()
+        ports = Ports(quiet, quiet, quiet, storage, provider, quiet, quiet, quiet, "inbox", "results", "w")
+        group, rows = (
+            job.groups[0],
+            [(first, min(first + SHARD_ITEMS, items)) for first in range(0, items, SHARD_ITEMS)],
+        )
+        shards = [
+            Shard(
+                job=job.id, number=number, account="a", endpoint=group.endpoint, model=group.model, group=0,
+                first_line=first, end_line=end, batch="batch_1",
+            )
+            for number, (first, end) in enumerate(rows)
+        ]  # fmt: skip
+        files = [folder / f"answers-{first}" for first, _ in rows]
+        for (first, end), file in zip(rows, files, strict=True):
+            write_answers(file, range(first + 1, end + 1), answer_bytes)
+        yield Harvestable(ports, storage, job, read_chunks(storage, job), shards, files)
 
 
-def write_upload(path: Path, items: int) -> None:
-    """Write ready-made requests."""
-    with path.open("wb") as target:
-        for row in range(items):
-            body = {"model": "m", "messages": [{"role": "user", "content": f"{row} " + "word " * 60}]}
-            target.write(json.dumps(body).encode() + b"\n")
+def planned(storage: Any, upload: Upload) -> Job:  # noqa: ANN401 - the part of the port that is used
+    """Return the planned job."""
+    job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version=upload.version, created_at=1, task="t")
+    job = replace(job, snapshot=pin_task(storage, job, TASK).digest)
+    for page in plan_pages(storage, LIMITS, job, lambda: False):
+        job = replace(job, plan=page.cursor, groups=page.groups, items=page.items, refused=page.refused)
+    return job
 
 
-def write_answers(path: Path, rows: range) -> None:
+def write_answers(path: Path, rows: range, line_bytes: int) -> None:
     """Write an output file in another order than the rows."""
     count = len(rows)
-    text = "word " * ((LINE_BYTES - 500) // 5)
+    text = "word " * ((line_bytes - 500) // 5)
     with path.open("wb") as target:
         for place in range(count):
             row = rows[place * 7_919 % count]
@@ -173,84 +229,112 @@ def write_answers(path: Path, rows: range) -> None:
             target.write(json.dumps(line).encode() + b"\n")
 
 
-def planned(storage: FolderStorage, upload: Upload) -> Job:
-    """Return the planned job."""
-    job = Job(id=upload.job_id, bucket=upload.bucket, key=upload.key, version=upload.version, created_at=1)
-    for page in plan_pages(storage, Limits(), job, lambda: False):  # type: ignore[arg-type]  # the part that is used
-        job = replace(job, plan=page.cursor, groups=page.groups, items=page.items, refused=page.refused)
-    return job
+def put_alone(client: Any, puts: int) -> None:  # noqa: ANN401 - boto3 makes its clients' types at run time
+    """Put objects of an item's size one after the other."""
+    content = b"x" * (LINE_BYTES + 700)
+    for number in range(puts):
+        client.put_object(Bucket="b", Key=f"items/{number}.json", Body=content)
 
 
-def put_cpu_seconds() -> float:
-    """Return the CPU of one boto3 put_object of an item's size."""
-    with subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True) as sink:  # noqa: S603  our own text
-        assert sink.stdout is not None  # noqa: S101  it is piped
-        client: Any = boto3.client(
-            "s3", endpoint_url=f"http://127.0.0.1:{int(sink.stdout.readline())}", region_name="eu-west-1",
-            aws_access_key_id="key", aws_secret_access_key="none", config=Config(s3={"addressing_style": "path"}),  # noqa: S106  a sink asks for no secret
-        )  # fmt: skip
-        content = b"x" * (LINE_BYTES + 700)
-        for number in range(50):
-            client.put_object(Bucket="b", Key=f"items/{number}.json", Body=content)
-        start = cpu_seconds()
-        for number in range(PUTS):
-            client.put_object(Bucket="b", Key=f"items/{number}.json", Body=content)
-        spent = cpu_seconds() - start
-        sink.kill()
-    return spent / PUTS
+def peer(client: Any, answers: Path, items: int) -> None:  # noqa: ANN401 - boto3 makes its clients' types at run time
+    """Make objects of *items* answers the usual way."""
+
+    def put(line: bytes) -> None:
+        answer = json.loads(line)
+        body = answer["response"]["body"]
+        item = {
+            "row": int(answer["custom_id"]), "status": "succeeded", "output": body["choices"][0]["message"]["content"],
+            "model": body["model"], "usage": body["usage"], "response": body,
+        }  # fmt: skip
+        client.put_object(Bucket="b", Key=f"items/{answer['custom_id']}.json", Body=json.dumps(item).encode())
+
+    with answers.open("rb") as source, ThreadPoolExecutor(THREADS) as pool:
+        for _ in pool.map(put, (line for line, _ in zip(source, range(items), strict=False))):
+            pass
 
 
-def main() -> None:
-    """Split, merge, compare."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--items", type=int, default=50_000)
-    arguments.add_argument("--shards", type=int, default=1)
-    given = arguments.parse_args()
-    total = given.items * given.shards
-    with tempfile.TemporaryDirectory() as folder:
-        storage = FolderStorage(Path(folder))
-        upload = Upload("inbox", "inbox/a.jsonl", "v1")
-        write_upload(storage._path(upload.key), total)  # noqa: SLF001  the benchmark's own store
-        job = planned(storage, upload)
-        chunks = read_chunks(storage, job)  # type: ignore[arg-type]  # the part that is used
-        quiet: Any = Quiet()
-        parts: Any = (storage, FolderProvider())
-        ports = Ports(quiet, quiet, quiet, parts[0], parts[1], quiet, quiet, quiet, "inbox", "results", "w")
-        for number in range(given.shards):
-            write_answers(
-                Path(folder) / f"answers-{number}", range(number * given.items + 1, (number + 1) * given.items + 1)
-            )
-        baseline_mb, start, wall = peak_mb(), cpu_seconds(), time.monotonic()
-        shards = []
-        for number in range(given.shards):
-            shard = Shard(
-                job=job.id, number=number, account="a", endpoint="/v1/chat/completions", model="m", group=0,
-                first_line=number * given.items, end_line=(number + 1) * given.items, batch="batch_1",
-            )  # fmt: skip
-            batch = Batch(
-                "batch_1",
-                "completed",
-                1,
-                output_file=f"{folder}/answers-{number}",
-                total=given.items,
-                completed=given.items,
-            )
-            with archive(ports, job, shard, batch) as answers:
-                derive(ports, Limits(), job, shard, chunks, answers, batch)
-            shards.append(shard)
-        split = cpu_seconds() - start
-        results = merge(ports, job, shards, chunks)
-        merged = cpu_seconds() - start - split
-        assert (results.succeeded, storage.items) == (total, total)  # noqa: S101  or the figures mean nothing
-        print(f"{total:,} items in {time.monotonic() - wall:.1f} s")
-        print(f"peak memory above the baseline of {baseline_mb:.0f} MB: {peak_mb() - baseline_mb:.1f} MB")
-    put = put_cpu_seconds()
-    for name, seconds in (("split", split), ("merge", merged), ("both", split + merged)):
-        each = seconds / total
-        print(
-            f"{name}: {each * 1e6:.1f} us of CPU an item, {each / put:.1%} of one boto3 put_object ({put * 1e6:.0f} us)"
-        )
+def cpu_seconds(work: Callable[[], None]) -> float:
+    """Return the CPU time of all threads that *work* takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def measured(kind: str, items: int, rounds: int) -> Sequence[Row]:
+    """Return what an item of an upload of one *kind* costs."""
+    with answered(kind, items) as made, sink("swallowing", "0") as endpoint:
+        client, put_many = boto3_at(endpoint, THREADS), storage_at(endpoint).put_many
+        put_alone(client, 50)
+
+        def split(put_many: PutMany) -> None:
+            made.storage.put_many = put_many
+            made.split()
+
+        ways: dict[str, tuple[Callable[[], None], int]] = {
+            "split": (lambda: split(forget), items),
+            "put": (lambda: put_alone(client, PUTS), PUTS),
+            "objects": (lambda: split(put_many), items),
+            "peer": (lambda: peer(client, made.answers[0], PUTS), PUTS),
+        }
+        found = [{name: cpu_seconds(way) * 1e6 / count for name, (way, count) in ways.items()} for _ in range(rounds)]
+    cost = {name: median(figures[name] for figures in found) for name in ways}
+    put_share = median(figures["split"] / figures["put"] for figures in found)
+    objects_share = median(figures["objects"] / figures["peer"] for figures in found)
+    return [
+        Row(f"split, {kind}: CPU an item", "", cost["split"], "us"),
+        at_most(f"split, {kind}: of one put_object", put_share, PUT_SHARE_MAX, "%", f"{cost['put']:,.0f} us each"),
+        Row(f"split, {kind}: CPU an item with its object", "", cost["objects"], "us"),
+        at_most(
+            f"split, {kind}: of json with boto3 threads", objects_share, OBJECTS_SHARE_MAX, "%",
+            f"{cost['peer']:,.0f} us an item",
+        ),
+    ]  # fmt: skip
+
+
+def through_latency(items: int = LATENCY_ITEMS) -> Row:
+    """Return how long objects take into a store that is far away, beside what it takes at least."""
+    with answered("csv", items) as made, sink("swallowing", str(LATENCY_MS)) as endpoint:
+        made.storage.put_many = storage_at(endpoint).put_many
+        started, cpu = time.perf_counter(), time.process_time()
+        made.derive()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    bound = items * LATENCY_MS / 1_000 / SMALL_PUTS_IN_FLIGHT
+    return at_most(
+        f"split: {items:,} objects, {LATENCY_MS} ms each, of the latency bound", seconds / bound, LATENCY_BOUNDS_MAX, "x",
+        f"{seconds:.1f} s; bound {bound:.1f} s; {cpu:.1f} s of CPU",
+    )  # fmt: skip
+
+
+def peak_mb(items: int) -> float:
+    """Return the largest memory of a process that splits *items* short answers."""
+    command = [sys.executable, str(Path(__file__)), "--peak", str(items)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603 - this very file
+
+
+def measure(items: int = ITEMS, rounds: int = ROUNDS) -> Sequence[Row]:
+    """Return the figures of splitting."""
+    few, many = MEMORY_ITEMS
+    small, large = peak_mb(few), peak_mb(many)
+    an_item = max(0.0, (large - small) * (1 << 20) / (many - few))
+    return [
+        *(row for kind in KINDS for row in measured(kind, items, rounds)),
+        through_latency(),
+        at_most(f"split: peak memory, {few:,} items", small, MEMORY_MB_MAX, "MB"),
+        at_most(
+            f"split: memory of each item more, up to {many:,}", an_item, ITEM_BYTES_MAX, "bytes", f"{large:.0f} MB then"
+        ),
+    ]  # fmt: skip
+
+
+def print_peak(items: int) -> None:
+    """Split *items* short answers and print the most memory that it took."""
+    with answered("csv", items, SHORT + 500) as made:
+        made.split()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--peak"]:
+        print_peak(int(sys.argv[2]))
+    else:
+        sys.exit(print_rows(measure(int(sys.argv[1]) if sys.argv[1:] else ITEMS)))

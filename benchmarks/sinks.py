@@ -1,0 +1,155 @@
+"""Stores on loopback that stand for S3, each a process of its own, so that what they cost is in nobody's account.
+
+Rule: a sink does as little as it can. `keeping` answers the few calls that planning makes; `swallowing` takes small objects as
+they come and answers each after a set latency, however many wait.
+Run as a script it is the sink: `python benchmarks/sinks.py swallowing MILLISECONDS` or `keeping FILE`; it prints its port.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from batchdrop.edge.storage import S3Storage, open_bucket
+
+_KEPT_BYTES_MAX = 100_000
+_TAKEN = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'
+
+
+class Keeping(BaseHTTPRequestHandler):
+    """The few calls of S3 that planning makes; one file is the upload, small objects are kept, large ones forgotten."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    upload = Path()
+    kept: dict[str, bytes] = {}  # noqa: RUF012 - one store a process, shared by its connections
+
+    def do_HEAD(self) -> None:
+        """Answer with the object's size."""
+        self._answer(200, self._size(), {})
+
+    def do_GET(self) -> None:
+        """Answer with the object or a range of it."""
+        size, start, end = self._size(), 0, self._size()
+        if wanted := self.headers.get("Range"):
+            first, last = (int(bound) for bound in wanted.removeprefix("bytes=").split("-"))
+            start, end = first, min(last + 1, size)
+            self._answer(206, end - start, {"Content-Range": f"bytes {start}-{end - 1}/{size}"})
+        else:
+            self._answer(200, size, {})
+        if self._key in self.kept:
+            self.wfile.write(self.kept[self._key][start:end])
+            self.wfile.flush()
+        else:
+            with self.upload.open("rb") as source:
+                while start < end:
+                    start += os.sendfile(self.connection.fileno(), source.fileno(), start, end - start)
+
+    def do_PUT(self) -> None:
+        """Take an object."""
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if len(content) < _KEPT_BYTES_MAX:
+            self.kept[self._key] = content
+        self._answer(200, 0, {})
+
+    @property
+    def _key(self) -> str:
+        return self.path.partition("?")[0]
+
+    def _size(self) -> int:
+        return len(self.kept[self._key]) if self._key in self.kept else self.upload.stat().st_size
+
+    def _answer(self, status: int, size_bytes: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        common = {"ETag": '"e"', "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT", "Content-Length": str(size_bytes)}
+        for name, value in (common | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.flush()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+class Swallowing(asyncio.Protocol):
+    """One connection that puts small objects."""
+
+    def __init__(self, latency_seconds: float) -> None:
+        self._latency_seconds = latency_seconds
+        self._transport: Any = None
+        self._pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer each whole request in its time."""
+        self._pending += data
+        while (head := self._pending.find(b"\r\n\r\n")) >= 0:
+            length = self._pending[:head].lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+            end = head + 4 + int(length or 0)
+            if b"\r\nexpect: 100-continue" in self._pending[:head].lower() and len(self._pending) == head + 4:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if len(self._pending) < end:
+                return
+            self._pending = self._pending[end:]
+            if self._latency_seconds:
+                asyncio.get_running_loop().call_later(self._latency_seconds, self._transport.write, _TAKEN)
+            else:
+                self._transport.write(_TAKEN)
+
+
+async def swallow(latency_seconds: float) -> None:
+    """Serve until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(partial(Swallowing, latency_seconds), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def keep(upload: Path) -> None:
+    """Serve until the process is ended; whatever is not kept is *upload*."""
+    Keeping.upload = upload
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeping)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+@contextmanager
+def sink(*arguments: str) -> Iterator[str]:
+    """Run a sink and yield its address."""
+    os.environ |= {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-central-1"}
+    command = [sys.executable, str(Path(__file__)), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - this very file
+        try:
+            assert server.stdout is not None  # noqa: S101 - it was asked for
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.terminate()
+
+
+def storage_at(endpoint: str) -> S3Storage:
+    """Return our own adapter on a sink."""
+    return S3Storage(open_bucket("inbox", endpoint), open_bucket("results", endpoint), "inbox")
+
+
+def boto3_at(endpoint: str, connections: int = 10) -> Any:  # noqa: ANN401 - boto3 makes its clients' types at run time
+    """Return a peer's client on a sink."""
+    settings = Config(s3={"addressing_style": "path"}, max_pool_connections=connections)
+    return boto3.client("s3", endpoint_url=endpoint, region_name="eu-central-1", config=settings)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "swallowing":
+        asyncio.run(swallow(float(sys.argv[2]) / 1_000))
+    else:
+        keep(Path(sys.argv[2]))
