@@ -39,7 +39,7 @@ def limits_of(**values: int) -> Patch:
     """Return the patch that gives the flows other limits than the deployment has."""
 
     def begin(original: Callable[..., Work]) -> Callable[..., Work]:
-        return lambda ports, limits: original(ports, replace(limits, **values))
+        return lambda ports, limits, *seen: original(ports, replace(limits, **values), *seen)
 
     @contextmanager
     def patched() -> Iterator[None]:
@@ -279,3 +279,8 @@ def anything_proves(_original: object) -> Callable[..., bool]:
 def nothing(_original: object) -> Callable[..., None]:
     """It is not done."""
     return lambda *_arguments, **_options: None
+
+
+def nothing_delivered(_original: object) -> Callable[..., Job]:
+    """The job goes on as if there were nothing to write."""
+    return lambda _work, job, *_arguments: job
