@@ -87,8 +87,7 @@ def _items_can_be_read(upload: Upload, results: ResultsOf, outcomes: Sequence[Do
     access = json.loads(results.file("status.json") or b"{}").get("items", "objects")
     names = {outcome["name"] for outcome in outcomes}
     if access == "objects":
-        own = {outcome["name"] for outcome in outcomes if not was_never_sent(outcome)}
-        if not own <= results.item_objects.keys() <= names:
+        if results.item_objects.keys() != names:
             yield f"{upload.key}: {len(results.item_objects)} objects of {len(names)} items"
     elif results.item_objects:
         yield f"{upload.key}: {len(results.item_objects)} objects that nobody wants"
@@ -100,11 +99,6 @@ def is_rejected(seen: Evidence, upload: Upload) -> bool:
     """Whether the last that was said of *upload* is that it cannot be used."""
     notices = seen.notices(upload.job_id)
     return bool(notices) and notices[-1]["event"] == "rejected"
-
-
-def was_never_sent(outcome: Document) -> bool:
-    """Whether a person cancelled the item before a request was made of it: such items have an outcome and no object."""
-    return outcome["error"] is not None and outcome["error"]["code"] == "cancelled" and outcome["attempts"] == 0
 
 
 def items_of(here: Installation, upload: Upload) -> int:

@@ -94,6 +94,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _of("answers are joined by their place", {5}, "small",
         _replaced(archive.AnswerIndex, "take", as_if.rows_exchanged)),
     # Results and notices.
+    _of("what was never sent has no object", {4}, "cancelled",
+        _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),
     _of("the summary is written first", {7}, "small", _replaced(complete, "merge", as_if.summary_first)),
     _of("the outbox is forgotten", {8}, "small notices.publish:0=crash_before",
         _replaced(complete, "_notify", as_if.notified_first)),

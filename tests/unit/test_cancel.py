@@ -55,6 +55,13 @@ def outcomes(world: World, job: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in world.result(job, "outcomes.jsonl").splitlines()]
 
 
+def items_of(world: World, job: str) -> dict[str, object]:
+    """Return what each object of an item holds, by its name."""
+    prefix = f"results/{world.job(job).key.removeprefix('inbox/')}/{job}/items/"
+    objects = world.storage.objects
+    return {key[len(prefix) : -5]: json.loads(objects[key]) for key in objects if key.startswith(prefix)}
+
+
 def assert_cancelled(world: World, job: str, items: int, failed_before: frozenset[str] = frozenset()) -> int:
     """The job ended whole: what was paid was delivered, the rest can be dropped again. Return how many succeeded.
 
@@ -140,8 +147,8 @@ def test_at_any_time_nothing_is_sent_afterwards(ticks: int) -> None:
     assert_cancelled(world, job, 20)
 
 
-def test_what_was_never_cut_costs_no_row_and_no_object() -> None:
-    """Lines that no shard took fail in the merge: the ledger has one shard, the results one object for each of its items."""
+def test_what_was_never_cut_costs_no_row_and_has_its_object() -> None:
+    """Lines that no shard took fail in the merge: the ledger has one shard, the results an object for each item."""
     world = world_of(NARROW, run_seconds=10 * MINUTE, requests_per_second=0.1)
     job = world.drop("inbox/sentiment/reviews.csv", rows(20))
 
@@ -151,7 +158,30 @@ def test_what_was_never_cut_costs_no_row_and_no_object() -> None:
     assert_cancelled(world, job, 20)
     assert json.loads(world.result(job, "status.json"))["counts"]["sent"] == world.shards(job)[0].items
     assert len(world.shards(job)) == 1
-    assert sum("/items/" in key for key in world.storage.objects) == world.shards(job)[0].items
+    assert items_of(world, job) == {outcome["name"]: outcome for outcome in outcomes(world, job)}
+
+
+def test_objects_of_what_was_never_cut_take_as_many_invocations_as_they_need() -> None:
+    """Out of time, the row says how far they are; the next worker goes on behind it and writes none a second time."""
+    world = world_of(NARROW, run_seconds=10 * MINUTE, requests_per_second=0.1)
+    job = world.drop("inbox/sentiment/reviews.csv", rows(20))
+    put, written = world.storage.put, []
+    world.ask(job, "cancel")
+
+    def put_slowly(key: str, content: bytes, content_type: str = "application/json") -> None:
+        put(key, content, content_type)
+        if "/items/" in key:
+            written.append(key)
+            world.clock.remaining = 900.0 if len(written) % 4 else 10.0
+
+    world.storage.put = put_slowly  # type: ignore[method-assign]  # each fourth object is the last that there is time for
+    for _ in range(20):
+        world.clock.remaining = 900.0
+        world.tick()
+
+    assert items_of(world, job) == {outcome["name"]: outcome for outcome in outcomes(world, job)}
+    assert len(written) == len(set(written)) == 20
+    assert world.log.events.count("unsent.delivered") == 4
 
 
 def held_job(world: World, count: int) -> str:

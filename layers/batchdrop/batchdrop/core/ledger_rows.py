@@ -162,6 +162,7 @@ class Job:
     waited_seconds: int = 0  # for room, until it last got some
     cancelled_at: int = 0  # from then on nothing is cut or sent
     unsent: int = 0  # of `failed`, those planned items that were never sent
+    delivered_row: int = 0  # up to which items of a cancelled job that were never cut have their objects
     retries: int = 0  # times that a person started it again after it was rejected
     quote: Quote | None = None  # as it was planned
     spent_microdollars: int = 0  # by what the provider counted

@@ -49,6 +49,7 @@ from batchdrop.flow.steps import (
     written,
 )
 from batchdrop.flow.tidy import tidy_attempt
+from batchdrop.flow.unsent import deliver_unsent
 from batchdrop.flow.waiting import tell_hold, tell_waits
 
 
@@ -215,7 +216,12 @@ def _finish(work: Work, job: Job) -> None:
 def _merge(work: Work, job: Job) -> Job:
     shards = list(work.ports.ledger.shards(job.id))
     try:
-        merged = merge(work.ports, job, shards, read_chunks(work.ports.storage, job))
+        chunks = read_chunks(work.ports.storage, job)
+        delivered = deliver_unsent(work, job, shards, chunks)
+        if delivered is None:
+            return job
+        job = delivered
+        merged = merge(work.ports, job, shards, chunks)
     except BrokenState as error:
         # The outcomes do not add up: our defect. The items that were written stay; a person has to look.
         work.ports.log.warning("job.broken", job_id=job.id, cause=str(error))

@@ -66,9 +66,9 @@ def _merge_with_upload(
     with ExitStack() as objects:
         files = _ResultFiles(storage, job, form, header, objects)
         outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
-        never_sent = _never_sent(storage, job) if job.cancelled_at else None
+        line_of = never_sent(storage, job) if job.cancelled_at else None
         for row, record in enumerate(all_records(storage, job), 1):
-            line = outcomes.take(row) or (never_sent and never_sent(record))
+            line = outcomes.take(row) or (line_of and line_of(record))
             files.add(line or outcomes.missing(row), record, tally)
         outcomes.check_end(tally)
         files.finish()
@@ -83,8 +83,7 @@ def _merge_alone(
         outcomes = _Outcomes(storage, job, objects)
         found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
         for row in range(1, job.items + 1):
-            nameless = Described(row, refused_name(row, CANCELLED.code), NULL)
-            line = found.take(row) or (_cancelled_line(nameless) if job.cancelled_at else found.missing(row))
+            line = found.take(row) or (never_sent_nameless(row) if job.cancelled_at else found.missing(row))
             outcome = decode_outcome(line)
             outcomes.write(line, outcome.name)
             tally.add(outcome)
@@ -122,7 +121,7 @@ class _ByRow:
             raise BrokenState(f"job {job.id}: {tally.succeeded + tally.failed} outcomes of {job.items} items")
 
 
-def _never_sent(storage: Storage, job: Job) -> Callable[[Record], bytes]:
+def never_sent(storage: Storage, job: Job) -> Callable[[Record], bytes]:
     """Return how the outcome of a record is written that *job* was cancelled before. Raises UploadRejected.
 
     Beyond the plan nobody has looked whether names are there and differ: such items are called by their rows.
@@ -137,6 +136,11 @@ def _never_sent(storage: Storage, job: Job) -> Callable[[Record], bytes]:
         return _cancelled_line(Described(record.row, name, msgspec.Raw(form.json_text(header, record))))
 
     return line_of
+
+
+def never_sent_nameless(row: int) -> bytes:
+    """Return the outcome of an item that was never cut and of which nothing but its row is known any more."""
+    return _cancelled_line(Described(row, refused_name(row, CANCELLED.code), NULL))
 
 
 def _cancelled_line(item: Described) -> bytes:
