@@ -1,7 +1,7 @@
 """How many tokens a request will have, by its bytes, and how many its answer. What batches teach about either is in `learning`.
 
 Rule: an estimate is a function of the body alone, so that planning twice gives the same plan. It need not be right, only
-proportional: the ratio to what the provider counts is learned.
+proportional: the ratio to what the provider counts is learned, as long as it is not off by more than twenty times.
 """
 
 import re
@@ -13,6 +13,11 @@ from typing import Final
 # https://docs.rs/open-agent-sdk/0.6.5/open_agent/enum.ImageDetail.html, both read 2026-11-22).
 IMAGE_TOKENS: Final = 765
 IMAGE_TOKENS_LOW: Final = 85
+# Of a document the text and a picture of each page are read (https://platform.openai.com/docs/guides/pdf-files, as quoted
+# 2026-11-22): some 1,300 tokens a page, whose file has between 10 and 100 KB. Chosen: in the middle of that, in base64.
+FILE_BYTES_PER_TOKEN: Final = 32
+# Chosen: ten tokens a second of sound, between what a second takes as MP3 (10 KB in base64) and as WAV (64 KB).
+AUDIO_BYTES_PER_TOKEN: Final = 2_500
 
 # Where neither a request limits its answer nor experience tells: two short paragraphs.
 ANSWER_TOKENS_ASSUMED: Final = 300
@@ -23,32 +28,54 @@ ENDPOINTS_WITHOUT_ANSWER_TOKENS: Final = frozenset({"/v1/embeddings", "/v1/moder
 # The members of a body that limit its answers, by endpoint and age of the client, and the one that says how many are asked for.
 ANSWER_LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens", "n")
 
-_EMBEDDED: Final = b";base64,"
 _IMAGE_MARKS: Final = (b'"type":"image_url"', b'"type":"input_image"')
+_FILE_MARKS: Final = (b'"type":"file"', b'"type":"input_file"', b'"type":"input_audio"')
 _LOW_MARK: Final = b'"detail":"low"'
-_EMBEDDED_IMAGE: Final = re.compile(rb"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=_-]*")
+# A body below this is not searched for files, because searching costs more than all else that is done with a record: at most
+# so many bytes are taken for text instead, and what that is off by is learned.
+_SEARCHED_BYTES_MIN: Final = 8_192
+# Only what is a whole string of the body is a file: within a text its quotes would be escaped.
+_EMBEDDED_MARK: Final = b";base64,"
+_EMBEDDED: Final = re.compile(rb'(?<!\\)"data:(image/)?[\w.+/;=-]*;base64,([A-Za-z0-9+/=_-]*)"')
+_AUDIO_MARK: Final = b'"input_audio":{'
+_AUDIO: Final = re.compile(rb'(?<!\\)"input_audio":\{[^{}]*?"data":"([A-Za-z0-9+/=_-]*)"')
 
 
-def shows_pictures(body: bytes) -> bool:
-    """Whether *body*, compact JSON or a part of it, has a picture among its contents."""
-    return any(mark in body for mark in _IMAGE_MARKS)
+def shows_files(body: bytes) -> bool:
+    """Whether *body*, compact JSON or a part of it, has a picture, a document or a recording among its contents."""
+    return any(mark in body for mark in (*_IMAGE_MARKS, *_FILE_MARKS))
 
 
 def text_tokens(body: bytes, bytes_per_token: int) -> int:
-    """Return the estimate for a *body* that shows no pictures."""
+    """Return the estimate for a *body* that shows no files."""
     return -(-len(body) // bytes_per_token) or 1
 
 
 def base_tokens(body: bytes, bytes_per_token: int) -> int:
-    """Return the estimate for *body*, compact JSON: its text by bytes, its pictures each by a number of their own."""
+    """Return the estimate for *body*, compact JSON: its text by bytes, what else it holds each by a rule of its own."""
     images = sum(map(body.count, _IMAGE_MARKS))
-    if not images:
+    if not images and len(body) < _SEARCHED_BYTES_MIN:
         return text_tokens(body, bytes_per_token)
     low = min(images, body.count(_LOW_MARK))
-    text_bytes = len(body)
-    if _EMBEDDED in body:
-        text_bytes -= sum(found.end() - found.start() for found in _EMBEDDED_IMAGE.finditer(body))
-    return -(-text_bytes // bytes_per_token) + IMAGE_TOKENS_LOW * low + IMAGE_TOKENS * (images - low)
+    pictures, files = _file_bytes(body, has_images=images > 0)
+    audio = sum(len(found[1]) for found in _AUDIO.finditer(body)) if _AUDIO_MARK in body else 0
+    tokens = -(-(len(body) - pictures - files - audio) // bytes_per_token)
+    tokens += IMAGE_TOKENS_LOW * low + IMAGE_TOKENS * (images - low)
+    return tokens + files // FILE_BYTES_PER_TOKEN + audio // AUDIO_BYTES_PER_TOKEN
+
+
+def _file_bytes(body: bytes, *, has_images: bool) -> tuple[int, int]:
+    """Return how many bytes of *body* are pictures that are counted already, and how many are other files."""
+    pictures = files = 0
+    if _EMBEDDED_MARK not in body:
+        return 0, 0
+    for found in _EMBEDDED.finditer(body):
+        size_bytes = len(found[2])
+        if found[1] and has_images:
+            pictures += size_bytes
+        else:
+            files += size_bytes
+    return pictures, files
 
 
 def answer_tokens(endpoint: str, body: Mapping[str, object]) -> int | None:

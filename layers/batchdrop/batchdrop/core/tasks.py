@@ -62,14 +62,14 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
             return row_name(row)
         return _identifier(value if isinstance(value, dict) else _record(value), task.id)
 
-    body_of, may_show_pictures, bytes_per_token = task.body.render, task.body.may_show_pictures, limits.bytes_per_token
+    body_of, may_show_files, bytes_per_token = task.body.render, task.body.may_show_files, limits.bytes_per_token
     allowed = answer_tokens(task.endpoint, task.answer_limits or {})
 
     def build(value: JsonValue, name: str) -> Request:
         record = value if isinstance(value, dict) else _record(value)
         body = body_of(record)
         model = task.model or _rendered_model(body)
-        estimate = base_tokens if may_show_pictures(record) else text_tokens
+        estimate = base_tokens if may_show_files(record) else text_tokens
         answers = allowed if task.answer_limits is not None else answer_tokens(task.endpoint, _limits_of(body))
         return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
-from batchdrop.core.estimates import shows_pictures
+from batchdrop.core.estimates import shows_files
 from batchdrop.core.planning import JsonValue
 from batchdrop.core.wording import listed
 
@@ -52,7 +52,7 @@ class Compiled:
     pieces: tuple[tuple[Piece, bytes], ...]  # what a record gives, and what follows it
     columns: frozenset[str]  # names without which no record can succeed
     values: tuple[str, ...]  # of these, those that give a whole value and not a part of a text
-    shows_pictures: bool  # whatever the record holds, as far as can be told
+    shows_files: bool  # whatever the record holds, as far as can be told
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
@@ -61,12 +61,12 @@ class Compiled:
             parts += (piece(row), ready)
         return b"".join(parts)
 
-    def may_show_pictures(self, row: Row) -> bool:
-        """Whether the body that *row* was rendered to is to be searched for pictures.
+    def may_show_files(self, row: Row) -> bool:
+        """Whether the body that *row* was rendered to is to be searched for files.
 
         A text shows none, whatever it says: its quotes are escaped. Searching took a tenth of planning.
         """
-        if self.shows_pictures:
+        if self.shows_files:
             return True
         for column in self.values:  # noqa: SIM110  `any` over a generator takes three times as long
             if not isinstance(row[column], str):
@@ -84,8 +84,8 @@ def compile_body(body: JsonValue) -> Compiled:
     compiler = _Compiler()
     compiler.value(body, "body")
     start, *pieces = _merged(compiler.pieces)
-    pictures = compiler.may_be_pictures or any(shows_pictures(ready) for _, ready in (start, *pieces))
-    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), pictures)
+    files = compiler.may_be_files or any(shows_files(ready) for _, ready in (start, *pieces))
+    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), files)
 
 
 def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
@@ -106,7 +106,7 @@ class _Compiler:
         self.pieces: list[bytes | Piece] = []
         self.columns: set[str] = set()
         self.whole_columns: set[str] = set()
-        self.may_be_pictures = False
+        self.may_be_files = False
         self._values = 0
         self._engine: Engine | None = None
 
@@ -130,7 +130,7 @@ class _Compiler:
             if not isinstance(key, str):
                 raise TemplateInvalid(f"{place}: the key {key!r} is no text; put it in quotes")
             self.pieces.append((b"," if number else b"") + _encode(key) + b":")
-            self.may_be_pictures |= key == "type" and isinstance(member, str) and is_template(member)
+            self.may_be_files |= key == "type" and isinstance(member, str) and is_template(member)
             self.value(member, f"{place}.{key}")
         self.pieces.append(b"}")
 
@@ -161,7 +161,7 @@ class _Compiler:
         piece, columns = self._engine.compiled(source, place)
         self.pieces.append(piece)
         self.columns |= columns
-        self.may_be_pictures = True  # nobody knows what the engine gives
+        self.may_be_files = True  # nobody knows what the engine gives
 
 
 def undefined(what: str, row: Row) -> ItemRefused:
