@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.words import WordCounting, reviews
 from fakes.world import BASE_URL, World
 
 from batchdrop.core.jobs import Keys
@@ -198,13 +199,15 @@ def _body(number: int) -> bytes:
 
 
 def test_after_ten_batches_the_estimate_is_within_a_twentieth() -> None:
-    """Of what the provider counts, which is another number than bytes say; the summary says by how much it was wrong."""
+    """Of what a provider counts who counts words; the summary says by how much it was wrong."""
     world = World()
+    world.simulator.world.lifecycle.responder = WordCounting()
     world.storage.put_task("sentiment", TASK)
     errors = []
 
     for number in range(11):
-        job = world.drop(f"inbox/sentiment/{number}.csv", rows(40 + number, f"d{number}-"))
+        texts = "".join(f'{row},"{text}"\r\n' for row, text in enumerate(reviews(40, seed=number)))
+        job = world.drop(f"inbox/sentiment/{number}.csv", f"review_id,review\r\n{texts}".encode())
         world.run(job)
         errors.append(json.loads(world.result(job, "summary.json"))["estimate"]["error_percent"])
 
