@@ -10,8 +10,10 @@ from fakes.world import BASE_URL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchdrop.core.events import NoRoom
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Change, Group, Job, JobState, PlanCursor, Shard, ShardState, Write
+from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.planning import Chunk, PlanPage, encode_page
 from batchdrop.flow.admit import admit
@@ -74,17 +76,32 @@ class Account:
         self.clock.advance(MINUTE)
         rows = list(self.ledger.active())
         jobs = [row for row in rows if isinstance(row, Job) and not row.is_cut]
-        admitted = admit(self.work(), jobs, [], 100, [row for row in rows if isinstance(row, Shard)])
+        shards = [row for row in rows if isinstance(row, Shard)]
+        waiting = [shard for shard in shards if shard.state is ShardState.WAITING and _is_due(shard, self.clock.now())]
+        admitted = admit(self.work(), jobs, waiting, 100, shards)
         self.served += [(shard.job, shard.model) for shard in admitted]
 
     def running(self) -> list[Shard]:
         """The shards that hold room."""
         return [row for row in self.ledger.rows.values() if isinstance(row, Shard) and row.room_tokens]
 
+    def refuse(self, job: str) -> None:
+        """The provider refuses what *job* sent, although others are in."""
+        for shard in self.running():
+            if shard.job == job:
+                sent = replace(shard, state=ShardState.RUNNING)
+                after = advance(sent, NoRoom(shard.ticket, is_idle=False), self.work().now())
+                self.ledger.write(Change((Write(shard, after),)))
+                self.served.append(("refused", shard.model))
+
     def end(self, shard: Shard) -> None:
         """The batch of *shard* ends."""
         after = replace(shard, state=ShardState.DONE, room_tokens=0, due_at=None)
         self.ledger.write(Change((Write(shard, after),)))
+
+
+def _is_due(shard: Shard, now: int) -> bool:
+    return (shard.due_at or 0) <= now
 
 
 @settings(deadline=None, max_examples=40)
@@ -117,6 +134,29 @@ def test_a_huge_job_delays_a_small_one_by_one_shard(
         turns = [job for job, served in account.served[served_before:] if served == model]
         before = turns[: turns.index("small")] if "small" in turns else turns
         assert len(before) <= 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(room_shards=st.integers(1, 6), refusals=st.integers(1, 5), models=st.sampled_from(["a", "ab"]))
+def test_who_is_refused_keeps_its_place(room_shards: int, refusals: int, models: str) -> None:
+    """However often: each time at most one shard of a huge job goes before it again, also where all that was in has ended."""
+    account = Account(room_shards)
+    account.drop("huge", dict.fromkeys("ab", 1_000))
+    account.tick()
+    account.drop("small", dict.fromkeys(models, 1))
+
+    for _ in range(2 * refusals + 2):
+        account.tick()
+        account.refuse("small")
+        for shard in account.running():
+            account.end(shard)
+
+    for model in models:
+        turns = [job for job, served in account.served if served == model]
+        refused = [number for number, job in enumerate(turns) if job == "refused"]
+        assert len(refused) >= refusals
+        for number in refused[:-1]:
+            assert "small" in turns[number + 1 : number + 3]
 
 
 @settings(deadline=None, max_examples=40)

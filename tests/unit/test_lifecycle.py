@@ -280,9 +280,17 @@ def test_a_lone_item_that_is_larger_than_all_the_room_fails_at_once(stated: int,
 
 @given(refused=st.integers(0, 10_000))
 def test_waiting_for_room_grows_to_an_hour(refused: int) -> None:
-    """Back-off is at least a minute, where others fill the queue five, and never more than an hour."""
-    assert 60 <= no_room_backoff_seconds(refused, Limits(), is_foreign=False) <= HOUR
-    assert 300 <= no_room_backoff_seconds(refused, Limits(), is_foreign=True) <= HOUR
+    """Back-off where others fill the queue is at least five minutes, and never more than an hour."""
+    assert 300 <= no_room_backoff_seconds(refused, Limits()) <= HOUR
+
+
+def test_a_refusal_beside_our_own_shards_does_not_count() -> None:
+    """It says that the limit is lower, not that somebody else is in: the shard is due at once, and no day begins."""
+    shard = shard_in(S.RUNNING)
+
+    after = advance(shard, on.NoRoom(shard.ticket, is_idle=False), NOW)
+
+    assert (after.state, after.due_at, after.refused_count, after.refused_since) == (S.WAITING, NOW.time, 0, 0)
 
 
 @given(first=st.integers(0, 1000), items=st.integers(2, 50_000), tokens=st.integers(1, 10**9))

@@ -237,8 +237,8 @@ class Shard:
     batch_ended_at: int = 0
     is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
     cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
-    refused_count: int = 0  # times that the provider had no room
-    refused_since: int = 0
+    refused_count: int = 0  # times that the provider had no room although nothing else of ours was in
+    refused_since: int = 0  # the first of them
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
     due_at: int | None = None
     lease: Lease | None = None

@@ -279,11 +279,14 @@ def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
     message = _hopeless(shard, event, now.time - since, now.limits)
     if message:
         return _to_harvest(replace(shard, reason=Reason("token_limit_exceeded", message)), now)
-    wait_seconds = no_room_backoff_seconds(shard.refused_count, now.limits, is_foreign=is_foreign(shard, event))
-    return replace(
-        _without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None,
-        refused_count=shard.refused_count + 1, refused_since=since, due_at=now.time + wait_seconds,
-    )  # fmt: skip
+    waiting = replace(
+        _without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None, due_at=now.time
+    )
+    if not is_foreign(shard, event):
+        # Due at once, so that it keeps its place: the limit that the refusal taught is what holds it back.
+        return waiting
+    wait_seconds = no_room_backoff_seconds(shard.refused_count, now.limits)
+    return replace(waiting, refused_count=shard.refused_count + 1, refused_since=since, due_at=now.time + wait_seconds)
 
 
 def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limits) -> str:
@@ -305,10 +308,9 @@ def is_foreign(shard: Shard, event: on.NoRoom) -> bool:
     return event.is_idle and (shard.items == 1 or not 0 < event.stated < asked)
 
 
-def no_room_backoff_seconds(refused_count: int, limits: Limits, *, is_foreign: bool) -> int:
-    """Return how long to wait after being refused *refused_count* times before: doubled each time, up to an hour."""
-    first = limits.no_room_backoff_seconds if is_foreign else limits.no_room_retry_seconds
-    return min(first << min(refused_count, 16), limits.no_room_backoff_seconds_max)
+def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
+    """Return how long to wait while others fill the queue, who did *refused_count* times before: doubled up to an hour."""
+    return min(limits.no_room_backoff_seconds << min(refused_count, 16), limits.no_room_backoff_seconds_max)
 
 
 def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:

@@ -56,8 +56,7 @@ class Limits:
     creates_per_hour_max: int = 1_800
     # Bytes of request body for one token, on text in English; measured within 0.95-1.07 of exact counts.
     bytes_per_token: int = 4
-    # After a refusal: while others of ours are in, and while somebody else fills the queue; doubled each time.
-    no_room_retry_seconds: int = MINUTE
+    # After a refusal while nothing else of ours is in: somebody else fills the queue. Doubled each time.
     no_room_backoff_seconds: int = 5 * MINUTE
     no_room_backoff_seconds_max: int = HOUR
     lone_item_refused_seconds_max: int = DAY

@@ -179,5 +179,5 @@ def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> L
     lesson = after_refused(room.lesson, total, event.stated)
     if not is_foreign(shard, event):
         return lesson
-    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits, is_foreign=True)
+    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits)
     return cooled(lesson, work.ports.clock.now() + wait_seconds)
