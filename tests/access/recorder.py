@@ -40,7 +40,7 @@ def changed(change: Any) -> Iterator[Permission]:  # noqa: ANN401  # a Change
     """Yield what a write of the ledger takes."""
     parts = {
         "PutItem": change.writes,
-        "UpdateItem": room_moves(change).keys() | room_writes(change).keys(),
+        "UpdateItem": change.day or room_moves(change).keys() | room_writes(change).keys(),
         "ConditionCheckItem": change.unchanged,
     }
     yield from (Permission(f"dynamodb:{action}", "Table.Arn") for action, of in parts.items() if of)
@@ -69,7 +69,9 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
         "writer": in_results("s3:PutObject", "s3:AbortMultipartUpload"),
     },
     "ledger": {
-        **dict.fromkeys(("job", "shard", "install", "room"), always(Permission("dynamodb:GetItem", "Table.Arn"))),
+        **dict.fromkeys(
+            ("job", "shard", "install", "room", "day_microdollars"), always(Permission("dynamodb:GetItem", "Table.Arn"))
+        ),
         "shards": always(Permission("dynamodb:Query", "Table.Arn")),
         **dict.fromkeys(
             ("active", "install_and_active"), always(Permission("dynamodb:Query", "${Table.Arn}/index/due"))

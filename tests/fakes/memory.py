@@ -4,6 +4,7 @@ Rule: a fake is at least as strict as the real thing. The contract suite runs th
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from uuid import UUID
 from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected
 from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
-from batchdrop.core.ledger_rows import SCHEMA, Change, Install, Job, Room, RoomWrite, Row, Shard, Write
+from batchdrop.core.ledger_rows import SCHEMA, Change, DayMove, Install, Job, Room, RoomWrite, Row, Shard, Write
 from batchdrop.edge.ledger_format import (
     INSTALL_KEY,
     RoomKey,
@@ -100,6 +101,7 @@ class MemoryLedger:
         self.log = log or MemoryLog()
         self.rows: dict[RowKey, Row] = {}
         self.rooms: dict[RoomKey, Room] = {}
+        self.days: Counter[str] = Counter()  # microdollars
         self._frozen: dict[RowKey, Row] | None = None
 
     def freeze_index(self) -> None:
@@ -160,6 +162,10 @@ class MemoryLedger:
         """Return the room row of *model*; an empty one where there is none."""
         return self.rooms.get((account, model), Room(account, model))
 
+    def day_microdollars(self, day: str) -> int:
+        """Return how much is counted on *day*."""
+        return self.days[day]
+
     def write(self, change: Change) -> Change:
         """Apply *change* whole and return it with the revisions that were written."""
         check_change(change)
@@ -170,9 +176,18 @@ class MemoryLedger:
                 return wanted  # this very write, whose reply was lost
             raise Conflict(f"a row changed: {[row_key(write.after) for write in change.writes]}")
         rooms = self._rooms_after(change)
+        self._check_day(change.day)
         self.rows |= {row_key(write.after): write.after for write in wanted.writes}
         self.rooms |= rooms
+        if change.day:
+            self.days[change.day.day] += change.day.microdollars
         return wanted
+
+    def _check_day(self, move: DayMove | None) -> None:
+        if move and move.limit is not None and move.microdollars > 0:
+            counted = self.days[move.day] + move.microdollars
+            if counted > move.limit:
+                raise Conflict(f"{counted:,} microdollars on {move.day}")
 
     def _read(self, key: RowKey) -> Row | None:
         row = self.rows.get(key)

@@ -14,6 +14,7 @@ from batchdrop.core.ledger_rows import (
     WHOLE_ACCOUNT,
     Change,
     Circuit,
+    DayMove,
     Group,
     Install,
     Job,
@@ -429,3 +430,53 @@ def test_a_change_names_each_row_once(ledger: Ledger) -> None:
         ledger.write(Change((Write(JOB, replace(JOB, id="2" * 20)),)))
 
     assert ledger.job(JOB.id) is None
+
+
+DAY = "2026-11-22"
+
+
+def test_a_day_has_nothing_counted_at_first(ledger: Ledger) -> None:
+    """A day without a row is an empty one."""
+    assert ledger.day_microdollars(DAY) == 0
+
+
+def test_a_day_is_counted_with_the_rows_of_the_change(ledger: Ledger) -> None:
+    """What is added is added to what others added; less may be counted later."""
+    job = new_job(ledger)
+
+    ledger.write(Change((Write(job, replace(job, items=1)),), day=DayMove(DAY, 70, 99, 100)))
+    ledger.write(Change((Write(None, SHARD),), day=DayMove(DAY, 30, 99, 100)))
+    ledger.write(Change((Write(None, replace(SHARD, number=2)),), day=DayMove(DAY, -45, 99)))
+
+    assert (ledger.day_microdollars(DAY), ledger.day_microdollars("2026-11-23")) == (55, 0)
+
+
+@pytest.mark.parametrize("counted", [0, 60])
+def test_a_day_that_is_full_refuses_the_whole_change(ledger: Ledger, counted: int) -> None:
+    """The rows are as they were, whether the day has a row or not."""
+    if counted:
+        ledger.write(Change((Write(None, JOB),), day=DayMove(DAY, counted, 99, 100)))
+
+    with pytest.raises(Conflict):
+        ledger.write(Change((Write(None, SHARD),), day=DayMove(DAY, 101 - counted, 99, 100)))
+
+    assert ledger.shard(SHARD.job, SHARD.number) is None
+    assert ledger.day_microdollars(DAY) == counted
+
+
+def test_a_day_may_be_full_to_the_last(ledger: Ledger) -> None:
+    """The limit itself is allowed."""
+    ledger.write(Change((Write(None, JOB),), day=DayMove(DAY, 60, 99, 100)))
+
+    ledger.write(Change((Write(None, SHARD),), day=DayMove(DAY, 40, 99, 100)))
+
+    assert ledger.day_microdollars(DAY) == 100
+
+
+def test_what_was_paid_beyond_the_limit_is_counted(ledger: Ledger) -> None:
+    """What answers cost more than was expected is no admission: it is not refused."""
+    ledger.write(Change((Write(None, JOB),), day=DayMove(DAY, 100, 99, 100)))
+
+    ledger.write(Change((Write(None, SHARD),), day=DayMove(DAY, 5, 99)))
+
+    assert ledger.day_microdollars(DAY) == 105

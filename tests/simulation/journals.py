@@ -13,7 +13,7 @@ from typing import Final
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Job, JobState, Room, Shard, ShardState
+from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, DayMove, Job, JobState, Room, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.core.money import allowed_microdollars
 from batchdrop.flow.ports import Notice
@@ -91,6 +91,7 @@ class JournalLedger(MemoryLedger):
             self._check_row(found[id(write)], write.after)
         self._check_rooms(change, held_before)
         self._check_money(change)
+        self._check_day(change.day)
         self.watch(done)
         return done
 
@@ -139,6 +140,14 @@ class JournalLedger(MemoryLedger):
             is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
             if is_admission and allowed is not None and held + job.spent_microdollars > allowed:
                 self._report(11, f"{held} microdollars were reserved, {allowed} are allowed")
+
+    def _check_day(self, move: DayMove | None) -> None:
+        """11 of a day's money: nothing is let in beyond it, and it is never negative."""
+        if move is None:
+            return
+        counted, limit = self.days[move.day], self._limits().day_microdollars_max
+        if counted < 0 or (move.microdollars > 0 and move.limit is not None and counted > limit):
+            self._report(11, f"{counted} microdollars are counted on {move.day}, {limit} are allowed")
 
     def _check_limit(self, change: Change, room: Room, before: int) -> None:
         limit = self._limit(room)

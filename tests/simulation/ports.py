@@ -87,6 +87,10 @@ class GatedLedger:
         """Return a model's room."""
         return self._gate.call("ledger.room", lambda: self._inner.room(account, model))
 
+    def day_microdollars(self, day: str) -> int:
+        """Return a day's money."""
+        return self._gate.call("ledger.day_microdollars", lambda: self._inner.day_microdollars(day))
+
     def write(self, change: Change) -> Change:
         """Apply *change* whole."""
         return self._gate.call("ledger.write", lambda: self._inner.write(change), EFFECT)

@@ -258,6 +258,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         limits=_SHARDS | {"job_microdollars_max": 1_000_000},
     ),
     Scenario(
+        # One shard a day by what is expected, more by what answers turn out to cost.
+        name="daily",
+        happenings=(
+            Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
+            dropped("inbox/sentiment/more.csv", reviews(2, "b"), 30),
+        ),
+        limits=_SMALL | {"shard_requests_max": 2, "day_microdollars_max": 500},
+        tick_seconds_min=300,
+    ),
+    Scenario(
         name="held_for_good",
         happenings=(Happening(-1, _with_task), dropped("inbox/sentiment/reviews.csv", reviews(3))),
         limits=_SMALL | {"job_microdollars_max": 1, "hold_seconds_max": 3 * HOUR},

@@ -12,9 +12,10 @@ from batchdrop.core.ledger_rows import Reason
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """There is room: the shard holds it and gets a ticket. *microdollars* is what it holds of its job's money from now on."""
+    """There is room: the shard holds it and gets a ticket. From now on it holds so much of its job's, and the *day*'s, money."""
 
     microdollars: int = 0
+    day: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,9 +208,9 @@ class Shard:
     room_inputs: int = 0  # what it holds of its account's room for embedding inputs right now
     taken_at: int = 0  # when its batch was first seen past validation: the provider had room for it
     answer_tokens: int = 0  # expected of the answers
-    reserved_microdollars: int = (
-        0  # what it holds of its job's money, from when it is let in until its attempt is harvested
-    )
+    # What it holds of its job's money, from when it is let in until its attempt is harvested.
+    reserved_microdollars: int = 0
+    reserved_on: str = ""  # the day (UTC) whose money that is; empty where days are not counted
     # Of all attempts: the input tokens that the provider counted, and what had been estimated for the same items.
     counted_tokens: int = 0
     expected_tokens: int = 0
@@ -362,16 +362,31 @@ class RoomWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class DayMove:
+    """How much more (or less) is counted on one day, in millionths of a US dollar. *day* is `2026-11-22`, in UTC.
+
+    *limit* is looked at where more is counted than before: not even the first of a day may exceed it.
+    """
+
+    day: str
+    microdollars: int
+    expires_at: int  # when the ledger may forget the day
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Rows that change together or not at all.
 
     Room moves with the shards: for each room the difference of what they hold over all *writes* is added to what is used.
-    *rooms* are those that must be as they were read. *unchanged* are rows that must still be as they were read.
+    *rooms* are those that must be as they were read. *unchanged* are rows that must still be as they were read. *day* is
+    what the change adds to a day's money.
     """
 
     writes: tuple[Write, ...]
     rooms: tuple[RoomWrite, ...] = ()
     unchanged: tuple[Row, ...] = ()
+    day: DayMove | None = None
 
 
 def ticket_of(install: str, shard: Shard) -> str:

@@ -186,7 +186,7 @@ def _without_file(shard: Shard) -> Shard:
 def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
     return _mint(
         _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs,
-        reserved_microdollars=shard.reserved_microdollars + event.microdollars,
+        reserved_microdollars=shard.reserved_microdollars + event.microdollars, reserved_on=event.day or shard.reserved_on,
     )  # fmt: skip
 
 
@@ -347,7 +347,7 @@ def _stopped(shard: Shard, now: Now) -> Shard:
 
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     shard = replace(
-        shard, reserved_microdollars=0, counted_tokens=shard.counted_tokens + event.counted_tokens,
+        shard, reserved_microdollars=0, reserved_on="", counted_tokens=shard.counted_tokens + event.counted_tokens,
         expected_tokens=shard.expected_tokens + shard.tokens * event.counted_items // shard.items,
     )  # fmt: skip
     if not event.again_lines:

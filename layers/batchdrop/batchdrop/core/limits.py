@@ -63,6 +63,8 @@ class Limits:
 
     # What a job may cost before a person has to approve of it, in millionths of a US dollar; 0 for no limit.
     job_microdollars_max: int = 0
+    # What may be let in on one day (UTC), of all jobs, alike.
+    day_microdollars_max: int = 0
     # How long a job waits for somebody to approve of its cost. Chosen: as long as files and parked shards are kept.
     hold_seconds_max: int = 7 * DAY
 

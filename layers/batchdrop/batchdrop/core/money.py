@@ -6,6 +6,7 @@ What has no price is called unknown and never counts as nothing.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from batchdrop.core.learning import Expected, expected_answers, expected_tokens, lengths_of, ratio_of
@@ -16,6 +17,8 @@ from batchdrop.core.room import Cut
 
 # Who approves of a cost approves of half as much again: lengths of answers are guesses until some are known.
 _APPROVED_HALVES: Final = 3
+# A part is cut this much (a share of it) smaller than its price allows: its estimates are rounded up.
+_PART_SHARES: Final = 49
 # Models without a price that are named; a job may have a hundred.
 UNPRICED_NAMED_MAX: Final = 20
 
@@ -32,9 +35,10 @@ def allowed_microdollars(job: Job, limits: Limits) -> int | None:
 def is_to_be_held(job: Job, quote: Quote, limits: Limits) -> bool:
     """Whether a person has to approve before *job*, which would cost *quote* in all, goes on."""
     allowed = allowed_microdollars(job, limits)
-    if allowed is None:
-        return False
-    return quote.microdollars > allowed or (bool(quote.unpriced) and not job.is_unpriced_approved)
+    is_counted = allowed is not None or limits.day_microdollars_max > 0
+    if quote.unpriced and is_counted and not job.is_unpriced_approved:
+        return True
+    return allowed is not None and quote.microdollars > allowed
 
 
 def needs_approval(job: Job, model: str, microdollars: int | None, limits: Limits) -> bool:
@@ -108,3 +112,24 @@ def with_cost(quote: Quote, model: str, microdollars: int | None) -> Quote:
     if microdollars is None:
         return replace(quote, unpriced=_named((*quote.unpriced, model)))
     return replace(quote, microdollars=quote.microdollars + microdollars)
+
+
+# ------------------------------------------------------------------ a day's money
+
+
+def day_of(now: int) -> str:
+    """Return the day in UTC, such as `2026-11-22`."""
+    return datetime.fromtimestamp(now, UTC).date().isoformat()
+
+
+def affordable(amount: int, microdollars: int, left: int, limit: int) -> int:
+    """Return how much of *amount*, which costs *microdollars*, may be let in where *left* of a day's *limit* is left.
+
+    All or nothing, but where nothing was counted yet, or half of it is affordable: slivers are batches of their own, and
+    what a whole day cannot pay is let in in parts.
+    """
+    if microdollars <= left:
+        return amount
+    if left < limit and 2 * left < microdollars:
+        return 0
+    return amount * max(0, left) * _PART_SHARES // (microdollars * (_PART_SHARES + 1))

@@ -18,6 +18,7 @@ from batchdrop.core.quoting import approval_words, hold_reason, quote_document, 
 from batchdrop.core.receipt import Receipt, receipt_document
 from batchdrop.core.receipt_text import receipt_lines
 from batchdrop.core.summary import Results, failure_document
+from batchdrop.core.waiting import DAILY_CAP_CODE
 from batchdrop.core.wording import iso_time
 
 SCHEMA: Final = 1
@@ -106,8 +107,7 @@ def _subject(job: Job) -> str:
 
 def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     """Yield the lines of the e-mail."""
-    is_empty = job.event == "completed" and not results.items
-    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_EMPTY if is_empty else _SENTENCES[job.event]}"
+    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_sentence(job, results)}"
     yield ""
     if job.event != "rejected":
         yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
@@ -121,6 +121,15 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     yield ""
     yield from _receipt_lines(results)
     yield f"Job {job.id}, dropped {iso_time(job.created_at)}."
+
+
+def _sentence(job: Job, results: Results) -> str:
+    """Return what happened to the file."""
+    if job.event == "completed" and not results.items:
+        return _EMPTY
+    if job.event == WAITING and job.reason and job.reason.code == DAILY_CAP_CODE:
+        return _ANOTHER_DAY
+    return _SENTENCES[job.event]
 
 
 def _receipt_lines(results: Results) -> Iterator[str]:
@@ -207,7 +216,8 @@ def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
 
 
 def _advise_waiting(job: Job, location: str) -> Iterator[str]:
-    yield "It goes on by itself when this is put right. Nothing is lost, and nothing is sent twice."
+    if job.reason and job.reason.code != DAILY_CAP_CODE:
+        yield "It goes on by itself when this is put right. Nothing is lost, and nothing is sent twice."
     yield f"To give it up instead: batchdrop cancel {job.id}"
     yield f"Its state: {location}status.json"
 
@@ -240,6 +250,7 @@ _TITLES: Final[Mapping[str, str]] = {
     HELD: "held",
 }
 _EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
+_ANOTHER_DAY: Final = "waits for another day: what jobs may cost today is used up."
 _SENTENCES: Final[Mapping[str, str]] = {
     "completed": "is done: every item succeeded.",
     "completed_with_failures": "is done, but some of its items failed.",

@@ -11,6 +11,7 @@ from typing import Final
 from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, ShardState, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.observing import is_account_code
+from batchdrop.core.quoting import dollar_words
 
 KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
@@ -19,6 +20,8 @@ _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for wan
 # What a job's row says that it waits for; `room` and others are set elsewhere and left alone here.
 KEY: Final = "key"
 ACCOUNT: Final = "account"
+DAILY_CAP: Final = "daily cap"
+DAILY_CAP_CODE: Final = "daily_cap"
 # A row holds each cause once, and codes are the provider's.
 WAITS_MAX: Final = 20
 
@@ -50,14 +53,27 @@ def waits(job: Job, cause: Reason | None, now: int, *, is_to_send: bool) -> Job:
     is_account = cause is not None and is_account_code(cause.code)
     if cause is None or (is_account and not is_to_send):
         return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in (KEY, ACCOUNT) else job
+    return _waiting(job, ACCOUNT if is_account else KEY, cause, now)
+
+
+def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
     known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
-    waits_for = ACCOUNT if is_account else KEY
     return replace(
         job,
         waits=job.waits if known else (*job.waits, Wait(cause)),
         waiting_for=waits_for,
         waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
     )
+
+
+def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
+    """Return *job* waiting for another day's money, and owing a notice the first time."""
+    cap = dollar_words(limits.day_microdollars_max)
+    message = (
+        f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
+        "the next day begins (UTC), or when DailyCostUsdMax is raised."
+    )
+    return _waiting(job, DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
 
 
 def owed(job: Job) -> Mapping[int, Reason]:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, HTTPClientError
 
 from batchdrop.core.errors import BrokenState, Conflict
-from batchdrop.core.ledger_rows import Change, Install, Job, Lesson, Room, RoomWrite, Row, Shard, Write
+from batchdrop.core.ledger_rows import Change, DayMove, Install, Job, Lesson, Room, RoomWrite, Row, Shard, Write
 from batchdrop.edge.ledger_format import (
     INSTALL_KEY,
     RoomKey,
     RoomMove,
     RowKey,
     check_change,
+    day_key,
     decode_lesson,
     decode_row,
     encode_lesson,
@@ -103,6 +104,10 @@ class DynamoLedger:
             lesson=decode_lesson(lesson) if lesson else Lesson(), revision=_number(found, "revision"),
         )  # fmt: skip
 
+    def day_microdollars(self, day: str) -> int:
+        """Return how much is counted on *day*."""
+        return _number(self._get(day_key(day)) or {}, "used")
+
     def shards(self, job: str) -> Iterator[Shard]:
         """Yield the job's shards in the order of their numbers."""
         pages = self._client.get_paginator("query").paginate(
@@ -154,6 +159,7 @@ class DynamoLedger:
         wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
         parts = [self._put(write) for write in wanted.writes] + self._room_updates(wanted)
         parts += [self._check(row) for row in wanted.unchanged]
+        parts += [{"Update": self._day_update(wanted.day)}] if wanted.day else []
         for attempt in range(WRITE_TRIES_MAX):
             failure = self._attempt(parts)
             if failure is None or (wanted.writes and self._is_done(wanted)):
@@ -260,6 +266,24 @@ class DynamoLedger:
             "ExpressionAttributeValues": values,
         }
         return update | {"ConditionExpression": " AND ".join(conditions)} if conditions else update
+
+    def _day_update(self, move: DayMove) -> "UpdateTypeDef":
+        update: UpdateTypeDef = {
+            "TableName": self._table,
+            "Key": _place(day_key(move.day)),
+            "UpdateExpression": "SET expires_at = :expires ADD used :used",
+            "ExpressionAttributeValues": {
+                ":used": {"N": str(move.microdollars)},
+                ":expires": {"N": str(move.expires_at)},
+            },
+        }
+        if move.limit is None or move.microdollars <= 0:
+            return update
+        most = move.limit - move.microdollars
+        update["ExpressionAttributeValues"] |= {":most": {"N": str(most)}}  # type: ignore[operator]  # made above, a dict
+        # What exceeds the limit alone is refused on a day that has no row, too.
+        first = "attribute_not_exists(used) OR " if most >= 0 else ""
+        return update | {"ConditionExpression": f"{first}used <= :most"}
 
     def _read(self, key: RowKey) -> Row | None:
         found = self._get(key)

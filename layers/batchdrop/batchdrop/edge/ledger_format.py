@@ -57,6 +57,11 @@ def room_key(account: str, model: str) -> RowKey:
     return (_checked_partition(f"R#{escaped}#{model}"), "META")
 
 
+def day_key(day: str) -> RowKey:
+    """Return where a day's money lies."""
+    return (f"D#{day}", "META")
+
+
 def row_key(row: Row) -> RowKey:
     """Return where *row* lies."""
     match row:
@@ -127,6 +132,7 @@ def check_change(change: Change) -> None:
     """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
     keys = [row_key(row) for row in (*(write.after for write in change.writes), *change.unchanged)]
     keys += [room_key(*key) for key in {*room_moves(change), *room_writes(change)}]
+    keys += [day_key(change.day.day)] if change.day else []
     if len(set(keys)) != len(keys) or len(keys) > CHANGE_ROWS_MAX:
         raise ValueError(f"a change names a row twice, or more than {CHANGE_ROWS_MAX} rows")
     if len(room_writes(change)) != len(change.rooms):

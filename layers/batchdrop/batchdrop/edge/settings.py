@@ -19,8 +19,9 @@ _NAMED_LIMITS = {
     "room_tokens_per_model": "ROOM_TOKENS_PER_MODEL",
     "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
     "job_microdollars_max": "MAX_COST_USD",
+    "day_microdollars_max": "DAILY_COST_USD_MAX",
 }
-_IN_DOLLARS = frozenset({"MAX_COST_USD"})
+_IN_DOLLARS = frozenset({"MAX_COST_USD", "DAILY_COST_USD_MAX"})
 _MAY_BE_ZERO = _IN_DOLLARS | {"ROOM_TOKENS_PER_MODEL"}  # nothing is bounded, or pinned: it is learned
 _DOLLARS = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?")
 _URLS = frozenset({"openai_base_url", "aws_endpoint_url"})

@@ -11,11 +11,12 @@ from itertools import islice
 
 from batchdrop.core.errors import Conflict
 from batchdrop.core.events import Admitted, ShardEvent, Unparked
-from batchdrop.core.job_lifecycle import ROOM, Held, JobEvent, ShardCut, ShardServed, advance_job
+from batchdrop.core.job_lifecycle import ROOM, Held, ShardCut, ShardServed, advance_job
 from batchdrop.core.learning import after_create, ratio_of
 from batchdrop.core.ledger_rows import (
     WHOLE_ACCOUNT,
     Change,
+    DayMove,
     Job,
     JobState,
     Lease,
@@ -29,9 +30,10 @@ from batchdrop.core.lifecycle import advance, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.money import answers_of_cut, cost_of, needs_approval
 from batchdrop.core.planning import Chunk
-from batchdrop.core.room import Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
+from batchdrop.core.room import Cut, Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
+from batchdrop.core.waiting import DAILY_CAP, waits_for_a_day
 from batchdrop.flow.lines import read_chunks
-from batchdrop.flow.money import quote_whole
+from batchdrop.flow.money import Purse, open_purse, quote_whole
 from batchdrop.flow.steps import Work, log_transition, read_job, read_shard, settle, written
 
 
@@ -64,6 +66,7 @@ class _Answer(Enum):
     NO_ROOM = "no room"
     NOTHING_LEFT = "nothing left"
     HELD = "held"  # somebody has to approve first
+    DAY_SPENT = "day spent"
     CONFLICT = "conflict"
 
 
@@ -134,7 +137,7 @@ def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
             turns = [other for other in turns if other.model != turn.model]
         elif answer is _Answer.HELD:
             turns = [other for other in turns if other.source is not turn.source]
-        elif answer is _Answer.NOTHING_LEFT or not _is_read_again(work, turn):
+        elif answer in (_Answer.NOTHING_LEFT, _Answer.DAY_SPENT) or not _is_read_again(work, turn):
             turns.remove(turn)
 
 
@@ -200,45 +203,86 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
     items = fitting_items(shard, place.free)
     if items == 0 or (parked and items < shard.items):
         return _Answer.NO_ROOM
-    first, rest = (shard, None) if items == shard.items else split(shard, job.shards, items)
-    # What waits for room again, or is parked, still holds what it was let in with.
-    is_paid_for = parked or first.reserved_microdollars > 0
-    rate = job.groups[shard.group].rate
-    cost = 0 if is_paid_for else cost_of(rate, first.tokens, first.answer_tokens)
+    first, rest = _parted(shard, job, items)
+    cost = _cost_of_waiting(job, first)
     if needs_approval(job, shard.model, cost, work.limits):
         return _hold(work, turn)
-    event: ShardEvent = Unparked() if parked else Admitted(cost or 0)
+    purse = open_purse(work) if cost else None
+    if purse and cost and cost > purse.left:
+        first, rest = _parted(shard, job, purse.affordable(items, cost))
+        cost = _cost_of_waiting(job, first)
+        if not first.items or (cost or 0) > purse.left:
+            return _wait_for_a_day(work, turn)
+    event: ShardEvent = Unparked() if parked else Admitted(cost or 0, purse.day if purse else "")
     writes = [Write(shard, written(work.ports, advance(first, event, now)))]
     if rest is not None:
         rest = written(work.ports, replace(rest, due_at=now.time))
         writes.append(Write(None, rest))
     moved = ShardServed(shard.group, is_split=rest is not None, microdollars=cost or 0)
-    admitted = _reserve(work, turn, place, tuple(writes), event, moved)
+    admitted = _reserve(work, turn, _Entry(tuple(writes), event, moved, place, purse))
     if isinstance(admitted, Shard):
         turn.waiting[:1] = [] if rest is None else [replace(rest, revision=1)]
     return admitted
 
 
+def _parted(shard: Shard, job: Job, items: int) -> tuple[Shard, Shard | None]:
+    """Return the first *items* of *shard* as a shard, and the rest, if any, as the job's next."""
+    if not 0 < items < shard.items:
+        return (shard, None) if items else (replace(shard, end_line=shard.first_line), None)
+    return split(shard, job.shards, items)
+
+
+def _cost_of_waiting(job: Job, shard: Shard) -> int | None:
+    """Return what letting in *shard* costs: nothing where it still holds what it was let in with; None where nobody knows."""
+    if shard.state is ShardState.PARKED or shard.reserved_microdollars:
+        return 0
+    return cost_of(job.groups[shard.group].rate, shard.tokens, shard.answer_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What may be cut next, and what it is expected to cost; None where nobody knows."""
+
+    cut: Cut
+    answer_tokens: int
+    microdollars: int | None
+
+
+def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space) -> _Offer | None:
+    job, lesson = turn.source.job, place.room.lesson
+    group = job.groups[index]
+    cut = next_cut(group, turn.source.chunks(index), free, ratio_of(lesson, job.task), work.limits)
+    if cut is None:
+        return None
+    answers = answers_of_cut(cut, lesson, job.task)
+    return _Offer(cut, answers.tokens, cost_of(group.rate, cut.tokens, answers.tokens))
+
+
 def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _Answer:
     """Cut the next shard from a group of the job and let it in."""
-    job, now = turn.source.job, work.now()
-    group, ratio = job.groups[index], ratio_of(place.room.lesson, job.task)
-    cut = next_cut(group, turn.source.chunks(index), place.free, ratio, work.limits)
-    if cut is None:
+    job, group = turn.source.job, turn.source.job.groups[index]
+    offer = _next_offer(work, turn, index, place, place.free)
+    if offer is None:
         return _Answer.NO_ROOM
-    answers = answers_of_cut(cut, place.room.lesson, job.task)
-    cost = cost_of(group.rate, cut.tokens, answers.tokens)
-    if needs_approval(job, group.model, cost, work.limits):
+    if needs_approval(job, group.model, offer.microdollars, work.limits):
         return _hold(work, turn)
+    purse = open_purse(work) if offer.microdollars else None
+    if purse and (offer.microdollars or 0) > purse.left:
+        tokens = purse.affordable(offer.cut.tokens, offer.microdollars or 0)
+        smaller = _next_offer(work, turn, index, place, replace(place.free, share=tokens)) if tokens else None
+        if smaller is None or (smaller.microdollars or 0) > purse.left:
+            return _wait_for_a_day(work, turn)
+        offer = smaller
+    cut, cost = offer.cut, offer.microdollars or 0
     waiting = Shard(
         job=job.id, number=job.shards, account=place.room.account, endpoint=group.endpoint, model=group.model, group=index,
         first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens, base_tokens=cut.base_tokens, inputs=cut.inputs,
-        answer_tokens=answers.tokens,
+        answer_tokens=offer.answer_tokens,
     )  # fmt: skip
-    event = Admitted(cost or 0)
-    shard = written(work.ports, advance(waiting, event, now))
-    moved = ShardCut(index, cut.end_line - cut.first_line, cost or 0)
-    return _reserve(work, turn, place, (Write(None, shard),), event, moved)
+    event = Admitted(cost, purse.day if purse else "")
+    shard = written(work.ports, advance(waiting, event, work.now()))
+    moved = ShardCut(index, cut.end_line - cut.first_line, cost)
+    return _reserve(work, turn, _Entry((Write(None, shard),), event, moved, place, purse))
 
 
 def _hold(work: Work, turn: _Turn) -> _Answer:
@@ -253,20 +297,47 @@ def _hold(work: Work, turn: _Turn) -> _Answer:
     return _Answer.HELD
 
 
-def _reserve(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
-    work: Work, turn: _Turn, place: _Place, writes: tuple[Write, ...], event: ShardEvent, moved: JobEvent
-) -> Shard | _Answer:
-    """Write the shard, its job and the rooms together; a conflict says that somebody moved one of them."""
+def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
+    """Say in the job's row that it waits for another day's money."""
+    job, now = turn.source.job, work.ports.clock.now()
+    waiting = waits_for_a_day(job, now, work.limits)
+    if waiting != job:
+        try:
+            work.ports.ledger.write(Change((Write(job, written(work.ports, waiting)),)))
+        except Conflict:
+            return _Answer.CONFLICT
+        work.ports.log.warning("job.waits", job_id=job.id, code=DAILY_CAP)
+    return _Answer.DAY_SPENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What lets a shard in: the rows that are written, why, where there is room, and whose money it takes."""
+
+    writes: tuple[Write, ...]
+    event: ShardEvent
+    moved: ShardCut | ShardServed
+    place: _Place
+    purse: Purse | None
+
+    @property
+    def day(self) -> DayMove | None:
+        """What it takes of the day's money."""
+        return self.purse.spending(self.moved.microdollars) if self.purse else None
+
+
+def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
+    """Write the shard, its job, the rooms and the day together; a conflict says that somebody moved one of them."""
     read = turn.source.job
-    job = written(work.ports, advance_job(read, moved, work.now()))
+    job = written(work.ports, advance_job(read, entry.moved, work.now()))
     try:
-        change = work.ports.ledger.write(Change((*writes, Write(read, job)), place.writes))
+        change = work.ports.ledger.write(Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))
     except Conflict:
         return _Answer.CONFLICT
     # As the ledger wrote it, so that the next turn builds on this one.
     turn.source.job = replace(job, revision=read.revision + 1)
     shard = next(write.after for write in change.writes if isinstance(write.after, Shard))
-    log_transition(work, shard, event)
+    log_transition(work, shard, entry.event)
     return shard
 
 

@@ -32,6 +32,7 @@ from batchdrop.flow.harvest import Harvest, derive
 from batchdrop.flow.key import believe, note_refusal, open_provider
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.merge import merge
+from batchdrop.flow.money import settled
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import (
@@ -164,13 +165,14 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
             return None
         job = read_job(work, shard.job)
         now = work.now()
+        spent = _spent(job, shard, harvest.usage)
         counted = ShardDone(
             harvest.succeeded, harvest.failed, is_last_attempt=not harvest.again_lines, unsent=unsent,
-            spent_microdollars=_spent(job, shard, harvest.usage), released_microdollars=read.reserved_microdollars,
+            spent_microdollars=spent, released_microdollars=read.reserved_microdollars,
         )  # fmt: skip
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
         writes = (Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown)))
-        return Change(writes, _lesson(work, job, shard, harvest))
+        return Change(writes, _lesson(work, job, shard, harvest), day=settled(work, read, spent))
 
     settle(work.ports, decide)
     log_transition(work, read_shard(work, shard), done)

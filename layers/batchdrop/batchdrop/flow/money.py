@@ -5,12 +5,12 @@ become dearer because a release brought another list.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from batchdrop.core.job_lifecycle import PagePlanned
-from batchdrop.core.ledger_rows import Group, Job, Lesson, Quote, Rate, Shard
-from batchdrop.core.money import cost_of, quote_of_rest, with_cost
+from batchdrop.core.ledger_rows import DayMove, Group, Job, Lesson, Quote, Rate, Shard
+from batchdrop.core.money import affordable, cost_of, day_of, quote_of_rest, with_cost
 from batchdrop.core.planning import PlanPage
 from batchdrop.core.prices import PriceList, micro_dollars
 from batchdrop.core.room import account_of
@@ -47,6 +47,46 @@ def quote_whole(work: Work, job: Job, waiting: Sequence[Shard]) -> Quote:
             rate = job.groups[shard.group].rate
             quote = with_cost(quote, shard.model, cost_of(rate, shard.tokens, shard.answer_tokens))
     return quote
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What is left of a day's money."""
+
+    day: str
+    limit: int
+    left: int
+    expires_at: int
+
+    def affordable(self, amount: int, microdollars: int) -> int:
+        """Return how much of *amount*, which costs *microdollars*, may be let in today."""
+        return affordable(amount, microdollars, self.left, self.limit)
+
+    def spending(self, microdollars: int) -> DayMove:
+        """Return what a shard takes of it."""
+        return DayMove(self.day, microdollars, self.expires_at, self.limit)
+
+
+def open_purse(work: Work) -> Purse | None:
+    """Return what is left of today's money; None where days are not counted."""
+    limit, now = work.limits.day_microdollars_max, work.ports.clock.now()
+    if not limit:
+        return None
+    day = day_of(now)
+    counted = work.ports.ledger.day_microdollars(day)
+    return Purse(day, limit, limit - counted, now + work.limits.ended_rows_kept_seconds)
+
+
+def settled(work: Work, shard: Shard, spent_microdollars: int) -> DayMove | None:
+    """Return how today's money moves as *shard* is harvested: by what it cost more or less than it held of today's.
+
+    A day that is over binds nobody any more.
+    """
+    now = work.ports.clock.now()
+    difference = spent_microdollars - shard.reserved_microdollars
+    if shard.reserved_on != day_of(now) or not difference:
+        return None
+    return DayMove(shard.reserved_on, difference, now + work.limits.ended_rows_kept_seconds)
 
 
 def _lesson(work: Work, account: str, model: str) -> Lesson:

@@ -61,11 +61,14 @@ class Ledger(Protocol):
     def room(self, account: str, model: str) -> Room:
         """Return the room row of *model*; an empty one where there is none."""
 
+    def day_microdollars(self, day: str) -> int:
+        """Return how much is counted on *day*, such as `2026-11-22`, in millionths of a US dollar."""
+
     def write(self, change: Change) -> Change:
         """Apply *change* whole and return it with the revisions that were written.
 
-        Raises Conflict if a row is not as it was read or the room is not there; then nothing was written. A write whose
-        reply was lost counts as done if the rows show this very write. May be repeated.
+        Raises Conflict if a row is not as it was read, or the room or the day's money is not there; then nothing was
+        written. A write whose reply was lost counts as done if the rows show this very write. May be repeated.
         """
 
 
