@@ -1,85 +1,53 @@
-"""What an idle deployment costs a month, counted on an idle day. Run this file as a script to write the README's table anew.
+"""What a deployment costs a month: the model's counts are counted here. Run this file to write the README's tables anew.
 
-Calls are counted in the flows, series and lines in what they log, alarms and queues in the template. Prices are AWS's for
-us-east-1 as guides of 2026 quote its lists; what is assumed of AWS itself is named below.
+Calls are counted in the flows, series and lines in what they log, alarms and queues in the template.
 """
 
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aws_lambda_powertools import Logger, Metrics
+from click.testing import CliRunner
+from fakes.metered import MeteredLedger
+from fakes.scaled import LIMITS, Scaled
+from fakes.spool import SpoolStorage, Table
 from fakes.world import World
 
+from batchdrop.core.ledger_rows import ItemAccess
 from batchdrop.core.limits import DAY, MINUTE
 from batchdrop.core.metrics import COUNTED, NAMESPACE, counted
 from batchdrop.edge.telemetry import PowertoolsLog
+from batchdrop_cli import cost_model
+from batchdrop_cli.cost_model import Drop, Line, Month, Request, idle_lines, requests, total, work_lines
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
+from batchdrop_cli.main import main
 
 README = REPOSITORY / "README.md"
-TABLE = re.compile(r"(?<=<!-- idle -->\n).*?(?=<!-- /idle -->)", re.DOTALL)
-DAYS = 30
-TICKS = DAYS * DAY // MINUTE
 MILLION = 1_000_000
-
-# https://cloudburn.io/blog/amazon-cloudwatch-pricing (February 2026)
-ALARM, SERIES, LOGS_GIGABYTE = 0.10, 0.30, 0.50
-# https://cloudburn.io/blog/amazon-sqs-pricing (2026-03-14): the first million requests of a month are free.
-SQS_MILLION, SQS_FREE = 0.40, MILLION
-# https://aws.amazon.com/secrets-manager/pricing/
-SECRET = 0.40
-# https://aws.amazon.com/lambda/pricing/, on arm64
-LAMBDA_MILLION, LAMBDA_GIGABYTE_SECOND = 0.20, 0.0000133334
-# https://aws.amazon.com/eventbridge/pricing/
-SCHEDULE_MILLION = 1.00
-# https://aws.amazon.com/dynamodb/pricing/on-demand/
-READ_MILLION, WRITE_MILLION = 0.125, 0.625
-# https://aws.amazon.com/s3/pricing/
-LIST_THOUSAND = 0.005
-
-# Assumed, because it is AWS's own doing: Lambda looks into an empty queue 15 times a minute, as users count it
-# (https://github.com/getlift/lift/issues/132); an idle round takes 0.1 s; Lambda itself logs 1,000 bytes about it.
-RECEIVES_PER_MINUTE = 15
-TICK_SECONDS = 0.1
-PLATFORM_BYTES = 1_000
-# CloudWatch Logs counts 26 bytes besides each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogsConcepts.html).
-LINE_BYTES = 26
+# CloudWatch Logs counts 26 bytes besides each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogsConcepts.html);
+# Lambda itself logs about 1,000 bytes of an invocation.
+LINE_BYTES, PLATFORM_BYTES = 26, 1_000
+IDLE, WORK = (re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL) for name in ("idle", "work"))
 
 
-class Counting:
-    """Stands before a port and counts the calls of each method."""
-
-    def __init__(self, port: object, calls: Counter[str]) -> None:
-        self._port, self._calls = port, calls
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the port has
-        self._calls[name] += 1
-        return getattr(self._port, name)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of the bill."""
-
-    what: str
-    count: str
-    dollars: float
-
-
-def idle_day() -> tuple[Counter[str], list[tuple[str, dict[str, object]]]]:
-    """Return the calls and the log lines of a day in which nothing is dropped."""
-    world, calls = World(), Counter[str]()
-    world.ledger = Counting(world.ledger, calls)  # type: ignore[assignment]  # counts, and hands on
-    world.storage = Counting(world.storage, calls)  # type: ignore[assignment]  # as above
+@cache
+def idle_day(folder: Path) -> tuple[Counter[str], list[tuple[str, dict[str, Any]]]]:
+    """Return what is counted, and the log lines, of a day in which nothing is dropped."""
+    world = World()
+    storage = SpoolStorage(folder)
+    ledger = MeteredLedger(world.ledger, storage.counts)
+    world.storage, world.ledger = storage, ledger  # type: ignore[assignment]  # they count, and hand on
     for _ in range(DAY // MINUTE):
         world.tick()
-    return calls, [(event, fields) for _, event, fields in world.log.lines]
+    return storage.counts, [(event, fields) for _, event, fields in world.log.lines]
 
 
 def tick_bytes(fields: dict[str, Any]) -> int:
@@ -93,76 +61,96 @@ def tick_bytes(fields: dict[str, Any]) -> int:
     return sum(len(line) + LINE_BYTES for line in written) + PLATFORM_BYTES
 
 
-@cache
-def bill() -> tuple[Line, ...]:
-    """Return what an idle month costs. Once a process: a logger keeps the stream that it was first given."""
-    return tuple(lines_of_bill())
-
-
-def lines_of_bill() -> Iterator[Line]:
-    """Yield each line."""
-    resources = [
-        resource["Type"] for resource in parse((REPOSITORY / "template.yaml").read_text())["Resources"].values()
-    ]
-    calls, lines = idle_day()
-    alarms = resources.count("AWS::CloudWatch::Alarm")
-    series = {metric for event, fields in lines for metric in counted(event, fields)}
-    mappings = 2  # submit's and complete's
-    receives = mappings * RECEIVES_PER_MINUTE * TICKS
-    looks = calls["install_and_active"]
-    reads = DAYS * (calls["install"] + looks / 2)  # the index answers eventually, for half the price
-    lists = DAYS * calls["list_inbox"]
-    (ticked, *_) = [fields for event, fields in lines if event == "tick.done"]
-    gigabytes = TICKS * tick_bytes(ticked) / 1e9
-    yield Line("CloudWatch alarms", f"{alarms}", alarms * ALARM)
-    yield Line("Secrets Manager", "1 secret", SECRET)
-    yield Line("CloudWatch metrics", f"{len(series)} series", len(series) * SERIES)
-    yield Line("SQS, looked into by Lambda", f"{receives:,} requests", (receives - SQS_FREE) * SQS_MILLION / MILLION)
-    yield Line("EventBridge Scheduler", f"{TICKS:,} rounds", TICKS * SCHEDULE_MILLION / MILLION)
-    yield Line("CloudWatch Logs", f"about {round(gigabytes * 1000, -1):.0f} MB", gigabytes * LOGS_GIGABYTE)
-    seconds = TICKS * TICK_SECONDS
-    yield Line(
-        "Lambda", f"{TICKS:,} rounds of 512 MB", TICKS * LAMBDA_MILLION / MILLION + seconds / 2 * LAMBDA_GIGABYTE_SECOND
-    )
-    writes = DAYS * calls["write"]
-    dynamo = (reads * READ_MILLION + writes * WRITE_MILLION) / MILLION
-    yield Line("DynamoDB", f"{reads:,.0f} reads, {writes:,} writes", dynamo)
-    yield Line("S3", f"{lists:,} listings", lists * LIST_THOUSAND / 1000)
+def table(lines: list[Line], heading: str) -> str:
+    """Return a bill as a Markdown table."""
+    rows = [f"| {line.what} | {line.count} | ${line.dollars:.2f} |" for line in lines]
+    head = [f"| {heading} | how much | list price |", "|---|---|---|"]
+    return "\n".join([*head, *rows, f"| together | | ${sum(line.dollars for line in lines):.2f} |"]) + "\n"
 
 
 def idle_table() -> str:
-    """Return the bill as a Markdown table."""
-    lines = bill()
-    rows = [f"| {line.what} | {line.count} | ${line.dollars:.2f} |" for line in lines]
-    total = sum(line.dollars for line in lines)
-    return (
-        "\n".join(
-            ["| idle, a month | how much | list price |", "|---|---|---|", *rows, f"| together | | ${total:.2f} |"]
-        )
-        + "\n"
-    )
+    """Return the bill of an idle month."""
+    return table(list(idle_lines()), "idle, a month")
+
+
+def work_table() -> str:
+    """Return what a million items cost beside it, one column for each way to read them."""
+    bills = {access: list(work_lines(Month(MILLION, access))) for access in ItemAccess}
+    columns = " | ".join(f"`items: {access}`" for access in bills)
+    rows = [
+        f"| {lines[0].what} | " + " | ".join(f"${line.dollars:.2f}" for line in lines) + " |"
+        for lines in zip(*bills.values(), strict=True)
+    ]
+    totals = " | ".join(f"${sum(line.dollars for line in lines):.2f}" for lines in bills.values())
+    head = [f"| a million items of 2 KB, a month | {columns} |", "|---|" + "---|" * len(bills)]
+    return "\n".join([*head, *rows, f"| together | {totals} |"]) + "\n"
 
 
 def test_idle_costs_less_than_two_dollars_a_month() -> None:
     """Whoever forgets a deployment is not reminded by the bill."""
-    assert sum(line.dollars for line in bill()) < 2
+    assert total(idle_lines()) < 2
 
 
-def test_an_idle_tick_asks_the_ledger_once_and_the_provider_never() -> None:
-    """The index of due work, which has the installation's row too; each hour a look through the inbox."""
-    calls, logged = idle_day()
-    ticks, rounds_max = DAY // MINUTE, 30
+@pytest.mark.parametrize(("access", "most"), [(ItemAccess.OBJECTS, 7), (ItemAccess.INDEX, 2), (ItemAccess.NONE, 2)])
+def test_a_million_items_cost_what_was_promised(access: ItemAccess, most: int) -> None:
+    """In one file or in many, under way for hours or for a day; with a key of one's own, a dollar and a little more."""
+    for drops, hours in ((1, 24.0), (30, 4.0), (1_000, 1.0)):
+        month = Month(MILLION, access, drops=drops, hours=hours)
+        with_key = Month(MILLION, access, drops=drops, hours=hours, has_own_key=True)
 
-    assert calls["install_and_active"] == ticks
-    assert calls["list_inbox"] <= rounds_max
-    assert calls["install"] <= 2 * rounds_max
-    assert calls["write"] <= rounds_max + 1
+        assert total(work_lines(month)) < most
+        assert 1 < total(work_lines(with_key)) - total(work_lines(month)) < 1.25
+
+
+def test_an_idle_day_is_what_the_model_says(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One half read a round; each hour a look through the inbox, and the provider never."""
+    counts, logged = idle_day(tmp_path_factory.getbasetemp())
+    ticks = DAY // MINUTE
+    (ticked, *_) = [fields for event, fields in logged if event == "tick.done"]
+
     assert {event for event, _ in logged} == {"tick.done"}
+    assert counts["LIST"] == cost_model.IDLE_DAY_LISTS
+    assert counts["ledger half reads"] <= ticks * cost_model.IDLE_HALF_READS + 2 * cost_model.IDLE_DAY_READS + 4
+    assert counts["ledger writes"] == pytest.approx(2 * cost_model.IDLE_DAY_WRITES, abs=4)
+    assert tick_bytes(ticked) == pytest.approx(cost_model.IDLE_TICK_LOG_BYTES, rel=0.1)
+    assert len({metric for event, fields in logged for metric in counted(event, fields)}) == cost_model.IDLE_SERIES
+
+
+def test_the_template_is_what_the_model_says() -> None:
+    """Alarms, and the memory of each function."""
+    resources = parse((REPOSITORY / "template.yaml").read_text())["Resources"]
+    types = [resource["Type"] for resource in resources.values()]
+    memory = {name: resources[name.title()]["Properties"]["MemorySize"] / 1_000 for name in cost_model.MEMORY_GIGABYTES}
+
+    assert types.count("AWS::CloudWatch::Alarm") == cost_model.ALARMS
+    assert memory == pytest.approx(cost_model.MEMORY_GIGABYTES, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("items", "access", "shard_requests_max"),
+    [(6_000, ItemAccess.OBJECTS, 50_000), (4_000, ItemAccess.INDEX, 50_000), (4_000, ItemAccess.NONE, 2_000)],
+)
+def test_a_drop_takes_what_the_model_says(
+    items: int, access: ItemAccess, shard_requests_max: int, tmp_path: Path
+) -> None:
+    """Requests and units as the flows make them, within a tenth; the bytes that stay too."""
+    scaled = Scaled(tmp_path, items, access, limits=replace(LIMITS, shard_requests_max=shard_requests_max))
+    drop = Drop(items, access, Table.ROW_BYTES, scaled.provider.answer_bytes)
+    shards = -(-items // shard_requests_max)
+
+    scaled.run()
+    expected = requests(drop, shards)
+
+    assert scaled.job().shards == shards
+    for kind in (Request.PUT, Request.GET, Request.WRITE, Request.MESSAGE, Request.NOTICE):
+        assert scaled.counts[kind] == pytest.approx(expected[kind], rel=0.1), kind
+    assert scaled.storage.stored_bytes.total() + drop.upload_bytes == pytest.approx(drop.stored_bytes, rel=0.1)
 
 
 def test_the_readme_shows_this_bill() -> None:
-    """The table in the README is the one that is computed here."""
-    assert TABLE.findall(README.read_text()) == [idle_table()]
+    """The tables in the README are those that are computed here."""
+    assert IDLE.findall(README.read_text()) == [idle_table()]
+    assert WORK.findall(README.read_text()) == [work_table()]
 
 
 def test_the_readme_counts_the_series_of_a_busy_month() -> None:
@@ -172,5 +160,16 @@ def test_the_readme_counts_the_series_of_a_busy_month() -> None:
     assert f"up to {len(metrics) - 1} more series" in README.read_text()
 
 
+def test_the_command_shows_both_bills() -> None:
+    """Without an account or a network, and nothing for work where there is none."""
+    busy = CliRunner().invoke(main, ["cost-model", "1000000", "--items", "index", "--own-kms-key"])
+    idle = CliRunner().invoke(main, ["cost-model", "0"])
+
+    assert "KMS, a key of your own" in busy.output
+    assert f"${total(idle_lines()):.2f}" in busy.output
+    assert "PUT" not in idle.output
+
+
 if __name__ == "__main__":
-    README.write_text(TABLE.sub(lambda _: idle_table(), README.read_text()))
+    written = IDLE.sub(lambda _: idle_table(), README.read_text())
+    README.write_text(WORK.sub(lambda _: work_table(), written))

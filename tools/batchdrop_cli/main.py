@@ -19,7 +19,7 @@ from batchdrop_cli.job_commands import approve, cancel, check, forget, retry
 from batchdrop_cli.jobs import COMPLETED, all_statuses, find_job
 from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
-from batchdrop_cli.operator_commands import doctor, key
+from batchdrop_cli.operator_commands import cost_model, doctor, key
 from batchdrop_cli.options import stack_option
 from batchdrop_cli.verify_command import verify_provider
 
@@ -255,7 +255,7 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     click.confirm("Send the examples and pay for them?", abort=True)
 
 
-for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider):
+for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider, cost_model):
     main.add_command(command)
 
 

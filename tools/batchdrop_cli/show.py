@@ -4,7 +4,7 @@ Rule: names of files, tasks and models are other people's words: they are shown 
 as its escape. Colours and live lines are for terminals; a pipe gets plain lines of any width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from batchdrop_cli.tasks import ListedTask
 
 if TYPE_CHECKING:
     from batchdrop_cli.assumptions import Seen
+    from batchdrop_cli.cost_model import Line
     from batchdrop_cli.doctor import Finding
 
 # A table in a pipe is cut nowhere: S3 keys have at most 1,024 bytes.
@@ -172,3 +173,16 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def show_bill(console: Console, parts: "Mapping[str, Sequence[Line]]") -> None:
+    """Show each part of a bill with its sum, and all of them together."""
+    table = Table("a month", "how much", "list price", box=None)
+    table.columns[2].justify = "right"
+    for part, lines in parts.items():
+        for line in lines:
+            table.add_row(line.what, line.count, f"${line.dollars:,.2f}")
+        table.add_row(part, "", f"${sum(line.dollars for line in lines):,.2f}", style="bold", end_section=True)
+    everything = sum(line.dollars for lines in parts.values() for line in lines)
+    table.add_row("together", "", f"${everything:,.2f}", style="bold")
+    console.print(table)
