@@ -31,9 +31,11 @@ def at_least(name: str, figure: float, limit: float, unit: str, detail: str = ""
 
 
 def shown(figure: float, unit: str) -> str:
-    """Return a figure with its unit and about three digits; a share (`%`) is given as a fraction of one."""
+    """Return a figure with its unit and about three digits; a share (`%`) is given as a fraction of one, a count has no unit."""
     if unit == "%":
         return f"{figure:.1%}" if figure < 0.1 else f"{figure:.0%}"  # noqa: PLR2004  a digit more where shares are small
+    if not unit:
+        return f"{figure:,.0f}"
     digits = 0 if abs(figure) >= 100 else 1 if abs(figure) >= 10 else 2  # noqa: PLR2004  so that three are left
     return f"{figure:,.{digits}f} {unit}"
 

@@ -133,7 +133,7 @@ def test_the_template_is_what_the_model_says() -> None:
 def test_a_drop_takes_what_the_model_says(
     items: int, access: ItemAccess, shard_requests_max: int, tmp_path: Path
 ) -> None:
-    """Requests and units as the flows make them, within a tenth; the bytes that stay too."""
+    """As the flows ask, within a seventh, the bytes that stay too; what is read with each round depends on how many there are."""
     scaled = Scaled(tmp_path, items, access, limits=replace(LIMITS, shard_requests_max=shard_requests_max))
     drop = Drop(items, access, Table.ROW_BYTES, scaled.provider.answer_bytes)
     shards = -(-items // shard_requests_max)
@@ -142,8 +142,8 @@ def test_a_drop_takes_what_the_model_says(
     expected = requests(drop, shards)
 
     assert scaled.job().shards == shards
-    for kind in (Request.PUT, Request.GET, Request.WRITE, Request.MESSAGE, Request.NOTICE):
-        assert scaled.counts[kind] == pytest.approx(expected[kind], rel=0.1), kind
+    for kind, count in expected.items():
+        assert scaled.counts[kind] == pytest.approx(count, rel=0.5 if kind is Request.HALF_READ else 0.15), kind
     assert scaled.storage.stored_bytes.total() + drop.upload_bytes == pytest.approx(drop.stored_bytes, rel=0.1)
 
 
