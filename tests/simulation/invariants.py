@@ -54,6 +54,10 @@ def one_batch_an_attempt(seen: Evidence) -> Iterator[str]:
     for attempt, found in tickets.items():
         if len(found) > 1:
             yield f"attempt {attempt} has the batches {found}"
+    for sent in seen.sent if seen.here.scenario.sends_once else ():
+        bodies = [json.dumps(line["body"]) for line in sent.lines.values()]
+        if len(set(bodies)) < len(bodies):
+            yield f"{sent.ticket} asks the same more than once"
 
 
 def _accepted(seen: Evidence) -> Iterator[tuple[Upload, ResultsOf, Document]]:
@@ -113,15 +117,18 @@ def answers_are_the_items_own(seen: Evidence) -> Iterator[str]:
     for upload, results, _ in _accepted(seen):
         content = seen.here.storage.uploads[upload.key, upload.version][0].decode(errors="replace")
         lines = content.splitlines()[upload.key.endswith(".csv") :]
-        for line in results.outcome_lines:
-            outcome = json.loads(line)
+        outcomes = [json.loads(line) for line in results.outcome_lines]
+        rows = {outcome["name"]: outcome["row"] for outcome in outcomes}
+        for outcome in outcomes:
             if outcome["status"] != "succeeded":
                 continue
-            row, sent = outcome["row"], batches.get(outcome["batch_id"])
+            # What repeats another one's request has the answer to that.
+            row = rows[outcome.get("same_as", outcome["name"])]
+            sent = batches.get(outcome["batch_id"])
             if sent is None or sent.job != upload.job_id or row not in sent.lines:
                 yield f"{upload.key}: row {row} has its answer from {outcome['batch_id']}, which did not ask for it"
                 continue
-            marker = lines[row - 1].partition(CANARY)[2].strip(' "}]').split('"')[0]
+            marker = lines[outcome["row"] - 1].partition(CANARY)[2].strip(' "}]').split('"')[0]
             if f"{CANARY} {marker.strip()}" not in json.dumps(sent.lines[row]["body"]):
                 yield f"{upload.key}: row {row} was asked with another record"
             given = [a.line["response"]["body"] for a in seen.answers[sent.batch.id] if a.row == row and a.is_success]

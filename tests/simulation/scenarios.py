@@ -43,6 +43,7 @@ class Scenario:
     behaviour: Mapping[str, Any] = field(default_factory=dict)
     calm_after_seconds: float = 100 * MINUTE  # when lasting faults are repaired: past the first redelivery
     is_emptied: bool = False  # the table is lost on the way, and with it what is known of jobs
+    sends_once: bool = False  # of each attempt's requests that are the same
     is_installed: bool = True  # the first tick after the deployment came before the first drop
     tick_seconds_min: float = 0  # long stories are told in larger steps
 
@@ -63,6 +64,11 @@ def bodies(count: int, name: str = "a", model: str = "gpt-4.1-mini") -> bytes:
 def reviews(count: int, name: str = "a") -> bytes:
     """A table for the task."""
     return b"review_id,review\r\n" + b"".join(f"r{n},{CANARY} {name} {n}\r\n".encode() for n in range(1, count + 1))
+
+
+def _repeating(count: int) -> bytes:
+    """A table of as many reviews, of which every third says the same."""
+    return b"review_id,review\r\n" + b"".join(f"r{n},{CANARY} a {n % 3}\r\n".encode() for n in range(count))
 
 
 def _native(count: int) -> bytes:
@@ -282,6 +288,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         limits=_SMALL | {"job_microdollars_max": 1},
         failures=frozenset({"cancelled", "batch_cancelled"}),
+    ),
+    Scenario(
+        name="repeats",
+        happenings=(
+            _with_options(b"dedupe: true\n"), _switch("line_server_error", value=1, times=1),
+            dropped("inbox/sentiment/reviews.csv", _repeating(7)),
+        ),
+        limits={**_SMALL, "shard_requests_max": 4}, sends_once=True,
     ),
     Scenario(
         name="silent",

@@ -45,6 +45,7 @@ class Checked:
     first_refusals: list[Refusal]
     first_requests: list[bytes]  # as lines of the batch's input, by row
     quotes: list[Quote]
+    dedupes: bool  # whether requests that repeat are sent once
 
 
 @dataclass(slots=True)
@@ -113,7 +114,9 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     last = deque(plan_pages(trial, Limits(), job, should_stop=lambda: False), maxlen=1).pop()
     quotes = _quotes(last.groups, base_url)
     requests = [line for _, line in trial.requests]
-    return Checked(last.items, last.refused, trial.reasons, trial.refusals, requests, quotes)
+    return Checked(
+        last.items, last.refused, trial.reasons, trial.refusals, requests, quotes, dedupes=job.options.dedupe
+    )
 
 
 def _quotes(groups: Sequence[Group], base_url: str) -> list[Quote]:

@@ -28,6 +28,8 @@ def show_checked(console: Console, checked: Checked, base_url: str) -> None:
     if checked.quotes:
         show_heading(console, "What it may cost")
         show_estimates(console, checked.quotes, base_url)
+    if checked.dedupes:
+        console.print("The task says `dedupe: true`: what repeats is sent once a batch, so it may cost less.")
     console.print("Nothing was sent.")
 
 

@@ -19,6 +19,18 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Saving:
+    """What an attempt does not send, because others of its lines ask the same."""
+
+    items: int = 0
+    tokens: int = 0  # as estimated
+    inputs: int = 0  # likewise, of embeddings
+
+
+NOTHING_SAVED = Saving()
+
+
+@dataclass(frozen=True, slots=True)
 class InputUploaded:
     """The input file named after the ticket lies at the provider, under this key."""
 
@@ -26,6 +38,7 @@ class InputUploaded:
     file: str
     base_url: str
     fingerprint: str
+    saving: Saving = NOTHING_SAVED
 
 
 @dataclass(frozen=True, slots=True)

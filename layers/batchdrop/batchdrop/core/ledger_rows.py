@@ -108,6 +108,7 @@ class TaskOptions:
     """What a task says beside how to ask. A default is what uploads without a task get, and rows of older releases."""
 
     items: ItemAccess = ItemAccess.OBJECTS
+    dedupe: bool = False  # identical requests of a shard are sent once
     microdollars_max: int = 0  # what a job may cost before a person has to approve of it; 0 for no limit
 
 
@@ -204,6 +205,10 @@ class Shard:
     tokens: int = 0  # estimated input tokens: those by bytes, times what was learned when it was cut
     base_tokens: int = 0  # estimated by bytes alone
     inputs: int = 0  # embedding inputs
+    # Of all these, what is not sent because other lines of the attempt ask the same; known once its input was uploaded.
+    saved_items: int = 0
+    saved_tokens: int = 0
+    saved_inputs: int = 0
     room_tokens: int = 0  # what it holds of its model's room right now
     room_inputs: int = 0  # what it holds of its account's room for embedding inputs right now
     taken_at: int = 0  # when its batch was first seen past validation: the provider had room for it
@@ -249,8 +254,23 @@ class Shard:
 
     @property
     def items(self) -> int:
-        """How many items this attempt sends."""
+        """How many items this attempt asks for."""
         return self.end_line - self.first_line
+
+    @property
+    def sent_items(self) -> int:
+        """How many requests it sends for them."""
+        return self.items - self.saved_items
+
+    @property
+    def sent_tokens(self) -> int:
+        """Estimated input tokens of these requests."""
+        return self.tokens - self.saved_tokens
+
+    @property
+    def sent_inputs(self) -> int:
+        """Embedding inputs of these requests."""
+        return self.inputs - self.saved_inputs
 
 
 @dataclass(frozen=True, slots=True)

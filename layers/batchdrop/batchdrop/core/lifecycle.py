@@ -164,8 +164,10 @@ def _share_of(shard: Shard, items: int) -> Shard:
         -(-amount * items // shard.items)
         for amount in (shard.tokens, shard.base_tokens, shard.inputs, shard.answer_tokens)
     )
+    # What repeats among other lines than these is not known yet.
     return replace(
-        shard, tokens=max(1, tokens), base_tokens=base_tokens, inputs=inputs, answer_tokens=answer_tokens
+        shard, tokens=max(1, tokens), base_tokens=base_tokens, inputs=inputs, answer_tokens=answer_tokens,
+        saved_items=0, saved_tokens=0, saved_inputs=0,
     )  # fmt: skip
 
 
@@ -185,15 +187,18 @@ def _without_file(shard: Shard) -> Shard:
 
 def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
     return _mint(
-        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs,
+        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
         reserved_microdollars=shard.reserved_microdollars + event.microdollars, reserved_on=event.day or shard.reserved_on,
     )  # fmt: skip
 
 
 def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Shard:
+    saving = event.saving
+    saved = replace(shard, saved_items=saving.items, saved_tokens=saving.tokens, saved_inputs=saving.inputs)
+    # What is not sent takes no room: it is given back here, because nobody knew before.
     return replace(
-        shard, state=_S.UPLOADED, file=event.file, file_uploaded_at=now.time, base_url=event.base_url,
-        fingerprint=event.fingerprint, unreachable_at=0, due_at=now.time,
+        saved, state=_S.UPLOADED, room_tokens=saved.sent_tokens, room_inputs=saved.sent_inputs, file=event.file,
+        file_uploaded_at=now.time, base_url=event.base_url, fingerprint=event.fingerprint, unreachable_at=0, due_at=now.time,
     )  # fmt: skip
 
 
@@ -222,8 +227,8 @@ def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now
 def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
     # A parked shard gave its room back; the batch takes it whether there is room or not.
     return replace(
-        shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.tokens,
-        room_inputs=shard.inputs, parked_at=0, unreachable_at=0, lease=None,
+        shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.sent_tokens,
+        room_inputs=shard.sent_inputs, parked_at=0, unreachable_at=0, lease=None,
         due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
@@ -271,7 +276,9 @@ def _without_room(shard: Shard) -> Shard:
 def _after_unparked(shard: Shard, _event: on.Unparked, now: Now) -> Shard:
     assert not shard.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
     # `parked_at` stays: a week of outage is counted from its beginning.
-    return _mint(_without_file(shard), now, state=_S.RESERVED, room_tokens=shard.tokens, room_inputs=shard.inputs)
+    return _mint(
+        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs
+    )
 
 
 def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
@@ -291,9 +298,9 @@ def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
 
 def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limits) -> str:
     """Return why a lone item will never find room; empty while it may."""
-    if not event.is_idle or shard.items > 1:
+    if not event.is_idle or shard.sent_items > 1:
         return ""
-    asked = shard.inputs if event.is_inputs else shard.tokens
+    asked = shard.sent_inputs if event.is_inputs else shard.sent_tokens
     if 0 < event.stated * 5 // 4 < asked:  # clearly so: ours is an estimate
         what = "embedding inputs" if event.is_inputs else "tokens"
         return f"This request alone has about {asked:,} {what}; the provider takes {event.stated:,} at a time."
@@ -304,8 +311,8 @@ def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limi
 
 def is_foreign(shard: Shard, event: on.NoRoom) -> bool:
     """Whether only time can help after a refusal: nothing else of ours is in, and less of it would not explain it either."""
-    asked = shard.inputs if event.is_inputs else shard.tokens
-    return event.is_idle and (shard.items == 1 or not 0 < event.stated < asked)
+    asked = shard.sent_inputs if event.is_inputs else shard.sent_tokens
+    return event.is_idle and (shard.sent_items == 1 or not 0 < event.stated < asked)
 
 
 def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
@@ -348,7 +355,7 @@ def _stopped(shard: Shard, now: Now) -> Shard:
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     shard = replace(
         shard, reserved_microdollars=0, reserved_on="", counted_tokens=shard.counted_tokens + event.counted_tokens,
-        expected_tokens=shard.expected_tokens + shard.tokens * event.counted_items // shard.items,
+        expected_tokens=shard.expected_tokens + shard.sent_tokens * event.counted_items // shard.sent_items,
     )  # fmt: skip
     if not event.again_lines:
         expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
@@ -377,8 +384,9 @@ def _after_restored(shard: Shard, event: on.Restored, now: Now) -> Shard:
     if shard.state is _S.RESERVED and not event.is_made:
         return _mint(known, now)
     return replace(
-        known, state=_S.CREATING, room_tokens=shard.tokens, room_inputs=shard.inputs, taken_at=0, intent_at=now.time,
-        fencing_at=0, fenced_at=0, first_intent_at=shard.first_intent_at or now.time, due_at=now.time + now.limits.grace_seconds,
+        known, state=_S.CREATING, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, taken_at=0,
+        intent_at=now.time, fencing_at=0, fenced_at=0, first_intent_at=shard.first_intent_at or now.time,
+        due_at=now.time + now.limits.grace_seconds,
     )  # fmt: skip
 
 

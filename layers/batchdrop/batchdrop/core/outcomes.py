@@ -60,6 +60,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     line_id: str | None = None
     request_id: str | None = None
     status_code: int | None = None
+    # The name of the item whose request was sent for this one too, where both asked the same; the usage is in that outcome.
+    same_as: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether its request was not sent, because another one's answer is its own."""
+        return self.same_as is not msgspec.UNSET
 
 
 _encoder = msgspec.json.Encoder()

@@ -14,6 +14,7 @@ import msgspec
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.prices import Cost, PriceList, Rates, cost_of_tokens, kinds_of, price_of
+from batchdrop.core.verdicts import usage_of_response
 from batchdrop.core.wording import iso_time
 
 # Model names come from the provider: what is beyond this counts as OTHER, without a price.
@@ -68,6 +69,9 @@ class Receipt:
     # Of the total: answers that were paid for and of no use.
     failed_items: int = 0
     failed_dollars: Decimal = Decimal(0)
+    # Not in the total: items whose request was not sent, because another one's answer is theirs, and what that saved.
+    deduplicated_items: int = 0
+    deduplicated_dollars: Decimal = Decimal(0)
     unknown: tuple[Unknown, ...] = ()
 
 
@@ -86,6 +90,7 @@ class _Account:
     rates: Rates | None
     usage: Usage = NO_USAGE
     failed_usage: Usage = NO_USAGE
+    saved_usage: Usage = NO_USAGE
 
 
 @dataclass(slots=True)
@@ -103,12 +108,16 @@ class Bill:
     _accounts: dict[tuple[str, str, str, int], _Account] = field(default_factory=dict)
     _price_lists: dict[tuple[str, str, str], PriceList | None] = field(default_factory=dict)
     _failed_items: int = 0
+    _copies: int = 0
     _uncounted: int = 0
     _unseen: int = 0
 
     def add(self, outcome: Outcome, usage: Usage | None) -> None:
         """Count one outcome, with its tokens."""
         source = self.sources.get(outcome.batch_id or "", _NOWHERE)
+        if outcome.is_copy:
+            self._add_copy(outcome, source)
+            return
         if usage is None:
             is_answered = (outcome.status_code or 0) // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
             self._uncounted += is_answered and source.endpoint not in _FREE_ENDPOINTS
@@ -119,6 +128,13 @@ class Bill:
         if outcome.error is not None:
             self._failed_items += 1
             account.failed_usage += usage
+
+    def _add_copy(self, outcome: Outcome, source: _Source) -> None:
+        self._copies += 1
+        usage = usage_of_response(outcome.response)
+        if usage is not None:
+            account = self._account((outcome.model or "-")[:MODEL_CHARS_MAX], source, usage.input_tokens)
+            account.saved_usage += usage
 
     def _account(self, model: str, source: _Source, input_tokens: int) -> _Account:
         """Return where tokens of a request of so many input tokens are added up."""
@@ -137,10 +153,11 @@ class Bill:
 
     def receipt(self) -> Receipt:
         """Return the receipt of what has passed."""
-        listed, failed = Cost(), Cost()
+        listed, failed, saved = Cost(), Cost(), Cost()
         lines: list[Line] = []
         for (model, endpoint, _, _), account in sorted(self._accounts.items(), key=lambda entry: entry[0]):
             failed += _sum(account.rates, account.failed_usage)
+            saved += _sum(account.rates, account.saved_usage)
             listed += _sum(account.rates, account.usage)
             lines.extend(_lines(model, endpoint, account))
         return Receipt(
@@ -153,6 +170,8 @@ class Bill:
             total_dollars=listed.batch,
             failed_items=self._failed_items,
             failed_dollars=failed.batch,
+            deduplicated_items=self._copies,
+            deduplicated_dollars=saved.batch,
             unknown=tuple(self._unknown(lines)),
         )
 

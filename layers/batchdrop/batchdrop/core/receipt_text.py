@@ -62,6 +62,9 @@ def receipt_lines(receipt: Receipt) -> Iterator[str]:
     if receipt.failed_items:
         failed = f"  Of this, items that failed although answered: {receipt.failed_items:,}"
         yield _aligned(failed, money(receipt.failed_dollars, places))
+    if receipt.deduplicated_items:
+        saved = f"  Saved, items that asked the same as another: {receipt.deduplicated_items:,}"
+        yield _aligned(saved, money(receipt.deduplicated_dollars, places))
     unknown = receipt.unknown[:LINES_SHOWN_MAX]
     if unknown:
         yield "  Unknown, and not in the total:"

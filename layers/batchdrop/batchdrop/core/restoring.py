@@ -57,7 +57,7 @@ def may_be_its_own(shard: Shard, one: Try) -> bool:
     return (
         Restored in EDGES[shard.state]
         and one.name.attempt == shard.attempt
-        and one.batch.total in (None, 0, shard.items)  # counted only after validation
+        and one.batch.total in (None, 0, shard.sent_items)  # counted only after validation
     )
 
 

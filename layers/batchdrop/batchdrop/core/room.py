@@ -120,12 +120,16 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
 def fitting_items(shard: Shard, free: Space) -> int:
     """Return how many of a waiting *shard*'s first items may be let in: all, some, or 0 for none."""
     tokens, inputs = free.limit if free.tokens is None else free.tokens, free.inputs
+    if shard.sent_tokens <= tokens and (inputs is None or shard.sent_inputs <= inputs):
+        return shard.items
+    is_idle = free.tokens is None and free.inputs != 0
+    if shard.sent_items == 1:  # parts of it would ask the same, each for itself
+        return shard.items if is_idle else 0
+    # What repeats within a part is not known before the part is uploaded.
     items = _share_of(shard.items, shard.tokens, tokens)
     if inputs is not None:
         items = min(items, _share_of(shard.items, shard.inputs, inputs))
-    if items == shard.items:
-        return items
-    if free.tokens is None and free.inputs != 0:
+    if is_idle:
         return max(1, items)
     return 0 if free.is_scant else items
 

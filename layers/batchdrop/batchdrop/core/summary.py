@@ -57,6 +57,7 @@ class Results:
     files: tuple[WrittenFile, ...] = ()
     unreadable: Reason | None = None  # why there is no file in the upload's own format
     receipt: Receipt | None = None
+    deduplicated: int = 0  # items whose request was not sent, because another one asked the same
 
     @property
     def items(self) -> int:
@@ -76,6 +77,7 @@ class Tally:
 
     def __init__(self, *observers: Observer) -> None:
         self.succeeded = 0
+        self.deduplicated = 0
         self._observers = observers
         self._reasons: Counter[str] = Counter()
         self._names: dict[str, list[str]] = {}
@@ -95,6 +97,7 @@ class Tally:
         if usage is not None:
             model = _bounded((outcome.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
             self._usage[model] = self._usage.get(model, NO_USAGE) + usage
+        self.deduplicated += outcome.is_copy
         if outcome.error is None:
             self.succeeded += 1
         else:
@@ -112,7 +115,9 @@ class Tally:
         ordered = sorted(self._reasons.items(), key=lambda entry: (-entry[1], entry[0]))
         failures = tuple(FailureCount(code, count, tuple(self._names.get(code, ()))) for code, count in ordered)
         usage = dict(sorted(self._usage.items()))
-        return Results(self.succeeded, self.failed, usage, failures, tuple(files), unreadable)
+        return Results(
+            self.succeeded, self.failed, usage, failures, tuple(files), unreadable, deduplicated=self.deduplicated
+        )
 
 
 def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
@@ -155,6 +160,7 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
     document = {
         **_identity(job),
         "counts": {"items": results.items, "succeeded": results.succeeded, "failed": results.failed},
+        "deduplicated": results.deduplicated,
         "usage": results.usage,
         "failures": [failure_document(failure) for failure in results.failures],
         "shards": [_shard(shard) for shard in rows],
@@ -182,6 +188,7 @@ class _Summary(msgspec.Struct):
     files: list[WrittenFile]
     upload_unreadable: Reason | None
     receipt: Receipt | None = None
+    deduplicated: int = 0
 
 
 _summary_decoder = msgspec.json.Decoder(_Summary)
@@ -198,6 +205,7 @@ def results_of_summary(content: bytes) -> Results:
         tuple(summary.files),
         summary.upload_unreadable,
         summary.receipt,
+        summary.deduplicated,
     )
 
 
@@ -216,7 +224,7 @@ def _shard(shard: Shard) -> dict[str, object]:
         "number": shard.number,
         "endpoint": shard.endpoint,
         "model": shard.model,
-        "estimated_tokens": shard.tokens,
+        "estimated_tokens": shard.sent_tokens,
         "attempts": shard.attempt,
         "batches": list(shard.batches),
         "reason": _reason(shard.reason),

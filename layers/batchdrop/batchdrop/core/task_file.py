@@ -33,6 +33,7 @@ class TaskFile(BaseModel):
     body: dict[object, object]
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
+    dedupe: bool = TaskOptions().dedupe
     # The default is none, and none is no value: who writes the field and nothing behind it meant a cap.
     max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
 

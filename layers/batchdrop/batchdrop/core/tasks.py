@@ -50,7 +50,7 @@ def parse_task(name: str, content: bytes) -> Task:
     model = named_model(name, fields.body, lines)
     limits: dict[str, object] = {member: fields.body[member] for member in ANSWER_LIMITS if member in fields.body}
     constant = None if any(isinstance(limit, str) for limit in limits.values()) else limits
-    options = TaskOptions(items=fields.items, microdollars_max=micro_dollars(fields.max_cost_usd))
+    options = TaskOptions(items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd))
     return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
 
 

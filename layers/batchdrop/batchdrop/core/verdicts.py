@@ -199,6 +199,11 @@ def _finish(pieces: Sequence[_Piece]) -> str | None:
     return pieces[0].finish if pieces else None
 
 
+def usage_of_response(response: msgspec.Raw) -> Usage | None:
+    """Return the tokens that *response*, an endpoint's body, says were counted; None where it says nothing."""
+    return _tokens((_read(_body, response) or _Body()).usage)
+
+
 def _parsed(piece: _Piece) -> msgspec.Raw | None:
     """Return the value that a structured text holds, or None where it is cut, refused or no JSON."""
     if piece.finish in _CUT_SHORT:

@@ -99,6 +99,11 @@ class AnswerIndex:
         self._next = end
         return [self._line(entry) for entry in self._order[first:end]]
 
+    def find(self, row: int) -> list[bytes]:
+        """Return the lines that answer *row*, the output file's first; of any row, and counting nothing."""
+        first = bisect_left(self._rows, row)
+        return [self._line(entry) for entry in self._order[first : bisect_right(self._rows, row, first)]]
+
     def finish(self) -> None:
         """Count what is left as unknown: no item asked for it."""
         self.unknown += len(self._order) - self._next

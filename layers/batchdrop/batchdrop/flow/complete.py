@@ -194,8 +194,9 @@ def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomW
     About estimates only where the provider counted nearly all of what was estimated.
     """
     usage, now = harvest.usage, work.ports.clock.now()
-    base_tokens = shard.base_tokens * harvest.counted // shard.items
-    is_whole = 10 * harvest.counted >= 9 * shard.items and base_tokens > 0
+    sent_base_tokens = shard.base_tokens * shard.sent_tokens // shard.tokens
+    base_tokens = sent_base_tokens * harvest.counted // shard.sent_items
+    is_whole = 10 * harvest.counted >= 9 * shard.sent_items and base_tokens > 0
     if not is_whole and not usage.output_tokens:
         return ()
     room = work.ports.ledger.room(shard.account, shard.model)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from batchdrop.core.batches import Accepted, CreateAnswer, Declined
 from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
-from batchdrop.core.events import BatchFound, InputUnusable, InputUploaded, NoRoom, ShardEvent
+from batchdrop.core.events import NOTHING_SAVED, BatchFound, InputUnusable, InputUploaded, NoRoom, ShardEvent
 from batchdrop.core.job_lifecycle import ShardSplit, advance_job
 from batchdrop.core.learning import after_refused, cooled
 from batchdrop.core.ledger_rows import (
@@ -28,6 +28,7 @@ from batchdrop.core.ledger_rows import (
 from batchdrop.core.lifecycle import advance, is_foreign, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_account_refused, is_duplicate, read_refusal
+from batchdrop.core.repeats import SentOnce
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.cancel import ask_to_cancel
 from batchdrop.flow.duplicates import note_duplicate
@@ -76,13 +77,16 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
 def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     job = read_job(work, shard.job)
     chunks = read_chunks(work.ports.storage, job)
+    lines = shard_lines(work.ports.storage, job, shard, chunks)
+    once = SentOnce(lines) if job.options.dedupe else None
     with tempfile.TemporaryFile() as spool:
-        for line in shard_lines(work.ports.storage, job, shard, chunks):
+        for line in once or lines:
             spool.write(line)
         spool.seek(0)
         name = f"{shard.ticket}.jsonl"
         file = provider.upload_input(name, spool, work.limits.input_file_lifetime_seconds)
-    return move_shard(work, shard, InputUploaded(shard.ticket, file, provider.base_url, provider.fingerprint))
+    saving = once.saving(shard) if once else NOTHING_SAVED
+    return move_shard(work, shard, InputUploaded(shard.ticket, file, provider.base_url, provider.fingerprint, saving))
 
 
 def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
@@ -156,7 +160,7 @@ def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
         seen = replace(event, is_idle=room.used <= held)
         waiting = advance(read, seen, now)
         rooms = (RoomWrite(room, _lesson(work, read, seen, room, held)),)
-        if waiting.state is not ShardState.WAITING or not seen.is_idle or waiting.items == 1:
+        if waiting.state is not ShardState.WAITING or not seen.is_idle or waiting.sent_items == 1:
             return Change((Write(read, written(work.ports, waiting)),), rooms)
         job = read_job(work, read.job)
         first, second = split(waiting, job.shards, waiting.items // 2)

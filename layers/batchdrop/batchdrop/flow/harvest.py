@@ -12,6 +12,8 @@ from heapq import merge
 from itertools import tee
 from typing import Final
 
+import msgspec
+
 from batchdrop.core.answers import Answer, parse_answer
 from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
@@ -20,6 +22,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
+from batchdrop.core.repeats import FirstLine, Repeats
 from batchdrop.core.requests import is_structured, row_of_line
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
@@ -81,6 +84,14 @@ class _Counts:
     counted: int = 0
     usage: Usage = NO_USAGE
 
+    def decide(self, verdict: Verdict) -> None:
+        """Count an item that is not sent again."""
+        self.succeeded += verdict.failure is None
+        self.failed += verdict.failure is not None
+        if verdict.usage is not None:
+            self.usage += verdict.usage
+            self.counted += verdict.usage.input_tokens > 0
+
 
 def derive(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
     ports: Ports,
@@ -98,7 +109,7 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
     Without a batch every item that the archive does not answer fails for the shard's reason. *give_up_missing*: answers
     were waited for long enough. Where nothing is sent again the shard's part is complete. May be repeated.
     """
-    refused = verdicts_of_failed(batch, shard.items) if batch and batch.status == "failed" else None
+    refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
     asked = _Asked(job, shard, batch, archived, limits.attempts_max, give_up_missing, refused)
     is_last = not _may_send_again(asked)
     counts = _write(ports, limits, asked, chunks, is_last=is_last)
@@ -126,7 +137,7 @@ def _may_send_again(asked: _Asked) -> bool:
     if asked.refused is not None:
         return asked.refused[1].may_be_sent_again
     answers = asked.answers
-    return answers.passing_errors > 0 or answers.output_answers + answers.error_lines < asked.shard.items
+    return answers.passing_errors > 0 or answers.output_answers + answers.error_lines < asked.shard.sent_items
 
 
 def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk], *, is_last: bool) -> _Counts:
@@ -160,8 +171,11 @@ def _outcomes(
     asked: _Asked, items: Iterable[tuple[bytes, Described]], counts: _Counts, again: "_LineObject"
 ) -> Iterator[Outcome]:
     """Yield the outcome of each item that is decided; lines that may be sent again go to *again*."""
+    repeats = Repeats() if asked.job.options.dedupe else None
     for position, (line, item) in enumerate(items, 1):
-        found = _fate(asked, position, item.row, line)
+        first = repeats.first_of(line, item.name) if repeats else FirstLine(item.row, position)
+        is_sent = first.row == item.row
+        found = _fate(asked, first, line, is_sent=is_sent)
         if found is None:
             counts.missing += 1
             continue
@@ -173,20 +187,25 @@ def _outcomes(
             counts.again += 1
             again.write(line)
             continue
-        counts.succeeded += verdict.failure is None
-        counts.failed += verdict.failure is not None
-        if verdict.usage is not None:
-            counts.usage += verdict.usage
-            counts.counted += verdict.usage.input_tokens > 0
-        yield _outcome(asked.shard, item, verdict, answer)
+        if not is_sent:
+            verdict = msgspec.structs.replace(verdict, usage=None)  # it is in the outcome of the one that was sent
+        counts.decide(verdict)
+        outcome = _outcome(asked.shard, item, verdict, answer)
+        if not is_sent and asked.shard.batch:
+            outcome = msgspec.structs.replace(outcome, same_as=first.name)
+        yield outcome
 
 
-def _fate(asked: _Asked, position: int, row: int, line: bytes) -> tuple[Verdict, Answer | None] | None:
-    """Return the verdict on the item that *line* asked for, with its answer; None where it has to be waited for."""
+def _fate(asked: _Asked, first: FirstLine, line: bytes, *, is_sent: bool) -> tuple[Verdict, Answer | None] | None:
+    """Return the verdict on the item that *line* asked for, with its answer; None where it has to be waited for.
+
+    *first* is the line that was sent for it; *is_sent*: that is its own.
+    """
     if asked.refused is not None:
         named, others = asked.refused
-        return named.get(position, others), None
-    answers = [parse_answer(answer) for answer in asked.answers.take(row)]
+        return named.get(first.position, others), None
+    lines = asked.answers.take(first.row) if is_sent else asked.answers.find(first.row)
+    answers = [parse_answer(answer) for answer in lines]
     if not answers:
         verdict = missing_verdict(
             asked.batch, asked.answers.output_answers, asked.shard.reason, give_up=asked.give_up_missing
