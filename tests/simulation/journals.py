@@ -42,7 +42,7 @@ JOB_EDGES: Final = {
 }
 _RESULT = re.compile(
     r"results/.+/(?P<job>[0-9a-f]{20})/"
-    r"(status\.json|summary\.json|outcomes\.(jsonl|index)|(results|failures)\.\w+|items/[^/]+\.json)"
+    r"(status\.json|summary\.json|report\.html|outcomes\.(jsonl|index)|(results|failures)\.\w+|items/[^/]+\.json)"
 )
 _INTERNAL = re.compile(r"internal/(?P<job>[0-9a-f]{20})/(task\.yaml|(chunks|plan|refused|shards)/.+)")
 

@@ -85,7 +85,7 @@ def test_without_failures_there_is_no_file_of_failures() -> None:
 
     merge(job.ports, job.job, [job.shard()], job.chunks)
 
-    assert result_names(job) == {"outcomes.jsonl", "results.jsonl", "summary.json"}
+    assert result_names(job) == {"outcomes.jsonl", "results.jsonl", "report.html", "summary.json"}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_checksums_are_those_of_the_files() -> None:
 
     results = merge(job.ports, job.job, [job.shard()], job.chunks)
 
-    names = ["outcomes.jsonl", "results.jsonl", "failures.jsonl"]
+    names = ["outcomes.jsonl", "results.jsonl", "failures.jsonl", "report.html"]
     contents = [job.storage.objects[job.keys.results + name] for name in names]
     assert results.files == tuple(
         WrittenFile(name, len(content), hashlib.sha256(content).hexdigest())
@@ -139,7 +139,7 @@ def test_an_upload_that_is_gone_leaves_the_outcomes() -> None:
     results = merge(job.ports, job.job, [job.shard()], job.chunks)
 
     summary = json.loads(job.storage.objects[job.keys.summary])
-    assert result_names(job) == {"outcomes.jsonl", "summary.json"}
+    assert result_names(job) == {"outcomes.jsonl", "report.html", "summary.json"}
     assert (results.succeeded, results.failed) == (2, 1)
     assert summary["upload_unreadable"]["code"] == "unreadable"
 

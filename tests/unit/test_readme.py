@@ -133,6 +133,7 @@ def test_result_files_are_those_that_are_written() -> None:
         keys.outcome_index,
         keys.merged("<ext>"),
         keys.failures("<ext>"),
+        keys.report,
         keys.summary,
     ]
 

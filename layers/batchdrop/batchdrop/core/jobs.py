@@ -155,6 +155,11 @@ class Keys:
         return f"{self.results}outcomes.index"
 
     @property
+    def report(self) -> str:
+        """One page for people, with examples."""
+        return f"{self.results}report.html"
+
+    @property
     def summary(self) -> str:
         """Written last: who sees it sees everything."""
         return f"{self.results}summary.json"

@@ -23,6 +23,8 @@ from batchdrop.core.outcome_index import OutcomeIndex
 from batchdrop.core.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.receipt import Bill, open_bill
+from batchdrop.core.report import CONTENT_TYPE, report_document
+from batchdrop.core.report_facts import Facts, open_facts
 from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
 from batchdrop.flow.described import Described, describer
 from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_format
@@ -34,22 +36,30 @@ _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
 def merge(ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
-    """Write the result files of *job* and then its summary, and return what they hold.
+    """Write the result files of *job*, its report and then its summary, and return what they hold.
 
     Where the upload cannot be read any more there are the outcomes alone, and the summary says so. May be repeated.
     Raises BrokenState where a row has no outcome or two.
     """
-    bill = _open_bill(ports, job, shards)
+    bill, facts = _open_bill(ports, job, shards), open_facts(shards)
     try:
-        results = _merge_with_upload(ports.storage, job, shards, chunks, Tally(bill))
+        results = _merge_with_upload(ports.storage, job, shards, chunks, Tally(bill, facts))
     except UploadRejected as error:
         ports.log.warning("upload.unreadable", job_id=job.id, cause=error.code)
-        bill = _open_bill(ports, job, shards)
+        bill, facts = _open_bill(ports, job, shards), open_facts(shards)
         unreadable = Reason(error.code, error.message)
-        results = _merge_alone(ports.storage, job, shards, chunks, Tally(bill), unreadable=unreadable)
-    results = replace(results, receipt=bill.receipt())
+        results = _merge_alone(ports.storage, job, shards, chunks, Tally(bill, facts), unreadable=unreadable)
+    results = _reported(ports.storage, job, shards, replace(results, receipt=bill.receipt()), facts)
     ports.storage.put(Keys(job.id, job.key).summary, summary_document(job, shards, results))
     return results
+
+
+def _reported(storage: Storage, job: Job, shards: Sequence[Shard], results: Results, facts: Facts) -> Results:
+    """Write the report, and return *results* with it among the files."""
+    key, page = Keys(job.id, job.key).report, report_document(job, shards, results, facts)
+    storage.put(key, page, CONTENT_TYPE)
+    written = WrittenFile(key.rpartition("/")[2], len(page), hashlib.sha256(page).hexdigest())
+    return replace(results, files=(*results.files, written))
 
 
 def _open_bill(ports: Ports, job: Job, shards: Sequence[Shard]) -> Bill:
