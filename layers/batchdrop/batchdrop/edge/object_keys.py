@@ -3,11 +3,13 @@
 Rule: a key that one store would refuse, and another would bend to something else in silence, is refused here, by every store.
 """
 
+import re
+
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html (2026-11-22).
 KEY_BYTES_MAX = 1_024
 
-_FIRST_PRINTABLE = " "
-_DELETE = "\x7f"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NO_NAMES = frozenset({"", ".", ".."})
 
 
 def is_key_usable(key: str) -> bool:
@@ -18,8 +20,8 @@ def is_key_usable(key: str) -> bool:
     """
     return (
         0 < len(key.encode()) <= KEY_BYTES_MAX
-        and not any(char < _FIRST_PRINTABLE or char == _DELETE for char in key)
-        and not any(segment in {"", ".", ".."} for segment in key.split("/"))
+        and (key.isprintable() or not _CONTROL.search(key))
+        and _NO_NAMES.isdisjoint(key.split("/"))
     )
 
 

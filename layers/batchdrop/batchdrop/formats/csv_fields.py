@@ -34,7 +34,8 @@ def _quoted_fields(line: str, quote: int) -> list[str] | None:
             continue
         fields.append('"'.join((*halves, line[start:end])) if halves else line[start:end])
         if quote < 0:
-            return _with_tail(fields, line[end + 1 :])
+            tail = line[end + 1 :]
+            return fields if tail == "\n" else _with_tail(fields, tail)
         between = line[end + 1 : quote]
         if between != ",":
             if between[0] != "," or between[-1] != "," or "\r" in between:
@@ -47,7 +48,5 @@ def _quoted_fields(line: str, quote: int) -> list[str] | None:
 
 def _with_tail(fields: list[str], tail: str) -> list[str] | None:
     """Return *fields* and those of *tail*, which follows the last quote."""
-    if tail == "\n":
-        return fields
     first, *plain = tail.removesuffix("\n").removesuffix("\r").split(",")
     return None if first or "\r" in "".join(plain) else fields + plain

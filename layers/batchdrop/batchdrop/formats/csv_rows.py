@@ -45,16 +45,14 @@ class CsvRows:
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
-        for record in _rows(self, stream, _Place(0, line=1), 0):
+        for record in _rows(self, stream, _Place(0, line=1), 0, width=None):
             return Header(record.end, record.raw, _columns(record.fields), _line_end(record.raw))
         return Header(0)
 
     def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
         """Yield the rows. A row with too few or too many fields has a problem; blank lines are no rows."""
         known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
-        width = len(header.columns)
-        for record in _rows(self, stream, _Place(offset, known_line), row):
-            yield record if len(record.fields) == width else _ragged(record, width)
+        return _rows(self, stream, _Place(offset, known_line), row, width=len(header.columns))
 
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the row as an object by column; every value is text. Raises ItemRefused(`ragged_row`)."""
@@ -117,8 +115,11 @@ class _Place:
         return f"line {self.line} (byte {self.offset})" if self.line else f"byte {self.offset}"
 
 
-def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int) -> Iterator[Record]:
-    """Yield the rows with the bytes that each came from. *place* is where *stream* stands."""
+def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: int | None) -> Iterator[Record]:
+    """Yield the rows with the bytes that each came from. *place* is where *stream* stands.
+
+    A row has a problem where it has not *width* fields, if that is known.
+    """
     # The limit is the process's own; all readers of one process ask for the same.
     csv.field_size_limit(limits.field_chars_max)
     readline, line_bytes_max = stream.readline, min(limits.record_bytes_max, limits.field_chars_max)
@@ -135,7 +136,8 @@ def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int) -> Iterato
         offset += len(raw)
         if fields:
             row += 1
-            yield Record(row, start, offset, raw, tuple(fields))
+            record = Record(row, start, offset, raw, tuple(fields))
+            yield record if width is None or len(fields) == width else _ragged(record, width)
 
 
 def _fields_at_once(line: bytes) -> list[str] | None:
