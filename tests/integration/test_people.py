@@ -103,10 +103,12 @@ def test_dropper_drops_and_takes_results_home(people: People, upload: Upload, tm
 
     dropped = dropper.run("drop", path, "--task", "ask")
     listed = dropper.run("status")
+    added = dropper.run("costs")
     taken = dropper.run("results", upload.job_id, "--to", tmp_path / "out")
 
     assert (dropped.exit_code, dropped.stdout[20:]) == (0, "  inbox/ask/mine.csv\n")
     assert upload.job_id in listed.stdout
+    assert (added.exit_code, "not counted: 1 jobs" in added.stdout) == (0, True)
     assert (taken.exit_code, (tmp_path / "out/outcomes.jsonl").read_text()) == (0, "{}\n")
 
 

@@ -1,8 +1,10 @@
-"""The commands that lay a person's hand on a job: approve, cancel, retry, forget; and check, which looks before there is one.
+"""The commands that lay a person's hand on a job: approve, cancel, retry, forget; check, which looks before there is
+one; costs, which adds up afterwards.
 
 Rule: as in `main`, whose group these belong to. Modules that take long to import are imported where they are needed.
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from batchdrop_cli.local.provider import OPENAI_BASE_URL
 from batchdrop_cli.options import stack_option
 
 NO_TASK = "-"
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 @click.command()
@@ -87,6 +90,32 @@ def forget(*, job: str, yes: bool, stack: StackPlace) -> None:
         )
     delete(connection, found, versions)
     click.echo(f"Deleted {printable(found.upload.key)} and {len(versions):,} versions of what was written for it.")
+
+
+@click.command()
+@click.option("--month", metavar="YYYY-MM", help="Only jobs whose last batch ended then, in UTC.")
+@click.option(
+    "--csv", "is_csv", is_flag=True, help="Rows for a spreadsheet, with every digit; the rest is on standard error."
+)
+@stack_option
+def costs(*, month: str | None, is_csv: bool, stack: StackPlace) -> None:
+    """Add up what jobs cost, from their receipts: list prices less the batch discount.
+
+    What is unknown, and what is not counted, is said. The provider's bill is what counts.
+    """
+    from batchdrop_cli.costs import read_costs  # noqa: PLC0415  # decimals, msgspec: 0.1 s for `--help`
+    from batchdrop_cli.costs_view import left_out, show_costs, write_csv  # noqa: PLC0415  # as above
+    from batchdrop_cli.show import make_console  # noqa: PLC0415  # as above
+
+    if month is not None and not _MONTH.fullmatch(month):
+        raise MisusedCommand(f"{month!r} is no month. Write it as 2026-11.")
+    found = read_costs(connect(stack), month)
+    if not is_csv:
+        show_costs(make_console(), found, month)
+        return
+    write_csv(sys.stdout, found.entries)
+    for line in left_out(found):
+        click.echo(line, err=True)
 
 
 @click.command()

@@ -5,7 +5,8 @@ Rule: a status is read tolerantly, since the stack may be newer than this comman
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import batched
 
 import msgspec
 
@@ -16,6 +17,8 @@ from batchdrop_cli.failures import CommandFailed, MisusedCommand
 JOB_ID = re.compile(r"[0-9a-f]{20}")
 # Folders that one search looks into: thousands of drops; each costs a request.
 FOLDERS_MAX = 100_000
+
+READS_IN_FLIGHT = 16
 
 COMPLETED = "completed"
 
@@ -104,21 +107,28 @@ def status_of(connection: Connection, upload: Upload) -> JobStatus | None:
 
 
 def all_statuses(connection: Connection) -> Iterator[JobStatus]:
-    """Yield the status of every job, in no promised order.
+    """Yield the status of every job, in no promised order."""
+    return walk(connection, lambda folder: status_below(connection, folder))
 
-    Folders are walked level by level, and a job's own is not entered: the items of a job cost nothing here.
+
+def walk[Found](connection: Connection, read: Callable[[str], Found | None]) -> Iterator[Found]:
+    """Yield what *read* makes of the folder of each job, which has its slash; in no promised order, some side by side.
+
+    Folders are walked level by level. One that *read* makes nothing of is no job's, and is entered; a job's own is not: its
+    items cost nothing here.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # 0.1 s for `--help`
+
     waiting = deque([RESULTS_PREFIX])
-    for _ in range(FOLDERS_MAX):
-        if not waiting:
-            return
-        for folder in connection.folders(connection.results_bucket, waiting.popleft()):
-            is_job = JOB_ID.fullmatch(folder.rstrip("/").rpartition("/")[2])
-            status = _read_status(connection, f"{folder}status.json") if is_job else None
-            if status is None:
-                waiting.append(folder)
-            else:
-                yield status
+    with ThreadPoolExecutor(READS_IN_FLIGHT) as pool:
+        for _ in range(FOLDERS_MAX):
+            if not waiting:
+                return
+            for some in batched(connection.folders(connection.results_bucket, waiting.popleft()), READS_IN_FLIGHT):
+                jobs = [folder for folder in some if JOB_ID.fullmatch(folder.rstrip("/").rpartition("/")[2])]
+                found = dict(zip(jobs, pool.map(read, jobs), strict=True))
+                waiting.extend(folder for folder in some if found.get(folder) is None)
+                yield from (one for one in found.values() if one is not None)
 
 
 def find_job(connection: Connection, job: str) -> JobStatus:
@@ -129,6 +139,11 @@ def find_job(connection: Connection, job: str) -> JobStatus:
         if status.job == job:
             return status
     raise CommandFailed(f"There is no job {job} here; one that was dropped a moment ago may not have begun yet.")
+
+
+def status_below(connection: Connection, folder: str) -> JobStatus | None:
+    """Return the status that lies in *folder*, None where there is none."""
+    return _read_status(connection, f"{folder}status.json")
 
 
 def _read_status(connection: Connection, key: str) -> JobStatus | None:

@@ -15,7 +15,7 @@ from batchdrop.core.errors import UploadRejected
 from batchdrop_cli.connection import STACK_FILE, StackPlace, connect
 from batchdrop_cli.drop import drop_files
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
-from batchdrop_cli.job_commands import approve, cancel, check, forget, retry
+from batchdrop_cli.job_commands import approve, cancel, check, costs, forget, retry
 from batchdrop_cli.jobs import COMPLETED, all_statuses, find_job
 from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
@@ -255,7 +255,7 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     click.confirm("Send the examples and pay for them?", abort=True)
 
 
-for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider, cost_model):
+for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider, cost_model, costs):
     main.add_command(command)
 
 

@@ -80,9 +80,7 @@ class CsvRows:
             width = len(header.columns)
             row = _joined((record.fields + ("",) * width)[:width])
         failure = f"{outcome.error.code}: {outcome.error.message}" if outcome.error else ""
-        return (
-            row + _joined(("", _disarmed(_text(outcome.output)), outcome.status, _disarmed(failure))) + header.line_end
-        )
+        return row + _joined(("", disarmed(_text(outcome.output)), outcome.status, disarmed(failure))) + header.line_end
 
     def result_tail(self, header: Header) -> bytes:
         """Return nothing."""
@@ -300,6 +298,6 @@ def _text(output: msgspec.Raw) -> str:
     return str(_decode(content)) if content.startswith(b'"') else content.decode()
 
 
-def _disarmed(text: str) -> str:
+def disarmed(text: str) -> str:
     """Return *text* with an apostrophe before it where a spreadsheet would run it as a formula."""
     return f"'{text}" if text.startswith(_FORMULA_SIGNS) and not _PLAIN_NUMBER.fullmatch(text) else text
