@@ -199,6 +199,9 @@ def _cost(receipt: Receipt) -> Html:
     if receipt.failed_items:
         label = f"of this for items that failed although answered: {receipt.failed_items:,}"
         foot.append(_sum_row(label, money(receipt.failed_dollars, places)))
+    if receipt.deduplicated_items:
+        label = f"saved, by items that asked the same as another: {receipt.deduplicated_items:,}"
+        foot.append(_sum_row(label, money(receipt.deduplicated_dollars, places)))
     table = element(
         "table", element("thead", heads), element("tbody", *(_cost_row(line, places) for line in lines)),
         element("tfoot", *foot), class_="stacked",
