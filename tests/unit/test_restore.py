@@ -20,6 +20,12 @@ S = ShardState
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'
 DROP = b"".join(LINE % number for number in range(6))
 
+ONCE = b"""
+endpoint: /v1/chat/completions
+body: {model: gpt-4.1-mini, messages: [{role: user, content: "{{ text }}"}]}
+dedupe: true
+"""
+
 type Backup = tuple[dict[RowKey, Row], dict[RoomKey, Room]]
 
 
@@ -55,7 +61,9 @@ def busy_world() -> World:
     return world
 
 
-def run_with_backup(world: World, write: int) -> tuple[str, Backup | None]:
+def run_with_backup(
+    world: World, write: int, key: str = "inbox/six.jsonl", content: bytes = DROP
+) -> tuple[str, Backup | None]:
     """Run a job to its end and return it with the table as it was after the *write*-th write, if there were so many."""
     taken: list[Backup] = []
     left = [write]
@@ -69,7 +77,7 @@ def run_with_backup(world: World, write: int) -> tuple[str, Backup | None]:
         return written
 
     world.ledger.write = counted  # type: ignore[method-assign]  # the same, counted
-    job = world.drop("inbox/six.jsonl", DROP)
+    job = world.drop(key, content)
     world.run(job, seconds=300)
     world.ledger.write = apply  # type: ignore[method-assign]  # as it was
     return job, taken[0] if taken else None
@@ -100,6 +108,27 @@ def test_a_table_restored_to_any_write_pays_nothing_twice(write: int) -> None:
     assert not list(world.ledger.active())
     assert all(room.used == 0 for room in world.ledger.rooms.values())
     assert world.job(job).state is JobState.ENDED
+    assert sum(1 for _ in world.simulator.ledger.charges()) == charges
+
+
+@pytest.mark.parametrize("write", range(1, 13))
+def test_a_batch_of_what_is_sent_once_is_known_again(write: int) -> None:
+    """The restored row does not say yet what repeats: its batch, of fewer requests than it has lines, is its own all the same."""
+    world = World(behaviour=replace(CALM, run_seconds=1_000))
+    world.tick()
+    world.advance(DAY)
+    world.storage.put_task("once", ONCE)
+    job, taken = run_with_backup(world, write, "inbox/once/six.csv", b"text\na\na\nb\na\nb\nb\n")
+    assert taken is not None
+    charges = sum(1 for _ in world.simulator.ledger.charges())
+
+    restored(world, taken)
+    has_shard = bool(world.shards(job))
+    done = recover(world)
+    hours(world, 30)
+
+    assert world.job(job).event == ("completed" if has_shard else "cancelled")
+    assert done.stopped == (() if has_shard else (job,))
     assert sum(1 for _ in world.simulator.ledger.charges()) == charges
 
 

@@ -4,6 +4,7 @@ Rule: the list is read to its end first, and nothing is written until it was. Th
 an operator calls this (docs/runbooks/restore.md), nothing else does. May be repeated.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,14 +13,16 @@ from batchdrop.core.errors import BrokenState, Conflict, KeyMissing, NotAtProvid
 from batchdrop.core.events import BatchFound, Restored
 from batchdrop.core.job_lifecycle import REJECTED, Cancelled, may_be_cancelled
 from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Job, JobState, Shard, Write
+from batchdrop.core.ledger_rows import Change, Job, JobState, Shard, ShardState, Write
 from batchdrop.core.lifecycle import EDGES, advance
 from batchdrop.core.limits import DAY, Limits
 from batchdrop.core.observing import STATUS_FAILED, find_batch, prefer
+from batchdrop.core.repeats import SentOnce
 from batchdrop.core.restoring import RESTORED, Tries, Try, lost_tries, restored_event, tries_of
 from batchdrop.flow.key import open_provider
+from batchdrop.flow.lines import read_chunks, shard_lines
 from batchdrop.flow.ports import Ports, Provider
-from batchdrop.flow.steps import Work, begin, move_job, read_shard, settle, written
+from batchdrop.flow.steps import Work, begin, move_job, read_job, read_shard, settle, written
 
 # 500,000 batches: a list that does not end by then is none that a person could look at either.
 PAGES_MAX = 5_000
@@ -112,7 +115,8 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
         read = read_shard(work, listed)
         if Restored not in EDGES[read.state]:
             return None
-        after = advance(read, restored_event(read, tries), work.now())
+        sent = _as_sent(work, read_job(work, read.job), read) if tries else read
+        after = advance(read, restored_event(sent, tries), work.now())
         found = find_batch(after, by_ticket) if after.tickets else None
         if isinstance(found, BatchFound) and found.batch.status != STATUS_FAILED:
             adopted = advance(after, found, work.now())
@@ -126,13 +130,25 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
     return after
 
 
+def _as_sent(work: Work, job: Job, shard: Shard) -> Shard:
+    """Return *shard* with what it does not send, which its row says only once the input is uploaded: batches count the rest."""
+    if not job.options.dedupe or shard.saved_items or shard.state not in (ShardState.WAITING, ShardState.RESERVED):
+        return shard
+    once = SentOnce(shard_lines(work.ports.storage, job, shard, read_chunks(work.ports.storage, job)))
+    deque(once, maxlen=0)
+    return replace(shard, saved_items=once.saving(shard).items)
+
+
 def _stop_lost(work: Work, tries: Tries, jobs: Sequence[Job]) -> tuple[list[str], list[str]]:
     """Cancel each job that has batches which no row can account for; return their ids, and those batches."""
     stopped, unaccounted = [], []
     for job in jobs:
         if not may_be_cancelled(job):
             continue
-        shards = {shard.number: shard for shard in work.ports.ledger.shards(job.id)}
+        shards = {
+            shard.number: _as_sent(work, job, shard) if shard.number in tries[job.id] else shard
+            for shard in work.ports.ledger.shards(job.id)
+        }
         lost = lost_tries(shards, tries[job.id])
         if lost:
             move_job(work, job, Cancelled())
