@@ -209,6 +209,10 @@ class Keys:
         """The provider's error file, as it came."""
         return f"{self.attempt(shard, attempt)}errors.jsonl"
 
+    def put_steps(self, shard: int, attempt: int) -> str:
+        """How far the item objects of one attempt have been put."""
+        return f"{self.attempt(shard, attempt)}objects.json"
+
     def decided(self, shard: int, attempt: int) -> str:
         """Outcomes that one attempt decided, sorted by row."""
         return f"{self.attempt(shard, attempt)}decided.jsonl"

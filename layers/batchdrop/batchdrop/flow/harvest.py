@@ -27,6 +27,7 @@ from batchdrop.core.requests import is_structured, row_of_line
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
 from batchdrop.flow.described import Described, describe
+from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, put_in_steps
 from batchdrop.flow.lines import shard_lines
 from batchdrop.flow.ports import ObjectWriter, Ports, Storage
 
@@ -158,13 +159,21 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
         outcomes = _outcomes(asked, zip(lines, described, strict=True), counts, again)
         recorded = _recorded(outcomes, asked.keys, decided, earlier)
         if asked.job.options.items is ItemAccess.OBJECTS:
-            storage.put_many(recorded)
+            _put(storage, asked, recorded)
         else:
             deque(recorded, maxlen=0)
         decided.flush()
         again.flush()
     asked.answers.finish()
     return counts
+
+
+def _put(storage: Storage, asked: _Asked, objects: Iterable[tuple[str, bytes]]) -> None:
+    """Put the items' objects; of a large shard in steps, which a repeat does not take again."""
+    if asked.shard.items > STEP_OBJECTS_MAX:
+        put_in_steps(storage, asked.keys.put_steps(asked.shard.number, asked.shard.attempt), objects)
+    else:
+        storage.put_many(objects)
 
 
 def _outcomes(

@@ -1,0 +1,112 @@
+"""Putting the objects of many items, and going on where it stopped."""
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+from fakes.answered import chat_job, success
+from fakes.memory import MemoryStorage
+
+from batchdrop.flow import item_objects
+from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, put_in_steps
+
+KEY = "internal/j/objects.json"
+
+
+class SlowDown(Exception):
+    """What a store says that is asked too much."""
+
+
+class FailingStorage(MemoryStorage):
+    """Takes so many item objects and no more."""
+
+    left = 10**9
+
+    def put_many(self, objects: Iterable[tuple[str, bytes]]) -> int:
+        """Put objects as long as it goes."""
+        return super().put_many(self._allowed(objects))
+
+    def _allowed(self, objects: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        for one in objects:
+            if not self.left:
+                raise SlowDown
+            self.left -= 1
+            yield one
+
+
+def objects(count: int, changed: int = -1) -> Iterator[tuple[str, bytes]]:
+    """Yield item objects, one of them with another content."""
+    for number in range(count):
+        yield f"results/items/{number}.json", b"other" if number == changed else b"%d" % number
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> FailingStorage:
+    """A store, and steps of ten."""
+    monkeypatch.setattr(item_objects, "STEP_OBJECTS_MAX", 10)
+    return FailingStorage()
+
+
+def put(storage: FailingStorage, count: int, changed: int = -1) -> int:
+    """Put objects and return how many the store took."""
+    before = storage.left
+    put_in_steps(storage, KEY, objects(count, changed))
+    return before - storage.left
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 25, 30])
+def test_every_object_is_put_once(storage: FailingStorage, count: int) -> None:
+    """Wherever the last step ends."""
+    taken = put(storage, count)
+
+    assert taken == count
+    assert {key: storage.objects[key] for key, _ in objects(count)} == dict(objects(count))
+
+
+@pytest.mark.parametrize(("taken", "left"), [(0, 35), (9, 35), (10, 25), (29, 15), (30, 5)])
+def test_a_repeat_goes_on_behind_the_last_whole_step(storage: FailingStorage, taken: int, left: int) -> None:
+    """After a failure of the store, and after a crash that comes later than all of it."""
+    storage.left = taken
+    with pytest.raises(SlowDown):
+        put(storage, 35)
+    storage.left = 1_000
+
+    again, third = put(storage, 35), put(storage, 35)
+
+    assert again == left
+    assert third == 5
+    assert {key: storage.objects[key] for key, _ in objects(35)} == dict(objects(35))
+
+
+def test_what_is_derived_differently_is_put(storage: FailingStorage) -> None:
+    """Answers that came late change objects of a step that was put: that step is put again, and no other whole one."""
+    put(storage, 35)
+
+    taken = put(storage, 35, changed=12)
+
+    assert taken == 10 + 5
+    assert storage.objects["results/items/12.json"] == b"other"
+    assert put(storage, 35, changed=12) == 5
+
+
+def test_large_objects_end_a_step_early(storage: FailingStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a repeat holds in memory is bounded by bytes, too."""
+    monkeypatch.setattr(item_objects, "STEP_BYTES_MAX", 4)
+    put(storage, 9)
+
+    taken = put(storage, 9)
+
+    assert taken == 1
+
+
+def test_a_harvest_that_is_repeated_puts_no_whole_step_again() -> None:
+    """Of a large shard only the objects behind its last whole step are written twice."""
+    items = STEP_OBJECTS_MAX + 20
+    job = chat_job(items)
+    shard, output = job.shard(), b"".join(map(success, range(1, items + 1)))
+    job.harvest(shard, output)
+    first, puts = dict(job.storage.objects), job.storage.puts
+
+    job.harvest(shard, output)
+
+    assert job.storage.objects == first
+    assert job.storage.puts - puts < 40
