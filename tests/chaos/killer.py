@@ -3,38 +3,53 @@
 Rule: only processes that run a function of this run's stack, known by the log that they write to. Chance is the caller's.
 """
 
+import json
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Final
 
 from batchdrop_cli.local.deployment import RUNTIME
 
-# Seconds between two kills, as a multiple of how long this machine takes to start a function and let it do one round. Some
-# four processes share the kills, so that much is struck and most work gets done, however slow or busy the machine is.
+# Seconds between two kills, as a multiple of how long a round of poll takes here and now. Some six processes share the kills, so
+# that much is struck and most work gets done, however slow or busy the machine is.
 ROUNDS_MEAN: Final = 1.5
+# Where no round was finished for so many times its own length, kills become rarer: nothing would move any more.
+_PATIENCE_ROUNDS: Final = 5
+_TAIL_BYTES: Final = 200_000  # of a log: many rounds
 
 type Processes = list[tuple[int, str]]  # id, and the function's name
+
+
+def seconds_between(round_seconds: float, since_round_seconds: float) -> float:
+    """Return how long to wait between two kills, in the mean.
+
+    *round_seconds* is how long the last round of poll took, *since_round_seconds* how long ago it ended.
+    """
+    return ROUNDS_MEAN * max(round_seconds, since_round_seconds / _PATIENCE_ROUNDS)
 
 
 class Killer:
     """Kills a process of one of the functions whose logs lie in *logs*, again and again, on a thread of its own."""
 
-    def __init__(self, logs: Path, random: Random, seconds_mean: float) -> None:
+    def __init__(self, logs: Path, random: Random, first_round_seconds: float) -> None:
         self.killed: Counter[str] = Counter()
-        self._logs, self._random, self._seconds_mean = logs, random, seconds_mean
+        self._logs, self._random = logs, random
+        self._first_round_seconds, self._began_at = first_round_seconds, time.time()
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Kill until stopped."""
-        while not self._stopping.wait(self._random.expovariate(1 / self._seconds_mean)):
+        while not self._stopping.wait(self._random.expovariate(1 / self._seconds_mean())):
             found = function_processes(self._logs)
             if found:
                 self._kill(*self._random.choice(found))
@@ -42,6 +57,10 @@ class Killer:
     def stop(self) -> None:
         """Kill no more."""
         self._stopping.set()
+
+    def _seconds_mean(self) -> float:
+        ended_at, seconds = last_round_in(self._logs / "poll.log") or (self._began_at, self._first_round_seconds)
+        return seconds_between(max(seconds, self._first_round_seconds), time.time() - ended_at)
 
     def _kill(self, process: int, function: str) -> None:
         try:
@@ -64,6 +83,18 @@ def processes_in(listing: str, logs: Path) -> Iterator[tuple[int, str]]:
         found = ours.match(line)
         if found:
             yield int(found[1]), found[2]
+
+
+def last_round_in(log: Path) -> tuple[float, float] | None:
+    """Return when the last finished round in poll's *log* ended, and how many seconds it took; None before the first."""
+    with log.open("rb") as lines:
+        lines.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
+        reports = [line for line in lines.read().splitlines() if line.startswith(b"{") and b'"platform.report"' in line]
+    if not reports:
+        return None
+    report = json.loads(reports[-1])
+    ended_at = datetime.fromisoformat(report["time"]).timestamp()
+    return ended_at, report["record"]["metrics"]["durationMs"] / 1000
 
 
 @contextmanager

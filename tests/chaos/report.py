@@ -39,7 +39,6 @@ class Report:
     """A run, as far as it came. *left* is what had not ended when the time was over."""
 
     asked: Asked
-    kill_seconds_mean: float = 0.0
     killed: Counter[str] = field(default_factory=Counter)  # processes, by function
     begun: Counter[str] = field(default_factory=Counter)  # invocations, by function
     died: Counter[str] = field(default_factory=Counter)  # of these, those that never ended
@@ -85,8 +84,8 @@ class Report:
 
     def _struck_how(self) -> str:
         return (
-            f"A function process was killed (SIGKILL) each {self.kill_seconds_mean:.1f} s in the mean until the last job "
-            f"ended. Two pollers ticked; each event came three times ({self.events_again} more than dropped); {self.redriven} "
+            f"{self.killed.total()} function processes were killed (SIGKILL), at random moments until the last job ended. "
+            f"Two pollers ticked; each event came three times ({self.events_again} more than dropped); {self.redriven} "
             "dead letters were redriven."
         )
 

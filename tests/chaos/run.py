@@ -18,7 +18,7 @@ import boto3
 from chaos.drops import Drop, drops_of
 from chaos.gathering import ask_simulator, changes_between, evidence_of, invocations_in, listing_of
 from chaos.judge import judge
-from chaos.killer import ROUNDS_MEAN, Killer, killing
+from chaos.killer import Killer, killing
 from chaos.report import Asked, Report
 from chaos.shortened import FUNCTION_TIMEOUT_SECONDS, PARAMETERS, SETTINGS, VISIBILITY_SECONDS, shorten
 from chaos.stage import Stage, stage_of
@@ -60,9 +60,7 @@ def chaos(asked: Asked, state: Path = STATE) -> Report:
         )  # the test messages of S3: a worker that is changed while it holds one keeps it for the long visibility
         shorten(stack.description)
         stage.put_tasks()
-        report.kill_seconds_mean = ROUNDS_MEAN * _first_round_seconds(stage)
-        say(f"A function process is killed each {report.kill_seconds_mean:.1f} s, in the mean.")
-        killer = Killer(Path(stack.description.logs), random, report.kill_seconds_mean)
+        killer = Killer(Path(stack.description.logs), random, _first_round_seconds(stage))
         with killing(killer), ticking(stack.description.address, stack.description.poll_function, _TICK_SECONDS[1]):
             _work(stage, random, killer, report)
         report.killed = killer.killed

@@ -9,7 +9,7 @@ from chaos.drops import CANARY, drops_of
 from chaos.evidence import Evidence
 from chaos.gathering import invocations_in
 from chaos.judge import Verdict
-from chaos.killer import processes_in
+from chaos.killer import last_round_in, processes_in, seconds_between
 from chaos.report import Asked, Report
 from scoreboard import PAGE, SECTIONS, NoSection, composed, table
 
@@ -71,6 +71,27 @@ def test_only_functions_of_this_stack_are_killed() -> None:
     )
 
     assert list(processes_in(listing, logs)) == [(10, "poll"), (14, "complete")]
+
+
+def test_kills_become_rarer_while_nothing_moves() -> None:
+    """On a slow machine kills are as rare as its rounds are long, and where no round ends at all they leave room for one."""
+    assert seconds_between(4.0, 0.0) == 4 * seconds_between(1.0, 0.0)
+    assert seconds_between(1.0, 4.0) == seconds_between(1.0, 0.0)
+    assert seconds_between(1.0, 600.0) > 100
+
+
+def test_the_last_round_is_read_from_the_log(tmp_path: Path) -> None:
+    """A line that a kill cut off, and a round that never ended, are passed over."""
+    log = tmp_path / "poll.log"
+    line = '{"time": "2026-11-22T22:00:%02dZ", "type": "platform.report", "record": {"metrics": {"durationMs": %d}}}\n'
+    log.write_text(line % (1, 900) + line % (5, 1500) + START % "b" + 'time": "platform.report')
+
+    found = last_round_in(log)
+
+    assert found is not None
+    assert found[1] == 1.5
+    log.write_text(START % "a")
+    assert last_round_in(log) is None
 
 
 def test_an_invocation_that_never_ended_has_died(tmp_path: Path) -> None:
