@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from chaos.drops import CANARY
 from chaos.evidence import Batch, Dropped, Evidence, File, Line, Outcome, Results
+from chaos.killer import FUNCTIONS
 from chaos.stage import Stage, counts_of
 
 from batchdrop.core.jobs import RESULTS_PREFIX
@@ -24,7 +25,6 @@ from batchdrop_cli.connection import Connection
 _LEDGER_SECONDS_MAX: Final = 120.0  # it is made as it is read: some seconds for 20,000 lines
 _SIMULATED: Final = "[simulated]"  # how each sentence of the simulator begins
 
-FUNCTIONS: Final = ("submit", "poll", "complete")
 _REQUEST: Final = re.compile(rb'"requestId": "([^"]+)"')
 
 type Document = Mapping[str, Any]  # JSON

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -20,22 +21,29 @@ from typing import Final
 
 from batchdrop_cli.local.deployment import RUNTIME
 
-# Seconds between two kills, as a multiple of how long a round of poll takes here and now. Some six processes share the kills, so
-# that much is struck and most work gets done, however slow or busy the machine is.
-ROUNDS_MEAN: Final = 1.5
-# Where no round was finished for so many times its own length, kills become rarer: nothing would move any more.
-_PATIENCE_ROUNDS: Final = 5
-_TAIL_BYTES: Final = 200_000  # of a log: many rounds
+# How long a process lives in the mean, as a multiple of the longest that an invocation took lately: about one in four of the
+# longest invocations is struck, and most work gets done, however slow or busy the machine is.
+LIFETIME_INVOCATIONS: Final = 3
+# Where a function finished nothing for so many times its own length, kills become rarer: nothing would move any more.
+_PATIENCE_INVOCATIONS: Final = 5
+_TAIL_BYTES: Final = 30_000  # of a log: the last few dozen invocations
+FUNCTIONS: Final = ("submit", "poll", "complete")
 
 type Processes = list[tuple[int, str]]  # id, and the function's name
 
 
-def seconds_between(round_seconds: float, since_round_seconds: float) -> float:
-    """Return how long to wait between two kills, in the mean.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast one function works: the longest of its last invocations, and when the last one ended; 0 before the first."""
 
-    *round_seconds* is how long the last round of poll took, *since_round_seconds* how long ago it ended.
-    """
-    return ROUNDS_MEAN * max(round_seconds, since_round_seconds / _PATIENCE_ROUNDS)
+    longest_seconds: float
+    ended_at: float
+    is_begun_since: bool  # something was begun after that, and has not ended or never will
+
+    def seconds(self, now: float) -> float:
+        """Return how long an invocation is to be thought of as taking."""
+        waited = (now - self.ended_at) / _PATIENCE_INVOCATIONS if self.is_begun_since and self.ended_at else 0.0
+        return max(self.longest_seconds, waited)
 
 
 class Killer:
@@ -43,13 +51,12 @@ class Killer:
 
     def __init__(self, logs: Path, random: Random, first_round_seconds: float) -> None:
         self.killed: Counter[str] = Counter()
-        self._logs, self._random = logs, random
-        self._first_round_seconds, self._began_at = first_round_seconds, time.time()
+        self._logs, self._random, self._first_round_seconds = logs, random, first_round_seconds
         self._stopping = threading.Event()
 
     def run(self) -> None:
         """Kill until stopped."""
-        while not self._stopping.wait(self._random.expovariate(1 / self._seconds_mean())):
+        while not self._stopping.wait(self._random.expovariate(1 / self._seconds_between_kills())):
             found = function_processes(self._logs)
             if found:
                 self._kill(*self._random.choice(found))
@@ -58,9 +65,10 @@ class Killer:
         """Kill no more."""
         self._stopping.set()
 
-    def _seconds_mean(self) -> float:
-        ended_at, seconds = last_round_in(self._logs / "poll.log") or (self._began_at, self._first_round_seconds)
-        return seconds_between(max(seconds, self._first_round_seconds), time.time() - ended_at)
+    def _seconds_between_kills(self) -> float:
+        paces = [pace_in(log) for log in self._logs.glob("*.log") if log.stem in FUNCTIONS]
+        longest = max([self._first_round_seconds, *(pace.seconds(time.time()) for pace in paces)])
+        return LIFETIME_INVOCATIONS * longest / max(len(function_processes(self._logs)), 1)
 
     def _kill(self, process: int, function: str) -> None:
         try:
@@ -85,16 +93,20 @@ def processes_in(listing: str, logs: Path) -> Iterator[tuple[int, str]]:
             yield int(found[1]), found[2]
 
 
-def last_round_in(log: Path) -> tuple[float, float] | None:
-    """Return when the last finished round in poll's *log* ended, and how many seconds it took; None before the first."""
+def pace_in(log: Path) -> Pace:
+    """Return how fast the function works that writes *log*, by the platform's lines in the end of it."""
     with log.open("rb") as lines:
         lines.seek(max(log.stat().st_size - _TAIL_BYTES, 0))
-        reports = [line for line in lines.read().splitlines() if line.startswith(b"{") and b'"platform.report"' in line]
-    if not reports:
-        return None
-    report = json.loads(reports[-1])
-    ended_at = datetime.fromisoformat(report["time"]).timestamp()
-    return ended_at, report["record"]["metrics"]["durationMs"] / 1000
+        tail = lines.read().splitlines()
+    longest, ended_at, is_begun_since = 0.0, 0.0, False
+    for line in tail:
+        if b'"platform.start"' in line:
+            is_begun_since = True
+        elif line.startswith(b"{") and b'"platform.report"' in line and line.endswith(b"}"):
+            report = json.loads(line)
+            longest = max(longest, report["record"]["metrics"]["durationMs"] / 1000)
+            ended_at, is_begun_since = datetime.fromisoformat(report["time"]).timestamp(), False
+    return Pace(longest, ended_at, is_begun_since)
 
 
 @contextmanager

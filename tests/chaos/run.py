@@ -31,7 +31,7 @@ STATE: Final = REPOSITORY / ".local" / "chaos"
 # Beside the hostile profile: creates that arrive when nobody waits for them any more, and batches whose window ends half-way.
 FAULTS: Final = ("accepted_late,value=90,rate=0.05", "expires,value=0.5,rate=0.05")
 _WINDOW_SECONDS: Final = 60  # of a batch; none that goes on takes half of it
-_TICK_SECONDS: Final = (2.0, 3.1)  # of two pollers, that meet at every phase of each other
+_TICK_SECONDS: Final = (3.0, 5.1)  # of two pollers, that meet at every phase of each other
 _ITEMS_A_SECOND: Final = 150  # so the drops are spread out
 _EVENT_AGAIN_SECONDS: Final = 30.0  # after a drop its event comes once more, in the mean
 _REPORT_SECONDS: Final = 15.0

@@ -1,6 +1,7 @@
 """The scoreboard, and what the chaos run brings to it."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -9,7 +10,7 @@ from chaos.drops import CANARY, drops_of
 from chaos.evidence import Evidence
 from chaos.gathering import invocations_in
 from chaos.judge import Verdict
-from chaos.killer import last_round_in, processes_in, seconds_between
+from chaos.killer import Pace, pace_in, processes_in
 from chaos.report import Asked, Report
 from scoreboard import PAGE, SECTIONS, NoSection, composed, table
 
@@ -74,24 +75,24 @@ def test_only_functions_of_this_stack_are_killed() -> None:
 
 
 def test_kills_become_rarer_while_nothing_moves() -> None:
-    """On a slow machine kills are as rare as its rounds are long, and where no round ends at all they leave room for one."""
-    assert seconds_between(4.0, 0.0) == 4 * seconds_between(1.0, 0.0)
-    assert seconds_between(1.0, 4.0) == seconds_between(1.0, 0.0)
-    assert seconds_between(1.0, 600.0) > 100
+    """What was begun and does not end slows the kills down; a function that has nothing to do does not."""
+    assert Pace(4.0, ended_at=100.0, is_begun_since=True).seconds(now=110.0) == 4.0
+    assert Pace(4.0, ended_at=100.0, is_begun_since=True).seconds(now=700.0) > 100
+    assert Pace(4.0, ended_at=100.0, is_begun_since=False).seconds(now=700.0) == 4.0
 
 
-def test_the_last_round_is_read_from_the_log(tmp_path: Path) -> None:
-    """A line that a kill cut off, and a round that never ended, are passed over."""
+def test_the_pace_is_read_from_the_log(tmp_path: Path) -> None:
+    """The longest that ended counts; a line that a kill cut off is passed over."""
     log = tmp_path / "poll.log"
     line = '{"time": "2026-11-22T22:00:%02dZ", "type": "platform.report", "record": {"metrics": {"durationMs": %d}}}\n'
-    log.write_text(line % (1, 900) + line % (5, 1500) + START % "b" + 'time": "platform.report')
+    log.write_text(START % "a" + line % (1, 1500) + START % "b" + line % (5, 900))
 
-    found = last_round_in(log)
+    ended = pace_in(log)
+    log.write_text(log.read_text() + START % "c" + (line % (9, 99))[:60])
+    begun = pace_in(log)
 
-    assert found is not None
-    assert found[1] == 1.5
-    log.write_text(START % "a")
-    assert last_round_in(log) is None
+    assert (ended.longest_seconds, ended.is_begun_since) == (1.5, False)
+    assert begun == replace(ended, is_begun_since=True)
 
 
 def test_an_invocation_that_never_ended_has_died(tmp_path: Path) -> None:
