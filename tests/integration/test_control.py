@@ -74,6 +74,26 @@ def test_cancel_is_heard(local_stack: LocalStack, stack_state: Path) -> None:
     assert (ended.counts.items, ended.counts.failed, failures) == (2, 2, ROWS)
 
 
+def test_a_held_job_goes_on_when_it_is_approved_of(local_stack: LocalStack, stack_state: Path) -> None:
+    """Its status says the quote; nothing is sent until then. Nobody has a price for what the simulator serves."""
+    put(local_stack, "tasks/dear.yaml", TASK + b"max_cost_usd: 100\n")
+    job = drop(local_stack, "inbox/dear/reviews.csv")
+    held = until(local_stack, job, None, "approval")
+
+    shown = run(stack_state, "status", job)
+    result = run(stack_state, "approve", job)
+    ended = until(local_stack, job, "completed")
+    again = run(stack_state, "approve", job)
+
+    assert (held.state, held.counts.sent) == ("HELD", 0)
+    assert held.cost
+    assert (held.cost.quote.usd, held.cost.quote.unpriced_models) == (None, ("gpt-4.1-mini",))
+    assert "HELD, waiting for approval" in shown.stdout
+    assert "unknown (gpt-4.1-mini), 36 tokens in and 600 out" in shown.stdout
+    assert (result.exit_code, ended.counts.succeeded) == (0, 2)
+    assert (again.exit_code, "nothing to approve of" in again.stderr) == (1, True)
+
+
 def test_retry_and_forget(local_stack: LocalStack, stack_state: Path) -> None:
     """A rejected upload is started again once its task is right; later nothing of it is left."""
     put(local_stack, "tasks/rate.yaml", b"endpoint: [")

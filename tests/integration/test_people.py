@@ -80,6 +80,19 @@ def upload(probe_stack: LocalStack) -> Upload:
 
 
 @pytest.fixture(scope="module")
+def held(probe_stack: LocalStack) -> Upload:
+    """A drop whose job says that it is held."""
+    description = probe_stack.description
+    upload = Upload(description.inbox_bucket, "inbox/ask/held.csv", "1")
+    named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}
+    status = {"job": upload.job_id, "state": "HELD", "upload": named}
+    boto3.client("s3", **description.client_options()).put_object(
+        Bucket=description.results_bucket, Key=Keys(upload.job_id, upload.key).status, Body=json.dumps(status).encode()
+    )
+    return upload
+
+
+@pytest.fixture(scope="module")
 def people(probe_stack: LocalStack) -> People:
     """Makes a person with the policy of a name; one for each."""
     description = probe_stack.description
@@ -127,6 +140,25 @@ def test_task_author_writes_tasks(people: People, tmp_path: Path) -> None:
     assert "mine " not in author.run("tasks").stdout
 
 
+def test_operator_approves(people: People, held: Upload) -> None:
+    """The Operator's policy is enough to let a held job go on."""
+    approved = people("Operator").run("approve", held.job_id)
+
+    assert (approved.exit_code, approved.stdout[:6]) == (0, "Asked.")
+
+
+@pytest.mark.parametrize("policy", ["Dropper", "TaskAuthor"])
+def test_nobody_else_approves(people: People, held: Upload, policy: str) -> None:
+    """Whoever drops or writes tasks cannot let a job cost more, by the command or by an object of their own."""
+    person = people(policy)
+
+    approved = person.run("approve", held.job_id)
+
+    assert approved.exit_code == 1
+    with pytest.raises(ClientError, match=r"AccessDenied|not authorized|Forbidden"):
+        person.call("s3", "put_object", Bucket="{InboxBucket}", Key=f"control/{held.job_id}/approve")
+
+
 def test_operator_sees_and_cancels(people: People, upload: Upload, tmp_path: Path) -> None:
     """The Operator's policy is enough to see jobs and results, and to cancel a job."""
     operator = people("Operator")
@@ -160,10 +192,11 @@ NOBODY = [  # what no policy for people allows
 DROP = ("s3", "put_object", {"Bucket": "{InboxBucket}", "Key": "inbox/ask/x.csv"})
 WRITE_TASK = ("s3", "put_object", {"Bucket": "{InboxBucket}", "Key": "tasks/x.yaml"})
 CONTROL = ("s3", "put_object", {"Bucket": "{InboxBucket}", "Key": "control/x/cancel"})
+APPROVE = ("s3", "put_object", {"Bucket": "{InboxBucket}", "Key": "control/x/approve"})
 READ_RESULTS = ("s3", "get_object", {"Bucket": "{ResultsBucket}", "Key": "results/any"})
 DENIED = [
-    *(("Dropper", *call) for call in (WRITE_TASK, CONTROL, *NOBODY)),
-    *(("TaskAuthor", *call) for call in (DROP, CONTROL, READ_RESULTS, *NOBODY)),
+    *(("Dropper", *call) for call in (WRITE_TASK, CONTROL, APPROVE, *NOBODY)),
+    *(("TaskAuthor", *call) for call in (DROP, CONTROL, APPROVE, READ_RESULTS, *NOBODY)),
     *(("Operator", *call) for call in (DROP, WRITE_TASK, *NOBODY)),
 ]
 

@@ -99,3 +99,10 @@ def test_a_finished_job_reports_its_items_and_tokens() -> None:
     assert (totals["ItemsSucceeded"], ended.succeeded) == (3, 3)
     assert totals["InputTokens"] > 0
     assert totals["OutputTokens"] > 0
+
+
+def test_a_held_job_is_counted_and_not_late() -> None:
+    """Whoever has to approve of it sees it on the dashboard; no worker can do anything for it."""
+    held = replace(JOB, state=JobState.HELD)
+
+    assert backlog([held, JOB], NOW, is_open=True) == Backlog(due=1, oldest_due_seconds=30, approvals=1)

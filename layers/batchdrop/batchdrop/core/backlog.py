@@ -25,6 +25,7 @@ class Backlog:
     oldest_due_seconds: int = 0
     uncertain: int = 0
     is_held: bool = False
+    approvals: int = 0  # jobs that wait for somebody to approve of their cost
 
 
 def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool) -> Backlog:
@@ -37,7 +38,8 @@ def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool) -> Backlog:
     late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, is_open=is_open)]
     uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.first_intent_at > _UNCERTAIN_SECONDS]
     is_held = not is_open or any(shard.unreachable_at for shard in shards)
-    return Backlog(len(late), max(late, default=0), len(uncertain), is_held)
+    approvals = sum(isinstance(row, Job) and row.state is JobState.HELD for row in rows)
+    return Backlog(len(late), max(late, default=0), len(uncertain), is_held, approvals)
 
 
 def _is_due(row: Job | Shard, now: int, *, is_open: bool) -> bool:

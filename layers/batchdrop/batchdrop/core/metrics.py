@@ -29,6 +29,7 @@ UNCERTAIN_CREATES: Final = Metric(
     "UncertainCreates", "Count", "Shards of which nobody has known for over an hour whether the provider took them."
 )
 CIRCUIT_OPEN: Final = Metric("CircuitOpen", "Count", "1 while work waits because the key or the account is refused.")
+JOBS_HELD: Final = Metric("JobsHeld", "Count", "Jobs that wait for somebody to approve of their cost.")
 DUPLICATE_BATCHES: Final = Metric("DuplicateBatches", "Count", "Batches found that a shard has besides its own.")
 ROWS_SKIPPED: Final = Metric(
     "RowsSkipped", "Count", "Readings of a row that a newer release wrote and this one leaves alone."
@@ -53,6 +54,7 @@ COUNTED: Final[Mapping[str, Mapping[Metric, str]]] = {
         OLDEST_DUE: "oldest_due_seconds",
         UNCERTAIN_CREATES: "uncertain",
         CIRCUIT_OPEN: "held",
+        JOBS_HELD: "approvals",
     },
     "batch.duplicate": {DUPLICATE_BATCHES: ""},
     "ledger.row_skipped": {ROWS_SKIPPED: ""},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # `error` is the text of our own exceptions and of the provider's refusals.
 FIELDS = frozenset(
     {
-        "account", "admitted", "again", "attempt", "attempts", "batch_id", "batches", "bucket", "cause", "code",
+        "account", "admitted", "again", "approvals", "attempt", "attempts", "batch_id", "batches", "bucket", "cause", "code",
         "count", "due", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "held",
         "hints", "input_tokens", "items", "job_id", "key_bytes", "message_id", "missing", "model", "moved",
         "oldest_due_seconds", "open_until", "output_lines", "output_tokens", "pages", "reason", "records", "refused",

@@ -61,6 +61,7 @@ def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) 
     work.ports.log.info(
         "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints, due=found.due,
         oldest_due_seconds=found.oldest_due_seconds, uncertain=found.uncertain, held=found.is_held,
+        approvals=found.approvals,
     )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ def continue_job(work: Work, job: str) -> None:
         work.ports.log.info("job.left", job_id=job, cause=str(error))
         return
     write_status(work, job)
+    if planned.state is JobState.HELD:
+        work.ports.log.warning("job.held", job_id=job)
     if planned.state is JobState.RUNNING:
         admit_and_send(work, planned)
         write_status(work, job)
