@@ -25,14 +25,14 @@ from batchdrop_cli.connection import Connection, Found
 from batchdrop_cli.demo import Examples
 from batchdrop_cli.estimates import show_estimates
 from batchdrop_cli.failures import CommandFailed
-from batchdrop_cli.jobs import Counts, JobStatus, UploadNames
+from batchdrop_cli.jobs import Counts, JobStatus, UploadNames, Waiting
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
 from batchdrop_cli.notices import mail_text, read_notice
 from batchdrop_cli.quote import Quote, batch_price, quotes, requests_of
 from batchdrop_cli.results import place_below
-from batchdrop_cli.show import show_jobs
+from batchdrop_cli.show import make_console, show_job, show_jobs
 from batchdrop_cli.tree import show_tree
 from batchdrop_cli.waiting import visible_progress, wait_for
 
@@ -84,6 +84,24 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LocalSettings]]:
 
     monkeypatch.setattr(demo_module, "run_demo", note)
     return iter([settings])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "shown_words"),
+    [
+        (Waiting("room", "2026-11-22T23:01:00Z", ("gpt-4.1-mini", "o4-mini")),
+         "since 2026-11-22T23:01:00Z: room at the provider; it goes on by itself (models: gpt-4.1-mini, o4-mini)"),
+        (Waiting("key"), "an API key that the provider takes; an operator sets it"),
+        (Waiting("{a new cause}", "2026-11-22T23:01:00Z"), "since 2026-11-22T23:01:00Z: {a new cause}"),
+    ],
+)  # fmt: skip
+def test_what_a_job_waits_for_is_said_with_who_ends_it(
+    waiting: Waiting, shown_words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And since when; a cause that the command does not know is shown as it is called."""
+    show_job(make_console(), status(waiting=waiting), "results")
+
+    assert f"waits for  {shown_words}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["drop x.csv", "status", "results 0 --to d", "tasks", "tasks put x.yaml"])

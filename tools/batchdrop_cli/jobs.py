@@ -34,10 +34,11 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, rename={"cause": "for"}):
-    """What a job waits for, and since when (ISO 8601)."""
+    """What a job waits for, and since when (ISO 8601); *models* are those whose room it waits for."""
 
     cause: str
     since: str | None = None
+    models: tuple[str, ...] = ()
 
 
 class Reason(msgspec.Struct, frozen=True):

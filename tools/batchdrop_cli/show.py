@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batchdrop.core.job_lifecycle import APPROVAL, ROOM
 from batchdrop.core.notices import printable
-from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus
+from batchdrop.core.waiting import ACCOUNT, DAILY_CAP, KEY
+from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
 
 if TYPE_CHECKING:
@@ -56,6 +58,26 @@ def state_of(job: JobStatus) -> str:
     return f"{job.state}, waiting for {job.waiting.cause}" if job.waiting else job.state
 
 
+# What `status.json` calls a cause, and who ends it.
+_CAUSES = {
+    ROOM: "room at the provider; it goes on by itself",
+    APPROVAL: "approval of what it may cost; an operator approves or cancels it",
+    DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
+    KEY: "an API key that the provider takes; an operator sets it",
+    ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
+    "task": "its task, which is not there yet",
+}
+
+
+def wait_of(waiting: Waiting | None) -> str:
+    """Return what a job waits for, since when, and what ends it; empty where it does not wait."""
+    if waiting is None:
+        return ""
+    since = f"since {waiting.since}: " if waiting.since else ""
+    models = f" (models: {', '.join(waiting.models)})" if waiting.models else ""
+    return since + _CAUSES.get(waiting.cause, waiting.cause) + models
+
+
 def style_of(job: JobStatus) -> str:
     """Return the colour of a job's state."""
     if job.event is None:
@@ -90,7 +112,7 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
         "version": job.upload.version,
         "task": job.task,
         "state": state_of(job),
-        "waiting since": (job.waiting.since if job.waiting else None) or "",
+        "waits for": wait_of(job.waiting),
         "reason": f"{job.reason.message} ({job.reason.code})" if job.reason else "",
         "items": f"{counts.items:,}: {counts.planned:,} planned, {counts.sent:,} sent, "
         f"{counts.succeeded:,} succeeded, {counts.failed:,} failed",
