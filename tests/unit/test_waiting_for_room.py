@@ -101,6 +101,21 @@ def test_what_a_job_waits_for_is_seen() -> None:
     assert status_of(world, job)["waiting"] is None
 
 
+def test_who_was_served_is_seen_to_wait_for_the_rest() -> None:
+    """With every tick, not with every other: so that a new drop does not pass by meanwhile, either."""
+    world = world_of(None, Limits(room_tokens_per_model=2_000, first_shard_tokens=500))
+    job = world.drop("inbox/sentiment/reviews.csv", rows(120))
+    seen = []
+
+    for _ in range(80):
+        world.tick()
+        row, waiting = world.job(job), status_of(world, job)["waiting"]
+        seen.append(row.is_cut or (row.waiting_for == "room" and waiting is not None))
+
+    assert all(seen)
+    assert world.job(job).is_cut
+
+
 def test_a_refused_shard_is_seen_to_wait_as_well() -> None:
     """Although nothing is left to be cut from its job."""
     world = world_of(None)

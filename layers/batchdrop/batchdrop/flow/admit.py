@@ -355,10 +355,13 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     return frozenset(models)
 
 
-def note_waiting(work: Work, job: Job, *, has_waiting: bool = False) -> None:
-    """Say in the job's row that it waits for room, and since when. *has_waiting*: some of its shards do."""
+def note_waiting(work: Work, job: Job, *, has_waiting: bool = False) -> bool:
+    """Say in the job's row that it waits for room, and since when; return whether that is new.
+
+    *has_waiting*: some of its shards do.
+    """
     if not _waits_for_room(job, has_waiting=has_waiting):
-        return
+        return False
 
     def decide() -> Change | None:
         read = work.ports.ledger.job(job.id)
@@ -367,7 +370,7 @@ def note_waiting(work: Work, job: Job, *, has_waiting: bool = False) -> None:
         waits = replace(read, waiting_for=ROOM, waiting_since=work.ports.clock.now())
         return Change((Write(read, written(work.ports, waits)),))
 
-    settle(work.ports, decide)
+    return settle(work.ports, decide) is not None
 
 
 def _waits_for_room(job: Job, *, has_waiting: bool) -> bool:

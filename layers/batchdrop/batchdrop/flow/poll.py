@@ -22,7 +22,7 @@ from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.recover import recover
 from batchdrop.flow.status import write_status
-from batchdrop.flow.steps import Work, begin, keep_job, keep_shard
+from batchdrop.flow.steps import Work, begin, keep_job, keep_shard, read_job
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
 from batchdrop.flow.waiting import expire_holds, note_waits
@@ -75,10 +75,11 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     shards = _newest(shards, moved)
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
+    waiting = _note_room(work, jobs, shards, admitted)
     noted = note_waits(work, jobs, shards, provider)
     hints = _wake(work, noted, [*moved, *admitted, *shards], way)
     told = {after.id for before, after in zip(listed, noted, strict=True) if before.waiting_for != after.waiting_for}
-    for job in told | {shard.job for shard in (*moved, *admitted)}:
+    for job in told | waiting | {shard.job for shard in (*moved, *admitted)}:
         write_status(work, job)
     return Tick(len(rows), len(moved), len(admitted), hints, is_open=way is Passage.OPEN)
 
@@ -161,10 +162,15 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passag
         waiting = [shard for shard in servable if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
         count_max = 1 if way is Passage.PROBE else work.limits.admissions_per_tick_max
         admitted = admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
-    still_waiting = {shard.job for shard in _newest(shards, admitted) if shard.state is ShardState.WAITING}
-    for job in jobs:
-        note_waiting(work, job, has_waiting=job.id in still_waiting)
     return admitted
+
+
+def _note_room(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitted: Sequence[Shard]) -> set[str]:
+    """Write which jobs wait for room now, and return those that began to. Whoever was served waits anew for the rest."""
+    served = {shard.job for shard in admitted}
+    still_waiting = {shard.job for shard in _newest(shards, admitted) if shard.state is ShardState.WAITING}
+    now = [read_job(work, job.id) if job.id in served else job for job in jobs]
+    return {job.id for job in now if note_waiting(work, job, has_waiting=job.id in still_waiting)}
 
 
 def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
