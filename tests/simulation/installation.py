@@ -30,7 +30,7 @@ from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Job, JobState
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.edge.events import Control, Drop, Hint, read_messages
-from batchdrop.flow import complete, control, poll, submit
+from batchdrop.flow import complete, control, poll, restore, submit
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.steps import begin
 from openai_batch_simulator.application import Simulator
@@ -108,6 +108,7 @@ class Installation:
         self.uploads: list[Upload] = []
         self.retries: Counter[str] = Counter()  # how often a person started a rejected job again
         self.ticks = 0
+        self.is_off = False
         self._last_drop_at = 0.0
         self._numbers = itertools.count(1)
         self._next_tick = self.tasks.time.now() + timing.tick
@@ -168,6 +169,29 @@ class Installation:
         """Lose every row, as a table that was deleted and made anew has."""
         self.ledger.rows.clear()
         self.ledger.rooms.clear()
+
+    def back_up(self) -> None:
+        """Keep the table as it is now."""
+        self._backup = (dict(self.ledger.rows), dict(self.ledger.rooms))
+
+    def switch_off(self) -> None:
+        """Disable the schedule and the mappings of both queues; what runs is ended."""
+        self.tasks.kill_all()
+        self.is_off = True
+
+    def restore_backup(self) -> None:
+        """Put the table back as it was kept."""
+        self.ledger.rows, self.ledger.rooms = dict(self._backup[0]), dict(self._backup[1])
+
+    def recover(self) -> None:
+        """Hold the table against the provider, and switch everything on again where that could be done to its end."""
+
+        def work(ports: Ports) -> None:
+            restore.recover_all(ports, self.limits)
+            self.is_off = False
+
+        if self.is_off:
+            self._start("recover", work)
 
     def redeploy(self, **limits: int) -> None:
         """Replace the functions: what runs is ended, what lies in the table stays."""
@@ -267,6 +291,8 @@ class Installation:
             self._happenings.pop(0).act(self)
         if self.gate.plan.is_spent or time.passed_seconds > self.scenario.calm_after_seconds:
             self.gate.is_calm = True
+        if self.is_off:
+            return
         for queue, take in ((self.submissions, self._take_submission), (self.completions, self._take_completion)):
             while (message := queue.receive()) is not None:
                 self._start(queue.name, partial(self._work, queue, message, take))
@@ -285,10 +311,11 @@ class Installation:
 
     def _let_time_pass(self, at_most: float) -> None:
         now = self.tasks.time.now()
-        moments = [at_most, self._next_tick, *(task.wakes_at for task in self.tasks.running)]
+        moments = [at_most, *(task.wakes_at for task in self.tasks.running)]
         moments += [START_SECONDS + happening.at for happening in self._happenings]
-        for queue in (self.submissions, self.completions):
-            moments += filter(None, [queue.next_visible()])
+        if not self.is_off:
+            visible = (queue.next_visible() for queue in (self.submissions, self.completions))
+            moments += [self._next_tick, *filter(None, visible)]
         moments += filter(None, [self.tasks.time.next_late()])
         self.tasks.time.advance(max(0.001, min(moments) - now))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from simulation.evidence import Document, Evidence, ResultsOf, did_fail, is_end
 from simulation.installation import Installation
 from simulation.journals import Finding
-from simulation.scenarios import CANARY
+from simulation.scenarios import CANARY, Scenario
 from simulation.wire import KEYS
 
 from batchdrop.core.jobs import Upload
@@ -26,7 +26,13 @@ _FILE_DAYS_MAX = 7
 _CALLS_PER_SHARD, _CALLS_PER_TICK = 120, 12
 
 # Where the table is lost on the way, these are what can still be promised.
-_OF_PROVIDER = frozenset({1, 2, 3, 18, 19, 22, 23})
+_OF_EMPTIED = frozenset({1, 2, 3, 18, 19, 22, 23})
+# Where it is restored: not what results show, for a job that had ended may end a second time, as cancelled. That a batch
+# of which the backup knows nothing is referred to is the operator's part.
+_OF_RESTORED = _OF_EMPTIED | {10, 11, 12, 13, 14, 17, 21}
+
+# Those about the table itself are noted at each write, whatever becomes of the table.
+_AT_ONCE = frozenset({10, 11, 12, 13, 14, 17})
 
 type Judge = Callable[[Evidence], Iterator[str]]
 
@@ -211,8 +217,8 @@ def poison_spends_nothing(seen: Evidence) -> Iterator[str]:
 
 
 def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
-    """16: an input file expires within a week; a batch that runs is referred to by a shard."""
-    referred: set[str] = set()
+    """16: an input file expires within a week, and is swept within days; a batch that runs is referred to by a shard."""
+    now, referred = seen.here.tasks.time.now(), set[str]()
     for row in seen.here.ledger.rows.values():
         if isinstance(row, Shard):
             referred |= {row.batch, *row.batches}
@@ -222,6 +228,8 @@ def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
     for file in seen.here.simulator.world.files.by_id.values():
         if file.purpose == "batch" and (file.expires_at or 1e12) > file.created_at + _FILE_DAYS_MAX * DAY:
             yield f"{file.filename} stays for more than a week"
+        if seen.here.scenario.is_watched_for_days and file.purpose == "batch" and file.is_there(now):
+            yield f"{file.filename} was not swept"
 
 
 def nothing_is_told(seen: Evidence) -> Iterator[str]:
@@ -289,5 +297,13 @@ JUDGES: tuple[tuple[int, Judge], ...] = (
 def judge(here: Installation) -> list[Finding]:
     """Return everything that did not hold in the run of *here*."""
     seen = Evidence(here)
-    judges = [(number, found) for number, found in JUDGES if not here.scenario.is_emptied or number in _OF_PROVIDER]
-    return [*here.findings, *(Finding(number, text) for number, found in judges for text in found(seen))]
+    promised = _promised(here.scenario)
+    noted = [finding for finding in here.findings if finding.invariant in promised | _AT_ONCE]
+    judges = [(number, look) for number, look in JUDGES if number in promised]
+    return [*noted, *(Finding(number, text) for number, look in judges for text in look(seen))]
+
+
+def _promised(scenario: Scenario) -> frozenset[int]:
+    if scenario.is_emptied:
+        return _OF_EMPTIED
+    return _OF_RESTORED if scenario.is_restored else frozenset(range(1, 24))

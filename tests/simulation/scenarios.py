@@ -44,6 +44,8 @@ class Scenario:
     calm_after_seconds: float = 100 * MINUTE  # when lasting faults are repaired: past the first redelivery
     is_emptied: bool = False  # the table is lost on the way, and with it what is known of jobs
     sends_once: bool = False  # of each attempt's requests that are the same
+    is_restored: bool = False  # the table goes back to what it was, and jobs with it
+    is_watched_for_days: bool = False  # until what is left at the provider must have been swept
     is_installed: bool = True  # the first tick after the deployment came before the first drop
     tick_seconds_min: float = 0  # long stories are told in larger steps
 
@@ -316,6 +318,28 @@ SCENARIOS: tuple[Scenario, ...] = (
             Happening(DAY + 3 * HOUR, lambda here: here.announce(here.uploads[0])),
         ),
         rejections=frozenset({"too_old"}), is_emptied=True, tick_seconds_min=300,
+    ),
+    Scenario(
+        # docs/runbooks/restore.md. The operator asks again until it was done: the last time when all faults are over. A create
+        # may be as late as timings draw it; one that comes after the list was read is nobody's to know of.
+        name="restored",
+        happenings=(
+            dropped("inbox/three.jsonl", bodies(3)), Happening(30, lambda here: here.back_up()),
+            dropped("inbox/unknown.jsonl", bodies(2, "b"), 60), Happening(HOUR, lambda here: here.switch_off()),
+            Happening(2 * HOUR, lambda here: here.restore_backup()),
+            *(Happening(hours * HOUR, lambda here: here.recover()) for hours in (5, 9, 13)),
+        ),
+        calm_after_seconds=12 * HOUR,
+        rejections=frozenset({"restored"}), failures=frozenset({"cancelled", "batch_cancelled"}), is_restored=True,
+    ),
+    Scenario(
+        # The upload was answered with a broken connection and made again: nobody knows of the first file.
+        name="swept",
+        happenings=(
+            _switch("dropped_after", operation="files.create", times=1), dropped("inbox/three.jsonl", bodies(3)),
+            Happening(3 * DAY, lambda _here: None),
+        ),
+        is_watched_for_days=True,
     ),
     Scenario(
         name="stuck",

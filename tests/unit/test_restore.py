@@ -271,6 +271,18 @@ def test_a_key_of_another_project_recovers_nothing() -> None:
     assert world.ledger.rows == taken[0]
 
 
+def test_a_batch_that_only_the_list_showed_proves_the_project_too() -> None:
+    """The create was done and not answered: the batch that was found is kept as the witness, and a foreign key is refused."""
+    world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-other": "q"}))
+    world.simulator.faults.switch("dropped_after", times=1)
+    world.run(world.drop("inbox/first.jsonl", LINE % 99))
+    restored(world, backup(world))
+    world.providers.key = "sk-other"
+
+    with pytest.raises(BrokenState, match="another project"):
+        recover(world)
+
+
 def test_without_a_key_nothing_is_recovered(world: World) -> None:
     """The operator puts it there first."""
     world.providers.key = None

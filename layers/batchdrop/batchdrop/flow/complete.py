@@ -29,7 +29,7 @@ from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
 from batchdrop.flow.archive import archive
 from batchdrop.flow.harvest import Harvest, derive
-from batchdrop.flow.key import believe, note_refusal, open_provider
+from batchdrop.flow.key import believe, keep_proof, note_refusal, open_provider
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.merge import merge
 from batchdrop.flow.money import settled
@@ -130,10 +130,15 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
         return None
     try:
         believed = believe(work, provider, shard)
-        return (believed, provider.batch(believed.batch)) if believed else None
+        if believed is None:
+            return None
+        batch = provider.batch(believed.batch)
+        # Here too, because whoever created it may have died before it could, or never heard of it.
+        keep_proof(work, provider, batch.id)
     except KeyRefused as error:
         note_refusal(work, provider, error)
         raise
+    return believed, batch
 
 
 def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
