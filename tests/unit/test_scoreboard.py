@@ -1,7 +1,7 @@
 """The scoreboard, and what the chaos run brings to it."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
 
@@ -12,8 +12,11 @@ from chaos.gathering import invocations_in
 from chaos.judge import Verdict
 from chaos.killer import Pace, pace_in, processes_in
 from chaos.report import Asked, Report
+from chaos.shortened import SETTINGS
 from scoreboard import PAGE, SECTIONS, NoSection, composed, table
 
+from batchdrop.core.limits import Limits
+from batchdrop.edge.settings import read_settings
 from batchdrop_cli.local.deployment import RUNTIME
 
 START = '{"type": "platform.start", "record": {"requestId": "%s", "processId": 1}}\n'
@@ -120,3 +123,13 @@ def test_the_report_says_whether_all_was_kept(violations: tuple[str, ...]) -> No
 def test_a_run_that_judged_nothing_kept_nothing() -> None:
     """A run that was stopped on its way is no success."""
     assert not Report(Asked(60, 5, 1)).is_kept
+
+
+def test_what_is_shortened_are_settings_of_the_deployment() -> None:
+    """Each is known under its name and keeps the bounds that a function checks at its start, and none is longer than usual."""
+    given = {name: str(value) for name, value in SETTINGS.items()}
+
+    limits = read_settings(given).limits
+
+    assert limits != Limits()
+    assert all(getattr(limits, field.name) <= getattr(Limits(), field.name) for field in fields(Limits))
