@@ -43,6 +43,8 @@ class PriceList:
 
     def rates_of(self, input_tokens: int) -> Rates:
         """Return the prices of a request of so many input tokens: one price holds for all of its tokens."""
+        if len(self.rates) == 1:  # nearly always, and asked for each item
+            return self.rates[0]
         return next((rates for rates in reversed(self.rates) if input_tokens > rates.over_tokens), self.rates[0])
 
 

@@ -146,7 +146,10 @@ class Bill:
         prices = self._price_lists[known]
         rates = prices.rates_of(input_tokens) if prices else None
         key = (*known, rates.over_tokens if rates else 0)
-        return self._accounts.setdefault(key, _Account(rates))
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account(rates)
+        return account
 
     def _prices_of(self, model: str, endpoint: str, base_url: str) -> PriceList | None:
         return None if not base_url or endpoint in _ENDPOINTS_WITHOUT_PRICE else self.prices(model, base_url)
