@@ -209,13 +209,28 @@ def test_a_receipt_in_words() -> None:
         "    output: 2 tokens at a price that is not known                 unknown",
         "  List price                                                    $0.904000",
         "  Batch discount                                               -$0.452000",
-        "  Total, US dollars                                             $0.452000",
+        "  Total of what is known, US dollars                            $0.452000",
         "  Of this, items that failed although answered: 1               $0.002000",
         "  Unknown, and not in the total:",
-        "    tokens of tuned, whose price is not in the list: 12",
+        "    tokens of tuned, whose price there is not in the list: 12",
         "    batches that ran beside those that count: 1",
         "  At list prices, from what the provider counted; its own bill is what counts.",
     ]
+
+
+def test_where_nothing_is_known_no_sum_is_shown() -> None:
+    """A bill of an unlisted provider is unknown, not $0."""
+    account = bill(prices={})
+    account.add(answered(), Usage(10, 2))
+    account.add(answered(code="incomplete"), Usage(10, 2))
+
+    text = "\n".join(receipt_lines(account.receipt()))
+
+    assert "$" not in text
+    assert text.count("Total, US dollars") == 1
+    assert [line.split()[-1] for line in text.splitlines() if "Total, US" in line or "Of this" in line] == [
+        "unknown"
+    ] * 2
 
 
 def test_the_usage_of_each_answer_is_what_is_paid() -> None:

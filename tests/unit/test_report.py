@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.core.outcomes import Failure, Outcome
-from batchdrop.core.receipt import Line, Receipt
+from batchdrop.core.receipt import Line, Receipt, Unknown
 from batchdrop.core.report import REPORT_BYTES_MAX, report_document
 from batchdrop.core.report_charts import POINTS_MAX, curve, seconds_in_words
 from batchdrop.core.report_facts import ANSWERS_SHOWN_MAX, EXAMPLES_MAX, open_facts
@@ -284,17 +284,18 @@ def test_a_cancelled_job_says_so() -> None:
 
 
 def test_the_receipt_says_what_was_paid_in_vain_and_what_was_saved() -> None:
-    """Both stand below the total, which has the one and not the other."""
-    line = Line("m", "input", 0, 5, None, None, None)
+    """Both stand below the total, which has the one and not the other; where nothing is known nothing is a sum."""
     receipt = Receipt(
-        "BD-1", None, None, (line,), failed_items=7, deduplicated_items=9, deduplicated_dollars=Decimal("0.25")
-    )
+        "BD-1", None, None, (Line("m", "input", 0, 5, None, None, None),), failed_items=7, deduplicated_items=9,
+        deduplicated_dollars=Decimal("0.25"), unknown=(Unknown("price", 5, "m"),),
+    )  # fmt: skip
     facts = open_facts(())
 
     page = Page(report_document(JOB, (), replace(Tally(facts).results(()), receipt=receipt), facts))
 
     assert "although answered: 7" in page.text
     assert "the same as another: 9" in page.text
+    assert "$" not in page.text
 
 
 def test_a_curve_of_thousands_of_steps_is_thinned() -> None:

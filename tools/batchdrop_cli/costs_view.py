@@ -82,7 +82,8 @@ def _entries_table(entries: Sequence[Entry], places: int) -> Table:
 def _totals_table(sums: Sequence[Total], places: int) -> Table:
     table = _table("total", numbers=("jobs", "tokens in", "cached", "tokens out", "US dollars"))
     for total in sums:
-        dollars = money(total.known, places) + ("" if total.is_complete else " and unknown")
+        known = money(total.known, places) if total.known or total.is_complete else ""
+        dollars = " and ".join(filter(None, [known, "" if total.is_complete else "unknown"]))
         table.add_row(
             text(total.model or "all", "" if total.model else "bold"),
             f"{total.jobs:,}",

@@ -56,20 +56,41 @@ def receipt_lines(receipt: Receipt) -> Iterator[str]:
             yield _aligned(label, money(line.list_dollars, places))
     if len(receipt.lines) > len(shown):
         yield f"  and {len(receipt.lines) - len(shown):,} more lines, which are in summary.json"
-    yield _aligned("  List price", money(receipt.list_dollars, places))
-    yield _aligned("  Batch discount", money(-receipt.discount_dollars, places))
-    yield _aligned("  Total, US dollars", money(receipt.total_dollars, places))
-    if receipt.failed_items:
-        failed = f"  Of this, items that failed although answered: {receipt.failed_items:,}"
-        yield _aligned(failed, money(receipt.failed_dollars, places))
-    if receipt.deduplicated_items:
-        saved = f"  Saved, items that asked the same as another: {receipt.deduplicated_items:,}"
-        yield _aligned(saved, money(receipt.deduplicated_dollars, places))
+    yield from (_aligned(f"  {label}", amount) for label, amount in (*sums(receipt), *parts(receipt)))
     unknown = receipt.unknown[:LINES_SHOWN_MAX]
     if unknown:
         yield "  Unknown, and not in the total:"
         yield from (f"    {unknown_words(one)}" for one in unknown)
     yield "  At list prices, from what the provider counted; its own bill is what counts."
+
+
+def is_nothing_known(receipt: Receipt) -> bool:
+    """Whether something is unknown and nothing is known: then no sum is one."""
+    return bool(receipt.unknown) and all(line.dollars is None for line in receipt.lines)
+
+
+def sums(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    """Yield what stands below the lines, the total last."""
+    if is_nothing_known(receipt):
+        yield "Total, US dollars", "unknown"
+        return
+    places = places_of(receipt.list_dollars)
+    yield "List price", money(receipt.list_dollars, places)
+    yield "Batch discount", money(-receipt.discount_dollars, places)
+    yield f"Total{' of what is known' if receipt.unknown else ''}, US dollars", money(receipt.total_dollars, places)
+
+
+def parts(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    """Yield what stands below the total: what of it was paid in vain, and what is not in it because it was saved."""
+    places = places_of(receipt.list_dollars)
+    failed, saved = (
+        None if is_nothing_known(receipt) else dollars
+        for dollars in (receipt.failed_dollars, receipt.deduplicated_dollars)
+    )
+    if receipt.failed_items:
+        yield f"Of this, items that failed although answered: {receipt.failed_items:,}", money(failed, places)
+    if receipt.deduplicated_items:
+        yield f"Saved, items that asked the same as another: {receipt.deduplicated_items:,}", money(saved, places)
 
 
 def unknown_words(unknown: Unknown) -> str:
@@ -78,7 +99,7 @@ def unknown_words(unknown: Unknown) -> str:
 
 
 _UNKNOWN: Final[Mapping[str, str]] = {
-    "price": "tokens of {model}, whose price is not in the list: {count:,}",
+    "price": "tokens of {model}, whose price there is not in the list: {count:,}",
     "usage": "answers that came without a count of their tokens: {count:,}",
     "answers": "items that may have been answered and paid, though no answer was seen: {count:,}",
     "duplicate_batches": "batches that ran beside those that count: {count:,}",

@@ -16,7 +16,7 @@ from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import DAY, HOUR, MINUTE
 from batchdrop.core.markup import Html, cut, element, joined, void
 from batchdrop.core.receipt import Line, Receipt
-from batchdrop.core.receipt_text import KINDS, money, places_of, rate, unknown_words
+from batchdrop.core.receipt_text import KINDS, is_nothing_known, money, parts, places_of, rate, sums, unknown_words
 from batchdrop.core.report_charts import bar, curve, histogram, seconds_in_words
 from batchdrop.core.report_facts import Example, Facts, Shown, Text
 from batchdrop.core.report_style import POLICY, STYLE
@@ -130,10 +130,9 @@ def _short(count: int) -> str:
 
 
 def _total(receipt: Receipt) -> str:
-    total = money(receipt.total_dollars, _places_in_brief(receipt.total_dollars))
-    if not receipt.unknown:
-        return total
-    return f"{total} + ?" if receipt.total_dollars else "unknown"
+    if is_nothing_known(receipt):
+        return "unknown"
+    return money(receipt.total_dollars, _places_in_brief(receipt.total_dollars)) + (" + ?" if receipt.unknown else "")
 
 
 def _places_in_brief(dollars: Decimal) -> int:
@@ -191,17 +190,12 @@ def _cost(receipt: Receipt) -> Html:
     heads = element("tr", element("th", "model and kind"), *(
         element("th", title, class_="number") for title in ("tokens", "list price", "list", "batch")
     ))  # fmt: skip
+    *above, (label, amount) = sums(receipt)
     foot = [
-        _sum_row("List price", money(receipt.list_dollars, places)),
-        _sum_row("Batch discount", money(-receipt.discount_dollars, places)),
-        _sum_row("Total, US dollars", money(receipt.total_dollars, places), class_="total"),
+        *(_sum_row(*row) for row in above),
+        _sum_row(label, amount, class_="total"),
+        *(_sum_row(*row) for row in parts(receipt)),
     ]
-    if receipt.failed_items:
-        label = f"of this for items that failed although answered: {receipt.failed_items:,}"
-        foot.append(_sum_row(label, money(receipt.failed_dollars, places)))
-    if receipt.deduplicated_items:
-        label = f"saved, by items that asked the same as another: {receipt.deduplicated_items:,}"
-        foot.append(_sum_row(label, money(receipt.deduplicated_dollars, places)))
     table = element(
         "table", element("thead", heads), element("tbody", *(_cost_row(line, places) for line in lines)),
         element("tfoot", *foot), class_="stacked",
