@@ -33,8 +33,8 @@ CALLS: Final[Mapping[str, str]] = {
     "room": "measure()",
     "scale": "measure()",
 }
-# They take minutes, and the virtual clock or their own rounds make them the same each time.
-ONCE: Final = frozenset({"room", "scale"})
+# They take minutes, and have rounds of their own, or a virtual clock that makes them the same each time.
+ONCE: Final = frozenset({"build", "split", "room", "scale"})
 VERSIONS: Final = ("boto3", "msgspec", "obstore", "openai", "aws-lambda-powertools")
 CODE: Final = "import json, dataclasses, {name}; print(json.dumps([dataclasses.asdict(row) for row in {name}.{call}]))"
 

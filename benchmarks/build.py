@@ -32,7 +32,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.edge.storage import S3Storage
 from batchdrop.flow.plan import pin_task, plan_pages
 
-ROWS: Final = 20_000
+ROWS: Final = 10_000
 ROUNDS: Final = 5
 KINDS: Final = ("csv", "jsonl")
 LIMITS: Final = Limits()

@@ -42,7 +42,7 @@ from batchdrop.flow.merge import merge
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 
-ITEMS: Final = 10_000
+ITEMS: Final = 5_000
 ROUNDS: Final = 5
 KINDS: Final = ("csv", "jsonl")
 LIMITS: Final = Limits()

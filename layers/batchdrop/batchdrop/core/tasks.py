@@ -60,7 +60,11 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
     def name(value: JsonValue, row: int) -> str:
         if task.id is None:
             return row_name(row)
-        return _identifier(value if isinstance(value, dict) else _record(value), task.id)
+        record = value if isinstance(value, dict) else _record(value)
+        identifier = record.get(task.id)
+        if isinstance(identifier, str) and identifier and not identifier.isspace():
+            return item_name(identifier)
+        return _unusual_identifier(record, task.id)
 
     body_of, may_show_files, bytes_per_token = task.body.render, task.body.may_show_files, limits.bytes_per_token
     allowed = answer_tokens(task.endpoint, task.answer_limits or {})
@@ -100,11 +104,9 @@ def _record(value: JsonValue) -> dict[str, JsonValue]:
     return value
 
 
-def _identifier(record: dict[str, JsonValue], column: str) -> str:
-    """Return the item's name by the record's *column*. Raises ItemRefused(`no_id`)."""
+def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
+    """Return the item's name by the record's *column*, which holds no text. Raises ItemRefused(`no_id`)."""
     identifier = record.get(column)
-    if isinstance(identifier, str) and identifier and not identifier.isspace():
-        return item_name(identifier)
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         return item_name(str(identifier))
     if column not in record:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Never, Self
 
 import msgspec
 
@@ -92,6 +92,10 @@ def plan_pages(storage: PlanStorage, limits: Limits, job: Job, should_stop: Call
             is_last = page.is_last
 
 
+def _refuse_duplicate() -> Never:
+    raise ItemRefused("duplicate_id", "an earlier record has the same id; the first one is sent")
+
+
 class _Planner:
     """What planning knows between two pages."""
 
@@ -157,7 +161,7 @@ class _Planner:
             value = self._format.decode(self._header, record)
             unclaimed = recipe.name(value, record.row)
             if recipe.names_from_user:
-                self._claim(unclaimed, stretch)
+                stretch.digests.append(self._seen.add(unclaimed) or _refuse_duplicate())
             name = unclaimed
             request = recipe.build(value, name)
             line = request_line(record.row, request)
@@ -168,13 +172,6 @@ class _Planner:
         except ItemRefused as refusal:
             name = name or self._refused_name(record.row, refusal.code)
             stretch.refuse(self._outcome(record, name, refusal))
-
-    def _claim(self, name: str, stretch: "_Stretch") -> None:
-        """Take *name* for this item. Raises ItemRefused where an earlier one has it."""
-        digest = self._seen.add(name)
-        if digest is None:
-            raise ItemRefused("duplicate_id", "an earlier record has the same id; the first one is sent")
-        stretch.digests.append(digest)
 
     def _refused_name(self, row: int, code: str) -> str:
         """Return the name of an item that could not take its own; no user's name looks like it."""

@@ -125,7 +125,10 @@ def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     offset, lines = place.offset, 0
     while line := readline(limits.record_bytes_max + 1):
         raw, start = line, offset
-        fields = _fields_at_once(line) if len(line) <= line_bytes_max and start else None
+        try:
+            fields = fields_of_line(line.decode()) if start and len(line) <= line_bytes_max else None
+        except UnicodeDecodeError:
+            fields = None
         if fields is None:
             careful.place = _Place(start, place.line and place.line + lines)
             raw, fields = careful.row(line)
@@ -136,14 +139,6 @@ def _rows(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
             row += 1
             record = Record(row, start, offset, raw, tuple(fields))
             yield record if width is None or len(fields) == width else _ragged(record, width)
-
-
-def _fields_at_once(line: bytes) -> list[str] | None:
-    """Return the fields of a row that is nothing but *line*, or None where it takes a careful look."""
-    try:
-        return fields_of_line(line.decode())
-    except UnicodeDecodeError:
-        return None
 
 
 class _CarefulReader:
