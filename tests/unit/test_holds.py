@@ -12,6 +12,7 @@ from fakes.world import World
 
 from batchdrop.core.ledger_rows import JobState, ShardState
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.flow import poll
 from openai_batch_simulator.behaviour import CALM
 
 TASK = """
@@ -200,6 +201,22 @@ def test_a_hold_ends_by_itself_after_a_week() -> None:
     assert (final["id"], final["reason"]["code"]) == (f"{job}/cancelled", "hold_expired")
     assert "within 7 days" in final["reason"]["message"]
     assert ids(world) == ["held/1", "cancelled"]
+
+
+def test_an_approval_at_the_last_moment_counts() -> None:
+    """Whoever ends the hold reads the row again: a list may still show what was approved of as held."""
+    world = world_with(0.0001)
+    job = drop(world)
+    world.tick()
+    world.ledger.freeze_index()
+    world.advance(7 * DAY)
+    world.ask(job, "approve")
+
+    poll.tick(world.ports(), world.limits)
+
+    world.ledger.thaw_index()
+    assert world.job(job).cancelled_at == 0
+    assert world.run(job).event == "completed"
 
 
 @pytest.mark.parametrize("is_capped", [True, False])

@@ -209,9 +209,12 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
         return _hold(work, turn)
     purse = open_purse(work) if cost else None
     if purse and cost and cost > purse.left:
-        first, rest = _parted(shard, job, purse.affordable(items, cost))
+        items = purse.affordable(items, cost)
+        if not items:
+            return _wait_for_a_day(work, turn)
+        first, rest = _parted(shard, job, items)
         cost = _cost_of_waiting(job, first)
-        if not first.items or (cost or 0) > purse.left:
+        if (cost or 0) > purse.left:
             return _wait_for_a_day(work, turn)
     event: ShardEvent = Unparked() if parked else Admitted(cost or 0, purse.day if purse else "")
     writes = [Write(shard, written(work.ports, advance(first, event, now)))]
@@ -227,9 +230,7 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
 
 def _parted(shard: Shard, job: Job, items: int) -> tuple[Shard, Shard | None]:
     """Return the first *items* of *shard* as a shard, and the rest, if any, as the job's next."""
-    if not 0 < items < shard.items:
-        return (shard, None) if items else (replace(shard, end_line=shard.first_line), None)
-    return split(shard, job.shards, items)
+    return (shard, None) if items == shard.items else split(shard, job.shards, items)
 
 
 def _cost_of_waiting(job: Job, shard: Shard) -> int | None:

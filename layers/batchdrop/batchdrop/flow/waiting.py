@@ -5,8 +5,8 @@ Rule: what is owed stands in the job's row before anybody is told, and until it 
 
 from collections.abc import Sequence
 
-from batchdrop.core.errors import IllegalTransition, LeaseLost
-from batchdrop.core.job_lifecycle import Cancelled, HoldTold, may_expire
+from batchdrop.core.errors import LeaseLost
+from batchdrop.core.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Change, Job, Shard, Write, circuit_key
 from batchdrop.core.money import allowed_microdollars
@@ -66,13 +66,19 @@ def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
 
 
 def _expired(work: Work, job: Job) -> Job:
-    try:
-        expired = move_job(work, job, Cancelled(hold_expired(work.limits)))
-    except IllegalTransition as error:
-        work.ports.log.info("job.left", job_id=job.id, cause=str(error))
-        return job
-    work.ports.log.warning("hold.expired", job_id=job.id)
-    return expired
+    """Return *job* cancelled, unless somebody approved of it meanwhile: the row that was listed may be old."""
+    rows = iter([job])
+
+    def decide() -> Change | None:
+        read = next(rows, None) or read_job(work, job.id)
+        if not may_expire(read, work.now()):
+            return None
+        cancelled = advance_job(read, Cancelled(hold_expired(work.limits)), work.now())
+        return Change((Write(read, written(work.ports, cancelled)),))
+
+    if settle(work.ports, decide) is not None:
+        work.ports.log.warning("hold.expired", job_id=job.id)
+    return read_job(work, job.id)
 
 
 def _tell(work: Work, job: Job, number: int) -> None:
