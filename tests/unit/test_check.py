@@ -51,6 +51,13 @@ def test_a_good_file_shows_what_would_be_sent(check: Callable[..., Result]) -> N
     assert "Nothing was sent." in result.stdout
 
 
+def test_a_task_that_sends_once_what_repeats_may_cost_less(check: Callable[..., Result]) -> None:
+    """The estimate counts every record, and says so; other tasks have nothing to say."""
+    told = [check("reviews.csv", GOOD, task=task).stdout for task in (TASK + b"dedupe: true\n", TASK)]
+
+    assert ["so it may cost less" in text for text in told] == [True, False]
+
+
 def test_a_file_with_refused_records_says_which_and_why(check: Callable[..., Result]) -> None:
     """The exit code is 1, and the good records are counted all the same."""
     result = check("reviews.csv", BAD)
