@@ -4,7 +4,7 @@ import pytest
 from simulation.runs import calls_of, fitting, struck_twice
 from simulation.scenarios import SCENARIOS
 
-CALLS = 600
+CALLS = 450
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])

@@ -4,7 +4,7 @@ import pytest
 from simulation.runs import Run, calls_of, execute, fitting
 from simulation.scenarios import SCENARIOS
 
-CALLS = 1_800
+CALLS = 1_200
 
 
 @pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
