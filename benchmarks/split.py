@@ -11,7 +11,6 @@ and boto3 in threads.
 import hashlib
 import io
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, BinaryIO, Final
 
-from build import LONG, SHORT, TASK, lines, table
+from build import LONG, SHORT, TASK, lines, own_peak_mb, table
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_most, print_rows
 
@@ -330,7 +329,7 @@ def print_peak(items: int) -> None:
     """Split *items* short answers and print the most memory that it took."""
     with answered("csv", items, SHORT + 500) as made:
         made.split()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024)
+    print(own_peak_mb())
 
 
 if __name__ == "__main__":
