@@ -40,7 +40,7 @@ RUN_SECONDS: Final = 20 * MINUTE
 TURN_SECONDS: Final = RUN_SECONDS + 2 * MINUTE  # validated, run, and seen by a tick
 MIDWAY_SECONDS: Final = HUGE_TOKENS * RUN_SECONDS // LIMIT_TOKENS // 2
 MINUTES_MAX: Final = 12_000
-SEEDS: Final = (1, 2, 3)
+SEEDS: Final = (1, 2)
 
 UTILISATION_MIN: Final = 0.85
 REFUSED_SHARE_MAX: Final = 0.05
