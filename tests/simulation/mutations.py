@@ -189,10 +189,10 @@ def cut_is_whole(original: Callable[..., int]) -> Callable[..., int]:
 def expired_sent_whole(original: Callable[..., Any]) -> Callable[..., Any]:
     """An expired batch counts as not done at all."""
 
-    def fate(asked: Any, *arguments: object) -> object:  # noqa: ANN401 - private to harvest
+    def fate(asked: Any, *arguments: object, **options: object) -> object:  # noqa: ANN401 - private to harvest
         if asked.batch is not None and asked.batch.status == "expired":
             return Verdict(failure=Failure("batch_expired", "all of it"), may_be_sent_again=True), None
-        return original(asked, *arguments)
+        return original(asked, *arguments, **options)
 
     return fate
 
@@ -213,9 +213,9 @@ class SummaryFirst:
         yield pieces
         self._held.append((key, pieces.getvalue(), content_type))
 
-    def put(self, key: str, content: bytes) -> None:
-        self._inner.put(key, content)
-        for held in self._held:
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        self._inner.put(key, content, content_type)
+        for held in self._held if key.endswith("/summary.json") else ():
             self._inner.put(*held)
 
 
