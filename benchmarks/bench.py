@@ -23,7 +23,7 @@ from table import Row, shown
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
 ROUNDS: Final = 3
-# The arguments keep all of it below a quarter of an hour on two processors.
+# Rounds of a benchmark's own are kept few, because all of them take turns again.
 CALLS: Final[Mapping[str, str]] = {
     "build": "measure()",
     "split": "measure()",
