@@ -118,6 +118,28 @@ def test_a_batch_whose_answer_was_lost_is_adopted(world: World, fault: str, valu
     assert_paid_once(world, job)
 
 
+def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World) -> None:
+    """The batch of an earlier try, refused for want of room, is adopted by mistake; the uncertain create is found behind it."""
+    world.simulator.faults.switch("queue_full", times=1)
+    world.simulator.faults.switch("dropped_after", times=1, skip=1)
+    job = world.drop("inbox/one.jsonl", DROP.splitlines()[0])
+    for _ in range(20):
+        if world.shard(job).state is not S.CREATING:
+            world.tick()
+    first, second = world.shard(job).tickets
+    world.simulator.faults.switch("list_lags", value=90, times=1)  # behind the second batch
+    world.simulator.faults.switch("unknown_status", times=1)  # of the first
+
+    world.tick()
+    mistaken = world.shard(job)
+    world.run(job)
+
+    shown = {batch.id: (batch.metadata or {})["ticket"] for batch in world.simulator.world.batches.values()}
+    assert (mistaken.state, mistaken.ticket, shown[mistaken.batch]) == (S.RUNNING, second, first)
+    assert (world.tap.creates, world.job(job).event, world.job(job).succeeded) == (2, "completed", 1)
+    assert [charge.charged for charge in world.simulator.ledger.charges()] == [True]
+
+
 @pytest.mark.parametrize(
     "respond", [disconnected, timed_out, lambda _: error(500), lambda _: httpx2.Response(200, text="<html>")]
 )

@@ -9,6 +9,7 @@ from openai.types import Batch as SdkBatch
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.lifecycle import Now, advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.observing import (
     STATUS_FAILED,
@@ -84,6 +85,25 @@ def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
 def test_a_batch_without_its_input_never_ran(error: BatchError) -> None:
     """It gets a new file and no attempt is used."""
     assert isinstance(observe(SHARD, batch("failed", error), is_idle=False), on.InputMissed)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BatchError("token_limit_exceeded", "", None),
+        BatchError("file_not_found", "", None),
+        BatchError("invalid_json", "", 1),
+    ],
+)
+def test_a_failed_batch_of_an_earlier_try_answers_nothing(error: BatchError) -> None:
+    """A list that is behind can show it as alive. It never ran, and the present create is as uncertain as before."""
+    adopted = replace(SHARD, state=ShardState.RUNNING, batch="batch-1", intent_at=NOW - 9)
+
+    found = observe(adopted, batch("failed", error, ticket="t1"), is_idle=True)
+
+    assert found == on.EarlierFailed("t2")
+    back = advance(adopted, found, Now(NOW, "install", LIMITS))
+    assert (back.state, back.ticket, back.intent_at, back.batch) == (ShardState.CREATING, "t2", NOW - 9, "")
 
 
 def test_lines_that_were_refused_are_harvested() -> None:

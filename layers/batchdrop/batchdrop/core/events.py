@@ -120,6 +120,13 @@ class InputMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierFailed:
+    """The batch of an earlier try failed, which was adopted while the present create was uncertain: that it is again."""
+
+    ticket: str  # of the present try
+
+
+@dataclass(frozen=True, slots=True)
 class NoRoom:
     """The provider's queue of enqueued tokens, or of embedding inputs, is full.
 
@@ -203,6 +210,7 @@ type ShardEvent = (
     | NothingFound
     | Unparked
     | InputMissed
+    | EarlierFailed
     | NoRoom
     | BatchTaken
     | BatchEnded

@@ -18,7 +18,8 @@ Rules kept here, each the reason why nothing is paid twice:
 * A ticket names one create call. It is minted on entering RESERVED, and on entering UPLOADED from CREATING.
 * A file that an uncertain create was made with is never used again: every way from CREATING to another create that is
   not a definite refusal passes FENCING and ends in RESERVED, without a file.
-* CREATING is entered before the call and left only by an answer or by the fence.
+* CREATING is entered before the call and left only by an answer or by the fence; also where a list that is behind showed a
+  batch of an earlier try as alive: once that one is seen to have failed, the create is as uncertain as it was.
 * An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
 * A cancelled shard never comes to where something may be sent: it is harvested instead. Where a create may have been made
   the rules above hold for it as for any other, so that a batch that was paid for is found.
@@ -91,6 +92,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     },
     _S.RUNNING: {
         on.InputMissed: _FRESH_TRY,
+        on.EarlierFailed: frozenset({_S.CREATING}),
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
         on.BatchTaken: frozenset({_S.RUNNING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
@@ -255,6 +257,14 @@ def _after_input_missed(shard: Shard, _event: on.InputMissed, now: Now) -> Shard
     return _fresh_try(shard, now)
 
 
+def _after_earlier_failed(shard: Shard, _event: on.EarlierFailed, now: Now) -> Shard:
+    # As after the intent, whose time stays: the file may have been fenced off meanwhile, and is fenced off again.
+    return replace(
+        shard, state=_S.CREATING, batch="", batch_status="", taken_at=0, fencing_at=0, fenced_at=0, lease=None,
+        due_at=now.time + now.limits.grace_seconds,
+    )  # fmt: skip
+
+
 def _fresh_try(shard: Shard, now: Now) -> Shard:
     """Another try with a file of its own; no attempt is used, because nothing ran."""
     counted = replace(_without_file(shard), uncertain=shard.uncertain + 1, batch="", batch_status="")
@@ -405,6 +415,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.NothingFound: _after_nothing_found,
     on.Unparked: _after_unparked,
     on.InputMissed: _after_input_missed,
+    on.EarlierFailed: _after_earlier_failed,
     on.NoRoom: _after_no_room,
     on.BatchTaken: _after_batch_taken,
     on.BatchEnded: _after_batch_ended,

@@ -84,6 +84,8 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
         return on.BatchEnded(shard.ticket, batch)
     if batch.status != STATUS_FAILED:
         return None
+    if shard.intent_at and batch.ticket != shard.ticket and batch.ticket in shard.tickets:
+        return on.EarlierFailed(shard.ticket)
     full = [error.message for error in batch.errors if is_token_limit(error.code, error.message)]
     if full:
         return _no_room(shard, full[0], is_idle=is_idle)
