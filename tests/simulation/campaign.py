@@ -61,11 +61,12 @@ class Tally:
             "survived": self.survived,
         }  # fmt: skip
 
-    def section(self, command: str, minutes: float) -> str:
-        """Return the section of the scoreboard."""
+    def section(self, command: str, minutes: float, every: int) -> str:
+        """Return the section of the scoreboard, of one in *every* single faults."""
+        which = "each at every call that it can strike" if every == 1 else f"one in {every} of those there are"
         rows = [
             ("stories", len(SCENARIOS)),
-            ("single faults tried, each at every call that it can strike", self.runs["singles"]),
+            (f"single faults tried, {which}", self.runs["singles"]),
             ("pairs, the second fault in the recovery from the first among them", self.runs["pairs"]),
             ("storms by seed, two pollers", self.runs["storms"]),
             ("faults that struck", self.struck),
@@ -117,7 +118,7 @@ def _asked(words: Sequence[str] | None) -> argparse.Namespace:
     asked.add_argument("--start", type=int, default=1_000, help="the first seed")
     asked.add_argument("--only", nargs="*", default=[], help="these stories")
     asked.add_argument("--every", type=int, default=1, help="one in so many of the single faults; --start says which")
-    asked.add_argument("--scoreboard", type=Path, help="the page whose section is written, where all stories run whole")
+    asked.add_argument("--scoreboard", type=Path, help="the page whose section is written, where all stories run")
     return asked.parse_args(words)
 
 
@@ -140,8 +141,11 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = {"stories": len(names), "seeds": given.seeds, "start": given.start, "every": given.every}
     minutes = (time.monotonic() - began) / 60
     _say(json.dumps(asked | tally.summary(minutes)))
-    if given.scoreboard and not given.only and given.every == 1:
-        write_section("simulation", tally.section(f"make simulate SEEDS={given.seeds}", minutes), given.scoreboard)
+    if given.scoreboard and not given.only:
+        command = f"make simulate SEEDS={given.seeds}" + (
+            f' SIMULATE_OPTIONS="--every {given.every}"' if given.every > 1 else ""
+        )
+        write_section("simulation", tally.section(command, minutes, given.every), given.scoreboard)
     return bool(tally.failed or tally.survived)
 
 
