@@ -61,6 +61,19 @@ def test_a_limit_that_falls_or_rises_is_followed(*, states: bool) -> None:
     assert 1_760_000 <= again.proven <= 2_000_000
 
 
+def test_a_refusal_of_a_sliver_is_soon_forgotten() -> None:
+    """Who fills the queue while a single request is tried may not keep the next job to single requests."""
+    high, _ = grown(Lesson(), 2_000_000)
+    sliver = after_refused(high, 184, 0)
+
+    again = sliver
+    for _ in range(4):
+        again = after_taken(again, again.limit, 60, FIRST, FIRST // 10)
+
+    assert sliver.limit == 92
+    assert again.limit >= FIRST
+
+
 def test_a_stated_limit_is_taken_as_it_is() -> None:
     """Where it explains the refusal; where less was refused than it says, others are in and the limit is halved."""
     lesson = Lesson(limit=3_000, proven=500)

@@ -18,6 +18,8 @@ _CLOSE: Final = 15
 # After so many shards near the limit one more is tried: so seldom is a create refused for it, in search of room that
 # somebody else has given back, or that a higher tier brought.
 _CALM_SHARDS: Final = 64
+# A sliver that was refused says nothing about the limit; as a bound it holds for so many shards, of any size.
+_CALM_SHARDS_OF_SLIVERS: Final = 4
 _PROBE: Final = 16  # the share of the limit that is tried beyond it: half a shard
 # A refusal of hardly less than was taken before is noise the first time: estimates are sums of unlike requests.
 _NOISE: Final = 8
@@ -32,16 +34,20 @@ _WINDOW_ANSWERS: Final = 10_000
 _RATIO_MAX: Final = 20
 
 
-def after_taken(lesson: Lesson, limit: int, total: int, first: int) -> Lesson:
+def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int = 0) -> Lesson:
     """Return *lesson* after the provider was seen to hold *total* at one time, under a *limit* of ours.
 
     Before the first refusal the limit is a third more than what was proven, but at least *first* more. Afterwards it goes
-    half the way to what was refused, until that is close.
+    half the way to what was refused, until that is close. A refusal of no more than *sliver* says that others filled the queue,
+    and nothing of what it takes without them: it is forgotten soon.
     """
     proven = max(lesson.proven, total)
     refused = lesson.refused if lesson.refused > proven else 0
-    calm = lesson.calm + (4 * total >= 3 * limit)
-    if refused and calm >= _CALM_SHARDS:
+    is_of_sliver = 0 < refused <= sliver
+    calm = lesson.calm + (is_of_sliver or 4 * total >= 3 * limit)
+    if is_of_sliver and calm >= _CALM_SHARDS_OF_SLIVERS:
+        limit, refused, calm = proven + first, 0, 0
+    elif refused and calm >= _CALM_SHARDS:
         # Taken beyond the half of it, the bound is gone and the limit grows as at first.
         limit, refused, calm = limit + limit // _PROBE + 1, limit + limit // (2 * _PROBE), 0
     elif not refused:

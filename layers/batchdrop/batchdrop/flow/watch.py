@@ -5,6 +5,7 @@ waited for, never made again.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import Conflict, IllegalTransition, NotAtProvider, Superseded
@@ -20,6 +21,9 @@ from batchdrop.flow.create import back_off
 from batchdrop.flow.key import believe
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, written
+
+# A share of the first shard: no account is known whose queue takes so little.
+_SLIVERS: Final = 10
 
 
 def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
@@ -66,7 +70,8 @@ def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
     limits, ledger = work.limits, work.ports.ledger
     room = ledger.room(taken.account, taken.model)
     total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
-    yield from _lesson(room, after_taken(room.lesson, limit, total, limits.first_shard_tokens))
+    sliver = limits.first_shard_tokens // _SLIVERS
+    yield from _lesson(room, after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver))
     if taken.room_inputs:
         whole = ledger.room(taken.account, WHOLE_ACCOUNT)
         total, limit = whole.taken + taken.room_inputs, input_limit(whole, limits)
