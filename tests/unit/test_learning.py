@@ -74,6 +74,17 @@ def test_a_refusal_of_a_sliver_is_soon_forgotten() -> None:
     assert again.limit >= FIRST
 
 
+def test_a_small_limit_that_was_stated_is_kept() -> None:
+    """It is the provider's own word, and no sliver that somebody else kept out."""
+    stated = after_refused(Lesson(), 9_000, 3_000)
+
+    again = stated
+    for _ in range(9):
+        again = after_taken(again, again.limit, 900, FIRST, FIRST // 10)
+
+    assert again.limit == stated.limit == 3_000
+
+
 def test_a_stated_limit_is_taken_as_it_is() -> None:
     """Where it explains the refusal; where less was refused than it says, others are in and the limit is halved."""
     lesson = Lesson(limit=3_000, proven=500)

@@ -121,7 +121,7 @@ class InputMissed:
 
 @dataclass(frozen=True, slots=True)
 class EarlierFailed:
-    """The batch of an earlier try failed, which was adopted while the present create was uncertain: that it is again."""
+    """The batch that the shard runs as is an earlier try's, and failed: the present create is as uncertain as before."""
 
     ticket: str  # of the present try
 

@@ -43,7 +43,7 @@ def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int 
     """
     proven = max(lesson.proven, total)
     refused = lesson.refused if lesson.refused > proven else 0
-    is_of_sliver = 0 < refused <= sliver
+    is_of_sliver = lesson.limit + 1 < refused <= sliver  # a limit that was stated lies right below its bound, and stays
     calm = lesson.calm + (is_of_sliver or 4 * total >= 3 * limit)
     if is_of_sliver and calm >= _CALM_SHARDS_OF_SLIVERS:
         limit, refused, calm = proven + first, 0, 0
