@@ -27,14 +27,13 @@ from batchdrop.core.requests import is_structured, row_of_line
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
 from batchdrop.flow.described import Described, describe
+from batchdrop.flow.growing import GrowingObject
 from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, put_in_steps
 from batchdrop.flow.lines import shard_lines
-from batchdrop.flow.ports import ObjectWriter, Ports, Storage
+from batchdrop.flow.ports import Ports, Storage
 
 __all__ = ["AnswerIndex", "Harvest", "archive", "derive"]
 
-# Lines are short: writing them in such pieces costs the store fewer calls.
-_WRITE_BYTES: Final = 1 << 20
 _NO_LINE: Final = (0, b"")
 
 
@@ -151,9 +150,9 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
     lines, lines_ahead = tee(shard_lines(storage, asked.job, shard, chunks))
     described = describe(ports, limits, asked.job, shard, chunks, rows=map(row_of_line, lines_ahead))
     with ExitStack() as objects:
-        again = _LineObject(storage, asked.keys.input_lines(shard.number, shard.attempt + 1), objects)
+        again = GrowingObject(storage, asked.keys.input_lines(shard.number, shard.attempt + 1), objects)
         key = asked.keys.part(shard.number) if is_last else asked.keys.decided(shard.number, shard.attempt)
-        decided = _LineObject(storage, key, objects)
+        decided = GrowingObject(storage, key, objects)
         decided.begin()
         earlier = _decided_lines(storage, asked, objects, shard.attempt - 1) if is_last else iter(())
         outcomes = _outcomes(asked, zip(lines, described, strict=True), counts, again)
@@ -177,7 +176,7 @@ def _put(storage: Storage, asked: _Asked, objects: Iterable[tuple[str, bytes]]) 
 
 
 def _outcomes(
-    asked: _Asked, items: Iterable[tuple[bytes, Described]], counts: _Counts, again: "_LineObject"
+    asked: _Asked, items: Iterable[tuple[bytes, Described]], counts: _Counts, again: GrowingObject
 ) -> Iterator[Outcome]:
     """Yield the outcome of each item that is decided; lines that may be sent again go to *again*."""
     repeats = Repeats() if asked.job.options.dedupe else None
@@ -247,7 +246,7 @@ def _outcome(shard: Shard, item: Described, verdict: Verdict, answer: Answer | N
 
 
 def _recorded(
-    outcomes: Iterable[Outcome], keys: Keys, decided: "_LineObject", earlier: Iterator[tuple[int, bytes]]
+    outcomes: Iterable[Outcome], keys: Keys, decided: GrowingObject, earlier: Iterator[tuple[int, bytes]]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the object of each item; on the way *decided* receives the same bytes, among the lines of *earlier* by row."""
     row, line = next(earlier, _NO_LINE)
@@ -266,7 +265,7 @@ def _recorded(
 def _join_decided(storage: Storage, asked: _Asked) -> None:
     """Write the part from what each attempt decided."""
     with ExitStack() as objects:
-        part = _LineObject(storage, asked.keys.part(asked.shard.number), objects)
+        part = GrowingObject(storage, asked.keys.part(asked.shard.number), objects)
         part.begin()
         for _, line in _decided_lines(storage, asked, objects, asked.shard.attempt):
             part.write(line)
@@ -281,38 +280,3 @@ def _decided_lines(
     keys = [asked.keys.decided(shard, attempt) for attempt in range(1, last_attempt + 1)]
     streams = [objects.enter_context(storage.open(key)) for key in keys if storage.size_bytes(key) is not None]
     return merge(*(((row_of_outcome(line), line) for line in stream) for stream in streams))
-
-
-class _LineObject:
-    """An object of the results bucket that grows by lines; there is none before its first line or `begin`."""
-
-    def __init__(self, storage: Storage, key: str, objects: ExitStack) -> None:
-        self._storage = storage
-        self._key = key
-        self._objects = objects
-        self._writer: ObjectWriter | None = None
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
-
-    def begin(self) -> None:
-        """Let the object exist, even if no line follows."""
-        self._begun()
-
-    def write(self, line: bytes) -> None:
-        """Append *line*, which has its line end."""
-        self._pending.append(line)
-        self._pending_bytes += len(line)
-        if self._pending_bytes >= _WRITE_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand over what is pending."""
-        if self._pending:
-            self._begun().write(b"".join(self._pending))
-            self._pending.clear()
-            self._pending_bytes = 0
-
-    def _begun(self) -> ObjectWriter:
-        if self._writer is None:
-            self._writer = self._objects.enter_context(self._storage.writer(self._key))
-        return self._writer

@@ -27,11 +27,11 @@ from batchdrop.core.report import CONTENT_TYPE, report_document
 from batchdrop.core.report_facts import Facts, open_facts
 from batchdrop.core.summary import Results, Tally, WrittenFile, summary_document
 from batchdrop.flow.described import Described, describer
+from batchdrop.flow.growing import GrowingObject
 from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_format
-from batchdrop.flow.ports import ObjectWriter, Ports, Storage
+from batchdrop.flow.ports import Ports, Storage
 from batchdrop.formats.records import Format, Header, Record
 
-_WRITE_BYTES: Final = 1 << 20
 _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
@@ -226,41 +226,24 @@ class _Outcomes:
             yield self._records.finished()
 
 
-class _Measured:
-    """An object that is hashed and counted while it is written; there is none before its first byte, or its end."""
+class _Measured(GrowingObject):
+    """An object that is hashed while it grows."""
 
     def __init__(
         self, storage: Storage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
     ) -> None:
-        self._storage, self._key, self._objects, self._content_type = storage, key, objects, content_type
-        self._writer: ObjectWriter | None = None
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        super().__init__(storage, key, objects, content_type)
         self._digest = hashlib.sha256()
-        self.size_bytes = 0
-
-    def write(self, content: bytes) -> None:
-        """Append *content*."""
-        self._pending.append(content)
-        self._pending_bytes += len(content)
-        self.size_bytes += len(content)
-        if self._pending_bytes >= _WRITE_BYTES:
-            self._flush()
 
     def finished(self) -> WrittenFile:
-        """Hand over the rest and return what was written."""
-        self._flush()
-        return WrittenFile(self._key.rpartition("/")[2], self.size_bytes, self._digest.hexdigest())
+        """Hand over the rest and return what was written; the object exists, even if that is nothing."""
+        self.begin()
+        self.flush()
+        return WrittenFile(self.key.rpartition("/")[2], self.size_bytes, self._digest.hexdigest())
 
-    def _flush(self) -> None:
-        if self._writer is None:
-            self._writer = self._objects.enter_context(self._storage.writer(self._key, self._content_type))
-        content = b"".join(self._pending)
-        self._pending.clear()
-        self._pending_bytes = 0
+    def _hand_over(self, content: bytes) -> None:
         self._digest.update(content)
-        if content:
-            self._writer.write(content)
+        super()._hand_over(content)
 
 
 # ------------------------------------------------------------------ all outcomes by row

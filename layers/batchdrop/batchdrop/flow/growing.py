@@ -1,0 +1,53 @@
+"""Objects of the results bucket that grow by short pieces.
+
+Rule: pieces are held and handed over a mebibyte at a time, because each write costs the store a call; whoever writes flushes at
+the end, and the object becomes visible when the stack of its writer ends.
+"""
+
+from contextlib import ExitStack
+from typing import Final
+
+from batchdrop.flow.ports import ObjectWriter, Storage
+
+_WRITE_BYTES: Final = 1 << 20
+
+
+class GrowingObject:
+    """One object; there is none before its first piece is handed over, or `begin`."""
+
+    def __init__(
+        self, storage: Storage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
+    ) -> None:
+        self._storage, self._objects, self._content_type = storage, objects, content_type
+        self._writer: ObjectWriter | None = None
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self.key = key
+        self.size_bytes = 0  # of all pieces
+
+    def begin(self) -> None:
+        """Let the object exist, even if nothing follows."""
+        self._begun()
+
+    def write(self, content: bytes) -> None:
+        """Append *content*."""
+        self._pending.append(content)
+        self._pending_bytes += len(content)
+        self.size_bytes += len(content)
+        if self._pending_bytes >= _WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is pending."""
+        if self._pending_bytes:
+            self._hand_over(b"".join(self._pending))
+            self._pending.clear()
+            self._pending_bytes = 0
+
+    def _hand_over(self, content: bytes) -> None:
+        self._begun().write(content)
+
+    def _begun(self) -> ObjectWriter:
+        if self._writer is None:
+            self._writer = self._objects.enter_context(self._storage.writer(self.key, self._content_type))
+        return self._writer
