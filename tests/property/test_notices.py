@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchdrop.core.ledger_rows import Job, Reason
 from batchdrop.core.notices import render
-from batchdrop.core.outcomes import Failure, Outcome, Usage, encode_usage
+from batchdrop.core.outcomes import Failure, Outcome, Usage
 from batchdrop.core.summary import Tally
 from batchdrop.edge.notices import check_notice
 
@@ -40,7 +40,7 @@ def test_the_largest_notice_is_small(length: int, filler: str) -> None:
     for number in range(300):
         tally.add(
             Outcome(
-                name=f"{number:0200d}", row=1, status="failed", model=f"{number}-{long[:60]}", usage=encode_usage(Usage(1, 1)),
+                name=f"{number:0200d}", row=1, status="failed", model=f"{number}-{long[:60]}", usage=Usage(1, 1),
                 error=Failure(f"code_{number:059d}", long),
             )
         )  # fmt: skip

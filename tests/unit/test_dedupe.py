@@ -68,7 +68,7 @@ def sent_rows(job: AnsweredJob, shard: Shard) -> list[int]:
 def told(found: list[Outcome]) -> list[tuple[int, str, bool]]:
     """Of each outcome its row, its text or its failure, and whether its usage is its own."""
     return [
-        (one.row, one.error.code if one.error else json.loads(bytes(one.output)), bytes(one.usage) != b"null")
+        (one.row, one.error.code if one.error else json.loads(bytes(one.output)), one.usage is not None)
         for one in found
     ]
 

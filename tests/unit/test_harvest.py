@@ -52,7 +52,7 @@ def test_an_item_object_says_everything_about_its_item() -> None:
     assert (item.line_id, item.request_id, item.status_code) == ("batch_req_1", "req-1", 200)
     assert json.loads(bytes(item.record)) == chat_request("Question 1")
     assert json.loads(bytes(item.response)) == chat_body("yes")
-    assert json.loads(bytes(item.usage)) == {"input_tokens": 20, "output_tokens": 3}
+    assert item.usage == Usage(20, 3)
 
 
 def test_items_bear_the_name_that_the_user_gave() -> None:

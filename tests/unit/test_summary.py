@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState
-from batchdrop.core.outcomes import NO_USAGE, NULL, Failure, Outcome, Usage, encode_usage
+from batchdrop.core.outcomes import NO_USAGE, Failure, Outcome, Usage
 from batchdrop.core.receipt import MODELS_MAX
 from batchdrop.core.summary import (
     NAMES_MAX,
@@ -47,7 +47,7 @@ def shard(number: int, state: ShardState, lines: int = 1, batch: str = "") -> Sh
 def outcome(name: str, code: str | None = None, model: str = "m", usage: Usage | None = None) -> Outcome:
     """Return an outcome, failed where there is a code."""
     return Outcome(
-        name=name, row=1, status="failed" if code else "succeeded", model=model, usage=encode_usage(usage) if usage else NULL,
+        name=name, row=1, status="failed" if code else "succeeded", model=model, usage=usage,
         error=Failure(code, "m") if code else None,
     )  # fmt: skip
 

@@ -51,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     finish: str | None = None
     record: msgspec.Raw = NULL
     model: str | None = None
-    usage: msgspec.Raw = NULL
+    usage: Usage | None = None
     response: msgspec.Raw = NULL
     error: Failure | None = None
     attempts: int = 0
@@ -73,7 +73,6 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Outcome)
 # No name holds this: a quote within a string is escaped.
 _ROW_MARK = b'","row":'
-_usage_decoder = msgspec.json.Decoder(Usage)
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
@@ -90,13 +89,3 @@ def row_of_outcome(line: bytes) -> int:
     """Return the row of the outcome that `encode_outcome` wrote as *line*."""
     start = line.index(_ROW_MARK) + len(_ROW_MARK)
     return int(line[start : line.index(b",", start)])
-
-
-def usage_of(outcome: Outcome) -> Usage | None:
-    """Return the tokens of *outcome*, or None where none were counted."""
-    return None if outcome.usage == NULL else _usage_decoder.decode(outcome.usage)
-
-
-def encode_usage(usage: Usage | None) -> msgspec.Raw:
-    """Return *usage* as it stands in an outcome."""
-    return NULL if usage is None else msgspec.Raw(_encoder.encode(usage))

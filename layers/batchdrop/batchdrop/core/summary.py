@@ -13,7 +13,7 @@ import msgspec
 
 from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
-from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage, usage_of
+from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
 from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
 from batchdrop.core.wording import iso_time
@@ -91,7 +91,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome. Tokens count also where the answer was of no use: they are paid for."""
-        usage = usage_of(outcome)
+        usage = outcome.usage
         for observer in self._observers:
             observer.add(outcome, usage)
         if usage is not None:

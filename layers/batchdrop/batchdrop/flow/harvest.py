@@ -19,7 +19,7 @@ from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, encode_usage, row_of_outcome
+from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.repeats import FirstLine, Repeats
@@ -234,7 +234,7 @@ def _outcome(shard: Shard, item: Described, verdict: Verdict, answer: Answer | N
         finish=verdict.finish,
         record=item.record,
         model=verdict.model,
-        usage=encode_usage(verdict.usage),
+        usage=verdict.usage,
         response=answer.body if answer else NULL,
         error=verdict.failure,
         attempts=shard.attempt if shard.batch else shard.attempt - 1,
