@@ -79,8 +79,7 @@ class CsvRows:
         if record.problem:
             width = len(header.columns)
             row = _joined((record.fields + ("",) * width)[:width])
-        failure = f"{outcome.error.code}: {outcome.error.message}" if outcome.error else ""
-        return row + _joined(("", disarmed(_text(outcome.output)), outcome.status, disarmed(failure))) + header.line_end
+        return b"".join((row, b",", _cell(_text(outcome.output)), _fate(outcome), header.line_end))
 
     def result_tail(self, header: Header) -> bytes:
         """Return nothing."""
@@ -270,12 +269,27 @@ def _without_line_end(raw: bytes) -> bytes:
     return raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
+def _fate(outcome: Outcome) -> bytes:
+    """Return the answer columns behind the answer, with the comma before them."""
+    if outcome.error is None:
+        return b",succeeded,"
+    return b",failed," + _cell(f"{outcome.error.code}: {outcome.error.message}")
+
+
+def _cell(text: str) -> bytes:
+    """Return *text* that is not the user's own as a field."""
+    return _quoted(disarmed(text)).encode()
+
+
 def _joined(fields: Sequence[str]) -> bytes:
     return ",".join(map(_quoted, fields)).encode()
 
 
 def _quoted(field: str) -> str:
-    return '"' + field.replace('"', '""') + '"' if _needs_quotes(field) else field
+    if not _needs_quotes(field):
+        return field
+    # Asked first, because replacing looks at each sign by itself: ten times as long where there is nothing to replace.
+    return '"' + (field.replace('"', '""') if '"' in field else field) + '"'
 
 
 def _needs_quotes(field: str) -> bool:

@@ -17,7 +17,7 @@ NULL = b"null"
 _encode = msgspec.json.Encoder().encode
 _raw_of = msgspec.json.Decoder(msgspec.Raw).decode
 _members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_NATIVE_MEMBERS = ("custom_id", "method", "url", "body")
+_NATIVE_MEMBERS = frozenset(("custom_id", "method", "url", "body"))
 
 
 def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> JsonValue:
@@ -83,12 +83,14 @@ def with_answer(record: bytes, outcome: Outcome) -> bytes:
     members = _members(record)
     if members is None:
         return _encode({"record": msgspec.Raw(record), **_answer(outcome)})
-    if all(name in members for name in _NATIVE_MEMBERS):
+    if members.keys() >= _NATIVE_MEMBERS:
         return _output_line(members["custom_id"], outcome)
-    answer = _encode({free_name(name, members): value for name, value in _answer(outcome).items()})
+    answer = _answer(outcome)
+    if not members.keys().isdisjoint(answer):
+        answer = {free_name(name, members): value for name, value in answer.items()}
     if not members:
-        return answer
-    return record.rstrip()[:-1].rstrip() + b"," + answer[1:]
+        return _encode(answer)
+    return b"".join((record.rstrip()[:-1].rstrip(), b",", _encode(answer)[1:]))
 
 
 def _members(record: bytes) -> dict[str, msgspec.Raw] | None:
