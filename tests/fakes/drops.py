@@ -15,7 +15,7 @@ from batchdrop.core.planning import PlanPage
 from batchdrop.flow.lines import read_chunks, refused_keys
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Storage
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Header, Record, read_records
 
 LIMITS = Limits()
 
@@ -67,4 +67,4 @@ def records_of(form: Format, content: bytes) -> tuple[Header, list[Record]]:
     """Return the header and all records of *content*."""
     header = form.read_header(io.BytesIO(content))
     stream = io.BytesIO(content[header.body_start :])
-    return header, list(form.read_records(stream, header, header.body_start, 0))
+    return header, list(read_records(form, stream, header, header.body_start, 0))

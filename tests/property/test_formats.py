@@ -17,7 +17,7 @@ from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Header, Record, read_records
 
 CSV = CsvRows(record_bytes_max=10_000, field_chars_max=5_000)
 LINES = JsonLines(record_bytes_max=10_000)
@@ -63,7 +63,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, list[list[str]]]:
 
 def resumed(form: Format, content: bytes, header: Header, record: Record, offset: int) -> list[Record]:
     """Return the records that follow *record*, read from *offset*."""
-    return list(form.read_records(io.BytesIO(content[offset:]), header, offset, record.row))
+    return list(read_records(form, io.BytesIO(content[offset:]), header, offset, record.row))
 
 
 def assert_resumes(form: Format, content: bytes) -> None:

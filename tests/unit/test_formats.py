@@ -13,7 +13,7 @@ from batchdrop.formats import format_of
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Format
+from batchdrop.formats.records import Format, read_records
 
 CSV = CsvRows(record_bytes_max=1_000, field_chars_max=500)
 LINES = JsonLines(record_bytes_max=1_000)
@@ -94,9 +94,9 @@ def test_csv_records_carry_their_bytes_and_fields(mark: str, line_end: str) -> N
 
     assert header.columns == ("id", "text")
     assert [record.fields for record in records] == [
-        ("1", 'a, "b"'),
-        ("2", f"ü{line_end}{line_end}x"),
-        ("3", ""),
+        ["1", 'a, "b"'],
+        ["2", f"ü{line_end}{line_end}x"],
+        ["3", ""],
     ]
     assert all(content[record.start : record.end] == record.raw for record in records)
     assert header.head + b"".join(record.raw for record in records) == content
@@ -108,7 +108,7 @@ def test_blank_csv_lines_are_no_records() -> None:
 
     _, records = records_of(CSV, content)
 
-    assert [(record.row, record.fields) for record in records] == [(1, ("1", "2")), (2, ("3", "4"))]
+    assert [(record.row, record.fields) for record in records] == [(1, ["1", "2"]), (2, ["3", "4"])]
 
 
 def test_a_ragged_row_fails_alone() -> None:
@@ -156,7 +156,7 @@ def test_a_place_deep_in_a_csv_is_named_by_its_byte() -> None:
     header = CSV.read_header(io.BytesIO(content))
 
     with pytest.raises(UploadRejected, match="not UTF-8 at byte 7: "):
-        list(CSV.read_records(io.BytesIO(content[4:]), header, 4, 1))
+        list(read_records(CSV, io.BytesIO(content[4:]), header, 4, 1))
 
 
 @pytest.mark.parametrize("form", [CSV, LINES, ARRAY])
@@ -440,3 +440,34 @@ def test_array_failures_can_be_dropped_again() -> None:
 
     _, again = records_of(ARRAY, text)
     assert [record.raw for record in again] == [b'{"b" : tru}', b'{"c":\n3}']
+
+
+@pytest.mark.parametrize("form", [CsvRows(200_000, 200_000), JsonLines(200_000), JsonArray(200_000)])
+@pytest.mark.parametrize(("text_bytes", "sizes"), [(1, [128, 128, 44]), (100_000, [3] * 100)])
+def test_records_are_read_in_runs(form: Format, text_bytes: int, sizes: list[int]) -> None:
+    """A run ends with so many records, or with the one that makes it too large."""
+    texts = ["x" * text_bytes] * 300
+    content = {
+        "csv": "a\n" + "".join(f"{text}\n" for text in texts),
+        "jsonl": "".join(f'"{text}"\n' for text in texts),
+        "json": json.dumps(texts),
+    }[form.extension].encode()
+    header = form.read_header(io.BytesIO(content))
+
+    runs = list(form.read_runs(io.BytesIO(content[header.body_start :]), header, header.body_start, 0))
+
+    assert [len(run) for run in runs] == sizes
+    assert [record.row for run in runs for record in run] == list(range(1, 301))
+
+
+@pytest.mark.parametrize(
+    ("form", "content"), [(CSV, b'a\n1\n2\n"'), (LINES, b"1\n2\n" + b"3" * 2_000), (ARRAY, b"[1,2,3}")]
+)
+def test_what_stands_before_a_broken_place_is_read(form: Format, content: bytes) -> None:
+    """Whoever looks at the first records only need not care for the rest."""
+    header = form.read_header(io.BytesIO(content))
+    records = read_records(form, io.BytesIO(content[header.body_start :]), header, header.body_start, 0)
+
+    assert [next(records).row, next(records).row] == [1, 2]
+    with pytest.raises(UploadRejected):
+        list(records)

@@ -94,7 +94,7 @@ def splitting(key: str) -> Callable[[int], Callable[[], object]]:
     return work
 
 
-@pytest.mark.parametrize(("key", "calls_max"), [("inbox/t/a.csv", 82), ("inbox/t/a.jsonl", 64), ("inbox/a.jsonl", 80)])
+@pytest.mark.parametrize(("key", "calls_max"), [("inbox/t/a.csv", 30), ("inbox/t/a.jsonl", 8), ("inbox/a.jsonl", 85)])
 def test_a_row_is_planned_in_few_calls(key: str, calls_max: int) -> None:
     """From the inbox to a request line in its chunk."""
     assert calls_each(planning(key)) <= calls_max

@@ -229,7 +229,7 @@ def test_a_planner_that_must_stop_leaves_whole_pages_alone() -> None:
     storage, limits = MemoryStorage(), Limits(plan_checkpoint_bytes=40_000)
     job = job_of(storage, "inbox/a.jsonl", b"".join(native(str(row)) for row in range(1_000)))
 
-    first = planned(storage, job, limits, should_stop=stops_at(3))
+    first = planned(storage, job, limits, should_stop=stops_at(6))
     assert 0 < first.plan.row < 768
     last = planned(storage, first, limits)
 

@@ -10,7 +10,7 @@ from batchdrop.core.planning import JsonValue, Request
 from batchdrop.core.requests import (
     ENDPOINTS,
     body_of_line,
-    embedding_inputs,
+    inputs_of,
     is_structured,
     ready_made,
     request_line,
@@ -109,7 +109,7 @@ def test_embedding_inputs_are_counted(given: JsonValue, inputs: int) -> None:
     """A string and a list of tokens are one input; a list of either counts each."""
     request = built(line(url="/v1/embeddings", body={"model": "m", "input": given}))
 
-    assert request.inputs == embedding_inputs(request.body) == inputs
+    assert request.inputs == inputs_of("/v1/embeddings", request.body) == inputs
 
 
 def test_other_endpoints_have_no_embedding_inputs() -> None:

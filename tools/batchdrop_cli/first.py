@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from batchdrop.core.jobs import Upload
 from batchdrop.formats import format_of
+from batchdrop.formats.records import read_records
 from batchdrop_cli.drop import check_file, inbox_key
 
 
@@ -38,7 +39,7 @@ def cut_first(path: Path, task: str | None, count: int, folder: Path) -> Path:
         header = form.read_header(source)
         source.seek(header.body_start)
         cut.write(form.failure_head(header))
-        for number, record in enumerate(islice(form.read_records(source, header, header.body_start, 0), count)):
+        for number, record in enumerate(islice(read_records(form, source, header, header.body_start, 0), count)):
             cut.write(form.failure(header, record, is_first=number == 0))
         cut.write(form.failure_tail(header))
     return target

@@ -21,6 +21,7 @@ from batchdrop.core.requests import ready_made
 from batchdrop.core.tasks import parse_task, recipe_of_task
 from batchdrop.edge.prices import BundledPrices
 from batchdrop.formats import format_of
+from batchdrop.formats.records import read_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def requests_of(key: str, content: bytes, task: bytes | None, limits: Limits) ->
     form = format_of(upload, limits)
     header = form.read_header(io.BytesIO(content))
     recipe = recipe_of_task(parse_task(upload.task, task), limits) if task is not None else ready_made(limits)
-    for record in form.read_records(io.BytesIO(content[header.body_start :]), header, header.body_start, 0):
+    for record in read_records(form, io.BytesIO(content[header.body_start :]), header, header.body_start, 0):
         try:
             yield _request(recipe, form.decode(header, record), record.row)
         except ItemRefused:

@@ -5,7 +5,7 @@ proportional: the ratio to what the provider counts is learned, as long as it is
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 # A picture counts by its size in pixels, not by its bytes. Of the tiled models one of 1,024 by 1,024 has 4 tiles of 170 tokens
@@ -48,7 +48,12 @@ def shows_files(body: bytes) -> bool:
 
 def text_tokens(body: bytes, bytes_per_token: int) -> int:
     """Return the estimate for a *body* that shows no files."""
-    return -(-len(body) // bytes_per_token) or 1
+    return tokens_of_sizes((len(body),), bytes_per_token)[0]
+
+
+def tokens_of_sizes(sizes: Iterable[int], bytes_per_token: int) -> list[int]:
+    """Return the estimates for bodies of so many bytes that show no files."""
+    return [-(-size_bytes // bytes_per_token) or 1 for size_bytes in sizes]
 
 
 def base_tokens(body: bytes, bytes_per_token: int) -> int:

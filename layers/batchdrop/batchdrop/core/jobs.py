@@ -5,6 +5,7 @@ Rule: every key and id that Batchdrop makes is made here, from values alone, so 
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
@@ -85,6 +86,13 @@ def item_name(identifier: str) -> str:
     # Cut before an escape rather than inside it, so that the rest still decodes.
     kept = encoded[: ITEM_NAME_BYTES_MAX - _HASH_CHARS - 1]
     return f"{kept[: _whole_escapes(kept)]}~{digest}"
+
+
+def item_names(identifiers: Sequence[str]) -> Sequence[str]:
+    """Return what `item_name` makes of each."""
+    if all(map(_SAFE_NAME, identifiers)) and len(max(identifiers, key=len, default="")) <= ITEM_NAME_BYTES_MAX:
+        return identifiers
+    return list(map(item_name, identifiers))
 
 
 def _whole_escapes(encoded: str) -> int:

@@ -4,7 +4,7 @@ Rule: a line begins with its row, so that joining and cutting never decode it. T
 user calls an item does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import msgspec
@@ -54,6 +54,13 @@ def request_line(row: int, request: Request) -> bytes:
     return b"".join((_LINE_START, b"%d" % row, _LINE_MIDDLES[request.endpoint], request.body, b"}\n"))
 
 
+def line_template(endpoint: str, ready: Sequence[bytes]) -> bytes:
+    """Return what makes lines as `request_line` does, by `%` of a row and what stands between the *ready* bytes of its body."""
+    start, *others = (_LINE_MIDDLES[endpoint] + ready[0], *ready[1:])
+    parts = [part.replace(b"%", b"%%") for part in (_LINE_START, start, *others)]
+    return parts[0] + b"%d" + b"%b".join(parts[1:]) + b"}\n"
+
+
 def row_of_line(line: bytes) -> int:
     """Return the row of a line that `request_line` made."""
     start = len(_LINE_START)
@@ -67,16 +74,17 @@ def body_of_line(line: bytes) -> bytes:
 
 def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int, *, answers: int | None) -> Request:
     """Return the request of the item called *name*, of so many estimated *tokens*; *answers* is what its answers may have."""
-    inputs = embedding_inputs(body) if endpoint == _EMBEDDINGS else 0
-    return Request(name, endpoint, model, body, tokens, inputs, answers)
+    return Request(name, endpoint, model, body, tokens, inputs_of(endpoint, body), answers)
 
 
 class _EmbeddingBody(msgspec.Struct):
     input: msgspec.Raw = msgspec.Raw(b"null")
 
 
-def embedding_inputs(body: bytes) -> int:
-    """Return how many texts an embeddings body asks for: the strings or token lists of its `input`, else one."""
+def inputs_of(endpoint: str, body: bytes) -> int:
+    """Return how many texts a body asks to embed: the strings or token lists of its `input`, else one; 0 elsewhere."""
+    if endpoint != _EMBEDDINGS:
+        return 0
     given: JsonValue = msgspec.json.decode(msgspec.json.decode(body, type=_EmbeddingBody).input)
     return len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
 

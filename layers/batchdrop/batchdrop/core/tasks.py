@@ -3,19 +3,20 @@
 Rule: a task is checked whole before the first record is read, and every complaint names the field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import msgspec
 
 from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, text_tokens
-from batchdrop.core.jobs import item_name, row_name
+from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, text_tokens, tokens_of_sizes
+from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
-from batchdrop.core.planning import JsonValue, Recipe, Request
+from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun
 from batchdrop.core.prices import micro_dollars
-from batchdrop.core.requests import checked_model, make_request
+from batchdrop.core.requests import body_of_line, checked_model, inputs_of, line_template, make_request
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
 from batchdrop.core.wording import listed, separator_advice, separator_of
 
@@ -78,7 +79,28 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
         return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
 
     columns = task.body.columns | ({task.id} if task.id else frozenset())
-    return Recipe(name, build, names_from_user=task.id is not None, columns=columns)
+    return Recipe(name, build, names_from_user=task.id is not None, columns=columns, together=_together(task, limits))
+
+
+def _together(task: Task, limits: Limits) -> Callable[[Columns, range], RequestRun | None] | None:
+    """Return how *task* makes the requests of a run; None where a template says more than which column stands where."""
+    body, endpoint, model, answer_limits = task.body, task.endpoint, task.model, task.answer_limits
+    if model is None or answer_limits is None or not body.is_plain:
+        return None
+    line_of = line_template(endpoint, (body.start, *(ready for _, ready in body.pieces))).__mod__
+    answers = answer_tokens(endpoint, answer_limits)
+
+    def together(columns: Columns, rows: range) -> RequestRun | None:
+        pieces = body.pieces_together(columns)
+        names = _usual_names(columns[task.id]) if task.id else ()
+        if pieces is None or names is None:
+            return None
+        lines = list(map(line_of, zip(rows, *pieces, strict=True)))
+        tokens = tokens_of_sizes(body.sizes(pieces, len(rows)), limits.bytes_per_token)
+        inputs = inputs_of(endpoint, body_of_line(lines[0]))  # the same for all: what differs is text
+        return RequestRun(rows, names, lines, tokens, endpoint, model, inputs, answers)
+
+    return together
 
 
 def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
@@ -102,6 +124,15 @@ def _record(value: JsonValue) -> dict[str, JsonValue]:
     if not isinstance(value, dict):
         raise ItemRefused("bad_record", "a task takes records that are JSON objects")
     return value
+
+
+def _usual_names(identifiers: Sequence[JsonValue]) -> Sequence[str] | None:
+    """Return the items' names where all *identifiers* are whole numbers, or all of them texts and none of them blank."""
+    kinds = set(map(type, identifiers))
+    if kinds == {int}:
+        return item_names(list(map(str, identifiers)))
+    texts = cast(Sequence[str], identifiers)
+    return item_names(texts) if kinds == {str} and all(map(str.strip, texts)) else None
 
 
 def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:

@@ -5,7 +5,7 @@ A plain `{{ column }}` costs no template engine; everything else is for `templat
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import shows_files
-from batchdrop.core.planning import JsonValue
+from batchdrop.core.planning import Columns, JsonValue
 from batchdrop.core.wording import listed
 
 if TYPE_CHECKING:
@@ -60,6 +60,24 @@ class Compiled:
         for piece, ready in self.pieces:
             parts += (piece(row), ready)
         return b"".join(parts)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but columns stands in it, so that it may be rendered for many records together."""
+        return not self.shows_files and all(isinstance(piece, _Column) for piece, _ in self.pieces)
+
+    def pieces_together(self, columns: Columns) -> list[list[bytes]] | None:
+        """Return for each piece of a plain body what it gives for every record, or None where a record may show files."""
+        if not all(_is_text(columns[column]) for column in self.values):
+            return None
+        return [piece.together(columns[piece.column]) for piece, _ in self.pieces if isinstance(piece, _Column)]
+
+    def sizes(self, pieces: Sequence[Sequence[bytes]], count: int) -> list[int]:
+        """Return how many bytes each of *count* records is rendered to that gives these *pieces*."""
+        ready_bytes = len(self.start) + sum(len(ready) for _, ready in self.pieces)
+        return [ready_bytes + sum(lengths) for lengths in zip(*(map(len, piece) for piece in pieces), strict=True)] or (
+            [ready_bytes] * count
+        )
 
     def may_show_files(self, row: Row) -> bool:
         """Whether the body that *row* was rendered to is to be searched for files.
@@ -146,7 +164,7 @@ class _Compiler:
         if alone and (column := _plain_column(alone)):
             self.columns.add(column)
             self.whole_columns.add(column)
-            self.pieces.append(_typed_column(column))
+            self.pieces.append(_Column(column))
         elif parts := _plain_parts(source):
             self.columns.update(part[0] for part in parts if isinstance(part, tuple))
             self.pieces += [b'"', *(_part(part) for part in parts), b'"']
@@ -205,32 +223,39 @@ def _plain_parts(source: str) -> list[str | tuple[str]] | None:
 
 
 def _part(part: str | tuple[str]) -> bytes | Piece:
-    return _encode(part)[1:-1] if isinstance(part, str) else _text_column(part[0])
+    return _encode(part)[1:-1] if isinstance(part, str) else _ColumnInText(part[0])
 
 
-def _typed_column(column: str) -> Piece:
-    def piece(row: Row) -> bytes:
+def _is_text(values: Sequence[object]) -> bool:
+    return set(map(type, values)) <= {str}
+
+
+class _Column:
+    """A column that stands alone: it keeps its type."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __call__(self, row: Row) -> bytes:
+        """Return what the record of *row* gives. Raises ItemRefused where it has no such column."""
         try:
-            return _encode(row[column])
+            return self.together((row[self.column],))[0]
         except KeyError as error:
-            raise undefined(f"`{column}` is undefined", row) from error
+            raise undefined(f"`{self.column}` is undefined", row) from error
 
-    return piece
-
-
-def _text_column(column: str) -> Piece:
-    def piece(row: Row) -> bytes:
-        try:
-            value = row[column]
-        except KeyError as error:
-            raise undefined(f"`{column}` is undefined", row) from error
-        return _encode(value if isinstance(value, str) else text_of(value))[1:-1]
-
-    return piece
+    def together(self, values: Sequence[JsonValue]) -> list[bytes]:
+        """Return what records give that have *values* in the column."""
+        return list(map(_encode, values))
 
 
-def _member(row: Row, column: str) -> JsonValue:
-    try:
-        return row[column]
-    except KeyError as error:
-        raise undefined(f"`{column}` is undefined", row) from error
+class _ColumnInText(_Column):
+    """A column within a longer text."""
+
+    __slots__ = ()
+
+    def together(self, values: Sequence[JsonValue]) -> list[bytes]:
+        """Return the texts of *values*, escaped, without their quotes."""
+        texts = values if _is_text(values) else map(text_of, values)
+        return [encoded[1:-1] for encoded in map(_encode, texts)]

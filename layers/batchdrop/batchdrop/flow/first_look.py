@@ -52,18 +52,26 @@ class _Rejoined(io.RawIOBase):
         return len(content)
 
 
-def sampled(records: Iterator[Record], form: Format, header: Header, recipe: Recipe) -> Iterator[Record]:
-    """Return *records* whole. Raises UploadRejected where the first of them are all refused for one reason.
+def sampled(runs: Iterator[list[Record]], form: Format, header: Header, recipe: Recipe) -> Iterator[list[Record]]:
+    """Return *runs* whole. Raises UploadRejected where the first of them are all refused for one reason.
 
     SAMPLE_RECORDS of them, but for another provider's format: there all of a shorter file are enough.
     """
-    sample = list(_sample(records))
+    held: list[list[Record]] = []
+    sample = list(_sample(chain.from_iterable(_held(runs, held))))
     refusals = [refusal for record in sample if (refusal := _refusal(record, form, header, recipe))]
     codes = {refusal.code for refusal in refusals}
     is_enough = len(sample) == SAMPLE_RECORDS or codes == {FOREIGN}
     if len(refusals) == len(sample) and len(codes) == 1 and is_enough:
         raise _rejected(refusals)
-    return chain(sample, records)
+    return chain(held, runs)
+
+
+def _held(runs: Iterator[list[Record]], held: list[list[Record]]) -> Iterator[list[Record]]:
+    """Yield *runs*, and keep them in *held*."""
+    for run in runs:
+        held.append(run)
+        yield run
 
 
 def _sample(records: Iterator[Record]) -> Iterator[Record]:

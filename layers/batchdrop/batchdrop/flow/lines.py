@@ -15,7 +15,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Chunk, PlanPage, decode_page
 from batchdrop.flow.ports import Storage
 from batchdrop.formats import format_of
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Header, Record, read_records
 
 _UNLIMITED = Limits(record_bytes_max=sys.maxsize - 1, csv_field_bytes_max=sys.maxsize >> 1)
 # Bytes that are sooner read than skipped by opening the upload anew.
@@ -124,4 +124,4 @@ def shard_records(
 
 def _records(storage: Storage, job: Job, header: Header, offset: int, row: int) -> Iterator[Record]:
     with storage.open_upload(upload_of(job), offset) as stream:
-        yield from upload_format(job).read_records(stream, header, offset, row)
+        yield from read_records(upload_format(job), stream, header, offset, row)

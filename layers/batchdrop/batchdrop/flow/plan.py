@@ -6,7 +6,8 @@ two planners write the same objects, so that an object that the ledger knows of 
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,6 +27,7 @@ from batchdrop.core.planning import (
     PlanPage,
     Recipe,
     Request,
+    RequestRun,
     SeenNames,
     empty_digests,
     encode_page,
@@ -39,7 +41,6 @@ from batchdrop.flow.ports import ObjectWriter, PlanStorage
 from batchdrop.formats import format_of
 from batchdrop.formats.records import Format, Header, Record
 
-_STOP_CHECK_ROWS = 256
 # Objects of refused items that are held until they are written together.
 _HELD_OBJECTS_MAX = 1_000
 _HELD_BYTES_MAX = 8_000_000
@@ -79,13 +80,13 @@ def plan_pages(storage: PlanStorage, limits: Limits, job: Job, should_stop: Call
     planner = _Planner(storage, limits, job, recipe=recipe, form=form, header=header)
     start = planner.start
     with storage.open_upload(upload, start) as stream:
-        records = form.read_records(stream, header, start, job.plan.row)
+        runs = form.read_runs(stream, header, start, job.plan.row)
         if not job.plan.pages:
-            records = sampled(records, form, header, recipe)
+            runs = sampled(runs, form, header, recipe)
         is_last = False
         while not is_last:
             try:
-                page = planner.page(records, should_stop)
+                page = planner.page(runs, should_stop)
             except OutOfTime:
                 return
             yield page
@@ -105,6 +106,7 @@ class _Planner:
         self._storage, self._limits, self._recipe, self._format, self._header = storage, limits, recipe, form, header
         self._keys = Keys(job.id, job.key)
         self._cursor = job.plan
+        self._rest: list[Record] = []  # of the run that the last page ended in
         self._has_objects = job.options.items is ItemAccess.OBJECTS
         self._items, self._refused = job.items, job.refused
         self._groups = list(job.groups)
@@ -124,21 +126,21 @@ class _Planner:
         """The byte where the next page begins."""
         return self._cursor.offset if self._cursor.pages else self._header.body_start
 
-    def page(self, records: Iterator[Record], should_stop: Callable[[], bool]) -> PlanPage:
-        """Return the next page, written. Raises OutOfTime where it has to stop before."""
+    def page(self, runs: Iterator[list[Record]], should_stop: Callable[[], bool]) -> PlanPage:
+        """Return the next page, written. Raises OutOfTime where it has to stop before. It is asked between two *runs*."""
         end = self.start + self._limits.plan_checkpoint_bytes
         offset, row, is_last = self.start, self._cursor.row, True
         with _Stretch(
             self._storage, self._limits, self._keys, self._cursor.pages, self._groups, self._has_objects
         ) as stretch:
-            for record in records:
-                if record.row % _STOP_CHECK_ROWS == 0 and should_stop():
+            while is_last and (run := self._rest or next(runs, [])):
+                if should_stop():
                     raise OutOfTime
-                self._take(record, stretch)
-                offset, row = record.end, record.row
-                if offset >= end:
-                    is_last = False
-                    break
+                run, self._rest = _cut(run, end)
+                for record in run[self._take_together(run, stretch) :]:
+                    self._take(record, stretch)
+                offset, row = run[-1].end, run[-1].row
+                is_last = offset < end
             stretch.flush()
         return self._written(PlanCursor(offset, row, self._cursor.pages + 1), stretch, is_last=is_last)
 
@@ -153,6 +155,29 @@ class _Planner:
         self._storage.put(self._keys.plan_page(number), encode_page(page))
         self._cursor = cursor
         return page
+
+    def _take_together(self, run: Sequence[Record], stretch: "_Stretch") -> int:
+        """Add the requests of *run* to their chunk and return of how many records.
+
+        The others are to be taken one by one: all of them where one is unusual, and those from a name on that was there.
+        """
+        recipe, limits = self._recipe, self._limits
+        columns = recipe.together and self._format.columns(self._header, run, recipe.columns)
+        if recipe.together is None or columns is None:
+            return 0
+        requests = recipe.together(columns, range(run[0].row, run[-1].row + 1))
+        if requests is None or requests.inputs > limits.shard_embedding_inputs_max:
+            return 0
+        if max(map(len, requests.lines)) > limits.record_bytes_max:
+            return 0
+        if recipe.names_from_user:
+            digests = self._seen.add_all(requests.names)
+            stretch.digests += digests
+            requests = requests[: len(digests)]
+        if requests.rows:
+            group = self._group_of.get((requests.endpoint, requests.model))
+            stretch.extend(run, requests, self._new_group(requests) if group is None else group)
+        return len(requests.rows)
 
     def _take(self, record: Record, stretch: "_Stretch") -> None:
         """Add the record's request to its chunk, or its refusal to the refused. Every call in here is made for each row."""
@@ -191,7 +216,7 @@ class _Planner:
             "too_many_inputs", f"a batch takes {limits.shard_embedding_inputs_max:,} embedding inputs at most"
         )
 
-    def _new_group(self, request: Request) -> int:
+    def _new_group(self, request: Request | RequestRun) -> int:
         """Return the number of a group that appears for the first time. Raises ItemRefused where there are too many."""
         number = len(self._groups)
         if number == self._limits.groups_max:
@@ -208,6 +233,12 @@ class _Planner:
             record=msgspec.Raw(self._format.json_text(self._header, record)),
             error=Failure(refusal.code, refusal.message),
         )
+
+
+def _cut(run: list[Record], end: int) -> tuple[list[Record], list[Record]]:
+    """Return what of *run* belongs to the page that ends with the record that reaches byte *end*, and the rest."""
+    count = bisect_left(run, end, key=lambda record: record.end) + 1
+    return run[:count], run[count:]
 
 
 @dataclass(slots=True)
@@ -249,6 +280,23 @@ class _Stretch:
         self._filling_bytes += len(line)
         if self._filling_bytes > self.limits.open_chunks_bytes_max:
             self._close(max(self._filling.values(), key=lambda filling: filling.size_bytes))
+
+    def extend(self, records: Sequence[Record], run: RequestRun, group: int) -> None:
+        """Put the lines of *run*, made of the first of *records*, into their group's chunks, as `add` would one by one."""
+        done, count = 0, len(run.lines)
+        while done < count:
+            chunk = self._filling.get(group)
+            if chunk is None:
+                chunk = self._filling[group] = FillingChunk(group, records[done].row, records[done].start)
+            before = chunk.size_bytes
+            spare = self.limits.open_chunks_bytes_max - self._filling_bytes
+            added = chunk.extend(run[done:] if done else run, self.limits, spare)
+            self._filling_bytes += chunk.size_bytes - before
+            done += added
+            if done < count and not added:
+                self._close(chunk)
+            elif self._filling_bytes > self.limits.open_chunks_bytes_max:
+                self._close(max(self._filling.values(), key=lambda filling: filling.size_bytes))
 
     def refuse(self, outcome: Outcome) -> None:
         """Write the outcome of a refused record, behind the others."""

@@ -6,14 +6,14 @@ is decoded, so that a bad element fails alone while its brackets and quotes bala
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.outcomes import NULL, Outcome
-from batchdrop.formats.json_text import decode_record, one_line, with_answer
-from batchdrop.formats.records import Header, JsonValue, Record
+from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
+from batchdrop.formats.records import Columns, Header, JsonValue, Record, in_runs
 
 _SPACE = b" \t\r\n"
 # White space that may precede the array; far more than any tool writes.
@@ -43,23 +43,22 @@ class JsonArray:
         body_start = len(lead) - len(text) + 1
         return Header(body_start, lead[:body_start])
 
-    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
         """Yield a record for each element; *offset* may be where one starts or where the one before ended."""
         if not header.head:
-            return
+            return iter(())
         elements = _Elements(stream, offset, self.record_bytes_max)
-        if elements.starts(is_first=offset == header.body_start):
-            while True:
-                row += 1
-                start, raw = elements.take(row)
-                yield Record(row, start, start + len(raw), raw)
-                if not elements.goes_on(row):
-                    break
+        return in_runs(_records(elements, row, is_first=offset == header.body_start))
 
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the element's value. Raises ItemRefused(`not_json`)."""
         del header
         return decode_record(record.raw, record.row, record.start)
+
+    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+        """Return the columns *names*, or None where a record lacks one of them or is no object."""
+        del header
+        return columns_of_texts([record.raw for record in records], names)
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the element on one line, or `null` where it is no JSON."""
@@ -110,6 +109,16 @@ def _no_array(text: bytes) -> str:
 
 def _separator(*, is_first: bool) -> bytes:
     return b"\n" if is_first else b",\n"
+
+
+def _records(elements: "_Elements", row: int, *, is_first: bool) -> Iterator[Record]:
+    if elements.starts(is_first=is_first):
+        while True:
+            row += 1
+            start, raw = elements.take(row)
+            yield Record(row, start, start + len(raw), raw)
+            if not elements.goes_on(row):
+                break
 
 
 class _Elements:

@@ -4,17 +4,19 @@ Rule: what the user wrote is spliced, never read and written anew, so that numbe
 """
 
 import json
-from collections.abc import Container
+from collections.abc import Collection, Container, Mapping, Sequence
+from typing import TypeGuard
 
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.outcomes import Outcome
-from batchdrop.core.planning import JsonValue
+from batchdrop.core.planning import Columns, JsonValue
 from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 _raw_of = msgspec.json.Decoder(msgspec.Raw).decode
 _members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NATIVE_MEMBERS = frozenset(("custom_id", "method", "url", "body"))
@@ -30,6 +32,19 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ItemRefused("not_json", f"{kind} {row} (at byte {start}) is {_why(text, error)}") from error
     return value
+
+
+def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns | None:
+    """Return what JSON objects have in the columns *names*; None where one is no object, or has not all of them."""
+    try:
+        values = list(map(_decode, texts))
+        return {name: [value[name] for value in values] for name in names} if _are_objects(values) else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
+        return None
+
+
+def _are_objects(values: Sequence[object]) -> TypeGuard[Sequence[Mapping[str, JsonValue]]]:
+    return set(map(type, values)) <= {dict}
 
 
 def _why(text: bytes, error: Exception) -> str:

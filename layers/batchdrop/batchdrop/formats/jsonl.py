@@ -4,14 +4,15 @@ Rule: a line that is not JSON fails alone.
 """
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.outcomes import NULL, Outcome
-from batchdrop.formats.json_text import decode_record, one_line, with_answer
-from batchdrop.formats.records import Header, JsonValue, Record
+from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
+from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +27,42 @@ class JsonLines:
         mark = stream.read(len(codecs.BOM_UTF8))
         return Header(len(mark), mark) if mark == codecs.BOM_UTF8 else Header(0)
 
-    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
         """Yield a record for each line that is not blank. Raises UploadRejected(`record_too_large`)."""
         del header
-        while line := stream.readline(self.record_bytes_max + 1):
-            if len(line) > self.record_bytes_max:
-                raise UploadRejected(
-                    "record_too_large",
-                    f"line {row + 1} (at byte {offset}) is longer than {self.record_bytes_max:,} bytes, the limit for one record "
-                    "(record_bytes_max); each record stands on a line of its own",
-                )
-            start, offset = offset, offset + len(line)
+        line_bytes_max, start, run = self.record_bytes_max, offset, list[Record]()
+        for line in iter(partial(stream.readline, line_bytes_max + 1), b""):
+            size_bytes = len(line)
+            if size_bytes > line_bytes_max:
+                if run:
+                    yield run
+                raise self._too_large(row + 1, offset)
             if not line.isspace():
                 row += 1
-                yield Record(row, start, offset, line)
+                run.append(Record(row, offset, offset + size_bytes, line))
+            offset += size_bytes
+            if run and (len(run) == RUN_RECORDS or offset - start >= RUN_BYTES):
+                yield run
+                start, run = offset, []
+        if run:
+            yield run
+
+    def _too_large(self, row: int, offset: int) -> UploadRejected:
+        return UploadRejected(
+            "record_too_large",
+            f"line {row} (at byte {offset}) is longer than {self.record_bytes_max:,} bytes, the limit for one record "
+            "(record_bytes_max); each record stands on a line of its own",
+        )
 
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the line's value. Raises ItemRefused(`not_json`)."""
         del header
         return decode_record(record.raw.strip(), record.row, record.start, "line")
+
+    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+        """Return the columns *names*, or None where a record lacks one of them or is no object."""
+        del header
+        return columns_of_texts([record.raw for record in records], names)
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the line without its ends, or `null` where it is no JSON."""

@@ -4,17 +4,24 @@ Rule: reading may begin at the start of any record, and the same bytes always gi
 resumes, harvesting joins and merging all read the upload anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from itertools import chain
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
+from batchdrop.core.errors import UploadRejected
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
-from batchdrop.core.planning import JsonValue
+from batchdrop.core.planning import Columns, JsonValue
 
-__all__ = ["Format", "Header", "JsonValue", "Record"]
+__all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record", "in_runs", "read_records"]
+
+# Records that are read together: what is done once for a run is little beside what is done for each, and all that is made of
+# one stays in the processor's cache. Its last record may be of any size.
+RUN_RECORDS: Final = 128
+RUN_BYTES: Final = 256_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     start: int  # byte offsets: its first byte, and past its last (line end included)
     end: int
     raw: bytes  # as it came, its line end included; of an array's element only the element
-    fields: tuple[str, ...] = ()  # in CSV; empty elsewhere
+    fields: Sequence[str] = ()  # in CSV; empty elsewhere
     problem: Reason | None = None  # why it cannot be used, where that shows while reading
 
 
@@ -48,14 +55,18 @@ class Format(Protocol):
     def read_header(self, stream: BinaryIO) -> Header:
         """Return the header; *stream* stands at the upload's first byte. Raises UploadRejected."""
 
-    def read_records(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
-        """Yield the records from *offset* on, where *stream* stands; *row* records come before it.
+    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
+        """Yield the records from *offset* on, where *stream* stands, some at a time; *row* records come before it.
 
-        Memory is bounded by one record. Raises UploadRejected where the rest cannot be read as this format.
+        No run is empty, and its memory is bounded. Raises UploadRejected where the rest cannot be read as this format; all
+        records before it were yielded.
         """
 
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the record's value: an object by column in CSV. Raises ItemRefused."""
+
+    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+        """Return what *records* have in the columns *names*, at least; None where one has not all, or is no object."""
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the record as JSON on one line; `null` where it is no valid record, which need not be found out again."""
@@ -77,3 +88,25 @@ class Format(Protocol):
 
     def failure_tail(self, header: Header) -> bytes:
         """Return what stands after the last failed record."""
+
+
+def read_records(form: Format, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+    """Return the records that `Format.read_runs` yields, one by one."""
+    return chain.from_iterable(form.read_runs(stream, header, offset, row))
+
+
+def in_runs(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield *records* in runs."""
+    run: list[Record] = []
+    try:
+        for record in records:
+            run.append(record)
+            if len(run) == RUN_RECORDS or record.end - run[0].start >= RUN_BYTES:
+                yield run
+                run = []
+    except UploadRejected:
+        if run:
+            yield run
+        raise
+    if run:
+        yield run
