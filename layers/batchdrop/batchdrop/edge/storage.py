@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import obstore
@@ -22,7 +22,7 @@ from batchdrop.core.errors import BatchdropError, NotYet, UploadRejected
 from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.edge.object_keys import checked_key, is_key_usable
-from batchdrop.flow.ports import ObjectWriter
+from batchdrop.flow.ports import PUTS_AHEAD_MAX, ObjectWriter
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
@@ -263,10 +263,11 @@ class S3Storage:
 
     def _put_waiting(self, waiting: "_Waiting") -> int:
         """Write objects until none is left or one failed, and return how many."""
-        count = 0
-        while (taken := waiting.take()) is not None:
+        count = number = 0
+        while one := waiting.take(number):
+            number, (key, content) = one
             try:
-                self.put(*taken)
+                self.put(key, content)
             except BaseException:
                 waiting.close()
                 raise
@@ -299,25 +300,46 @@ class S3Storage:
 
 
 class _Waiting:
-    """Objects that several threads take one by one."""
+    """Objects that several threads take one by one, none of them far ahead of the oldest that is in flight."""
 
     def __init__(self, objects: Iterable[tuple[str, bytes]]) -> None:
-        self._objects = iter(objects)
-        self._lock = Lock()
+        self._objects = enumerate(objects, 1)
+        self._in_flight: dict[int, None] = {}  # numbers, ascending because they are taken so
+        self._newest = 0
         self._is_open = True
+        self._lock = Lock()
+        self._oldest_is_done = Condition(self._lock)
 
-    def take(self) -> tuple[str, bytes] | None:
-        """Return the next object, None where there is none or nothing more shall be written."""
+    def take(self, done: int) -> tuple[int, tuple[str, bytes]] | None:
+        """Return the next object with its number, None where there is none or nothing more shall be written.
+
+        *done* is the number of the one that the store took since, if any.
+        """
         with self._lock:
+            self._in_flight.pop(done, None)
+            self._oldest_is_done.notify_all()
+            self._oldest_is_done.wait_for(self._may_go_on)
             try:
-                return next(self._objects, None) if self._is_open else None
+                one = next(self._objects, None) if self._is_open else None
             except BaseException:
-                self._is_open = False
+                self._stop()
                 raise
+            if one:
+                self._newest = one[0]
+                self._in_flight[one[0]] = None
+            return one
+
+    def _may_go_on(self) -> bool:
+        return not self._is_open or self._newest - next(iter(self._in_flight), self._newest) < PUTS_AHEAD_MAX
 
     def close(self) -> None:
         """Give nothing more."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
         self._is_open = False
+        self._oldest_is_done.notify_all()
 
 
 def _content(store: S3Store, key: str) -> bytes | None:
