@@ -92,7 +92,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _of("an expired batch is sent again whole", {1, 23}, "expiry",
         _replaced(harvest, "_fate", as_if.expired_sent_whole)),
     _of("answers are joined by their place", {5}, "small",
-        _replaced(archive.AnswerIndex, "take", as_if.rows_exchanged)),
+        _replaced(archive.AnswerIndex, "take_run", as_if.rows_exchanged)),
     # Results and notices.
     _of("what was never sent has no object", {4}, "cancelled",
         _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),

@@ -191,7 +191,7 @@ def expired_sent_whole(original: Callable[..., Any]) -> Callable[..., Any]:
 
     def fate(asked: Any, *arguments: object, **options: object) -> object:  # noqa: ANN401 - private to harvest
         if asked.batch is not None and asked.batch.status == "expired":
-            return Verdict(failure=Failure("batch_expired", "all of it"), may_be_sent_again=True), None
+            return Verdict(failure=Failure("batch_expired", "all of it"), may_be_sent_again=True)
         return original(asked, *arguments, **options)
 
     return fate
@@ -248,7 +248,9 @@ def counts_swapped(original: Callable[[bytes], Results]) -> Callable[[bytes], Re
 
 def rows_exchanged(original: Callable[..., Any]) -> Callable[..., Any]:
     """Answers are joined by their place in the file instead of by their ids."""
-    return lambda self, row: original(self, row) and [self._line(row - 1)]
+    return lambda self, rows: (
+        answers and [self._line(row - 1)] for row, answers in zip(rows, original(self, rows), strict=True)
+    )
 
 
 def told(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from itertools import islice
 
 import pytest
 from fakes.answered import chat_job, success
@@ -46,6 +47,12 @@ def objects(count: int, changed: int = -1) -> Iterator[tuple[str, bytes]]:
         yield f"results/items/{number}.json", b"other" if number == changed else b"%d" % number
 
 
+def runs(objects: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """Yield *objects* two at a time."""
+    while run := list(islice(objects, 2)):
+        yield run
+
+
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch) -> FailingStorage:
     """A store, and steps of ten, known to be put five objects later."""
@@ -57,7 +64,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> FailingStorage:
 def put(storage: FailingStorage, count: int, changed: int = -1) -> int:
     """Put objects and return how many the store took."""
     before = storage.left
-    put_in_steps(storage, KEY, objects(count, changed))
+    put_in_steps(storage, KEY, runs(objects(count, changed)))
     return before - storage.left
 
 

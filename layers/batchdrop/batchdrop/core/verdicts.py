@@ -16,7 +16,6 @@ from batchdrop.core.outcomes import NULL, Failure, Usage
 
 # Ends that leave a text unfinished or replace it.
 _CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
-_CHAT: Final = "/v1/chat/completions"
 _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
@@ -88,35 +87,6 @@ class _OutputItem(msgspec.Struct):
     content: list[_Part] | None = None
 
 
-class _UsualUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: _InputTokens | None = None
-    input_tokens_details: _InputTokens | None = None
-
-
-class _UsualMessage(msgspec.Struct):
-    content: msgspec.Raw = NULL
-    refusal: str | None = None
-    tool_calls: msgspec.Raw = NULL
-
-
-class _UsualChoice(msgspec.Struct):
-    message: _UsualMessage | None = None
-    finish_reason: str | None = None
-
-
-class _UsualChat(msgspec.Struct):
-    """What nearly all answers of chat look like: read in one go."""
-
-    model: str | None = None
-    usage: _UsualUsage | None = None
-    error: msgspec.Raw = NULL
-    choices: list[_UsualChoice] | None = None
-
-
 class _Incomplete(msgspec.Struct):
     reason: str | None = None
 
@@ -126,7 +96,6 @@ class _Embedding(msgspec.Struct):
     index: int = 0
 
 
-_usual_chat = msgspec.json.Decoder(_UsualChat)
 _body = msgspec.json.Decoder(_Body)
 _usage = msgspec.json.Decoder(_Usage)
 _input_tokens = msgspec.json.Decoder(_InputTokens)
@@ -142,13 +111,13 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     failure = failure_of(answer)
     if failure is not None:
         return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
-    content = (_usual_chat_content(answer.body) if endpoint == _CHAT else None) or _content(answer.body, endpoint)
+    content = _content(answer.body, endpoint)
     model, usage, pieces = content.model, content.usage, content.pieces
     if content.error != NULL:  # as `/v1/responses` has it where the model failed
         return Verdict(model=model, usage=usage, failure=described_failure(content.error, "answer_failed"))
     finish = _finish(pieces)
     if is_structured:
-        parsed = [_parsed(piece) for piece in pieces]
+        parsed = [parsed_output(piece.output, piece.finish) for piece in pieces]
         if not parsed or None in parsed:
             return Verdict(finish=finish, model=model, usage=usage, failure=_incomplete(finish))
         outputs = [raw for raw in parsed if raw is not None]
@@ -174,23 +143,6 @@ def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
     return _Content(text_of(body.model), _tokens(body.usage), body.error, pieces)
 
 
-def _usual_chat_content(raw: msgspec.Raw) -> _Content | None:
-    """Read the body of a chat in one go, as `_content` would; None where something about it is unusual."""
-    chat = _read(_usual_chat, raw)
-    if chat is None:
-        return None
-    pieces = []
-    for choice in chat.choices or ():
-        message = choice.message or _UsualMessage()
-        if message.refusal:
-            return None
-        output = message.content if message.content != NULL else message.tool_calls
-        pieces.append(_Piece(output, choice.finish_reason))
-    usage = chat.usage or _UsualUsage()
-    details = usage.input_tokens_details or usage.prompt_tokens_details
-    return _Content(chat.model, _counted(usage, details), chat.error, pieces)
-
-
 def _finish(pieces: Sequence[_Piece]) -> str | None:
     """Return how an answer ended: its first end that is no `stop`, if any."""
     for piece in pieces:
@@ -204,13 +156,13 @@ def usage_of_response(response: msgspec.Raw) -> Usage | None:
     return _tokens((_read(_body, response) or _Body()).usage)
 
 
-def _parsed(piece: _Piece) -> msgspec.Raw | None:
-    """Return the value that a structured text holds, or None where it is cut, refused or no JSON."""
-    if piece.finish in _CUT_SHORT:
+def parsed_output(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None:
+    """Return the value that a structured *output* holds, or None where it is cut, refused or no JSON."""
+    if finish in _CUT_SHORT:
         return None
-    text = text_of(piece.output)
+    text = text_of(output)
     if text is None:
-        return None if piece.output == NULL else piece.output  # tool calls are objects already
+        return None if output == NULL else output  # tool calls are objects already
     return compact_json(text)
 
 
@@ -238,15 +190,11 @@ def _tokens(raw: msgspec.Raw) -> Usage | None:
     """Return the tokens that were counted, under one set of names for all endpoints."""
     usage = _read(_usage, raw) or _Usage()
     details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
-    return _counted(usage, _read(_input_tokens, details) if details != NULL else None)
-
-
-def _counted(usage: _Usage | _UsualUsage, parts: _InputTokens | None) -> Usage | None:
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
     given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
     if taken is None and given is None:
         return None
-    parts = parts or _InputTokens()
+    parts = (_read(_input_tokens, details) if details != NULL else None) or _InputTokens()
     return Usage(taken or 0, given or 0, parts.cached_tokens or 0, parts.cache_write_tokens or 0)
 
 

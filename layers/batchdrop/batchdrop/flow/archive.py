@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,12 +48,13 @@ class AnswerIndex:
         self._offsets = array("q")
         self._lengths = array("I")
         self.output_lines = self._add(output)
+        # How many rows the output file answers; a line that comes twice is one answer.
+        self.output_answers = len({*self._rows} - {_UNKNOWN_ROW})
         self.error_lines = self._add(errors)
         # How many lines of the error file have a cause that may pass.
         self.passing_errors = sum(map(self._is_passing, range(self.output_lines, len(self._rows))))
         self._order = array("I", sorted(range(len(self._rows)), key=self._rows.__getitem__))
         self._rows = array("q", map(self._rows.__getitem__, self._order))
-        self.output_answers = self._count_output_answers()
         self.unknown = self.duplicates = self._next = 0
 
     def _add(self, file: BinaryIO | None) -> int:
@@ -77,22 +78,19 @@ class AnswerIndex:
         failure = failure_of(answer)
         return failure is not None and may_be_sent_again(answer, failure)
 
-    def _count_output_answers(self) -> int:
-        """Return how many rows the output file answers; a line that comes twice is one answer."""
-        count, before = 0, _UNKNOWN_ROW
-        for row, entry in zip(self._rows, self._order, strict=True):
-            if entry < self.output_lines and row != before:
-                count += 1
-                before = row
-        return count
+    def take_run(self, rows: Sequence[int]) -> Iterator[Sequence[bytes]]:
+        """Yield for each of *rows* what `take` returns."""
+        first, wanted = self._next, array("q", rows)
+        end = first + len(wanted)
+        if self._rows[first:end] != wanted or self._rows[end : end + 1] == wanted[-1:]:
+            return map(self.take, rows)
+        self._next = end  # each is answered by one line: nearly always
+        return zip(map(self._line, self._order[first:end]), strict=True)
 
-    def take(self, row: int) -> list[bytes]:
+    def take(self, row: int) -> Sequence[bytes]:
         """Return the lines that answer *row*, the output file's first. Rows must ascend from call to call."""
-        rows, first = self._rows, self._next
-        if first + 1 < len(rows) and rows[first] == row != rows[first + 1]:  # nearly always
-            self._next = first + 1
-            return [self._line(self._order[first])]
-        first = bisect_left(rows, row, first)
+        rows = self._rows
+        first = bisect_left(rows, row, self._next)
         end = bisect_right(rows, row, first)
         self.unknown += first - self._next
         self.duplicates += max(0, end - first - 1)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
-from itertools import tee
+from itertools import chain
 from typing import Final
 
-import msgspec
+from msgspec import UNSET
 
 from batchdrop.core.answers import Answer, parse_answer
 from batchdrop.core.batches import Batch
@@ -23,13 +23,13 @@ from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outco
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.repeats import FirstLine, Repeats
-from batchdrop.core.requests import is_structured, row_of_line
+from batchdrop.core.requests import is_structured
+from batchdrop.core.usual import CHAT, usual_outcome
 from batchdrop.core.verdicts import Verdict, judge
 from batchdrop.flow.archive import AnswerIndex, archive
-from batchdrop.flow.described import Described, describe
+from batchdrop.flow.described import RUN_BYTES, RUN_ITEMS, Described, Run, describe
 from batchdrop.flow.growing import GrowingObject
-from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, put_in_steps
-from batchdrop.flow.lines import shard_lines
+from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, Objects, put_in_steps
 from batchdrop.flow.ports import Ports, Storage
 
 __all__ = ["AnswerIndex", "Harvest", "archive", "derive"]
@@ -72,6 +72,20 @@ class _Asked:
     def keys(self) -> Keys:
         return Keys(self.job.id, self.job.key)
 
+    @property
+    def attempts(self) -> int:
+        """How many attempts ran."""
+        return self.shard.attempt if self.shard.batch else self.shard.attempt - 1
+
+    @property
+    def batch_id(self) -> str | None:
+        return self.shard.batch or None
+
+    @property
+    def needs_first_lines(self) -> bool:
+        """Whether what becomes of an item depends on the line that was sent for it."""
+        return self.job.options.dedupe or self.refused is not None
+
 
 @dataclass(slots=True)
 class _Counts:
@@ -84,13 +98,13 @@ class _Counts:
     counted: int = 0
     usage: Usage = NO_USAGE
 
-    def decide(self, verdict: Verdict) -> None:
+    def decide(self, outcome: Outcome) -> None:
         """Count an item that is not sent again."""
-        self.succeeded += verdict.failure is None
-        self.failed += verdict.failure is not None
-        if verdict.usage is not None:
-            self.usage += verdict.usage
-            self.counted += verdict.usage.input_tokens > 0
+        self.succeeded += outcome.error is None
+        self.failed += outcome.error is not None
+        if outcome.usage is not None:
+            self.usage += outcome.usage
+            self.counted += outcome.usage.input_tokens > 0
 
 
 def derive(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
@@ -147,16 +161,14 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
     """
     storage, shard, counts = ports.storage, asked.shard, _Counts()
     asked.answers.restart()
-    lines, lines_ahead = tee(shard_lines(storage, asked.job, shard, chunks))
-    described = describe(ports, limits, asked.job, shard, chunks, rows=map(row_of_line, lines_ahead))
+    runs = describe(ports, limits, asked.job, shard, chunks)
     with ExitStack() as objects:
         again = GrowingObject(storage, asked.keys.input_lines(shard.number, shard.attempt + 1), objects)
         key = asked.keys.part(shard.number) if is_last else asked.keys.decided(shard.number, shard.attempt)
         decided = GrowingObject(storage, key, objects)
         decided.begin()
         earlier = _decided_lines(storage, asked, objects, shard.attempt - 1) if is_last else iter(())
-        outcomes = _outcomes(asked, zip(lines, described, strict=True), counts, again)
-        recorded = _recorded(outcomes, asked.keys, decided, earlier)
+        recorded = _recorded(_outcomes(asked, runs, counts, again), asked.keys, decided, earlier)
         if asked.job.options.items is ItemAccess.OBJECTS:
             _put(storage, asked, recorded)
         else:
@@ -167,52 +179,80 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
     return counts
 
 
-def _put(storage: Storage, asked: _Asked, objects: Iterable[tuple[str, bytes]]) -> None:
+def _put(storage: Storage, asked: _Asked, runs: Iterable[Objects]) -> None:
     """Put the items' objects; of a large shard in steps, which a repeat does not take again."""
     if asked.shard.items > STEP_OBJECTS_MAX:
-        put_in_steps(storage, asked.keys.put_steps(asked.shard.number, asked.shard.attempt), objects)
+        put_in_steps(storage, asked.keys.put_steps(asked.shard.number, asked.shard.attempt), runs)
     else:
-        storage.put_many(objects)
+        storage.put_many(chain.from_iterable(runs))
 
 
-def _outcomes(
-    asked: _Asked, items: Iterable[tuple[bytes, Described]], counts: _Counts, again: GrowingObject
-) -> Iterator[Outcome]:
+def _outcomes(asked: _Asked, runs: Iterable[Run], counts: _Counts, again: GrowingObject) -> Iterator[Outcome]:
     """Yield the outcome of each item that is decided; lines that may be sent again go to *again*."""
-    repeats = Repeats() if asked.job.options.dedupe else None
-    for position, (line, item) in enumerate(items, 1):
-        first = repeats.first_of(line, item.name) if repeats else FirstLine(item.row, position)
-        is_sent = first.row == item.row
-        found = _fate(asked, first, line, is_sent=is_sent)
-        if found is None:
+    for sent in _sent_once(asked, runs) if asked.needs_first_lines else _sent(asked, runs):
+        fate = _fate(asked, *sent)
+        if isinstance(fate, Outcome):
+            counts.decide(fate)
+            yield fate
+        elif fate is None:
             counts.missing += 1
-            continue
-        verdict, answer = found
-        if asked.shard.is_cancelled:
-            verdict = stopped(verdict)
-        verdict = capped(verdict, asked.shard.attempt, asked.attempts_max)
-        if verdict.may_be_sent_again:
+        else:
             counts.again += 1
-            again.write(line)
-            continue
-        if not is_sent:
-            verdict = msgspec.structs.replace(verdict, usage=None)  # it is in the outcome of the one that was sent
-        counts.decide(verdict)
-        outcome = _outcome(asked.shard, item, verdict, answer)
-        if not is_sent and asked.shard.batch:
-            outcome = msgspec.structs.replace(outcome, same_as=first.name)
-        yield outcome
+            again.write(sent[0])
 
 
-def _fate(asked: _Asked, first: FirstLine, line: bytes, *, is_sent: bool) -> tuple[Verdict, Answer | None] | None:
-    """Return the verdict on the item that *line* asked for, with its answer; None where it has to be waited for.
+# An item with its request line, the lines that answer it, and the line that was sent for it where that is to be known.
+type _Sent = tuple[bytes, Described, Sequence[bytes], FirstLine | None]
 
-    *first* is the line that was sent for it; *is_sent*: that is its own.
+
+def _sent(asked: _Asked, runs: Iterable[Run]) -> Iterator[_Sent]:
+    """Yield the items of an attempt whose lines were all sent."""
+    for run in runs:
+        answers = asked.answers.take_run([item.row for _, item in run])
+        for (line, item), lines in zip(run, answers, strict=True):
+            yield line, item, lines, None
+
+
+def _sent_once(asked: _Asked, runs: Iterable[Run]) -> Iterator[_Sent]:
+    """Yield the items of an attempt with the line that was sent for each, by its place among those that were sent."""
+    repeats = Repeats() if asked.job.options.dedupe else None
+    for position, (line, item) in enumerate(chain.from_iterable(runs), 1):
+        first = repeats.first_of(line, item.name) if repeats else FirstLine(item.row, position)
+        answers = asked.answers
+        yield line, item, answers.take(item.row) if first.row == item.row else answers.find(first.row), first
+
+
+def _fate(
+    asked: _Asked, line: bytes, item: Described, answers: Sequence[bytes], first: FirstLine | None
+) -> Outcome | Verdict | None:
+    """Return the outcome of an item, the verdict where it may be sent again, or None where it has to be waited for."""
+    if first is None and len(answers) == 1 and asked.shard.endpoint == CHAT:
+        outcome = usual_outcome(
+            answers[0], item.name, item.row, item.record, asked.attempts, asked.batch_id,
+            is_structured=is_structured(line, CHAT),
+        )  # fmt: skip
+        if outcome is not None:
+            return outcome
+    found = _verdict(asked, line, answers, first)
+    if found is None:
+        return None
+    verdict, answer = found
+    if asked.shard.is_cancelled:
+        verdict = stopped(verdict)
+    verdict = capped(verdict, asked.shard.attempt, asked.attempts_max)
+    return verdict if verdict.may_be_sent_again else _outcome(asked, item, verdict, answer, first)
+
+
+def _verdict(
+    asked: _Asked, line: bytes, lines: Sequence[bytes], first: FirstLine | None
+) -> tuple[Verdict, Answer | None] | None:
+    """Return the verdict on the item that *line* asked for and *lines* answer, with its answer.
+
+    None where it has to be waited for.
     """
-    if asked.refused is not None:
+    if asked.refused is not None and first is not None:
         named, others = asked.refused
         return named.get(first.position, others), None
-    lines = asked.answers.take(first.row) if is_sent else asked.answers.find(first.row)
     answers = [parse_answer(answer) for answer in lines]
     if not answers:
         verdict = missing_verdict(
@@ -225,7 +265,10 @@ def _fate(asked: _Asked, first: FirstLine, line: bytes, *, is_sent: bool) -> tup
     return judged[0] if len(judged) == 1 else min(judged, key=lambda pair: rank(pair[0]))
 
 
-def _outcome(shard: Shard, item: Described, verdict: Verdict, answer: Answer | None) -> Outcome:
+def _outcome(
+    asked: _Asked, item: Described, verdict: Verdict, answer: Answer | None, first: FirstLine | None
+) -> Outcome:
+    is_copy = first is not None and first.row != item.row
     return Outcome(
         name=item.name,
         row=item.row,
@@ -234,29 +277,38 @@ def _outcome(shard: Shard, item: Described, verdict: Verdict, answer: Answer | N
         finish=verdict.finish,
         record=item.record,
         model=verdict.model,
-        usage=verdict.usage,
+        usage=None if is_copy else verdict.usage,  # it is in the outcome of the one that was sent
         response=answer.body if answer else NULL,
         error=verdict.failure,
-        attempts=shard.attempt if shard.batch else shard.attempt - 1,
-        batch_id=shard.batch or None,
+        attempts=asked.attempts,
+        batch_id=asked.batch_id,
         line_id=answer.line_id if answer else None,
         request_id=answer.request_id if answer else None,
         status_code=answer.status if answer else None,
+        same_as=first.name if first is not None and is_copy and asked.batch_id else UNSET,
     )
 
 
 def _recorded(
     outcomes: Iterable[Outcome], keys: Keys, decided: GrowingObject, earlier: Iterator[tuple[int, bytes]]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield the object of each item; on the way *decided* receives the same bytes, among the lines of *earlier* by row."""
+) -> Iterator[Objects]:
+    """Yield the items' objects in runs; *decided* receives the same bytes, among the lines of *earlier* by row."""
     row, line = next(earlier, _NO_LINE)
+    objects: Objects = []
+    held_bytes = 0
     for outcome in outcomes:
         content = encode_outcome(outcome)
         while line and row < outcome.row:
             decided.write(line)
             row, line = next(earlier, _NO_LINE)
         decided.write(content + b"\n")
-        yield keys.item(outcome.name), content
+        objects.append((keys.item(outcome.name), content))
+        held_bytes += len(content)
+        if len(objects) == RUN_ITEMS or held_bytes >= RUN_BYTES:
+            yield objects
+            objects, held_bytes = [], 0
+    if objects:
+        yield objects
     while line:
         decided.write(line)
         row, line = next(earlier, _NO_LINE)

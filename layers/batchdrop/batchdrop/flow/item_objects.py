@@ -6,6 +6,7 @@ derived differently is put, and what is derived the same is not.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from zlib import crc32
 
 import msgspec
@@ -16,6 +17,9 @@ from batchdrop.flow.ports import PUTS_AHEAD_MAX, Storage
 # again: 2 s of puts at 22 ms and 64 in flight, and three cents.
 STEP_OBJECTS_MAX = 4_000
 STEP_BYTES_MAX = 16_000_000
+
+
+type Objects = list[tuple[str, bytes]]  # some in a row, each with its key
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -29,16 +33,16 @@ class Step(msgspec.Struct, frozen=True):
 _steps = msgspec.json.Decoder(list[Step])
 
 
-def put_in_steps(storage: Storage, key: str, objects: Iterable[tuple[str, bytes]]) -> None:
-    """Put *objects* but for the steps that the object at *key* says were put. May be repeated; *objects* is read once.
+def put_in_steps(storage: Storage, key: str, runs: Iterable[Objects]) -> None:
+    """Put the objects of *runs* but for the steps that the object at *key* says were put. May be repeated.
 
-    Raises the first failure; the steps that were put long enough before are remembered.
+    A step ends where a run does. Raises the first failure; the steps that were put long enough before are remembered.
     """
-    rest, done = iter(objects), list[Step]()
+    rest, done = iter(runs), list[Step]()
     before = _steps.decode(storage.read(key) or b"[]")
     for known in before:
         filling = _FillingStep(rest)
-        held = list(filling)
+        held = list(chain.from_iterable(filling))
         if filling.step() != known:
             storage.put_many(held)
         if not filling.is_full:
@@ -46,23 +50,23 @@ def put_in_steps(storage: Storage, key: str, objects: Iterable[tuple[str, bytes]
         done.append(filling.step())
         if done != before[: len(done)]:
             storage.put(key, msgspec.json.encode(done))
-    storage.put_many(_with_records(key, rest, done))
+    storage.put_many(chain.from_iterable(_with_records(key, rest, done)))
     if done != before:
         storage.put(key, msgspec.json.encode(done))
 
 
-def _with_records(key: str, objects: Iterator[tuple[str, bytes]], done: list[Step]) -> Iterator[tuple[str, bytes]]:
-    """Yield *objects*; at the end of a step it joins *done*, and those that the store has taken by then are yielded as *key*.
+def _with_records(key: str, runs: Iterator[Objects], done: list[Step]) -> Iterator[Objects]:
+    """Yield *runs*; at the end of a step it joins *done*, and those that the store has taken by then are yielded as *key*.
 
     Nobody waits at the end of a step for what is in flight: 22 ms a step, and as much again for its record. A record that
     arrives after the next one says less than is so, never more.
     """
     given, ends, known, recorded, is_full = 0, list[int](), len(done), 0, True
     while is_full:
-        filling = _FillingStep(objects)
-        for one in filling:
-            yield one
-            given += 1
+        filling = _FillingStep(runs)
+        for run in filling:
+            yield run
+            given += len(run)
         is_full = filling.is_full
         if is_full:
             done.append(filling.step())
@@ -70,14 +74,14 @@ def _with_records(key: str, objects: Iterator[tuple[str, bytes]], done: list[Ste
         taken = bisect_right(ends, given - PUTS_AHEAD_MAX)
         if is_full and taken > recorded:
             recorded = taken
-            yield key, msgspec.json.encode(done[: known + taken])
+            yield [(key, msgspec.json.encode(done[: known + taken]))]
 
 
 class _FillingStep:
-    """Passes objects on until the step is full or there are no more."""
+    """Passes runs of objects on until the step is full or there are no more."""
 
-    def __init__(self, objects: Iterator[tuple[str, bytes]]) -> None:
-        self._objects = objects
+    def __init__(self, runs: Iterator[Objects]) -> None:
+        self._runs = runs
         self._count = self._size_bytes = self._checksum = 0
 
     @property
@@ -89,11 +93,12 @@ class _FillingStep:
         """Return what has passed."""
         return Step(self._count, self._size_bytes, self._checksum)
 
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for key, content in self._objects:
-            self._count += 1
-            self._size_bytes += len(content)
-            self._checksum = crc32(content, crc32(key.encode(), self._checksum))
-            yield key, content
+    def __iter__(self) -> Iterator[Objects]:
+        for run in self._runs:
+            self._count += len(run)
+            for key, content in run:
+                self._size_bytes += len(content)
+                self._checksum = crc32(content, crc32(key.encode(), self._checksum))
+            yield run
             if self.is_full:
                 return
