@@ -85,6 +85,23 @@ def test_the_short_way_through_a_row_is_the_readers(line: str) -> None:
     assert fields is None or fields == next(csv.reader([line], strict=True), [])
 
 
+@given(st.text('a",\r\nü', max_size=30) | st.text('a",\n', max_size=30))
+def test_any_text_is_read_as_its_reader_would(text: str) -> None:
+    """Rows over several lines, quotes out of place: there are the fields of csv.reader, or both refuse the text."""
+    lines = [f"{line}\n" for line in text.split("\n")]
+    content = f"a\n{''.join(lines)}".encode()
+    expected: list[list[str]] | None = None
+    with suppress(csv.Error):
+        expected = [row for row in csv.reader(lines, strict=True) if row]
+
+    records: list[Record] | None = None
+    with suppress(UploadRejected):
+        _, records = records_of(CSV, content)
+
+    assert (None if records is None else [record.fields for record in records]) == expected
+    assert all(content[record.start : record.end] == record.raw for record in records or ())
+
+
 @given(tables())
 def test_a_table_is_read_as_it_was_written(table: tuple[bytes, list[list[str]]]) -> None:
     """Whatever fields hold, they come back, and the bytes of the records are the bytes of the file."""

@@ -8,7 +8,6 @@ import csv
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import BinaryIO
 
 import msgspec
@@ -46,7 +45,7 @@ class CsvRows:
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
-        reader = _CarefulReader(self, stream, _Place(0, line=1))
+        reader = _RowReader(self, stream, _Place(0, line=1))
         while line := stream.readline(self.record_bytes_max + 1):
             raw, fields = reader.row(line)
             if fields:
@@ -129,18 +128,18 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     A row has a problem where it has not *width* fields.
     """
     line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
-    careful = _CarefulReader(limits, stream, place)
+    readline, reader = stream.readline, _RowReader(limits, stream, place)
     start, offset, lines, run = place.offset, place.offset, 0, list[Record]()
-    for line in iter(partial(stream.readline, limits.record_bytes_max + 1), b""):
+    while line := reader.unread.pop() if reader.unread else readline(limits.record_bytes_max + 1):
         raw = line
         try:
             fields = fields_of_line(line.decode()) if offset and len(line) <= line_bytes_max else None
         except UnicodeDecodeError:
             fields = None
         if fields is None:
-            careful.place = _Place(offset, place.line and place.line + lines)
+            reader.place = _Place(offset, place.line and place.line + lines)
             try:
-                raw, fields = careful.row(line)
+                raw, fields = reader.row(line)
             except UploadRejected:
                 if run:
                     yield run
@@ -160,24 +159,51 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
         yield run
 
 
-class _CarefulReader:
-    """csv.reader for single rows, which knows where it stands and says what is wrong and where."""
+class _RowReader:
+    """Reads single rows that are more than a plain line. It knows where it stands and says what is wrong and where."""
 
     def __init__(self, limits: CsvRows, stream: BinaryIO, place: _Place) -> None:
         # The limit is the process's own; all readers of one process ask for the same.
         csv.field_size_limit(limits.field_chars_max)
         self.place = place
         self._limits, self._stream = limits, stream
+        self._line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
         self._lines: list[bytes] = []
-        self._unread: list[bytes] = []
+        self.unread: list[bytes] = []  # lines that come before the stream, the next one last
 
     def row(self, line: bytes) -> tuple[bytes, list[str]]:
-        """Return the row that begins with *line*, as it came and as fields; the stream stands behind it.
+        """Return the row that begins with *line*, as it came and as fields; what is unread stands behind it.
 
-        csv.reader asks for no line ahead, so the lines that it asked for are this row. Raises UploadRejected.
+        Raises UploadRejected.
         """
+        return self._joined_row(line) or self._careful_row(line)
+
+    def _joined_row(self, line: bytes) -> tuple[bytes, list[str]] | None:
+        """Return the row made of *line* and of those that belong to it by their quotes; None where csv.reader has to look."""
+        is_open, lines, size_bytes = line.count(b'"') % 2 == 1, [line], len(line)
+        if not is_open or self.place.offset == 0:
+            return None
+        while is_open and size_bytes <= self._line_bytes_max and (following := self._next_line()):
+            is_open ^= following.count(b'"') % 2 == 1
+            lines.append(following)
+            size_bytes += len(following)
+        raw = b"".join(lines)
+        try:
+            fields = None if is_open or size_bytes > self._line_bytes_max else fields_of_line(raw.decode())
+        except UnicodeDecodeError:
+            fields = None
+        if fields is None:
+            self.unread += lines[:0:-1]
+            return None
+        return raw, fields
+
+    def _next_line(self) -> bytes:
+        return self.unread.pop() if self.unread else self._stream.readline(self._limits.record_bytes_max + 1)
+
+    def _careful_row(self, line: bytes) -> tuple[bytes, list[str]]:
+        """Let csv.reader read the row: it asks for no line ahead, so the lines that it asked for are this row."""
         self._lines.clear()
-        self._unread.append(line)
+        self.unread.append(line)
         try:
             fields = next(csv.reader(self._texts(), strict=True), [])
         except csv.Error as error:
@@ -187,7 +213,7 @@ class _CarefulReader:
     def _texts(self) -> Iterator[str]:
         """Yield the lines as text; their bytes are kept, and the place goes with them."""
         limit, size_bytes = self._limits.record_bytes_max, 0
-        while line := self._unread.pop() if self._unread else self._stream.readline(limit + 1):
+        while line := self._next_line():
             size_bytes += len(line)
             if size_bytes > limit:
                 raise self._too_large()
