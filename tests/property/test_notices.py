@@ -38,12 +38,11 @@ def test_the_largest_notice_is_small(length: int, filler: str) -> None:
     long = filler * length
     tally = Tally()
     for number in range(300):
-        tally.add(
-            Outcome(
-                name=f"{number:0200d}", row=1, status="failed", model=f"{number}-{long[:60]}", usage=Usage(1, 1),
-                error=Failure(f"code_{number:059d}", long),
-            )
+        outcome = Outcome(
+            name=f"{number:0200d}", row=1, status="failed", model=f"{number}-{long[:60]}", usage=Usage(1, 1),
+            error=Failure(f"code_{number:059d}", long),
         )  # fmt: skip
+        tally.add([outcome])
     job = replace(JOB, event="completed_with_failures", key=f"inbox/{long[:1_000]}", reason=Reason("bad", long))
 
     notice = render(job, tally.results(()), "s3://results/")

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from batchdrop.core.jobs import Keys, Upload
 from batchdrop.core.ledger_rows import Job, Shard
+from batchdrop.core.outcome_runs import run_of
 from batchdrop.core.outcomes import Outcome, Usage
 from batchdrop.core.receipt import open_bill
 from batchdrop.core.summary import Results, status_document, summary_document
@@ -59,9 +60,10 @@ class Bucket:
             lambda model, _: TABLE.get(model),
         )
         for model, usage in answers:
-            bill.add(
-                Outcome(name="a", row=1, status="succeeded", model=model, batch_id=shard.batch, status_code=200), usage
-            )
+            answer = Outcome(
+                name="a", row=1, status="succeeded", model=model, usage=usage, batch_id=shard.batch, status_code=200
+            )  # fmt: skip
+            bill.add(run_of([answer]))
         self.write(job, "summary", summary_document(job, [shard], Results(receipt=bill.receipt())))
         return job
 

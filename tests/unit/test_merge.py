@@ -66,6 +66,34 @@ def test_models_and_refused_records_find_their_rows() -> None:
     assert (results.items, results.failed) == (9, 2)
 
 
+@pytest.mark.parametrize(
+    ("key", "upload"),
+    [
+        ("inbox/t/a.csv", b"review_id,review\n" + b"".join(b"R-%d,x\n" % row for row in range(1, 41))),
+        ("inbox/t/a.json", json.dumps([{"review_id": f"R-{row}", "review": "x"} for row in range(1, 41)]).encode()),
+    ],
+)
+def test_long_answers_come_back_whole(key: str, upload: bytes) -> None:
+    """More than is held at once goes by in pieces: rows, results and failures are the same as of short answers."""
+    job = AnsweredJob(key, upload, TASK)
+    job.harvest(
+        job.shard(),
+        b"".join(success(row, f"{row} " + "x" * 30_000) for row in range(1, 41) if row % 7),
+        b"".join(answer_line(row, {"error": {"code": "e"}}, 400) for row in range(7, 41, 7)),
+    )
+
+    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+
+    extension = key.rpartition(".")[2]
+    written, failed = (job.storage.objects[name(extension)].decode() for name in (job.keys.merged, job.keys.failures))
+    rows = list(csv.DictReader(io.StringIO(written, newline=""))) if extension == "csv" else json.loads(written)
+    assert [int((row["output"] or "0").partition(" ")[0]) for row in rows] == [
+        row if row % 7 else 0 for row in range(1, 41)
+    ]
+    assert [outcome.row for outcome in job.outcomes()] == list(range(1, 41))
+    assert (failed.count("R-"), results.succeeded, results.failed) == (5, 35, 5)
+
+
 def test_native_lines_come_back_as_the_provider_writes_them() -> None:
     """Ready-made lines give result lines with the user's own custom_id."""
     lines = [{"custom_id": f"R{n}", "method": "POST", "url": CHAT, "body": chat_request()} for n in (1, 2)]

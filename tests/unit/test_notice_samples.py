@@ -10,6 +10,7 @@ from fakes.prices import TABLE
 
 from batchdrop.core.ledger_rows import Hold, Job, Quote, Reason, Shard
 from batchdrop.core.notices import Notice, render, render_hold, render_wait
+from batchdrop.core.outcome_runs import run_of
 from batchdrop.core.outcomes import Outcome, Usage
 from batchdrop.core.receipt import Receipt, open_bill
 from batchdrop.core.summary import FailureCount, Results
@@ -34,7 +35,8 @@ SHARD = Shard(
 def receipt(usage: Usage) -> Receipt:
     """Return the receipt of answers that took *usage*."""
     bill = open_bill(JOB, [SHARD], lambda model, _base_url: TABLE.get(model))
-    bill.add(Outcome(name="a", row=1, status="succeeded", model=MODEL, batch_id="batch_1"), usage)
+    answer = Outcome(name="a", row=1, status="succeeded", model=MODEL, usage=usage, batch_id="batch_1")
+    bill.add(run_of([answer]))
     return bill.receipt()
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.ledger_rows import Job, Shard
+from batchdrop.core.outcome_runs import OutcomeRun, run_of
 from batchdrop.core.outcomes import Failure, Outcome, Usage
 from batchdrop.core.prices import PriceList, Rates
 from batchdrop.core.receipt import MODELS_MAX, Bill, Line, Receipt, Unknown, open_bill, receipt_document
@@ -39,25 +40,22 @@ def bill(*shards: Shard, prices: dict[str, PriceList] | None = None) -> Bill:
     return open_bill(JOB, shards or (shard(),), lambda model, base_url: table.price_list(model, base_url, 0))
 
 
-def answered(batch: str = "batch_1", model: str | None = MINI, code: str | None = None, status: int = 200) -> Outcome:
-    """An outcome with an HTTP status."""
-    failure = Failure(code, "m") if code else None
-    return Outcome(
-        name="a",
-        row=1,
-        status="failed" if code else "succeeded",
-        model=model,
-        batch_id=batch,
-        status_code=status,
-        error=failure,
-    )
+def answered(
+    usage: Usage | None = None, model: str | None = MINI, code: str | None = None, status: int = 200
+) -> OutcomeRun:
+    """An outcome with an HTTP status, alone."""
+    outcome = Outcome(
+        name="a", row=1, status="failed" if code else "succeeded", model=model, usage=usage, batch_id="batch_1",
+        status_code=status, error=Failure(code, "m") if code else None,
+    )  # fmt: skip
+    return run_of([outcome])
 
 
 def test_tokens_stand_by_model_and_kind() -> None:
     """Each kind has its list price and what a batch pays of it; the total is the list price less the discount."""
     account = bill()
     for usage in (Usage(600_000, 100_000, cached_tokens=100_000), Usage(400_000, 150_000, cached_tokens=150_000)):
-        account.add(answered(), usage)
+        account.add(answered(usage))
 
     receipt = account.receipt()
 
@@ -77,7 +75,7 @@ def test_tokens_of_embeddings_are_called_so() -> None:
     """They have another price than a model's input, and no output."""
     account = bill(shard("/v1/embeddings"))
 
-    account.add(answered(model="text-embedding-3-small"), Usage(2_000_000, 0))
+    account.add(answered(Usage(2_000_000, 0), model="text-embedding-3-small"))
 
     (line,) = account.receipt().lines
     assert (line.kind, line.tokens, line.dollars) == ("embedding", 2_000_000, Decimal("0.02"))
@@ -86,8 +84,8 @@ def test_tokens_of_embeddings_are_called_so() -> None:
 def test_what_was_paid_and_failed_is_named() -> None:
     """An answer of no use is paid for: it is in the total, and stands by itself."""
     account = bill()
-    account.add(answered(), Usage(1_000_000, 0))
-    account.add(answered(code="incomplete"), Usage(0, 1_000_000))
+    account.add(answered(Usage(1_000_000, 0)))
+    account.add(answered(Usage(0, 1_000_000), code="incomplete"))
 
     receipt = account.receipt()
 
@@ -100,7 +98,7 @@ def test_long_requests_have_lines_of_their_own() -> None:
     prices = {MINI: PriceList((Rates(0, short, short, short, short), Rates(1_000, long, long, long, long)))}
     account = bill(prices=prices)
     for tokens in (900, 900, 5_000):
-        account.add(answered(), Usage(tokens, 0))
+        account.add(answered(Usage(tokens, 0)))
 
     receipt = account.receipt()
 
@@ -128,7 +126,7 @@ def test_what_is_not_known_is_said(
     """A price, a count of tokens, an answer that nobody saw, a second batch: none of it is called nothing."""
     account = bill(where)
 
-    account.add(answered(model=model, code=code, status=status), usage)
+    account.add(answered(usage, model, code, status))
 
     receipt = account.receipt()
     assert receipt.unknown == (unknown,)
@@ -143,11 +141,11 @@ def test_what_is_not_known_is_said(
         ("/v1/chat/completions", answered(code="batch_expired", status=0)),
     ],
 )
-def test_what_costs_nothing_is_no_riddle(endpoint: str, outcome: Outcome) -> None:
+def test_what_costs_nothing_is_no_riddle(endpoint: str, outcome: OutcomeRun) -> None:
     """Moderation is free, and what was not executed is not charged."""
     account = bill(shard(endpoint))
 
-    account.add(outcome, None)
+    account.add(outcome)
 
     assert account.receipt() == Receipt(f"BD-{JOB.id}", "2026-11-22T00:00:00Z", "2026-11-22T01:00:00Z")
 
@@ -156,7 +154,7 @@ def test_models_that_the_provider_invents_are_bounded() -> None:
     """However many there are the receipt stays small, and no token is lost."""
     account = bill(prices={f"model-{number}": flat("1", "1") for number in range(1_000)})
     for number in range(1_000):
-        account.add(answered(model=f"model-{number}"), Usage(1, 1))
+        account.add(answered(Usage(1, 1), model=f"model-{number}"))
 
     receipt = account.receipt()
 
@@ -175,7 +173,7 @@ def test_a_receipt_reads_back_and_adds_up(counts: list[tuple[str, int, int]]) ->
     """The JSON keeps every digit, and the lines are the total."""
     account = bill()
     for model, taken, given_back in counts:
-        account.add(answered(model=model), Usage(taken, given_back))
+        account.add(answered(Usage(taken, given_back), model=model))
 
     receipt = account.receipt()
 
@@ -191,9 +189,9 @@ def test_a_receipt_reads_back_and_adds_up(counts: list[tuple[str, int, int]]) ->
 def test_a_receipt_in_words() -> None:
     """Number, kinds with prices, discount, total, what was paid and failed, and what is unknown."""
     account = bill(replace(shard(), duplicates=("batch_9",)))
-    account.add(answered(), Usage(1_200_000, 300_000, cached_tokens=200_000))
-    account.add(answered(code="incomplete"), Usage(10_000, 0))
-    account.add(answered(model="tuned"), Usage(10, 2))
+    account.add(answered(Usage(1_200_000, 300_000, cached_tokens=200_000)))
+    account.add(answered(Usage(10_000, 0), code="incomplete"))
+    account.add(answered(Usage(10, 2), model="tuned"))
 
     lines = list(receipt_lines(account.receipt()))
 
@@ -221,8 +219,8 @@ def test_a_receipt_in_words() -> None:
 def test_where_nothing_is_known_no_sum_is_shown() -> None:
     """A bill of an unlisted provider is unknown, not $0."""
     account = bill(prices={})
-    account.add(answered(), Usage(10, 2))
-    account.add(answered(code="incomplete"), Usage(10, 2))
+    account.add(answered(Usage(10, 2)))
+    account.add(answered(Usage(10, 2), code="incomplete"))
 
     text = "\n".join(receipt_lines(account.receipt()))
 
@@ -264,6 +262,6 @@ def test_a_job_without_answers_asks_for_no_price() -> None:
         raise AssertionError
 
     account = open_bill(job.job, [shard()], no_price)
-    account.add(answered(code="http_400", status=400), None)
+    account.add(answered(code="http_400", status=400))
 
     assert account.receipt().lines == ()

@@ -146,8 +146,7 @@ def report(outcomes: Iterable[Outcome], job: Job = JOB, shards: Sequence[Shard] 
     """The report of *outcomes*."""
     facts = open_facts(shards)
     tally = Tally(facts)
-    for one in outcomes:
-        tally.add(one)
+    tally.add(list(outcomes))
     return report_document(job, shards, tally.results(()), facts)
 
 
@@ -246,7 +245,7 @@ def test_a_report_is_small_however_large_the_job() -> None:
     facts = open_facts(shards)
     tally = Tally(facts)
     for number in range(20_000):
-        tally.add(worst[number % 60])
+        tally.add([worst[number % 60]])
 
     page = report_document(replace(JOB, key=f"inbox/{huge[:900]}", task=huge[:900]), shards, tally.results(()), facts)
 

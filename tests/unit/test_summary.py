@@ -129,7 +129,7 @@ def test_reasons_are_counted_and_named() -> None:
     """Failures are listed most frequent first, each with its first items."""
     tally = Tally()
     for name, code in [("a", "x"), ("b", "y"), ("c", None), ("d", "y")]:
-        tally.add(outcome(name, code))
+        tally.add([outcome(name, code)])
 
     results = tally.results(())
 
@@ -141,8 +141,8 @@ def test_tokens_are_summed_by_model() -> None:
     """Usage adds up by model, also of answers that were of no use; what was never answered has none."""
     tally = Tally()
     for one in (outcome("a", usage=Usage(1, 2)), outcome("b", "x", usage=Usage(3, 4)), outcome("c", "x")):
-        tally.add(one)
-    tally.add(outcome("d", model="n", usage=Usage(5, 6)))
+        tally.add([one])
+    tally.add([outcome("d", model="n", usage=Usage(5, 6))])
 
     results = tally.results(())
 
@@ -153,7 +153,7 @@ def test_what_the_provider_invents_is_bounded() -> None:
     """However many codes, models and failures there are, a tally stays small and loses no count."""
     tally = Tally()
     for number in range(1_000):
-        tally.add(outcome(f"item-{number}", f"code-{number}", f"model-{number}", Usage(1, 1)))
+        tally.add([outcome(f"item-{number}", f"code-{number}", f"model-{number}", Usage(1, 1))])
 
     results = tally.results(())
 

@@ -4,6 +4,7 @@ Rule: sums are exact (Decimal dollars) and are rounded only where they are shown
 is None, never nothing.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
@@ -43,9 +44,17 @@ class PriceList:
 
     def rates_of(self, input_tokens: int) -> Rates:
         """Return the prices of a request of so many input tokens: one price holds for all of its tokens."""
-        if len(self.rates) == 1:  # nearly always, and asked for each item
-            return self.rates[0]
         return next((rates for rates in reversed(self.rates) if input_tokens > rates.over_tokens), self.rates[0])
+
+    def by_rates(self, usages: Sequence[Usage]) -> Iterable[tuple[Rates, Sequence[Usage]]]:
+        """Return *usages*, each that of one request, by the prices that hold for it; there is none without usages."""
+        if len(self.rates) == 1:  # nearly always, and asked for all items
+            return [(self.rates[0], usages)]
+        return [
+            (rates, found)
+            for rates in self.rates
+            if (found := [usage for usage in usages if self.rates_of(usage.input_tokens) is rates])
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.ledger_rows import Job, Shard
-from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
+from batchdrop.core.outcome_runs import Alike, OutcomeRun, usage_of_all
+from batchdrop.core.outcomes import NO_USAGE, Usage
 from batchdrop.core.prices import Cost, PriceList, Rates, cost_of_tokens, kinds_of, price_of
 from batchdrop.core.verdicts import usage_of_response
 from batchdrop.core.wording import iso_time
@@ -112,44 +113,48 @@ class Bill:
     _uncounted: int = 0
     _unseen: int = 0
 
-    def add(self, outcome: Outcome, usage: Usage | None) -> None:
-        """Count one outcome, with its tokens."""
-        source = self.sources.get(outcome.batch_id or "", _NOWHERE)
-        if outcome.is_copy:
-            self._add_copy(outcome, source)
-            return
-        if usage is None:
-            is_answered = (outcome.status_code or 0) // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
-            self._uncounted += is_answered and source.endpoint not in _FREE_ENDPOINTS
-            self._unseen += outcome.error is not None and outcome.error.code in _UNSEEN
-            return
-        account = self._account((outcome.model or "-")[:MODEL_CHARS_MAX], source, usage.input_tokens)
-        account.usage += usage
-        if outcome.error is not None:
-            self._failed_items += 1
-            account.failed_usage += usage
+    def add(self, run: OutcomeRun) -> None:
+        """Count the outcomes of *run*, with their tokens."""
+        for alike in run.alike:
+            source = self.sources.get(alike.first.batch_id or "", _NOWHERE)
+            if alike.first.is_copy:
+                self._add_copies(alike, source)
+            elif alike.usages:
+                self._add_counted(alike, source)
+            else:
+                self._add_uncounted(alike, source)
 
-    def _add_copy(self, outcome: Outcome, source: _Source) -> None:
-        self._copies += 1
-        usage = usage_of_response(outcome.response)
-        if usage is not None:
-            account = self._account((outcome.model or "-")[:MODEL_CHARS_MAX], source, usage.input_tokens)
-            account.saved_usage += usage
+    def _add_counted(self, alike: Alike, source: _Source) -> None:
+        is_failed = alike.code is not None
+        self._failed_items += len(alike.outcomes) * is_failed
+        for account, usage in self._charges(alike.first.model, source, alike.usages):
+            account.usage += usage
+            if is_failed:
+                account.failed_usage += usage
 
-    def _account(self, model: str, source: _Source, input_tokens: int) -> _Account:
-        """Return where tokens of a request of so many input tokens are added up."""
-        known = (model, source.endpoint, source.base_url)
+    def _add_uncounted(self, alike: Alike, source: _Source) -> None:
+        is_answered = (alike.first.status_code or 0) // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
+        self._uncounted += len(alike.outcomes) * (is_answered and source.endpoint not in _FREE_ENDPOINTS)
+        self._unseen += len(alike.outcomes) * (alike.code in _UNSEEN)
+
+    def _add_copies(self, alike: Alike, source: _Source) -> None:
+        self._copies += len(alike.outcomes)
+        saved = [usage for copy in alike.outcomes if (usage := usage_of_response(copy.response)) is not None]
+        if saved:
+            for account, usage in self._charges(alike.first.model, source, saved):
+                account.saved_usage += usage
+
+    def _charges(self, model: str | None, source: _Source, usages: Sequence[Usage]) -> Iterator[tuple[_Account, Usage]]:
+        """Yield the sums of *usages*, each that of a request, with where tokens of their prices are added up."""
+        known = ((model or "-")[:MODEL_CHARS_MAX], source.endpoint, source.base_url)
         if known not in self._price_lists:
             if len(self._price_lists) >= MODELS_MAX:
                 known = (OTHER, "", "")
             self._price_lists[known] = self._prices_of(*known)
         prices = self._price_lists[known]
-        rates = prices.rates_of(input_tokens) if prices else None
-        key = (*known, rates.over_tokens if rates else 0)
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account(rates)
-        return account
+        for rates, of_rates in prices.by_rates(usages) if prices else [(None, usages)]:
+            key = (*known, rates.over_tokens if rates else 0)
+            yield self._accounts.setdefault(key, _Account(rates)), usage_of_all(of_rates)
 
     def _prices_of(self, model: str, endpoint: str, base_url: str) -> PriceList | None:
         return None if not base_url or endpoint in _ENDPOINTS_WITHOUT_PRICE else self.prices(model, base_url)

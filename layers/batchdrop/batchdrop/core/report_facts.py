@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.ledger_rows import Shard
-from batchdrop.core.outcomes import NULL, Outcome, Usage
+from batchdrop.core.outcome_runs import Alike, OutcomeRun
+from batchdrop.core.outcomes import NULL, Failure, Outcome
 from batchdrop.core.receipt import OTHER
 from batchdrop.core.summary import REASONS_MAX
 
@@ -71,32 +72,39 @@ class Facts:
     output_tokens: int = 0
     longest_tokens: int = 0
 
-    def add(self, outcome: Outcome, usage: Usage | None) -> None:
-        """Take note of one outcome."""
-        shard = self.shards.get(outcome.batch_id or "")
-        if shard is None:
-            self.items_elsewhere += 1
-        else:
-            self.items_by_shard[shard] += 1
-        if usage is not None and usage.output_tokens > 0:
-            self.lengths[usage.output_tokens.bit_length()] += 1
-            self.output_tokens += usage.output_tokens
-            self.longest_tokens = max(self.longest_tokens, usage.output_tokens)
-        if outcome.error is None:
-            end = outcome.finish or "complete"
-            self.ends[end if end in self.ends or len(self.ends) < ENDS_MAX else OTHER] += 1
-        else:
-            self._add_example(outcome.error.code, outcome)
-        if len(self.first) < ANSWERS_SHOWN_MAX:
-            self.first.append(_shown(outcome))
+    def add(self, run: OutcomeRun) -> None:
+        """Take note of the outcomes of *run*."""
+        for alike in run.alike:
+            self._count(alike)
+            self._measure([usage.output_tokens for usage in alike.usages if usage.output_tokens > 0])
+        for outcome, failure in run.failures:
+            self._add_example(outcome, failure)
+        self.first.extend(map(_shown, run.outcomes[: ANSWERS_SHOWN_MAX - len(self.first)]))
 
-    def _add_example(self, code: str, outcome: Outcome) -> None:
+    def _count(self, alike: Alike) -> None:
+        """Count where outcomes come from, and how they ended."""
+        count = len(alike.outcomes)
+        shard = self.shards.get(alike.first.batch_id or "")
+        if shard is None:
+            self.items_elsewhere += count
+        else:
+            self.items_by_shard[shard] += count
+        if alike.code is None:
+            end = alike.first.finish or "complete"
+            self.ends[end if end in self.ends or len(self.ends) < ENDS_MAX else OTHER] += count
+
+    def _measure(self, lengths_tokens: Sequence[int]) -> None:
+        self.lengths.update(map(int.bit_length, lengths_tokens))
+        self.output_tokens += sum(lengths_tokens)
+        self.longest_tokens = max(self.longest_tokens, max(lengths_tokens, default=0))
+
+    def _add_example(self, outcome: Outcome, failure: Failure) -> None:
+        code = failure.code
         if code not in self.examples and len(self.examples) >= REASONS_MAX:
             code = OTHER
         examples = self.examples.setdefault(code, [])
         if len(examples) < EXAMPLES_MAX:
-            message = outcome.error.message if outcome.error else ""
-            examples.append(Example(outcome.name, outcome.row, message[:MESSAGE_CHARS_MAX]))
+            examples.append(Example(outcome.name, outcome.row, failure.message[:MESSAGE_CHARS_MAX]))
 
 
 def open_facts(shards: Iterable[Shard]) -> Facts:

@@ -13,6 +13,7 @@ import msgspec
 
 from batchdrop.core.job_lifecycle import ROOM
 from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
+from batchdrop.core.outcome_runs import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
 from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
@@ -68,8 +69,8 @@ class Results:
 class Observer(Protocol):
     """Sees every outcome of a job once, by row."""
 
-    def add(self, outcome: Outcome, usage: Usage | None) -> None:
-        """Take note of *outcome*, with its tokens; None where none were counted."""
+    def add(self, run: OutcomeRun) -> None:
+        """Take note of the outcomes of *run*."""
 
 
 class Tally:
@@ -89,26 +90,30 @@ class Tally:
         """How many of the outcomes were failures."""
         return self._reasons.total()
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome. Tokens count also where the answer was of no use: they are paid for."""
-        usage = outcome.usage
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Count *outcomes*, the next ones by row: the more at once, the less for each."""
+        run = run_of(outcomes)
         for observer in self._observers:
-            observer.add(outcome, usage)
-        if usage is not None:
-            model = _bounded((outcome.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
-            self._usage[model] = self._usage.get(model, NO_USAGE) + usage
-        self.deduplicated += outcome.is_copy
-        if outcome.error is None:
-            self.succeeded += 1
-        else:
-            self._add_failure(outcome.error.code, outcome.name)
-
-    def _add_failure(self, reason: str, name: str) -> None:
-        code = _bounded(reason, self._reasons, REASONS_MAX)
-        self._reasons[code] += 1
-        if self._names_count < NAMES_MAX:
-            self._names.setdefault(code, []).append(name)
+            observer.add(run)
+        for alike in run.alike:
+            self._count(alike)
+        for outcome, failure in run.failures[: NAMES_MAX - self._names_count]:
+            code = _bounded(failure.code, self._reasons, REASONS_MAX)
+            self._names.setdefault(code, []).append(outcome.name)
             self._names_count += 1
+
+    def _count(self, alike: Alike) -> None:
+        """Count outcomes and their tokens, which are paid for also where the answer was of no use."""
+        count = len(alike.outcomes)
+        if alike.usages:
+            model = _bounded((alike.first.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
+            self._usage[model] = self._usage.get(model, NO_USAGE) + usage_of_all(alike.usages)
+        if alike.first.is_copy:
+            self.deduplicated += count
+        if alike.code is None:
+            self.succeeded += count
+        else:
+            self._reasons[_bounded(alike.code, self._reasons, REASONS_MAX)] += count
 
     def results(self, files: Iterable[WrittenFile], unreadable: Reason | None = None) -> Results:
         """Return the counts so far, with the *files* that were written meanwhile."""

@@ -4,6 +4,7 @@ Rule: pieces are held and handed over a mebibyte at a time, because each write c
 the end, and the object becomes visible when the stack of its writer ends.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -32,8 +33,16 @@ class GrowingObject:
     def write(self, content: bytes) -> None:
         """Append *content*."""
         self._pending.append(content)
-        self._pending_bytes += len(content)
-        self.size_bytes += len(content)
+        self._grow(len(content))
+
+    def write_all(self, pieces: Sequence[bytes]) -> None:
+        """Append *pieces*."""
+        self._pending += pieces
+        self._grow(sum(map(len, pieces)))
+
+    def _grow(self, size_bytes: int) -> None:
+        self._pending_bytes += size_bytes
+        self.size_bytes += size_bytes
         if self._pending_bytes >= _WRITE_BYTES:
             self.flush()
 

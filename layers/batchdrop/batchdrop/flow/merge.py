@@ -32,6 +32,9 @@ from batchdrop.flow.lines import all_records, read_header, refused_keys, upload_
 from batchdrop.flow.ports import Ports, Storage
 from batchdrop.formats.records import Format, Header, Record
 
+# Some dozens of items: beyond that each costs no less, and more memory is asked for.
+_HELD_BYTES: Final = 1 << 18
+_UNREAD: Final = Record(0, 0, 0, b"")  # stands beside an outcome where there is no upload
 _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
@@ -76,10 +79,10 @@ def _merge_with_upload(
     with ExitStack() as objects:
         files = _ResultFiles(storage, job, form, header, objects)
         outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
-        line_of = never_sent(storage, job) if job.cancelled_at else None
-        for row, record in enumerate(all_records(storage, job), 1):
-            line = outcomes.take(row) or (line_of and line_of(record))
-            files.add(line or outcomes.missing(row), record, tally)
+        line_of = never_sent(storage, job) if job.cancelled_at else lambda record: outcomes.missing(record.row)
+        pairs = ((outcomes.take(record.row) or line_of(record), record) for record in all_records(storage, job))
+        for lines, records in _in_runs(pairs):
+            files.add(lines, records, tally)
         outcomes.check_end(tally)
         files.finish()
         return tally.results(files.written())
@@ -92,13 +95,28 @@ def _merge_alone(
     with ExitStack() as objects:
         outcomes = _Outcomes(storage, job, objects)
         found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
-        for row in range(1, job.items + 1):
-            line = found.take(row) or (never_sent_nameless(row) if job.cancelled_at else found.missing(row))
-            outcome = decode_outcome(line)
-            outcomes.write(line, outcome.name)
-            tally.add(outcome)
+        line_of = never_sent_nameless if job.cancelled_at else found.missing
+        pairs = ((found.take(row) or line_of(row), _UNREAD) for row in range(1, job.items + 1))
+        for lines, _ in _in_runs(pairs):
+            tally.add(outcomes.write(lines))
         found.check_end(tally)
         return tally.results(outcomes.finished(), unreadable)
+
+
+def _in_runs(pairs: Iterable[tuple[bytes, Record]]) -> Iterator[tuple[list[bytes], list[Record]]]:
+    """Yield outcomes and records side by side, as many at a time as may be held."""
+    lines: list[bytes] = []
+    records: list[Record] = []
+    held_bytes = 0
+    for line, record in pairs:
+        lines.append(line)
+        records.append(record)
+        held_bytes += len(line) + len(record.raw)
+        if held_bytes >= _HELD_BYTES:
+            yield lines, records
+            lines, records, held_bytes = [], [], 0
+    if lines:
+        yield lines, records
 
 
 class _ByRow:
@@ -173,18 +191,24 @@ class _ResultFiles:
         self._is_first = True
         self._is_first_failure = True
 
-    def add(self, line: bytes, record: Record, tally: Tally) -> None:
-        """Write one item to each file that it belongs to."""
-        outcome = decode_outcome(line)
-        tally.add(outcome)
-        self._outcomes.write(line, outcome.name)
-        self._results.write(self._form.result(self._header, record, outcome, is_first=self._is_first))
-        self._is_first = False
-        if outcome.error is not None:
-            if self._is_first_failure:
-                self._failures.write(self._form.failure_head(self._header))
-            self._failures.write(self._form.failure(self._header, record, is_first=self._is_first_failure))
-            self._is_first_failure = False
+    def add(self, lines: Sequence[bytes], records: Sequence[Record], tally: Tally) -> None:
+        """Write the next items to each file that they belong to."""
+        outcomes = self._outcomes.write(lines)
+        tally.add(outcomes)
+        result, header = self._form.result, self._header
+        results = []
+        for record, outcome in zip(records, outcomes, strict=True):
+            results.append(result(header, record, outcome, is_first=self._is_first))
+            self._is_first = False
+            if outcome.error is not None:
+                self._add_failure(record)
+        self._results.write_all(results)
+
+    def _add_failure(self, record: Record) -> None:
+        if self._is_first_failure:
+            self._failures.write(self._form.failure_head(self._header))
+        self._failures.write(self._form.failure(self._header, record, is_first=self._is_first_failure))
+        self._is_first_failure = False
 
     def finish(self) -> None:
         """Write what stands behind the last record."""
@@ -211,11 +235,16 @@ class _Outcomes:
             self._index = OutcomeIndex()
             self._records = _Measured(storage, keys.outcome_index, objects, "application/octet-stream")
 
-    def write(self, line: bytes, name: str) -> None:
-        """Append *line*, the outcome of the item called *name*, which has its line end."""
+    def write(self, lines: Sequence[bytes]) -> Sequence[Outcome]:
+        """Append *lines*, which have their line ends, and return the outcomes that they are."""
+        outcomes = [decode_outcome(line) for line in lines]
         if self._index is not None:
-            self._index.add(name, self._lines.size_bytes, len(line) - 1)
-        self._lines.write(line)
+            offset = self._lines.size_bytes
+            for line, outcome in zip(lines, outcomes, strict=True):
+                self._index.add(outcome.name, offset, len(line) - 1)
+                offset += len(line)
+        self._lines.write_all(lines)
+        return outcomes
 
     def finished(self) -> Iterator[WrittenFile]:
         """Yield what was written."""
