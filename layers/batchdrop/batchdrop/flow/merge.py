@@ -5,10 +5,11 @@ together at its end, before the summary. What a cancelled job never cut into a s
 """
 
 import hashlib
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heapreplace
 from typing import BinaryIO, Final
 
@@ -278,37 +279,46 @@ class _Measured(GrowingObject):
 # ------------------------------------------------------------------ all outcomes by row
 
 
-@dataclass(order=True, slots=True)
+_NO_TURN: Final = (sys.maxsize, 0)
+
+type _RowAndLine = tuple[int, bytes]
+
+
+@dataclass(slots=True)
 class _Source:
     """Outcomes sorted by row, of which none is before *row*. Closed until its turn comes: a job may have thousands."""
 
     row: int
     key: str
-    line: bytes = field(default=b"", compare=False)
-    lines: Iterator[bytes] | None = field(default=None, compare=False)
+    next: _RowAndLine | None = None
+    rest: Iterator[_RowAndLine] | None = None
 
 
 def outcome_lines(
     storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[_RowAndLine]:
     """Yield the line of every outcome with its row, by row: of the parts of *shards* and of the records refused.
 
     Streams are open only while their rows go by. Raises BrokenState where a shard has no part.
     """
     sources = [*_parts(storage, job, shards, chunks), *(_peeked(storage, key) for key in refused_keys(storage, job))]
-    heapify(sources)
-    while sources:
-        source = sources[0]
-        if source.lines is None:
-            source.lines = _opened(storage, source.key)
+    turns = [(source.row, number) for number, source in enumerate(sources)]
+    heapify(turns)
+    while turns:
+        _, number = turns[0]
+        source, last_row = sources[number], min(turns[1:3], default=_NO_TURN)[0]  # a heap's second is one of these
+        if source.rest is None:
+            source.rest = _opened(storage, source.key)
+            source.next = next(source.rest, None)
+        found, rest = source.next, source.rest
+        while found and found[0] <= last_row:
+            yield found
+            found = next(rest, None)
+        source.next = found
+        if found:
+            heapreplace(turns, (found[0], number))
         else:
-            yield source.row, source.line
-        source.line = next(source.lines, b"")
-        if source.line:
-            source.row = row_of_outcome(source.line)
-            heapreplace(sources, source)
-        else:
-            heappop(sources)
+            heappop(turns)
 
 
 def _parts(storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]) -> Iterator[_Source]:
@@ -346,9 +356,10 @@ def _peeked(storage: Storage, key: str) -> _Source:
     return _Source(row_of_outcome(line) if line else 0, key)
 
 
-def _opened(storage: Storage, key: str) -> Iterator[bytes]:
+def _opened(storage: Storage, key: str) -> Iterator[_RowAndLine]:
     with _open(storage, key) as stream:
-        yield from stream
+        for line in stream:
+            yield row_of_outcome(line), line
 
 
 def _open(storage: Storage, key: str) -> AbstractContextManager[BinaryIO]:
