@@ -248,9 +248,13 @@ def counts_swapped(original: Callable[[bytes], Results]) -> Callable[[bytes], Re
 
 def rows_exchanged(original: Callable[..., Any]) -> Callable[..., Any]:
     """Answers are joined by their place in the file instead of by their ids."""
-    return lambda self, rows: (
-        answers and [self._line(row - 1)] for row, answers in zip(rows, original(self, rows), strict=True)
-    )
+
+    def take_run(self: Any, rows: list[int]) -> Iterator[object]:  # noqa: ANN401 - private to archive
+        places = sorted(range(len(self._offsets)), key=self._offsets.__getitem__)
+        for row, answers in zip(rows, original(self, rows), strict=True):
+            yield answers and [self._line(places[row - 1])]
+
+    return take_run
 
 
 def told(original: Callable[..., Any]) -> Callable[..., Any]:

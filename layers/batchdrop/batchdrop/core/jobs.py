@@ -5,7 +5,7 @@ Rule: every key and id that Batchdrop makes is made here, from values alone, so 
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
@@ -145,7 +145,12 @@ class Keys:
 
     def item(self, name: str) -> str:
         """The object of the item called *name* (already a safe name)."""
-        return f"{self.results}items/{name}.json"
+        return self.items((name,))[0]
+
+    def items(self, names: Iterable[str]) -> list[str]:
+        """The object of each of the items called *names*."""
+        folder = f"{self.results}items/"
+        return [f"{folder}{name}.json" for name in names]
 
     @property
     def status(self) -> str:

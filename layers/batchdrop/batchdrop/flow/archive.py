@@ -34,7 +34,7 @@ _UNKNOWN_ROW = -1
 
 
 class AnswerIndex:
-    """Where each answer lies in a batch's files on disk: 24 bytes a line, some 100 while they are sorted.
+    """Where each answer lies in a batch's files on disk: 21 bytes a line, some 100 while they are sorted.
 
     A batch has 50,000 lines at most, so this is small whatever the job. Answers are taken by ascending row, because that
     is the order of everything else.
@@ -42,41 +42,47 @@ class AnswerIndex:
 
     def __init__(self, output: BinaryIO | None, errors: BinaryIO | None) -> None:
         """Index both files, which stand at their start."""
-        self._descriptors: list[int] = []  # of the files that there are
-        self._second_first = 0  # of the last file, its first entry
         self._rows = array("q")
-        self._offsets = array("q")
+        self._descriptors = array("i")
         self._lengths = array("I")
+        self._offsets = array("q")
         self.output_lines = self._add(output)
         # How many rows the output file answers; a line that comes twice is one answer.
         self.output_answers = len({*self._rows} - {_UNKNOWN_ROW})
         self.error_lines = self._add(errors)
         # How many lines of the error file have a cause that may pass.
         self.passing_errors = sum(map(self._is_passing, range(self.output_lines, len(self._rows))))
-        self._order = array("I", sorted(range(len(self._rows)), key=self._rows.__getitem__))
-        self._rows = array("q", map(self._rows.__getitem__, self._order))
+        self._sort()
         self.unknown = self.duplicates = self._next = 0
 
     def _add(self, file: BinaryIO | None) -> int:
         """Index the lines of *file* that are not blank and return how many."""
-        first, offset = len(self._rows), 0
         if file is None:
             return 0
-        self._descriptors.append(file.fileno())
-        self._second_first = first
+        first, offset = len(self._rows), 0
         for line in iter(partial(file.readline, ANSWER_BYTES_MAX), b""):
             if not line.isspace():
                 row = row_of_answer(line)
                 self._rows.append(_UNKNOWN_ROW if row is None else row)
-                self._offsets.append(offset)
                 self._lengths.append(len(line))
+                self._offsets.append(offset)
             offset += len(line)
-        return len(self._rows) - first
+        count = len(self._rows) - first
+        self._descriptors.extend([file.fileno()] * count)
+        return count
 
     def _is_passing(self, entry: int) -> bool:
         answer = parse_answer(self._line(entry))
         failure = failure_of(answer)
         return failure is not None and may_be_sent_again(answer, failure)
+
+    def _sort(self) -> None:
+        """Sort by row; of lines with the same row the output file's come first."""
+        order = sorted(range(len(self._rows)), key=self._rows.__getitem__)
+        self._rows, self._descriptors, self._lengths, self._offsets = (
+            array(numbers.typecode, map(numbers.__getitem__, order))
+            for numbers in (self._rows, self._descriptors, self._lengths, self._offsets)
+        )
 
     def take_run(self, rows: Sequence[int]) -> Iterator[Sequence[bytes]]:
         """Yield for each of *rows* what `take` returns."""
@@ -85,35 +91,34 @@ class AnswerIndex:
         if self._rows[first:end] != wanted or self._rows[end : end + 1] == wanted[-1:]:
             return map(self.take, rows)
         self._next = end  # each is answered by one line: nearly always
-        return zip(map(self._line, self._order[first:end]), strict=True)
+        places = (numbers[first:end] for numbers in (self._descriptors, self._lengths, self._offsets))
+        return zip(map(os.pread, *places), strict=True)
 
     def take(self, row: int) -> Sequence[bytes]:
         """Return the lines that answer *row*, the output file's first. Rows must ascend from call to call."""
-        rows = self._rows
-        first = bisect_left(rows, row, self._next)
-        end = bisect_right(rows, row, first)
+        first = bisect_left(self._rows, row, self._next)
+        end = bisect_right(self._rows, row, first)
         self.unknown += first - self._next
         self.duplicates += max(0, end - first - 1)
         self._next = end
-        return [self._line(entry) for entry in self._order[first:end]]
+        return list(map(self._line, range(first, end)))
 
     def find(self, row: int) -> list[bytes]:
         """Return the lines that answer *row*, the output file's first; of any row, and counting nothing."""
         first = bisect_left(self._rows, row)
-        return [self._line(entry) for entry in self._order[first : bisect_right(self._rows, row, first)]]
+        return list(map(self._line, range(first, bisect_right(self._rows, row, first))))
 
     def finish(self) -> None:
         """Count what is left as unknown: no item asked for it."""
-        self.unknown += len(self._order) - self._next
-        self._next = len(self._order)
+        self.unknown += len(self._rows) - self._next
+        self._next = len(self._rows)
 
     def restart(self) -> None:
         """Stand before the first row again."""
         self.unknown = self.duplicates = self._next = 0
 
-    def _line(self, entry: int) -> bytes:
-        descriptor = self._descriptors[-1 if entry >= self._second_first else 0]
-        return os.pread(descriptor, self._lengths[entry], self._offsets[entry])
+    def _line(self, place: int) -> bytes:
+        return os.pread(self._descriptors[place], self._lengths[place], self._offsets[place])
 
 
 @contextmanager

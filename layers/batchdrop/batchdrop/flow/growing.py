@@ -46,6 +46,14 @@ class GrowingObject:
         if self._pending_bytes >= _WRITE_BYTES:
             self.flush()
 
+    def write_line(self, content: bytes) -> None:
+        """Append *content* and a line end."""
+        self._pending += (content, b"\n")
+        self._pending_bytes += len(content) + 1
+        self.size_bytes += len(content) + 1
+        if self._pending_bytes >= _WRITE_BYTES:
+            self.flush()
+
     def flush(self) -> None:
         """Hand over what is pending."""
         if self._pending_bytes:

@@ -19,7 +19,7 @@ from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import NO_USAGE, NULL, Outcome, Usage, encode_outcome, row_of_outcome
+from batchdrop.core.outcomes import NULL, Outcome, Usage, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
 from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.repeats import FirstLine, Repeats
@@ -67,19 +67,12 @@ class _Asked:
     attempts_max: int
     give_up_missing: bool
     refused: tuple[Mapping[int, Verdict], Verdict] | None  # of a batch that failed in validation
+    attempts: int  # that ran
+    batch_id: str | None
 
     @property
     def keys(self) -> Keys:
         return Keys(self.job.id, self.job.key)
-
-    @property
-    def attempts(self) -> int:
-        """How many attempts ran."""
-        return self.shard.attempt if self.shard.batch else self.shard.attempt - 1
-
-    @property
-    def batch_id(self) -> str | None:
-        return self.shard.batch or None
 
     @property
     def needs_first_lines(self) -> bool:
@@ -96,15 +89,28 @@ class _Counts:
     again: int = 0
     missing: int = 0
     counted: int = 0
-    usage: Usage = NO_USAGE
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def decide(self, outcome: Outcome) -> None:
         """Count an item that is not sent again."""
-        self.succeeded += outcome.error is None
-        self.failed += outcome.error is not None
-        if outcome.usage is not None:
-            self.usage += outcome.usage
-            self.counted += outcome.usage.input_tokens > 0
+        if outcome.error is None:
+            self.succeeded += 1
+        else:
+            self.failed += 1
+        usage = outcome.usage
+        if usage is not None:
+            self.counted += usage.input_tokens > 0
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.cached_tokens += usage.cached_tokens
+            self.cache_write_tokens += usage.cache_write_tokens
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens)
 
 
 def derive(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
@@ -124,7 +130,10 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
     were waited for long enough. Where nothing is sent again the shard's part is complete. May be repeated.
     """
     refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
-    asked = _Asked(job, shard, batch, archived, limits.attempts_max, give_up_missing, refused)
+    attempts = shard.attempt if shard.batch else shard.attempt - 1
+    asked = _Asked(
+        job, shard, batch, archived, limits.attempts_max, give_up_missing, refused, attempts, shard.batch or None
+    )
     is_last = not _may_send_again(asked)
     counts = _write(ports, limits, asked, chunks, is_last=is_last)
     if is_last and counts.again:  # an output file that names a passing failure: rare, and known only by now
@@ -294,21 +303,20 @@ def _recorded(
 ) -> Iterator[Objects]:
     """Yield the items' objects in runs; *decided* receives the same bytes, among the lines of *earlier* by row."""
     row, line = next(earlier, _NO_LINE)
-    objects: Objects = []
-    held_bytes = 0
+    names, contents, held_bytes = list[str](), list[bytes](), 0
     for outcome in outcomes:
-        content = encode_outcome(outcome)
         while line and row < outcome.row:
             decided.write(line)
             row, line = next(earlier, _NO_LINE)
-        decided.write(content + b"\n")
-        objects.append((keys.item(outcome.name), content))
+        content = encode_outcome(outcome)
+        decided.write_line(content)
+        names.append(outcome.name)
+        contents.append(content)
         held_bytes += len(content)
-        if len(objects) == RUN_ITEMS or held_bytes >= RUN_BYTES:
-            yield objects
-            objects, held_bytes = [], 0
-    if objects:
-        yield objects
+        if len(contents) == RUN_ITEMS or held_bytes >= RUN_BYTES:
+            yield list(zip(keys.items(names), contents, strict=True))
+            names, contents, held_bytes = [], [], 0
+    yield list(zip(keys.items(names), contents, strict=True))
     while line:
         decided.write(line)
         row, line = next(earlier, _NO_LINE)

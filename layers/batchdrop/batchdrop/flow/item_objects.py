@@ -95,10 +95,13 @@ class _FillingStep:
 
     def __iter__(self) -> Iterator[Objects]:
         for run in self._runs:
+            size_bytes, checksum = self._size_bytes, self._checksum
+            for _, content in run:
+                size_bytes += len(content)
+                checksum = crc32(content, checksum)
+            keys = "".join([key for key, _ in run])
             self._count += len(run)
-            for key, content in run:
-                self._size_bytes += len(content)
-                self._checksum = crc32(content, crc32(key.encode(), self._checksum))
+            self._size_bytes, self._checksum = size_bytes, crc32(keys.encode(), checksum)
             yield run
             if self.is_full:
                 return

@@ -115,8 +115,10 @@ def shard_records(
                 raise BrokenState(f"job {job.id}: row {row} lies in no chunk of group {shard.group}")
         if chunk.start - offset >= _SKIP_BYTES_MIN:
             records = _records(storage, job, header, chunk.start, chunk.first_row - 1)
-        record = next((record for record in records if record.row == row), None)
-        if record is None:
+        for record in records:
+            if record.row == row:
+                break
+        else:
             raise BrokenState(f"job {job.id}: the upload has no row {row}")
         offset = record.end
         yield record
