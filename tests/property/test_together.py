@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import msgspec
+import pytest
 from fakes.drops import job_of, planned, records_of
 from fakes.memory import MemoryStorage
 from hypothesis import given
@@ -12,12 +13,12 @@ from hypothesis import strategies as st
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import FillingChunk, JsonValue, Recipe, Request, RequestRun, SeenNames
-from batchdrop.core.requests import request_line
+from batchdrop.core.requests import ready_made, request_line
 from batchdrop.core.tasks import parse_task, recipe_of_task
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Format
+from batchdrop.formats.records import Format, Header, Record
 
 TEXTS = st.sampled_from(["", " ", "a", "b", "x/y", "%d %b", '"', "{{ b }}", "ü" * 120]) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=8
@@ -55,6 +56,25 @@ def alone(recipe: Recipe, value: JsonValue, row: int) -> Request | None:
         return None
 
 
+def together(recipe: Recipe, header: Header, records: list[Record], rows: range) -> RequestRun | None:
+    """Return what *records* become together, if they do."""
+    if recipe.together is None:
+        return None
+    columns = FORMS[1].columns(header, records, recipe.together.columns)
+    return None if columns is None else recipe.together.requests(columns, rows)
+
+
+def assert_same(run: RequestRun, requests: list[Request | None]) -> None:
+    """Each of the run's requests is what it is alone."""
+    assert None not in requests
+    expected = [request for request in requests if request is not None]
+    assert list(run.names) in ([], [request.name for request in expected])
+    assert list(run.lines) == list(map(request_line, run.rows, expected))
+    assert list(run.tokens) == [request.tokens for request in expected]
+    same = (run.endpoint, run.model, run.inputs, run.answer_tokens)
+    assert {(one.endpoint, one.model, one.inputs, one.answer_tokens) for one in expected} == {same}
+
+
 @given(RECORDS.filter(bool), ENDPOINTS, BODIES, st.sampled_from(["id", None]))
 def test_requests_made_together_are_those_made_alone(
     records: list[dict[str, JsonValue]], endpoint: str, body: object, column: str | None
@@ -66,16 +86,58 @@ def test_requests_made_together_are_those_made_alone(
     header, read = records_of(FORMS[1], content)
     expected = [alone(recipe, record, row) for row, record in zip(rows, records, strict=True)]
 
-    columns = FORMS[1].columns(header, read, recipe.columns)
-    run = recipe.together(columns, rows) if recipe.together and columns is not None else None
+    run = together(recipe, header, read, rows)
 
     if run is not None:
-        requests = [request for request in expected if request is not None]
-        assert list(run.names) == ([request.name for request in requests] if column else [])
-        assert list(run.lines) == list(map(request_line, rows, requests))
-        assert list(run.tokens) == [request.tokens for request in requests]
-        same = (run.endpoint, run.model, run.inputs, run.answer_tokens)
-        assert {(one.endpoint, one.model, one.inputs, one.answer_tokens) for one in requests} == {same}
+        assert bool(run.names) == bool(column)
+        assert_same(run, expected)
+
+
+READY_BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.just("m") | st.sampled_from(["n", "", " ", None]),
+        "input": st.just("text") | st.sampled_from([["a", "b"], [[1]], None]),
+        "messages": st.just([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}]),
+        "max_tokens": st.just(5) | st.sampled_from([5.0, True, -1]),
+        "stream": st.sampled_from([False, True]),
+    },
+)
+READY_LINES = st.fixed_dictionaries(
+    {
+        "custom_id": st.sampled_from(["a", "b", "x/y"]) | st.sampled_from(["", " ", 7, None]),
+        "method": st.just("POST") | st.just("GET"),
+        "url": st.just("/v1/embeddings") | st.sampled_from(["/v1/responses", "/v1/else", 7, []]),
+        "body": READY_BODIES | st.sampled_from(["text", None, []]),
+    },
+    optional={"more": st.just(1), "response": st.just({})},
+)
+ALIKE = st.tuples(READY_LINES, st.integers(1, 3)).map(lambda pair: [pair[0]] * pair[1])
+
+
+@given(ALIKE | st.lists(READY_LINES, min_size=1, max_size=4))
+def test_batch_lines_taken_together_are_those_taken_alone(lines: list[dict[str, JsonValue]]) -> None:
+    """Lines that ask different things, or that one could not send, are looked at one by one."""
+    recipe, rows = ready_made(Limits()), range(1, len(lines) + 1)
+    header, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
+
+    run = together(recipe, header, read, rows)
+
+    if run is not None:
+        assert_same(run, [alone(recipe, line, row) for row, line in zip(rows, lines, strict=True)])
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/embeddings", "/v1/responses"])
+def test_usual_batch_lines_are_taken_together(endpoint: str) -> None:
+    """One model, one endpoint: so are nearly all files."""
+    body: JsonValue = {"model": "m", "input": "text", "max_output_tokens": 5}
+    lines = [{"custom_id": name, "method": "POST", "url": endpoint, "body": body} for name in ("a", "b/c")]
+    header, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
+
+    run = together(ready_made(Limits()), header, read, range(1, 3))
+
+    assert run is not None
+    assert list(run.names) == ["a", "b%2Fc"]
 
 
 def test_usual_records_are_made_together() -> None:
@@ -84,7 +146,7 @@ def test_usual_records_are_made_together() -> None:
     assert recipe.together
 
     for ids in (["x/y", "ü"], [1, 2]):
-        assert recipe.together({"id": ids, "a": ["", '"%']}, range(1, 3)) is not None
+        assert recipe.together.requests({"id": ids, "a": ["", '"%']}, range(1, 3)) is not None
 
 
 @given(RECORDS, st.sampled_from(FORMS), st.sets(st.sampled_from(["id", "a", "b", "c"])))

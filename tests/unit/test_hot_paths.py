@@ -38,10 +38,25 @@ def requests(rows: int) -> bytes:
     return json_lines(chat_request(f"review {row}") for row in range(rows))
 
 
+def batch_lines(rows: int) -> bytes:
+    """Lines as the Batch API takes them."""
+    url = "/v1/chat/completions"
+    return json_lines(
+        {"custom_id": f"R-{row}", "method": "POST", "url": url, "body": chat_request(f"review {row}")}
+        for row in range(rows)
+    )
+
+
+def task_of(key: str) -> bytes | None:
+    """The task of an upload, unless it holds requests."""
+    return TASK if key.startswith("inbox/t/") else None
+
+
 DROPS: dict[str, Callable[[int], bytes]] = {
     "inbox/t/a.csv": table,
     "inbox/t/a.jsonl": records,
     "inbox/a.jsonl": requests,
+    "inbox/lines.jsonl": batch_lines,
 }
 
 
@@ -72,7 +87,7 @@ def planning(key: str) -> Callable[[int], Callable[[], object]]:
 
     def work(rows: int) -> Callable[[], object]:
         storage = MemoryStorage()
-        job = job_of(storage, key, DROPS[key](rows), None if key == "inbox/a.jsonl" else TASK)
+        job = job_of(storage, key, DROPS[key](rows), task_of(key))
         return lambda: planned(storage, job)
 
     return work
@@ -80,7 +95,7 @@ def planning(key: str) -> Callable[[int], Callable[[], object]]:
 
 def answered(key: str, rows: int) -> AnsweredJob:
     """Return a job that was planned."""
-    return AnsweredJob(key, DROPS[key](rows), None if key == "inbox/a.jsonl" else TASK)
+    return AnsweredJob(key, DROPS[key](rows), task_of(key))
 
 
 def splitting(key: str) -> Callable[[int], Callable[[], object]]:
@@ -94,7 +109,10 @@ def splitting(key: str) -> Callable[[int], Callable[[], object]]:
     return work
 
 
-@pytest.mark.parametrize(("key", "calls_max"), [("inbox/t/a.csv", 30), ("inbox/t/a.jsonl", 8), ("inbox/a.jsonl", 85)])
+@pytest.mark.parametrize(
+    ("key", "calls_max"),
+    [("inbox/t/a.csv", 30), ("inbox/t/a.jsonl", 8), ("inbox/a.jsonl", 85), ("inbox/lines.jsonl", 24)],
+)
 def test_a_row_is_planned_in_few_calls(key: str, calls_max: int) -> None:
     """From the inbox to a request line in its chunk."""
     assert calls_each(planning(key)) <= calls_max

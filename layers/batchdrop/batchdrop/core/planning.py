@@ -60,15 +60,26 @@ class Recipe:
 
     *name* returns the safe name of the item in a row; it raises `no_id` where the name is missing or empty, and anything
     else where the record is not even able to have one. *build* returns the request of the item with that name. Both raise
-    ItemRefused. *together* does what they do for records in a run, at a fraction of the cost, given the *columns* of each;
-    it gives None where it cannot, such as where one of them is to be refused.
+    ItemRefused.
     """
 
     name: Callable[[JsonValue, int], str]
     build: Callable[[JsonValue, str], Request]
     names_from_user: bool  # so they may repeat
     columns: frozenset[str] = frozenset()  # what a table must have for any row to succeed
-    together: Callable[[Columns, range], RequestRun | None] | None = None  # None where every record is looked at alone
+    together: "Together | None" = None  # None where every record is looked at alone
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """How records in a run become requests, at a fraction of what it costs to look at each.
+
+    *requests* does for each row what a recipe's `name` and `build` do, given *columns* of its records; it gives None where it
+    cannot, such as where one of them is to be refused.
+    """
+
+    columns: frozenset[str]
+    requests: Callable[[Columns, range], RequestRun | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ user calls an item does not.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from itertools import repeat
+from typing import Literal, TypeGuard, get_args
 
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import answer_tokens, base_tokens
-from batchdrop.core.jobs import item_name, row_name
+from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.limits import Limits
-from batchdrop.core.planning import JsonValue, Recipe, Request
+from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together
 from batchdrop.core.wording import shown_name
 
 # Those of the SDK's batch_create_params; a test compares.
@@ -124,7 +125,51 @@ def ready_made(limits: Limits) -> Recipe:
         tokens = base_tokens(encoded, limits.bytes_per_token)
         return make_request(name, endpoint, checked_model(body), encoded, tokens, answers=answer_tokens(endpoint, body))
 
-    return Recipe(_ready_made_name, build, names_from_user=True)
+    return Recipe(_ready_made_name, build, names_from_user=True, together=_lines_together(limits))
+
+
+def _lines_together(limits: Limits) -> Together:
+    """Return how batch lines that ask one model at one endpoint become requests."""
+
+    def requests(columns: Columns, rows: range) -> RequestRun | None:
+        identifiers, methods, urls, bodies = (columns[member] for member in _LINE_MEMBERS)
+        count, endpoint, first = len(rows), urls[0], bodies[0]
+        if not (_are_texts(identifiers) and all(map(str.strip, identifiers)) and _are_objects(bodies)):
+            return None
+        if not (isinstance(endpoint, str) and endpoint in ENDPOINTS and isinstance(first, dict)):
+            return None
+        if not (methods.count("POST") == urls.count(endpoint) == count and _ask_alike(endpoint, bodies)):
+            return None
+        encoded = list(map(_encode, bodies))
+        lines = list(map(line_template(endpoint, (b"", b"")).__mod__, zip(rows, encoded, strict=True)))
+        tokens = list(map(base_tokens, encoded, repeat(limits.bytes_per_token)))
+        inputs, answers = inputs_of(endpoint, encoded[0]), answer_tokens(endpoint, first)
+        return RequestRun(rows, item_names(identifiers), lines, tokens, endpoint, checked_model(first), inputs, answers)
+
+    return Together(frozenset(_LINE_MEMBERS), requests)
+
+
+def _are_texts(values: Sequence[JsonValue]) -> TypeGuard[Sequence[str]]:
+    return set(map(type, values)) == {str}
+
+
+def _are_objects(values: Sequence[JsonValue]) -> TypeGuard[Sequence[dict[str, JsonValue]]]:
+    return set(map(type, values)) == {dict}
+
+
+def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:
+    """Whether all ask one model for answers of one length, none as a stream, and each of one text where it is to be embedded."""
+    try:
+        model = checked_model(bodies[0])
+    except ItemRefused:
+        return False
+    answers = answer_tokens(endpoint, bodies[0])
+    for body in bodies:
+        if body.get("model") != model or body.get("stream") or answer_tokens(endpoint, body) != answers:
+            return False
+        if endpoint == _EMBEDDINGS and not isinstance(body.get("input"), str):
+            return False
+    return True
 
 
 def _ready_made_name(value: JsonValue, row: int) -> str:

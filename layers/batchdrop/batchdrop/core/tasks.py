@@ -3,7 +3,7 @@
 Rule: a task is checked whole before the first record is read, and every complaint names the field.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,7 +14,7 @@ from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, 
 from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
-from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun
+from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together
 from batchdrop.core.prices import micro_dollars
 from batchdrop.core.requests import body_of_line, checked_model, inputs_of, line_template, make_request
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
@@ -79,10 +79,12 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
         return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
 
     columns = task.body.columns | ({task.id} if task.id else frozenset())
-    return Recipe(name, build, names_from_user=task.id is not None, columns=columns, together=_together(task, limits))
+    return Recipe(
+        name, build, names_from_user=task.id is not None, columns=columns, together=_together(task, columns, limits)
+    )
 
 
-def _together(task: Task, limits: Limits) -> Callable[[Columns, range], RequestRun | None] | None:
+def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together | None:
     """Return how *task* makes the requests of a run; None where a template says more than which column stands where."""
     body, endpoint, model, answer_limits = task.body, task.endpoint, task.model, task.answer_limits
     if model is None or answer_limits is None or not body.is_plain:
@@ -90,7 +92,7 @@ def _together(task: Task, limits: Limits) -> Callable[[Columns, range], RequestR
     line_of = line_template(endpoint, (body.start, *(ready for _, ready in body.pieces))).__mod__
     answers = answer_tokens(endpoint, answer_limits)
 
-    def together(columns: Columns, rows: range) -> RequestRun | None:
+    def requests(columns: Columns, rows: range) -> RequestRun | None:
         pieces = body.pieces_together(columns)
         names = _usual_names(columns[task.id]) if task.id else ()
         if pieces is None or names is None:
@@ -100,7 +102,7 @@ def _together(task: Task, limits: Limits) -> Callable[[Columns, range], RequestR
         inputs = inputs_of(endpoint, body_of_line(lines[0]))  # the same for all: what differs is text
         return RequestRun(rows, names, lines, tokens, endpoint, model, inputs, answers)
 
-    return together
+    return Together(columns, requests)
 
 
 def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:

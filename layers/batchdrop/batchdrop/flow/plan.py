@@ -161,23 +161,29 @@ class _Planner:
 
         The others are to be taken one by one: all of them where one is unusual, and those from a name on that was there.
         """
-        recipe, limits = self._recipe, self._limits
-        columns = recipe.together and self._format.columns(self._header, run, recipe.columns)
-        if recipe.together is None or columns is None:
-            return 0
-        requests = recipe.together(columns, range(run[0].row, run[-1].row + 1))
+        limits, requests = self._limits, self._requests(run)
         if requests is None or requests.inputs > limits.shard_embedding_inputs_max:
             return 0
-        if max(map(len, requests.lines)) > limits.record_bytes_max:
+        group = self._group_of.get((requests.endpoint, requests.model))
+        if max(map(len, requests.lines)) > limits.record_bytes_max or (
+            group is None and len(self._groups) == limits.groups_max
+        ):
             return 0
-        if recipe.names_from_user:
+        if self._recipe.names_from_user:
             digests = self._seen.add_all(requests.names)
             stretch.digests += digests
             requests = requests[: len(digests)]
         if requests.rows:
-            group = self._group_of.get((requests.endpoint, requests.model))
             stretch.extend(run, requests, self._new_group(requests) if group is None else group)
         return len(requests.rows)
+
+    def _requests(self, run: Sequence[Record]) -> RequestRun | None:
+        """Return what *run* becomes together; None where each of its records has to be looked at alone."""
+        together = self._recipe.together
+        if together is None:
+            return None
+        columns = self._format.columns(self._header, run, together.columns)
+        return None if columns is None else together.requests(columns, range(run[0].row, run[-1].row + 1))
 
     def _take(self, record: Record, stretch: "_Stretch") -> None:
         """Add the record's request to its chunk, or its refusal to the refused. Every call in here is made for each row."""
