@@ -30,7 +30,7 @@ from table import Row, at_most, print_rows
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import NotYet
-from batchdrop.core.jobs import INTERNAL_PREFIX, Upload
+from batchdrop.core.jobs import INTERNAL_PREFIX, Keys, Upload
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Chunk
@@ -158,8 +158,10 @@ class Harvestable:
     answers: Sequence[Path]
 
     def derive(self) -> None:
-        """Archive each batch and derive its outcomes."""
+        """Archive each batch and derive its outcomes, as for the first time: a repeat puts no step of objects again."""
         for shard, file in zip(self.shards, self.answers, strict=True):
+            steps = Keys(self.job.id, self.job.key).put_steps(shard.number, shard.attempt)
+            self.storage.path(steps).unlink(missing_ok=True)
             batch = Batch("batch_1", "completed", 1, output_file=str(file), total=shard.items, completed=shard.items)
             with archive(self.ports, self.job, shard, batch) as found:
                 derive(self.ports, LIMITS, self.job, shard, self.chunks, found, batch)
