@@ -23,6 +23,7 @@ class RunningBatches:
 
     count: int
     foreign: int = 0
+    is_noted: bool = True  # that the provider took them
     world: World = field(default_factory=World)
     asked: Counter[str] = field(default_factory=Counter)
 
@@ -54,7 +55,7 @@ class RunningBatches:
     def _shard(self, number: int, begun_at: int) -> Shard:
         shard = Shard(
             job=JOB, number=number, account="print-of-sk-test", endpoint=ENDPOINT, model="gpt-4.1-mini", group=0,
-            state=ShardState.RUNNING, tokens=1_000, room_tokens=1_000, taken_at=begun_at, base_url=BASE_URL,
+            state=ShardState.RUNNING, tokens=1_000, room_tokens=1_000, taken_at=begun_at * self.is_noted, base_url=BASE_URL,
             fingerprint="print-of-sk-test", file=f"file-{number}", file_uploaded_at=begun_at, intent_at=begun_at,
             first_intent_at=begun_at, batch=f"batch_{number}", batches=(f"batch_{number}",), due_at=begun_at + number,
         )  # fmt: skip

@@ -3,9 +3,10 @@
 from collections import Counter
 from typing import Any
 
-from fakes.running import RunningBatches
+from fakes.running import JOB, RunningBatches
 from fakes.world import World
 
+from batchdrop.core.ledger_rows import Change
 from batchdrop.core.limits import MINUTE, Limits
 
 LIST = "GET /v1/batches"
@@ -100,3 +101,29 @@ def test_a_batch_behind_others_is_asked_for_again_after_a_while() -> None:
         running.world.tick(MINUTE)
 
     assert running.asked["batch_0"] == 3
+
+
+def test_a_tick_notes_no_more_batches_as_taken_than_it_has_time_for() -> None:
+    """Each is some calls to the ledger; the next tick goes on with the others."""
+    running = RunningBatches(count=10, is_noted=False)
+    world, write = running.world, running.world.ledger.write
+    noted = []
+
+    def write_slowly(change: Change) -> Change:
+        noted.append(change)
+        world.clock.remaining = 900.0 if len(noted) < 4 else 10.0
+        return write(change)
+
+    world.ledger.write = write_slowly  # type: ignore[method-assign]  # the fourth is the last that there is time for
+    world.tick()
+    noted_before, world.clock.remaining = noted_rows(world), 900.0
+    world.ledger.write = write  # type: ignore[method-assign]  # as it was
+    world.tick()
+
+    assert noted_before == 4
+    assert noted_rows(world) == 10
+
+
+def noted_rows(world: World) -> int:
+    """Return how many shards are known to have been taken."""
+    return sum(bool(shard.taken_at) for shard in world.ledger.shards(JOB))

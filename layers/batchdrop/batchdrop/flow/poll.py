@@ -125,9 +125,10 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
 def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard]:
     """Note which batches the provider took, and return *shards* with those of failed batches first.
 
-    Whatever was refused was refused beside those that were taken, and beside those that ended since.
+    Whatever was refused was refused beside those that were taken, and beside those that ended since. Once there is no time
+    left nothing more is noted, and so nothing is moved either.
     """
-    noted = [note_taken(work, shard, seen.by_id.get(shard.batch)) for shard in shards]
+    noted = [note_taken(work, shard, seen.by_id.get(shard.batch)) if work.may_go_on() else shard for shard in shards]
     return sorted(noted, key=lambda shard: not has_failed(seen.by_id.get(shard.batch)))
 
 
