@@ -34,7 +34,7 @@ _UNKNOWN_ROW = -1
 
 
 class AnswerIndex:
-    """Where each answer lies in a batch's files on disk: 21 bytes a line, some 100 while they are sorted.
+    """Where each answer lies in a batch's files on disk: 24 bytes a line, some 100 while they are sorted.
 
     A batch has 50,000 lines at most, so this is small whatever the job. Answers are taken by ascending row, because that
     is the order of everything else.
