@@ -5,15 +5,17 @@ they come and answers each after a set latency, however many wait.
 Run as a script it is the sink: `python benchmarks/sinks.py swallowing MILLISECONDS` or `keeping FILE`; it prints its port.
 """
 
-import asyncio
 import os
+import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from time import monotonic
 from typing import Any
 
 import boto3
@@ -22,6 +24,8 @@ from botocore.config import Config
 from batchdrop.edge.storage import S3Storage, open_bucket
 
 _KEPT_BYTES_MAX = 100_000
+_RECEIVED_BYTES = 1 << 16
+_CONNECTIONS_MAX = 256  # that wait to be accepted
 _TAKEN = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'
 
 
@@ -80,40 +84,65 @@ class Keeping(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-class Swallowing(asyncio.Protocol):
-    """One connection that puts small objects."""
+class Swallowing:
+    """One connection that puts small objects, the next when the last one is answered."""
 
-    def __init__(self, latency_seconds: float) -> None:
-        self._latency_seconds = latency_seconds
-        self._transport: Any = None
-        self._pending = b""
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._head = b""  # as far as it came
+        self._missing_bytes = 0  # of the content
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
-        self._transport = transport
+    def receive(self) -> bool | None:
+        """Take what came and return whether that ends a request; None where it ends the connection."""
+        received = self._connection.recv(_RECEIVED_BYTES)
+        if not received:
+            return None
+        if self._missing_bytes:
+            self._missing_bytes -= len(received)
+            return not self._missing_bytes
+        self._head += received
+        head, blank, content = self._head.partition(b"\r\n\r\n")
+        return bool(blank) and self._begins_content(head.lower(), len(content))
 
-    def data_received(self, data: bytes) -> None:
-        """Answer each whole request in its time."""
-        self._pending += data
-        while (head := self._pending.find(b"\r\n\r\n")) >= 0:
-            length = self._pending[:head].lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-            end = head + 4 + int(length or 0)
-            if b"\r\nexpect: 100-continue" in self._pending[:head].lower() and len(self._pending) == head + 4:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if len(self._pending) < end:
-                return
-            self._pending = self._pending[end:]
-            if self._latency_seconds:
-                asyncio.get_running_loop().call_later(self._latency_seconds, self._transport.write, _TAKEN)
-            else:
-                self._transport.write(_TAKEN)
+    def _begins_content(self, head: bytes, content_bytes: int) -> bool:
+        length = head.partition(b"content-length:")[2].split(b"\r\n", 1)[0]
+        self._head, self._missing_bytes = b"", int(length or 0) - content_bytes
+        if not content_bytes and b"\r\nexpect: 100-continue" in head:
+            self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return not self._missing_bytes
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def answer(self) -> None:
+        """Say that the object was taken, to whom is still there."""
+        with suppress(OSError):
+            self._connection.sendall(_TAKEN)
 
 
-async def swallow(latency_seconds: float) -> None:
-    """Serve until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(partial(Swallowing, latency_seconds), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+def swallow(latency_seconds: float) -> None:
+    """Serve until the process is ended.
+
+    One queue of answers, because each is due as long after its request; asyncio with a timer for each costs a half more.
+    """
+    due: deque[tuple[float, Swallowing]] = deque()
+    with socket.create_server(("127.0.0.1", 0), backlog=_CONNECTIONS_MAX) as listener, DefaultSelector() as ready:
+        ready.register(listener, EVENT_READ)
+        print(listener.getsockname()[1], flush=True)
+        while True:
+            for key, _ in ready.select(due[0][0] - monotonic() if due else None):
+                if key.data is None:
+                    connection, _ = listener.accept()
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    ready.register(connection, EVENT_READ, Swallowing(connection))
+                elif (is_whole := key.data.receive()) is None:
+                    ready.unregister(key.fileobj)
+                    key.data.close()
+                elif is_whole:
+                    due.append((monotonic() + latency_seconds, key.data))
+            while due and due[0][0] <= monotonic():
+                due.popleft()[1].answer()
 
 
 def keep(upload: Path) -> None:
@@ -150,6 +179,6 @@ def boto3_at(endpoint: str, connections: int = 10) -> Any:  # noqa: ANN401 - bot
 
 if __name__ == "__main__":
     if sys.argv[1] == "swallowing":
-        asyncio.run(swallow(float(sys.argv[2]) / 1_000))
+        swallow(float(sys.argv[2]) / 1_000)
     else:
         keep(Path(sys.argv[2]))
