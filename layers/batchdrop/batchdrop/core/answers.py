@@ -7,7 +7,6 @@ line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-2
 """
 
 import json
-import re
 from typing import Final
 
 import msgspec
@@ -23,7 +22,6 @@ CODE_CHARS_MAX: Final = 64
 # Rows are numbers of ours; more digits than this cannot be one (and Python is slow on very long ones).
 ROW_DIGITS_MAX: Final = 15
 
-_ROW = re.compile(rf"[1-9][0-9]{{0,{ROW_DIGITS_MAX - 1}}}").fullmatch
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TOO_MANY_REQUESTS = 429
 _UNREADABLE = "unreadable_answer"
@@ -238,7 +236,9 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw | byte
 
 def _row(custom_id: str | None) -> int | None:
     """Return the row that we named; leading zeros, signs and other digits are not ours."""
-    return int(custom_id) if custom_id is not None and _ROW(custom_id) else None
+    if custom_id is None or len(custom_id) > ROW_DIGITS_MAX or not (custom_id.isascii() and custom_id.isdecimal()):
+        return None
+    return int(custom_id) if custom_id[0] != "0" else None
 
 
 def _status(raw: msgspec.Raw) -> int | None:

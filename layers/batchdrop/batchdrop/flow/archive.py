@@ -59,17 +59,19 @@ class AnswerIndex:
         """Index the lines of *file* that are not blank and return how many."""
         if file is None:
             return 0
-        first, offset = len(self._rows), 0
+        rows, lengths, offsets, offset = array("q"), array("I"), array("q"), 0
         for line in iter(partial(file.readline, ANSWER_BYTES_MAX), b""):
+            size_bytes = len(line)
             if not line.isspace():
-                row = row_of_answer(line)
-                self._rows.append(_UNKNOWN_ROW if row is None else row)
-                self._lengths.append(len(line))
-                self._offsets.append(offset)
-            offset += len(line)
-        count = len(self._rows) - first
-        self._descriptors.extend([file.fileno()] * count)
-        return count
+                rows.append(row_of_answer(line) or _UNKNOWN_ROW)
+                lengths.append(size_bytes)
+                offsets.append(offset)
+            offset += size_bytes
+        self._rows += rows
+        self._lengths += lengths
+        self._offsets += offsets
+        self._descriptors.extend([file.fileno()] * len(rows))
+        return len(rows)
 
     def _is_passing(self, entry: int) -> bool:
         answer = parse_answer(self._line(entry))
