@@ -28,6 +28,7 @@ class WireStore:
     refused: frozenset[str] = frozenset()  # keys whose first put is refused
     held: str = ""  # the key whose put is answered when `answer` is set
     held_status: int = 200
+    holds_all: bool = False  # every put is answered then
     answer: Event = field(default_factory=Event)
 
 
@@ -46,7 +47,7 @@ class _Answering(BaseHTTPRequestHandler):
         if store.asked[key] == 1 and key in store.refused:
             self._answer(503, _SLOW_DOWN)
             return
-        if key == store.held:
+        if key == store.held or store.holds_all:
             store.answer.wait(ANSWER_SECONDS_MAX)
         status = store.held_status if key == store.held else 200
         if status == 200:

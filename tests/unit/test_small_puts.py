@@ -9,7 +9,7 @@ from fakes.wire_store import ANSWER_SECONDS_MAX, BUCKET, ENVIRONMENT, WireStore,
 from obstore.exceptions import PermissionDeniedError
 
 from batchdrop.edge import storage as adapter
-from batchdrop.edge.storage import SMALL_PUTS_IN_FLIGHT, S3Storage, open_bucket
+from batchdrop.edge.storage import MADE_OBJECTS_MAX, SMALL_PUTS_IN_FLIGHT, S3Storage, open_bucket
 
 SETTLED_SECONDS = 0.3  # after which all other puts have ended
 
@@ -45,6 +45,34 @@ def test_a_store_that_asks_to_slow_down_is_asked_again(store: WireStore, storage
     assert count == 150
     assert store.kept == wanted
     assert store.asked.total() == 150 + 50
+
+
+@pytest.mark.parametrize(
+    ("bytes_max", "least", "most"), [(1 << 20, MADE_OBJECTS_MAX // 2, MADE_OBJECTS_MAX), (10, 1, 6)]
+)
+def test_some_objects_are_ready_when_a_put_ends(
+    store: WireStore, storage: S3Storage, monkeypatch: pytest.MonkeyPatch, bytes_max: int, least: int, most: int
+) -> None:
+    """Nobody waits for the next to be made; how many are held meanwhile is bounded, by their bytes too."""
+    monkeypatch.setattr(adapter, "MADE_BYTES_MAX", bytes_max)
+    store.holds_all = True
+    wanted, given = objects(3 * MADE_OBJECTS_MAX + SMALL_PUTS_IN_FLIGHT), Counter[str]()
+
+    def made() -> Iterator[tuple[str, bytes]]:
+        for one in wanted.items():
+            given[one[0]] += 1
+            yield one
+
+    putting = Thread(target=lambda: storage.put_many(made()))
+    putting.start()
+    while putting.is_alive() and store.asked.total() < SMALL_PUTS_IN_FLIGHT:
+        putting.join(0.01)
+    ready = given.total() - store.asked.total()
+    store.answer.set()
+    putting.join()
+
+    assert least <= ready <= most
+    assert store.kept == wanted
 
 
 def test_puts_run_ahead_of_one_that_is_slow_and_not_for_ever(

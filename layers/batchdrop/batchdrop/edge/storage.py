@@ -6,6 +6,7 @@ Small puts cost a tenth of boto3's CPU here (docs/decisions/0002-dependencies.md
 """
 
 import io
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -50,6 +51,9 @@ PART_BYTES = 16 << 20
 PARTS_IN_FLIGHT = 2
 # In flight at a time; at 22 ms a put that is 2,900 puts a second, below the 3,500 that a prefix takes.
 SMALL_PUTS_IN_FLIGHT = 64
+# Made ahead of who puts them: 22 ms of puts, so that none waits while the next are derived, a run of some dozens at a time.
+MADE_OBJECTS_MAX = 64
+MADE_BYTES_MAX = 1 << 20  # and one object more
 
 # The library's own are ten retries within three minutes, longer than a poll may live.
 RETRIES_MAX = 5
@@ -300,46 +304,92 @@ class S3Storage:
 
 
 class _Waiting:
-    """Objects that several threads take one by one, none of them far ahead of the oldest that is in flight."""
+    """Objects that several threads take one by one: some are made ahead, none far ahead of the oldest that is not taken.
+
+    Whoever finds few of them makes more while the others go on with those: they are made in runs, and all would wait for each.
+    """
 
     def __init__(self, objects: Iterable[tuple[str, bytes]]) -> None:
         self._objects = enumerate(objects, 1)
-        self._in_flight: dict[int, None] = {}  # numbers, ascending because they are taken so
+        self._making = Lock()  # one makes
+        self._made = deque[tuple[int, tuple[str, bytes]]]()
+        self._made_bytes = 0
+        self._not_stored: dict[int, None] = {}  # numbers, ascending because they are made so
         self._newest = 0
-        self._is_open = True
-        self._lock = Lock()
-        self._oldest_is_done = Condition(self._lock)
+        self._is_open = True  # for more to be made
+        self._lock = Lock()  # for all of these
+        self._oldest_is_stored = Condition(self._lock)
 
-    def take(self, done: int) -> tuple[int, tuple[str, bytes]] | None:
+    def take(self, stored: int) -> tuple[int, tuple[str, bytes]] | None:
         """Return the next object with its number, None where there is none or nothing more shall be written.
 
-        *done* is the number of the one that the store took since, if any.
+        *stored* is the number of the one that the store took since, if any.
         """
         with self._lock:
-            self._in_flight.pop(done, None)
-            self._oldest_is_done.notify_all()
-            self._oldest_is_done.wait_for(self._may_go_on)
-            try:
-                one = next(self._objects, None) if self._is_open else None
-            except BaseException:
-                self._stop()
-                raise
-            if one:
-                self._newest = one[0]
-                self._in_flight[one[0]] = None
+            self._not_stored.pop(stored, None)
+            self._oldest_is_stored.notify_all()
+            is_low = len(self._made) < MADE_OBJECTS_MAX // 2
+        if is_low:
+            self._make(is_awaited=False)
+        while (one := self._next_made()) is None:
+            if not self._make(is_awaited=True):
+                return None
+        return one
+
+    def _next_made(self) -> tuple[int, tuple[str, bytes]] | None:
+        with self._lock:
+            if not self._made:
+                return None
+            one = self._made.popleft()
+            self._made_bytes -= len(one[1][1])
             return one
 
-    def _may_go_on(self) -> bool:
-        return not self._is_open or self._newest - next(iter(self._in_flight), self._newest) < PUTS_AHEAD_MAX
+    def _make(self, *, is_awaited: bool) -> bool:
+        """Make some objects and return whether there may be any; where somebody else does, only if they have to be awaited."""
+        if not self._making.acquire(blocking=is_awaited):
+            return True
+        try:
+            while self._may_make():
+                self._add(next(self._objects, None))
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._making.release()
+        return bool(self._made) or self._is_open
+
+    def _may_make(self) -> bool:
+        """Whether another object may be made now; where none is ready, wait until one may."""
+        with self._lock:
+            if not self._made:
+                self._oldest_is_stored.wait_for(lambda: not self._is_open or self._is_near())
+            is_room = len(self._made) < MADE_OBJECTS_MAX and self._made_bytes < MADE_BYTES_MAX
+            return self._is_open and is_room and self._is_near()
+
+    def _is_near(self) -> bool:
+        return self._newest - next(iter(self._not_stored), self._newest) < PUTS_AHEAD_MAX
+
+    def _add(self, one: tuple[int, tuple[str, bytes]] | None) -> None:
+        if one is None:
+            self._end()
+            return
+        with self._lock:
+            self._newest = one[0]
+            self._not_stored[one[0]] = None
+            self._made.append(one)
+            self._made_bytes += len(one[1][1])
+
+    def _end(self) -> None:
+        """Make nothing more; what is made is still given."""
+        with self._lock:
+            self._is_open = False
+            self._oldest_is_stored.notify_all()
 
     def close(self) -> None:
         """Give nothing more."""
+        self._end()
         with self._lock:
-            self._stop()
-
-    def _stop(self) -> None:
-        self._is_open = False
-        self._oldest_is_done.notify_all()
+            self._made.clear()
 
 
 def _content(store: S3Store, key: str) -> bytes | None:
