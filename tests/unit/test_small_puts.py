@@ -48,7 +48,7 @@ def test_a_store_that_asks_to_slow_down_is_asked_again(store: WireStore, storage
 
 
 @pytest.mark.parametrize(
-    ("bytes_max", "least", "most"), [(1 << 20, MADE_OBJECTS_MAX // 2, MADE_OBJECTS_MAX), (10, 1, 6)]
+    ("bytes_max", "least", "most"), [(1 << 20, MADE_OBJECTS_MAX // 2, MADE_OBJECTS_MAX), (10, 1, 6), (0, 0, 1)]
 )
 def test_some_objects_are_ready_when_a_put_ends(
     store: WireStore, storage: S3Storage, monkeypatch: pytest.MonkeyPatch, bytes_max: int, least: int, most: int

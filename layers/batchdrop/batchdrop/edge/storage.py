@@ -363,8 +363,8 @@ class _Waiting:
         with self._lock:
             if not self._made:
                 self._oldest_is_stored.wait_for(lambda: not self._is_open or self._is_near())
-            is_room = len(self._made) < MADE_OBJECTS_MAX and self._made_bytes < MADE_BYTES_MAX
-            return self._is_open and is_room and self._is_near()
+            is_full = len(self._made) >= MADE_OBJECTS_MAX or self._made_bytes >= MADE_BYTES_MAX
+            return self._is_open and self._is_near() and not (self._made and is_full)
 
     def _is_near(self) -> bool:
         return self._newest - next(iter(self._not_stored), self._newest) < PUTS_AHEAD_MAX
