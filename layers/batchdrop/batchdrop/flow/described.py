@@ -41,26 +41,33 @@ type Run = list[tuple[bytes, Described]]  # some items in a row, each with its r
 
 def describe(ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk]) -> Iterator[Run]:
     """Yield the items of *shard*'s attempt by row, in runs. Where the upload is gone, names are made of rows."""
-    lines, lines_ahead = tee(shard_lines(ports.storage, job, shard, chunks))
     run: Run = []
     held_bytes = 0
+    for line, item in _items(ports, limits, job, shard, chunks):
+        run.append((line, item))
+        held_bytes += len(line) + len(memoryview(item.record))
+        if len(run) == RUN_ITEMS or held_bytes >= RUN_BYTES:
+            yield run
+            run, held_bytes = [], 0
+    if run:
+        yield run
+
+
+def _items(
+    ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk]
+) -> Iterator[tuple[bytes, Described]]:
+    lines, lines_ahead = tee(shard_lines(ports.storage, job, shard, chunks))
     try:
         describe_record = describer(ports.storage, limits, job)
         for record in shard_records(ports.storage, job, shard, chunks, map(row_of_line, lines_ahead)):
-            described, line = describe_record(record), next(lines)
-            run.append((line, described))
-            held_bytes += len(line) + len(record.raw)
-            if len(run) == RUN_ITEMS or held_bytes >= RUN_BYTES:
-                yield run
-                run, held_bytes = [], 0
+            described = describe_record(record)
+            yield next(lines), described
     except UploadRejected as error:
         ports.log.warning("upload.unreadable", job_id=job.id, shard=shard.number, cause=error.code)
-    if run:
-        yield run
     for line in lines:
         row = row_of_line(line)
         # No user's name looks like this one, so that it can take no other item's place.
-        yield [(line, Described(row, refused_name(row, "unreadable"), NULL))]
+        yield line, Described(row, refused_name(row, "unreadable"), NULL)
 
 
 def describer(storage: Storage, limits: Limits, job: Job) -> Callable[[Record], Described]:
