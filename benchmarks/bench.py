@@ -22,6 +22,7 @@ from table import Row, shown
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
+TEMPLATE: Final = HERE.parent / "template.yaml"
 ROUNDS: Final = 3
 # Rounds of a benchmark's own are kept few, because all of them take turns again.
 CALLS: Final[Mapping[str, str]] = {
@@ -40,12 +41,17 @@ VERSIONS: Final = ("boto3", "msgspec", "obstore", "openai", "aws-lambda-powertoo
 CODE: Final = "import json, dataclasses, {name}; print(json.dumps([dataclasses.asdict(row) for row in {name}.{call}]))"
 
 
+def function_environment() -> dict[str, str]:
+    """Return what the template says to the allocator of each function."""
+    return dict(re.findall(r'^ +(MALLOC_\w+): "(\d+)"$', TEMPLATE.read_text(), re.MULTILINE))
+
+
 def run(name: str) -> list[Row]:
     """Return the rows of one run of the benchmark called *name*."""
     code = CODE.format(name=name, call=CALLS[name])
-    found = subprocess.run(  # noqa: S603 - written above
-        [sys.executable, "-c", code], cwd=HERE, env={**os.environ, "PYTHONPATH": str(HERE)}, stdout=subprocess.PIPE, check=True
-    )  # fmt: skip
+    environment = {**os.environ, **function_environment(), "PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=HERE, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603 - written above
     return [Row(**fields) for fields in json.loads(found.stdout)]
 
 
