@@ -22,7 +22,6 @@ from table import Row, shown
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parent / "docs" / "benchmarks.md"
-TEMPLATE: Final = HERE.parent / "template.yaml"
 ROUNDS: Final = 3
 # Rounds of a benchmark's own are kept few, because all of them take turns again.
 CALLS: Final[Mapping[str, str]] = {
@@ -41,15 +40,10 @@ VERSIONS: Final = ("boto3", "msgspec", "obstore", "openai", "aws-lambda-powertoo
 CODE: Final = "import json, dataclasses, {name}; print(json.dumps([dataclasses.asdict(row) for row in {name}.{call}]))"
 
 
-def function_environment() -> dict[str, str]:
-    """Return what the template says to the allocator of each function."""
-    return dict(re.findall(r'^ +(MALLOC_\w+): "(\d+)"$', TEMPLATE.read_text(), re.MULTILINE))
-
-
 def run(name: str) -> list[Row]:
     """Return the rows of one run of the benchmark called *name*."""
     code = CODE.format(name=name, call=CALLS[name])
-    environment = {**os.environ, **function_environment(), "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, cwd=HERE, env=environment, stdout=subprocess.PIPE, check=True)  # noqa: S603 - written above
     return [Row(**fields) for fields in json.loads(found.stdout)]
