@@ -32,8 +32,8 @@ from batchdrop.core.limits import Limits
 from batchdrop.edge.storage import S3Storage
 from batchdrop.flow.plan import pin_task, plan_pages
 
-ROWS: Final = 10_000
-ROUNDS: Final = 5
+ROWS: Final = 50_000
+ROUNDS: Final = 7
 KINDS: Final = ("csv", "jsonl")
 LIMITS: Final = Limits()
 COPY_SHARE_MIN: Final = 0.45

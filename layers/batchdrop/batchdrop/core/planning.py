@@ -217,7 +217,8 @@ def grown(group: Group, chunk: Chunk) -> Group:
     )  # fmt: skip
 
 
-_SLOTS_MIN = 1 << 10
+# 256 KB: few uploads have more names than half of it, and growing costs as much again as remembering.
+_SLOTS_MIN = 1 << 15
 # 0 marks a free slot, so no digest is 0.
 _NO_FREE_SLOT = 1
 _hash_of = partial(blake2b, digest_size=8)
