@@ -69,7 +69,10 @@ def assert_same(run: RequestRun, requests: list[Request | None]) -> None:
     assert None not in requests
     expected = [request for request in requests if request is not None]
     assert list(run.names) in ([], [request.name for request in expected])
-    assert list(run.lines) == list(map(request_line, run.rows, expected))
+    lines = list(map(request_line, run.rows, expected))
+    each = len(run.parts) // len(lines)
+    assert [b"".join(run.parts[start : start + each]) for start in range(0, len(run.parts), each)] == lines
+    assert list(run.sizes) == list(map(len, lines))
     assert list(run.tokens) == [request.tokens for request in expected]
     same = (run.endpoint, run.model, run.inputs, run.answer_tokens)
     assert {(one.endpoint, one.model, one.inputs, one.answer_tokens) for one in expected} == {same}
@@ -203,9 +206,11 @@ def test_a_chunk_takes_a_run_as_it_takes_its_lines(
             taken_bytes += sizes[count]
             count += 1
 
-        run = RequestRun(rows, (), lines, [2] * len(sizes), "/v1/embeddings", "m", inputs, answers)
+        parts = [part for line in lines for part in (line[:-1], line[-1:])]
+        run = RequestRun(rows, (), parts, sizes, [2] * len(sizes), "/v1/embeddings", "m", inputs, answers)
         assert together.extend(run, limits, spare_bytes) == count
-        assert together == one_by_one
+        assert together.content() == one_by_one.content()
+        assert together.closed(1) == one_by_one.closed(1)
         row += len(sizes)
 
 

@@ -40,16 +40,21 @@ class RequestRun(msgspec.Struct, frozen=True):
 
     rows: range
     names: Sequence[str]  # safe ones, by row; empty where nobody named the items
-    lines: Sequence[bytes]  # as they are sent, with their line ends
+    parts: Sequence[
+        bytes
+    ]  # of the lines as they are sent, as many of each: joined they are the lines, with their line ends
+    sizes: Sequence[int]  # of the lines, in bytes
     tokens: Sequence[int]
     endpoint: str
     model: str
     inputs: int  # of each
     answer_tokens: int | None  # of each
 
-    def __getitem__(self, part: slice) -> "RequestRun":
+    def from_to(self, start: int, end: int) -> "RequestRun":
+        """Return the run of the lines from *start* to before *end*."""
+        lines, each = slice(start, end), len(self.parts) // len(self.rows)
         return RequestRun(
-            self.rows[part], self.names[part], self.lines[part], self.tokens[part],
+            self.rows[lines], self.names[lines], self.parts[start * each : end * each], self.sizes[lines], self.tokens[lines],
             self.endpoint, self.model, self.inputs, self.answer_tokens,
         )  # fmt: skip
 
@@ -137,7 +142,8 @@ class FillingChunk:
     inputs: int = 0
     answer_tokens: int = 0
     unlimited: int = 0
-    lines: list[bytes] = field(default_factory=list)
+    lines: int = 0
+    parts: list[bytes] = field(default_factory=list)  # of the lines, in order
 
     def add(self, row: int, line: bytes, request: Request, limits: Limits) -> bool:
         """Append one request line, or return False where it does not fit.
@@ -147,11 +153,12 @@ class FillingChunk:
         size_bytes, inputs = self.size_bytes + len(line), self.inputs + request.inputs
         if self.lines and (
             size_bytes > limits.chunk_bytes_max
-            or len(self.lines) >= limits.chunk_lines_max
+            or self.lines >= limits.chunk_lines_max
             or inputs > limits.shard_embedding_inputs_max
         ):
             return False
-        self.lines.append(line)
+        self.parts.append(line)
+        self.lines += 1
         self.size_bytes, self.inputs, self.last_row = size_bytes, inputs, row
         self.tokens += request.tokens
         if request.answer_tokens is None:
@@ -165,11 +172,11 @@ class FillingChunk:
 
         Nothing is appended behind the line that takes more than *spare_bytes*.
         """
-        sizes = list(accumulate(map(len, run.lines)))
+        sizes = list(accumulate(run.sizes))
         count = max(
             min(
                 bisect_right(sizes, limits.chunk_bytes_max - self.size_bytes),
-                limits.chunk_lines_max - len(self.lines),
+                limits.chunk_lines_max - self.lines,
                 (limits.shard_embedding_inputs_max - self.inputs) // run.inputs if run.inputs else len(sizes),
             ),
             0 if self.lines else 1,
@@ -177,8 +184,9 @@ class FillingChunk:
         count = min(count, bisect_right(sizes, spare_bytes) + 1, len(sizes))
         if count <= 0:
             return 0
-        taken = run if count == len(sizes) else run[:count]
-        self.lines += taken.lines
+        taken = run if count == len(sizes) else run.from_to(0, count)
+        self.parts += taken.parts
+        self.lines += count
         self.size_bytes, self.last_row = self.size_bytes + sizes[count - 1], taken.rows[-1]
         self.inputs += run.inputs * count
         self.tokens += sum(taken.tokens)
@@ -190,14 +198,14 @@ class FillingChunk:
 
     def content(self) -> bytes:
         """Return the lines as one: joined once, where appending each would copy it twice."""
-        return b"".join(self.lines)
+        return b"".join(self.parts)
 
     def closed(self, number: int) -> Chunk:
         """Return what the plan keeps of this chunk."""
         return Chunk(
             group=self.group,
             number=number,
-            lines=len(self.lines),
+            lines=self.lines,
             size_bytes=self.size_bytes,
             tokens=self.tokens,
             inputs=self.inputs,

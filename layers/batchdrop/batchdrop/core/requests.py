@@ -4,8 +4,8 @@ Rule: a line begins with its row, so that joining and cutting never decode it. T
 user calls an item does not.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import repeat
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Literal, TypeGuard, get_args
 
 import msgspec
@@ -55,11 +55,40 @@ def request_line(row: int, request: Request) -> bytes:
     return b"".join((_LINE_START, b"%d" % row, _LINE_MIDDLES[request.endpoint], request.body, b"}\n"))
 
 
-def line_template(endpoint: str, ready: Sequence[bytes]) -> bytes:
-    """Return what makes lines as `request_line` does, by `%` of a row and what stands between the *ready* bytes of its body."""
-    start, *others = (_LINE_MIDDLES[endpoint] + ready[0], *ready[1:])
-    parts = [part.replace(b"%", b"%%") for part in (_LINE_START, start, *others)]
-    return parts[0] + b"%d" + b"%b".join(parts[1:]) + b"}\n"
+class MadeLines(msgspec.Struct, frozen=True):
+    """Lines in parts, as many of each line; joined they are the lines."""
+
+    parts: list[bytes]
+    sizes: list[int]
+    body_sizes: list[int]
+
+    def first(self) -> bytes:
+        """Return the first line."""
+        return b"".join(self.parts[: len(self.parts) // len(self.sizes)])
+
+
+class LineForm:
+    """What `request_line` makes of bodies that differ in some pieces alone, between which the *ready* bytes stand."""
+
+    def __init__(self, endpoint: str, ready: Sequence[bytes]) -> None:
+        start, *self._others = (*ready[:-1], ready[-1] + b"}\n")
+        self._start = (_LINE_START + b"%d" + (_LINE_MIDDLES[endpoint] + start).replace(b"%", b"%%")).__mod__
+        self._ready_bytes, self._others_bytes = sum(map(len, ready)), sum(map(len, self._others))
+
+    def lines(self, rows: range, pieces: Sequence[Sequence[bytes]]) -> MadeLines:
+        """Return the line of each row, made of what each of *pieces* has for it."""
+        starts = list(map(self._start, rows))
+        strands: list[Iterable[bytes]] = [starts]
+        for piece, ready in zip(pieces, self._others, strict=True):
+            strands += (piece, repeat(ready))
+        lengths = (
+            list(map(sum, zip(*(map(len, piece) for piece in pieces), strict=True))) if pieces else [0] * len(rows)
+        )
+        return MadeLines(
+            list(chain.from_iterable(zip(*strands, strict=False))),
+            [len(start) + self._others_bytes + length for start, length in zip(starts, lengths, strict=True)],
+            [self._ready_bytes + length for length in lengths],
+        )
 
 
 def row_of_line(line: bytes) -> int:
@@ -141,10 +170,12 @@ def _lines_together(limits: Limits) -> Together:
         if not (methods.count("POST") == urls.count(endpoint) == count and _ask_alike(endpoint, bodies)):
             return None
         encoded = list(map(_encode, bodies))
-        lines = list(map(line_template(endpoint, (b"", b"")).__mod__, zip(rows, encoded, strict=True)))
+        made = LineForm(endpoint, (b"", b"")).lines(rows, [encoded])
         tokens = list(map(base_tokens, encoded, repeat(limits.bytes_per_token)))
-        inputs, answers = inputs_of(endpoint, encoded[0]), answer_tokens(endpoint, first)
-        return RequestRun(rows, item_names(identifiers), lines, tokens, endpoint, checked_model(first), inputs, answers)
+        return RequestRun(
+            rows, item_names(identifiers), made.parts, made.sizes, tokens, endpoint, checked_model(first),
+            inputs_of(endpoint, encoded[0]), answer_tokens(endpoint, first),
+        )  # fmt: skip
 
     return Together(frozenset(_LINE_MEMBERS), requests)
 

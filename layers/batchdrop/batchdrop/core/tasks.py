@@ -16,7 +16,7 @@ from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together
 from batchdrop.core.prices import micro_dollars
-from batchdrop.core.requests import body_of_line, checked_model, inputs_of, line_template, make_request
+from batchdrop.core.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
 from batchdrop.core.wording import listed, separator_advice, separator_of
 
@@ -89,7 +89,7 @@ def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together |
     body, endpoint, model, answer_limits = task.body, task.endpoint, task.model, task.answer_limits
     if model is None or answer_limits is None or not body.is_plain:
         return None
-    line_of = line_template(endpoint, (body.start, *(ready for _, ready in body.pieces))).__mod__
+    form = LineForm(endpoint, (body.start, *(ready for _, ready in body.pieces)))
     answers = answer_tokens(endpoint, answer_limits)
 
     def requests(columns: Columns, rows: range) -> RequestRun | None:
@@ -97,10 +97,10 @@ def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together |
         names = _usual_names(columns[task.id]) if task.id else ()
         if pieces is None or names is None:
             return None
-        lines = list(map(line_of, zip(rows, *pieces, strict=True)))
-        tokens = tokens_of_sizes(body.sizes(pieces, len(rows)), limits.bytes_per_token)
-        inputs = inputs_of(endpoint, body_of_line(lines[0]))  # the same for all: what differs is text
-        return RequestRun(rows, names, lines, tokens, endpoint, model, inputs, answers)
+        made = form.lines(rows, pieces)
+        tokens = tokens_of_sizes(made.body_sizes, limits.bytes_per_token)
+        inputs = inputs_of(endpoint, body_of_line(made.first()))  # the same for all: what differs is text
+        return RequestRun(rows, names, made.parts, made.sizes, tokens, endpoint, model, inputs, answers)
 
     return Together(columns, requests)
 

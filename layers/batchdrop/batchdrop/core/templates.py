@@ -72,13 +72,6 @@ class Compiled:
             return None
         return [piece.together(columns[piece.column]) for piece, _ in self.pieces if isinstance(piece, _Column)]
 
-    def sizes(self, pieces: Sequence[Sequence[bytes]], count: int) -> list[int]:
-        """Return how many bytes each of *count* records is rendered to that gives these *pieces*."""
-        ready_bytes = len(self.start) + sum(len(ready) for _, ready in self.pieces)
-        return [ready_bytes + sum(lengths) for lengths in zip(*(map(len, piece) for piece in pieces), strict=True)] or (
-            [ready_bytes] * count
-        )
-
     def may_show_files(self, row: Row) -> bool:
         """Whether the body that *row* was rendered to is to be searched for files.
 

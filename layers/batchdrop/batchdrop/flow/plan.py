@@ -165,14 +165,12 @@ class _Planner:
         if requests is None or requests.inputs > limits.shard_embedding_inputs_max:
             return 0
         group = self._group_of.get((requests.endpoint, requests.model))
-        if max(map(len, requests.lines)) > limits.record_bytes_max or (
-            group is None and len(self._groups) == limits.groups_max
-        ):
+        if max(requests.sizes) > limits.record_bytes_max or (group is None and len(self._groups) == limits.groups_max):
             return 0
         if self._recipe.names_from_user:
             digests = self._seen.add_all(requests.names)
             stretch.digests += digests
-            requests = requests[: len(digests)]
+            requests = requests.from_to(0, len(digests))
         if requests.rows:
             stretch.extend(run, requests, self._new_group(requests) if group is None else group)
         return len(requests.rows)
@@ -289,14 +287,14 @@ class _Stretch:
 
     def extend(self, records: Sequence[Record], run: RequestRun, group: int) -> None:
         """Put the lines of *run*, made of the first of *records*, into their group's chunks, as `add` would one by one."""
-        done, count = 0, len(run.lines)
+        done, count = 0, len(run.rows)
         while done < count:
             chunk = self._filling.get(group)
             if chunk is None:
                 chunk = self._filling[group] = FillingChunk(group, records[done].row, records[done].start)
             before = chunk.size_bytes
             spare = self.limits.open_chunks_bytes_max - self._filling_bytes
-            added = chunk.extend(run[done:] if done else run, self.limits, spare)
+            added = chunk.extend(run.from_to(done, count) if done else run, self.limits, spare)
             self._filling_bytes += chunk.size_bytes - before
             done += added
             if done < count and not added:
