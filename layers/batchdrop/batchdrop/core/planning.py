@@ -225,8 +225,7 @@ def grown(group: Group, chunk: Chunk) -> Group:
     )  # fmt: skip
 
 
-# 256 KB: few uploads have more names than half of it, and growing costs as much again as remembering.
-_SLOTS_MIN = 1 << 15
+_SLOTS_MIN = 1 << 10
 # 0 marks a free slot, so no digest is 0.
 _NO_FREE_SLOT = 1
 _hash_of = partial(blake2b, digest_size=8)
