@@ -4,7 +4,7 @@ from urllib.parse import quote, unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.jobs import item_name, refused_name
+from batchdrop.core.jobs import item_name, item_names, refused_name
 from batchdrop.core.limits import ITEM_NAME_BYTES_MAX
 
 IDENTIFIERS = (
@@ -50,3 +50,9 @@ def test_no_identifier_looks_like_a_refused_item(identifier: str, row: int, reas
 def test_a_safe_identifier_is_its_own_name(identifier: str) -> None:
     """Where nothing has to be escaped, nothing is changed."""
     assert item_name(identifier) == identifier == quote(identifier, safe="")
+
+
+@given(st.lists(st.text("aZ9_-./% \n~", max_size=4) | st.text(max_size=4) | st.just("x" * 201), max_size=5))
+def test_names_of_many_are_those_of_each(identifiers: list[str]) -> None:
+    """Looking at all in one go finds the same."""
+    assert list(item_names(identifiers)) == list(map(item_name, identifiers))
