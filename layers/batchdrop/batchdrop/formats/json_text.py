@@ -5,6 +5,7 @@ Rule: what the user wrote is spliced, never read and written anew, so that numbe
 
 import json
 from collections.abc import Collection, Container, Mapping, Sequence
+from operator import itemgetter
 from typing import TypeGuard
 
 import msgspec
@@ -38,7 +39,7 @@ def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns 
     """Return what JSON objects have in the columns *names*; None where one is no object, or has not all of them."""
     try:
         values = list(map(_decode, texts))
-        return {name: [value[name] for value in values] for name in names} if _are_objects(values) else None
+        return {name: list(map(itemgetter(name), values)) for name in names} if _are_objects(values) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return None
 
