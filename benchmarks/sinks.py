@@ -1,8 +1,9 @@
 """Stores on loopback that stand for S3, each a process of its own, so that what they cost is in nobody's account.
 
 Rule: a sink does as little as it can. `keeping` answers the few calls that planning makes; `swallowing` takes small objects as
-they come and answers each after a set latency, however many wait.
-Run as a script it is the sink: `python benchmarks/sinks.py swallowing MILLISECONDS` or `keeping FILE`; it prints its port.
+they come and answers each after a set latency, however many wait. `providing` takes files and gives one of a set size.
+Run as a script it is the sink, and prints its port: `python benchmarks/sinks.py swallowing MILLISECONDS`, `keeping FILE` or
+`providing BYTES`.
 """
 
 import os
@@ -84,6 +85,42 @@ class Keeping(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
+class Providing(BaseHTTPRequestHandler):
+    """The two calls that move a provider's files; nothing of what comes is kept."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    size_bytes = 0
+
+    def do_POST(self) -> None:
+        """Take a file."""
+        left = int(self.headers["Content-Length"])
+        while left:
+            left -= len(self.rfile.read(min(left, _RECEIVED_BYTES)))
+        self._answer(b'{"id":"file-1","object":"file"}')
+
+    def do_GET(self) -> None:
+        """Give the file's content."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.size_bytes))
+        self.end_headers()
+        piece, left = bytes(_RECEIVED_BYTES), self.size_bytes
+        while left:
+            left -= self.wfile.write(piece[:left])
+        self.wfile.flush()
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.wfile.flush()
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
 class Swallowing:
     """One connection that puts small objects, the next when the last one is answered."""
 
@@ -148,7 +185,17 @@ def swallow(latency_seconds: float) -> None:
 def keep(upload: Path) -> None:
     """Serve until the process is ended; whatever is not kept is *upload*."""
     Keeping.upload = upload
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Keeping)
+    _serve(Keeping)
+
+
+def provide(size_bytes: int) -> None:
+    """Serve until the process is ended; each file has *size_bytes*."""
+    Providing.size_bytes = size_bytes
+    _serve(Providing)
+
+
+def _serve(handler: type[BaseHTTPRequestHandler]) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 
@@ -180,5 +227,7 @@ def boto3_at(endpoint: str, connections: int = 10) -> Any:  # noqa: ANN401 - bot
 if __name__ == "__main__":
     if sys.argv[1] == "swallowing":
         swallow(float(sys.argv[2]) / 1_000)
+    elif sys.argv[1] == "providing":
+        provide(int(sys.argv[2]))
     else:
         keep(Path(sys.argv[2]))
