@@ -57,7 +57,7 @@ _HALF_READS_OF_A_DROP, _HALF_READS_OF_A_SHARD = 170, 70
 _LOG_LINES_OF_A_DROP, _LOG_LINES_OF_A_SHARD, _LOG_LINE_BYTES = 8, 12, 1_000
 # Seconds, as `benchmarks/scale.py` measures CPU on a shared x86 processor and waits as it does, half as much again for Lambda's.
 _SLOWER = 1.5
-_SUBMIT_CPU, _COMPLETE_CPU, _PUT_CPU = 40e-6, 180e-6, 150e-6
+_SUBMIT_CPU, _COMPLETE_CPU, _PUT_CPU = 33e-6, 80e-6, 150e-6
 _STORE_SECONDS, _PUTS_IN_FLIGHT, _SENT_BYTES_PER_SECOND = 0.022, 64, 50e6
 # A bucket key saves up to 99 of 100 calls (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html).
 _KEY_CALLS_SHARE = 0.01
