@@ -102,6 +102,17 @@ def test_csv_records_carry_their_bytes_and_fields(mark: str, line_end: str) -> N
     assert header.head + b"".join(record.raw for record in records) == content
 
 
+def test_a_header_may_stand_on_several_lines_behind_blank_ones() -> None:
+    """The records begin where it ends, wherever it began."""
+    content = b'\n\r\n"a\nb",c\n1,2\n'
+
+    header, records = records_of(CSV, content)
+
+    assert header.columns == ("a\nb", "c")
+    assert content[: header.body_start] == b'\n\r\n"a\nb",c\n'
+    assert [record.fields for record in records] == [["1", "2"]]
+
+
 def test_blank_csv_lines_are_no_records() -> None:
     """Rows are counted without blank lines, as csv.reader does."""
     content = b"a,b\n\n1,2\n\r\n\n3,4\n\n"

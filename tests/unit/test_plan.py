@@ -314,6 +314,15 @@ def test_seen_names_survive_their_packing() -> None:
     assert again.add("another") is not None
 
 
+def test_pages_that_have_the_same_ids_are_no_plan() -> None:
+    """Planning never writes an id twice, so whoever finds it so stops."""
+    names = SeenNames()
+    digests = names.add_all(["a", "b"]).tobytes()
+
+    with pytest.raises(BrokenState):
+        names.load(digests)
+
+
 def example_drops() -> list[Path]:
     """Return the example uploads."""
     return sorted(path for path in (EXAMPLES / "drops").rglob("*") if path.is_file())

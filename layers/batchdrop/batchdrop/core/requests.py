@@ -6,7 +6,7 @@ user calls an item does not.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -14,7 +14,16 @@ from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import answer_tokens, base_tokens
 from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.limits import Limits
-from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together
+from batchdrop.core.planning import (
+    Columns,
+    JsonValue,
+    Recipe,
+    Request,
+    RequestRun,
+    Together,
+    are_objects,
+    are_texts,
+)
 from batchdrop.core.wording import shown_name
 
 # Those of the SDK's batch_create_params; a test compares.
@@ -162,12 +171,13 @@ def _lines_together(limits: Limits) -> Together:
 
     def requests(columns: Columns, rows: range) -> RequestRun | None:
         identifiers, methods, urls, bodies = (columns[member] for member in _LINE_MEMBERS)
-        count, endpoint, first = len(rows), urls[0], bodies[0]
-        if not (_are_texts(identifiers) and all(map(str.strip, identifiers)) and _are_objects(bodies)):
+        if not (
+            are_texts(identifiers) and all(map(str.strip, identifiers)) and are_texts(urls) and are_objects(bodies)
+        ):
             return None
-        if not (isinstance(endpoint, str) and endpoint in ENDPOINTS and isinstance(first, dict)):
-            return None
-        if not (methods.count("POST") == urls.count(endpoint) == count and _ask_alike(endpoint, bodies)):
+        endpoint, first = urls[0], bodies[0]
+        is_one = methods.count("POST") == urls.count(endpoint) == len(rows) and endpoint in ENDPOINTS
+        if not (is_one and _ask_alike(endpoint, bodies)):
             return None
         encoded = list(map(_encode, bodies))
         made = LineForm(endpoint, (b"", b"")).lines(rows, [encoded])
@@ -178,14 +188,6 @@ def _lines_together(limits: Limits) -> Together:
         )  # fmt: skip
 
     return Together(frozenset(_LINE_MEMBERS), requests)
-
-
-def _are_texts(values: Sequence[JsonValue]) -> TypeGuard[Sequence[str]]:
-    return set(map(type, values)) == {str}
-
-
-def _are_objects(values: Sequence[JsonValue]) -> TypeGuard[Sequence[dict[str, JsonValue]]]:
-    return set(map(type, values)) == {dict}
 
 
 def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:

@@ -5,7 +5,6 @@ Rule: a task is checked whole before the first record is read, and every complai
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
@@ -14,7 +13,7 @@ from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, 
 from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
-from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together
+from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
 from batchdrop.core.prices import micro_dollars
 from batchdrop.core.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
 from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
@@ -130,11 +129,9 @@ def _record(value: JsonValue) -> dict[str, JsonValue]:
 
 def _usual_names(identifiers: Sequence[JsonValue]) -> Sequence[str] | None:
     """Return the items' names where all *identifiers* are whole numbers, or all of them texts and none of them blank."""
-    kinds = set(map(type, identifiers))
-    if kinds == {int}:
-        return item_names(list(map(str, identifiers)))
-    texts = cast(Sequence[str], identifiers)
-    return item_names(texts) if kinds == {str} and all(map(str.strip, texts)) else None
+    if are_texts(identifiers):
+        return item_names(identifiers) if all(map(str.strip, identifiers)) else None
+    return item_names(list(map(str, identifiers))) if set(map(type, identifiers)) == {int} else None
 
 
 def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import shows_files
-from batchdrop.core.planning import Columns, JsonValue
+from batchdrop.core.planning import Columns, JsonValue, are_texts
 from batchdrop.core.wording import listed
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Compiled:
 
     def pieces_together(self, columns: Columns) -> list[list[bytes]] | None:
         """Return for each piece of a plain body what it gives for every record, or None where a record may show files."""
-        if not all(_is_text(columns[column]) for column in self.values):
+        if not all(are_texts(columns[column]) for column in self.values):
             return None
         return [piece.together(columns[piece.column]) for piece, _ in self.pieces if isinstance(piece, _Column)]
 
@@ -219,10 +219,6 @@ def _part(part: str | tuple[str]) -> bytes | Piece:
     return _encode(part)[1:-1] if isinstance(part, str) else _ColumnInText(part[0])
 
 
-def _is_text(values: Sequence[object]) -> bool:
-    return set(map(type, values)) <= {str}
-
-
 class _Column:
     """A column that stands alone: it keeps its type."""
 
@@ -250,5 +246,5 @@ class _ColumnInText(_Column):
 
     def together(self, values: Sequence[JsonValue]) -> list[bytes]:
         """Return the texts of *values*, escaped, without their quotes."""
-        texts = values if _is_text(values) else map(text_of, values)
+        texts = values if are_texts(values) else map(text_of, values)
         return [encoded[1:-1] for encoded in map(_encode, texts)]

@@ -49,10 +49,7 @@ class GrowingObject:
     def write_line(self, content: bytes) -> None:
         """Append *content* and a line end."""
         self._pending += (content, b"\n")
-        self._pending_bytes += len(content) + 1
-        self.size_bytes += len(content) + 1
-        if self._pending_bytes >= _WRITE_BYTES:
-            self.flush()
+        self._grow(len(content) + 1)
 
     def flush(self) -> None:
         """Hand over what is pending."""

@@ -47,13 +47,15 @@ class CsvRows:
         """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
         reader = _RowReader(self, stream, _Place(0, line=1))
         while line := stream.readline(self.record_bytes_max + 1):
-            raw, fields = reader.row(line)
+            raw, fields = reader.careful_row(line)
             if fields:
                 return Header(reader.place.offset, raw, _columns(fields), _line_end(raw))
         return Header(0)
 
     def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
         """Yield the rows. A row with too few or too many fields has a problem; blank lines are no rows."""
+        if not header.columns:
+            return iter(())  # nothing but blank lines
         known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
         return _runs(self, stream, _Place(offset, known_line), row, width=len(header.columns))
 
@@ -133,7 +135,7 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     while line := reader.unread.pop() if reader.unread else readline(limits.record_bytes_max + 1):
         raw = line
         try:
-            fields = fields_of_line(line.decode()) if offset and len(line) <= line_bytes_max else None
+            fields = fields_of_line(line.decode()) if len(line) <= line_bytes_max else None
         except UnicodeDecodeError:
             fields = None
         if fields is None:
@@ -176,12 +178,12 @@ class _RowReader:
 
         Raises UploadRejected.
         """
-        return self._joined_row(line) or self._careful_row(line)
+        return self._joined_row(line) or self.careful_row(line)
 
     def _joined_row(self, line: bytes) -> tuple[bytes, list[str]] | None:
         """Return the row made of *line* and of those that belong to it by their quotes; None where csv.reader has to look."""
         is_open, lines, size_bytes = line.count(b'"') % 2 == 1, [line], len(line)
-        if not is_open or self.place.offset == 0:
+        if not is_open:
             return None
         while is_open and size_bytes <= self._line_bytes_max and (following := self._next_line()):
             is_open ^= following.count(b'"') % 2 == 1
@@ -200,8 +202,11 @@ class _RowReader:
     def _next_line(self) -> bytes:
         return self.unread.pop() if self.unread else self._stream.readline(self._limits.record_bytes_max + 1)
 
-    def _careful_row(self, line: bytes) -> tuple[bytes, list[str]]:
-        """Let csv.reader read the row: it asks for no line ahead, so the lines that it asked for are this row."""
+    def careful_row(self, line: bytes) -> tuple[bytes, list[str]]:
+        """Let csv.reader read the row: it asks for no line ahead, so the lines that it asked for are this row.
+
+        The place is behind it then. Raises UploadRejected.
+        """
         self._lines.clear()
         self.unread.append(line)
         try:

@@ -4,15 +4,14 @@ Rule: what the user wrote is spliced, never read and written anew, so that numbe
 """
 
 import json
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Sequence
 from operator import itemgetter
-from typing import TypeGuard
 
 import msgspec
 
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.outcomes import Outcome
-from batchdrop.core.planning import Columns, JsonValue
+from batchdrop.core.planning import Columns, JsonValue, are_objects
 from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"
@@ -39,13 +38,9 @@ def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns 
     """Return what JSON objects have in the columns *names*; None where one is no object, or has not all of them."""
     try:
         values = list(map(_decode, texts))
-        return {name: list(map(itemgetter(name), values)) for name in names} if _are_objects(values) else None
+        return {name: list(map(itemgetter(name), values)) for name in names} if are_objects(values) else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError):
         return None
-
-
-def _are_objects(values: Sequence[object]) -> TypeGuard[Sequence[Mapping[str, JsonValue]]]:
-    return set(map(type, values)) <= {dict}
 
 
 def _why(text: bytes, error: Exception) -> str:
