@@ -10,11 +10,8 @@ the quickest encoder; the *peer* does the whole job as one would at first, with 
 import csv
 import io
 import json
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,8 +20,9 @@ from statistics import median
 from typing import Any, Final
 
 import msgspec
+from measuring import cpu_seconds, memory_rows, own_peak_mb
 from sinks import boto3_at, sink, storage_at
-from table import Row, at_least, at_most, print_rows
+from table import Row, at_least, print_rows
 
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Job
@@ -38,9 +36,7 @@ KINDS: Final = ("csv", "jsonl")
 LIMITS: Final = Limits()
 COPY_SHARE_MIN: Final = 0.45
 DUMP_SHARE_MIN: Final = 0.80
-MEMORY_MB_MAX: Final = 160
 MEMORY_ROWS: Final = (50_000, 500_000)
-ROW_BYTES_MAX: Final = 64  # of memory that each further row may take
 LONG, SHORT = 2_280, 120  # bytes of a review: lines of 2.5 KB, and such as let half a million be read in a minute
 
 SYSTEM = "Answer with positive, negative or neutral."
@@ -132,13 +128,6 @@ def peer(client: Any, job: Job) -> None:  # noqa: ANN401 - boto3 makes its clien
     client.put_object(Bucket="results", Key=f"copy/{number}", Body=content.getvalue())
 
 
-def cpu_seconds(work: Callable[[], None]) -> float:
-    """Return the CPU time of all threads that *work* takes."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def measured(kind: str, rows: int, rounds: int) -> Sequence[Row]:
     """Return the figures of uploads of one *kind*."""
     with dropped(kind, rows) as (endpoint, job):
@@ -161,32 +150,12 @@ def measured(kind: str, rows: int, rounds: int) -> Sequence[Row]:
     ]
 
 
-def peak_mb(rows: int) -> float:
-    """Return the largest memory of a process that plans *rows* short rows."""
-    command = [sys.executable, str(Path(__file__)), "--peak", str(rows)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603 - this very file
-
-
 def measure(rows: int = ROWS, rounds: int = ROUNDS) -> Sequence[Row]:
     """Return the figures of building."""
-    few, many = MEMORY_ROWS
-    small, large = peak_mb(few), peak_mb(many)
-    a_row = max(0.0, (large - small) * (1 << 20) / (many - few))
     return [
         *(row for kind in KINDS for row in measured(kind, rows, rounds)),
-        at_most(f"build: peak memory, {few:,} rows", small, MEMORY_MB_MAX, "MB"),
-        at_most(
-            f"build: memory of each row more, up to {many:,}", a_row, ROW_BYTES_MAX, "bytes", f"{large:.0f} MB then"
-        ),
+        *memory_rows(__file__, "build", "row", MEMORY_ROWS),
     ]
-
-
-def own_peak_mb() -> float:
-    """Return the most memory that this process held. What getrusage says is at least what its parent held when it was started."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1_024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
 
 
 def print_peak(rows: int) -> None:

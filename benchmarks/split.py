@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, BinaryIO, Final
 
-from build import LONG, SHORT, TASK, lines, own_peak_mb, table
+from build import LONG, SHORT, TASK, lines, table
+from measuring import cpu_seconds, memory_rows, own_peak_mb
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_most, print_rows
 
@@ -54,9 +54,7 @@ OBJECTS_SHARE_MAX: Final = 0.15
 LATENCY_MS: Final = 22
 LATENCY_ITEMS: Final = 50_000
 LATENCY_BOUNDS_MAX: Final = 1.2
-MEMORY_MB_MAX: Final = 160
 MEMORY_ITEMS: Final = (50_000, 500_000)
-ITEM_BYTES_MAX: Final = 64  # of memory that each further item may take
 
 type PutMany = Callable[[Iterable[tuple[str, bytes]]], int]
 
@@ -257,13 +255,6 @@ def peer(client: Any, answers: Path, items: int) -> None:  # noqa: ANN401 - boto
             pass
 
 
-def cpu_seconds(work: Callable[[], None]) -> float:
-    """Return the CPU time of all threads that *work* takes."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
 def measured(kind: str, items: int, rounds: int) -> Sequence[Row]:
     """Return what an item of an upload of one *kind* costs."""
     with answered(kind, items) as made, sink("swallowing", "0") as endpoint:
@@ -320,25 +311,13 @@ def through_latency(items: int = LATENCY_ITEMS) -> Row:
     )  # fmt: skip
 
 
-def peak_mb(items: int) -> float:
-    """Return the largest memory of a process that splits *items* short answers."""
-    command = [sys.executable, str(Path(__file__)), "--peak", str(items)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603 - this very file
-
-
 def measure(items: int = ITEMS, rounds: int = ROUNDS) -> Sequence[Row]:
     """Return the figures of splitting."""
-    few, many = MEMORY_ITEMS
-    small, large = peak_mb(few), peak_mb(many)
-    an_item = max(0.0, (large - small) * (1 << 20) / (many - few))
     return [
         *(row for kind in KINDS for row in measured(kind, items, rounds)),
         through_latency(),
-        at_most(f"split: peak memory, {few:,} items", small, MEMORY_MB_MAX, "MB"),
-        at_most(
-            f"split: memory of each item more, up to {many:,}", an_item, ITEM_BYTES_MAX, "bytes", f"{large:.0f} MB then"
-        ),
-    ]  # fmt: skip
+        *memory_rows(__file__, "split", "item", MEMORY_ITEMS),
+    ]
 
 
 def print_peak(items: int) -> None:

@@ -4,14 +4,13 @@ Rule: each way runs in a process of its own, against a sink on loopback; what co
 than a small one before it. The *peer* does as one would at first: the upload as bytes, the download as the SDK's `content`.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from build import own_peak_mb
+from measuring import own_peak_mb, printed
 from sinks import sink
 from table import Row, at_most, print_rows
 
@@ -64,15 +63,9 @@ WAYS: Final[Mapping[str, Callable[[str, Path], None]]] = {
 }  # fmt: skip
 
 
-def more_mb(way: str) -> float:
-    """Return how much more memory a large file takes *way* than a small one before it."""
-    command = [sys.executable, str(Path(__file__)), "--way", way]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)  # noqa: S603 - this very file
-
-
 def measure() -> Sequence[Row]:
     """Return the figures of both directions."""
-    found = {way: more_mb(way) for way in WAYS}
+    found = {way: printed(__file__, "--way", way) for way in WAYS}
     return [
         at_most(
             f"transfers: more memory, {way} of {size_bytes / 1e6:.0f} MB",
