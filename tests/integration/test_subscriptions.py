@@ -116,7 +116,7 @@ def chat_room() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 def test_queue_receives_the_events_that_it_asked_for(probe_stack: LocalStack) -> None:
     """Each message is the notice's JSON alone, its attributes beside it; other events stay away."""
-    with deployed(probe_stack, "queue") as example:
+    with deployed(probe_stack, "queue", Events="completed,completed_with_failures") as example:
         publish_every_end(probe_stack)
 
         messages = received(probe_stack, example["QueueUrl"], 2)
