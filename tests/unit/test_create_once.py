@@ -255,6 +255,28 @@ def test_being_turned_away_is_not_uncertain(world: World, response: httpx2.Respo
     assert_paid_once(world, job)
 
 
+@pytest.mark.parametrize(
+    "broken", [httpx2.ConnectError("refused"), httpx2.ConnectTimeout("x"), httpx2.PoolTimeout("x")]
+)
+def test_a_create_that_was_never_sent_goes_again_in_a_minute(world: World, broken: Exception) -> None:
+    """The connection was not made, so nothing is uncertain: the same file, without grace, fence or new upload."""
+
+    def unreachable(_: httpx2.Request) -> httpx2.Response:
+        raise broken
+
+    world.tap.answers.append(to_creates(unreachable, times=2))
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    turned = world.shard(job)
+    assert (turned.state, turned.uncertain, turned.try_number) == (S.UPLOADED, 0, 2)
+    began = world.clock.now()
+    world.run(job)
+
+    assert (world.tap.creates, world.tap.counts["POST /v1/files"]) == (3, 1)
+    assert world.clock.now() - began < 15 * MINUTE
+    assert_paid_once(world, job)
+
+
 def test_an_open_circuit_lets_one_call_probe_for_all(world: World) -> None:
     """While the key is refused, jobs wait without calling; when it is right again all go on by themselves."""
     world.tap.answers.append(to_creates(lambda _: error(401, "invalid_api_key"), times=3))

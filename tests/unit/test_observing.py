@@ -16,11 +16,11 @@ from batchdrop.core.observing import (
     STATUSES_UNDER_WAY,
     STATUSES_WITH_ANSWERS,
     find_batch,
-    is_account_refused,
     observe,
     read_refusal,
     stated_limit,
 )
+from batchdrop.core.refusals import is_account_refused
 
 NOW = 1_000_000
 LIMITS = Limits()

@@ -12,8 +12,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from batchdrop.core.batches import Accepted, Batch, BatchError, Declined, StoredFile, Uncertain
-from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderError, ProviderUnavailable
+from batchdrop.core.batches import Accepted, Batch, BatchError, Declined, NotSent, StoredFile, Uncertain
+from batchdrop.core.errors import (
+    DownloadCut,
+    KeyRefused,
+    NotAtProvider,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from batchdrop.core.limits import COMPLETION_WINDOW
 from batchdrop.edge.provider import OpenAIProvider
 
@@ -112,7 +119,8 @@ def test_a_batch_with_an_id_is_accepted(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "refusals"),
     [(400, "x", 0), (404, None, 0), (413, None, 0), (422, None, 0), (401, None, 1), (403, None, 1), (429, None, 0),
-     (429, "insufficient_quota", 1), (400, "billing_hard_limit_reached", 1)],
+     (429, "insufficient_quota", 1), (400, "billing_hard_limit_reached", 1), (403, "model_not_found", 0),
+     (403, "Model_Access_Denied", 0), (401, "model_not_found", 1)],
 )  # fmt: skip
 def test_a_definite_no_is_declined(status: int, code: str | None, refusals: int) -> None:
     """One POST, the provider's code and words, when to come back, and the key read again where it was the reason."""
@@ -140,8 +148,8 @@ def test_any_other_status_is_uncertain_and_not_repeated(status: int) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [httpx2.ConnectError("x"), httpx2.ReadTimeout("x"), httpx2.WriteError("x"), httpx2.RemoteProtocolError("x"),
-     httpx2.PoolTimeout("x"), OSError("x")],
+    [httpx2.ReadTimeout("x"), httpx2.ReadError("x"), httpx2.WriteTimeout("x"), httpx2.WriteError("x"),
+     httpx2.RemoteProtocolError("x"), httpx2.ProxyError("x"), OSError("x")],
 )  # fmt: skip
 def test_a_broken_connection_is_uncertain_and_not_repeated(broken: Exception) -> None:
     """Also one that probably never reached the provider: nobody knows."""
@@ -151,6 +159,32 @@ def test_a_broken_connection_is_uncertain_and_not_repeated(broken: Exception) ->
 
     assert isinstance(answer, Uncertain)
     assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("broken", [httpx2.ConnectError("x"), httpx2.ConnectTimeout("x"), httpx2.PoolTimeout("x")])
+def test_a_connection_that_was_never_made_has_sent_nothing(broken: Exception) -> None:
+    """Told apart from what is uncertain, and not repeated by the adapter either."""
+    wire = failing(broken)
+
+    answer = create(wire)
+
+    assert isinstance(answer, NotSent)
+    assert len(wire.requests) == 1
+
+
+def test_nobody_listens_and_nobody_is_called_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection and a name that does not exist, over real sockets, are errors that say that nothing was sent."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for base_url in (f"http://127.0.0.1:{port}/v1", "http://nobody.invalid/v1"):
+        provider = OpenAIProvider("sk", base_url, "p", create_timeout_seconds=20, on_refused=lambda: None)
+
+        answer = provider.create_batch(file="f", endpoint="/v1/responses", metadata={})
+
+        assert isinstance(answer, NotSent), base_url
+        provider.close()
 
 
 @pytest.mark.parametrize(
@@ -336,6 +370,16 @@ OTHERS: dict[str, Call] = {
     "delete": lambda provider: provider.delete_file("id"),
 }
 CALLS = NAMED | OTHERS
+REFUSALS = [
+    (400, ""),
+    (400, "file_too_large"),
+    (405, ""),
+    (413, ""),
+    (415, ""),
+    (422, "x"),
+    (451, ""),
+    (403, "model_not_found"),
+]
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -345,7 +389,8 @@ CALLS = NAMED | OTHERS
         (lambda: replying(401, error("invalid_api_key")), KeyRefused, 1),
         (lambda: replying(403, error()), KeyRefused, 1),
         (lambda: replying(429, error("insufficient_quota"), x_should_retry="false"), KeyRefused, 1),
-        (lambda: replying(400, error()), ProviderUnavailable, 1),
+        *((lambda status=status: replying(status, error()), ProviderUnavailable, 3) for status in (408, 409)),
+        (lambda: replying(425, error()), ProviderUnavailable, 1),
         (lambda: replying(429, error()), ProviderUnavailable, 3),
         (lambda: replying(429, error(), retry_after="100"), ProviderUnavailable, 1),
         (lambda: replying(503, error()), ProviderUnavailable, 3),
@@ -366,11 +411,33 @@ def test_failures_are_told_by_who_must_act(
     assert played.refused == (1 if expected is KeyRefused else 0)
 
 
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+def test_a_definite_no_is_told_with_the_providers_words(call: Call, status: int, code: str) -> None:
+    """Asked once; the key is not what is meant, so it is not read again."""
+    wire = replying(status, error(code or None, "Too much."), x_request_id="req_9")
+
+    with pytest.raises(ProviderRefused) as refused:
+        call(wire.provider())
+
+    told = refused.value
+    assert (told.status, told.code, told.message) == (status, code, "Too much. (request req_9)")
+    assert (len(wire.requests), wire.refused) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [404, 410])
 @pytest.mark.parametrize("call", NAMED.values(), ids=NAMED)
-def test_what_the_provider_does_not_know(call: Call) -> None:
-    """A 404 about an id is told apart."""
+def test_what_the_provider_does_not_know(call: Call, status: int) -> None:
+    """A 404 about an id is told apart, and what was there once."""
     with pytest.raises(NotAtProvider):
-        call(replying(404, error()).provider())
+        call(replying(status, error()).provider())
+
+
+@pytest.mark.parametrize(("call", "status"), [("upload", 404), ("list", 404), ("files", 405), ("delete", 410)])
+def test_a_404_about_no_id_is_a_refusal(call: str, status: int) -> None:
+    """Of a list that a server does not have, nothing is concluded; and 410 may mean the call: it fences nothing off."""
+    with pytest.raises(ProviderRefused):
+        CALLS[call](replying(status, error()).provider())
 
 
 @pytest.mark.parametrize("status", [200, 400, 409])

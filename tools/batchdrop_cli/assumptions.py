@@ -12,7 +12,7 @@ from io import BytesIO
 
 import httpx2
 
-from batchdrop.core.batches import Accepted, Batch, CreateAnswer, Declined, Uncertain
+from batchdrop.core.batches import Accepted, Batch, CreateAnswer, Declined, NotSent, Uncertain
 from batchdrop.core.errors import KeyRefused, NotAtProvider, ProviderError
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop_cli.provider_probe import CUSTOM_ID, ENDED, Probe
@@ -224,6 +224,8 @@ def _accepted(answer: CreateAnswer) -> Batch:
             return batch
         case Declined(status=status, message=message):
             raise Looked(f"the create was refused with {status}: {message}")
+        case NotSent(cause=cause):
+            raise Looked(f"the provider was not reached: {cause}")
         case Uncertain(cause=cause):
             raise Looked(f"the create was not answered: {cause}")
 

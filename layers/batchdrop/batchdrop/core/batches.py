@@ -92,4 +92,11 @@ class Uncertain:
     cause: str
 
 
-type CreateAnswer = Accepted | Declined | Uncertain
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The connection was never made, so nothing of the create call was sent: no batch exists."""
+
+    cause: str
+
+
+type CreateAnswer = Accepted | Declined | NotSent | Uncertain

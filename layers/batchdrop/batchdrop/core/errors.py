@@ -11,7 +11,8 @@ BatchdropError
   ProviderError
     KeyMissing          the operator: the secret has no value
     KeyRefused          the operator: the provider refuses the key or the account (401, 403, quota, billing)
-    NotAtProvider       nobody yet: the provider does not know this id under this key (404)
+    ProviderRefused     whoever it concerns: a definite no to this one call, which repeating does not change
+    NotAtProvider       nobody yet: the provider does not know this id under this key (404, 410)
     ProviderUnavailable nobody: the provider or the way to it fails for now
     DownloadCut         nobody: a download ended early; again from the start
   IllegalTransition     us: a state met an event that it does not know
@@ -75,6 +76,19 @@ class KeyRefused(ProviderError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ProviderRefused(ProviderError):
+    """The provider said a definite no to this call: asking again changes nothing, and the key is not what it means.
+
+    *status* is the HTTP status, *code* the provider's own, empty where it gave none, *message* its words.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"status {status}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
 
 
 class NotAtProvider(ProviderError):

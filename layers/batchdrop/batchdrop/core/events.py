@@ -65,7 +65,7 @@ class CreateRefused:
 
 @dataclass(frozen=True, slots=True)
 class CreateTurnedAway:
-    """The provider refused to take it now (429, or the key or account): no batch; ask again after *wait_seconds*."""
+    """It was not taken now (429, the key or account, or no connection was made): no batch; ask again after *wait_seconds*."""
 
     ticket: str
     wait_seconds: int

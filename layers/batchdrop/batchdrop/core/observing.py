@@ -10,6 +10,7 @@ from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
+from batchdrop.core.refusals import is_account_refused
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
 STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
@@ -19,16 +20,6 @@ STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "canc
 STATUSES_TAKEN = STATUSES_WITH_ANSWERS | {"in_progress", "finalizing"}  # there was room for the batch
 STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end by themselves
 
-# https://developers.openai.com/api/docs/guides/error-codes (2026-11-22): these do not pass by waiting a moment.
-_ACCOUNT_CODES = frozenset(
-    {
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "insufficient_quota",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-    }
-)
 _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provider
 # Its message, as reported in https://github.com/openai/openai-python/issues/2084 (2026-11-22).
 _TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - words of the provider
@@ -39,7 +30,7 @@ _INPUT_PARAM = "input_file_id"
 _INPUT_WORDS = "cannot find file"
 _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
 
-_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 400, 401, 403, 404, 429
+_BAD_REQUEST, _NOT_FOUND, _TOO_MANY = 400, 404, 429
 
 
 def is_token_limit(code: str, message: str) -> bool:
@@ -63,16 +54,6 @@ def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
 def is_input_missing(code: str, message: str, param: str | None) -> bool:
     """Whether a refusal says that the input file is not there."""
     return code.lower() in _INPUT_CODES or param == _INPUT_PARAM or _INPUT_WORDS in message.lower()
-
-
-def is_account_refused(status: int, code: str) -> bool:
-    """Whether the key or the account is refused, so that every other create would be refused as well."""
-    return status in (_UNAUTHORIZED, _FORBIDDEN) or code.lower() in _ACCOUNT_CODES
-
-
-def is_account_code(code: str) -> bool:
-    """Whether the provider refuses the account behind the key, for want of money or quota, and not the key itself."""
-    return code.lower() in _ACCOUNT_CODES
 
 
 def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:

@@ -10,8 +10,8 @@ from typing import Final
 
 from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, ShardState, Wait
 from batchdrop.core.limits import HOUR, Limits
-from batchdrop.core.observing import is_account_code
 from batchdrop.core.quoting import dollar_words
+from batchdrop.core.refusals import is_money_code
 
 KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
@@ -34,7 +34,7 @@ def cause_of(refused: Reason | None, *, is_key_there: bool) -> Reason | None:
         return KEY_MISSING
     if refused is None:
         return None
-    return Reason(refused.code, _ACCOUNT_REFUSED if is_account_code(refused.code) else _KEY_REFUSED)
+    return Reason(refused.code, _ACCOUNT_REFUSED if is_money_code(refused.code) else _KEY_REFUSED)
 
 
 def jobs_to_send(jobs: Iterable[Job], shards: Iterable[Shard]) -> frozenset[str]:
@@ -50,7 +50,7 @@ def waits(job: Job, cause: Reason | None, now: int, *, is_to_send: bool) -> Job:
     """
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return job
-    is_account = cause is not None and is_account_code(cause.code)
+    is_account = cause is not None and is_money_code(cause.code)
     if cause is None or (is_account and not is_to_send):
         return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in (KEY, ACCOUNT) else job
     return _waiting(job, ACCOUNT if is_account else KEY, cause, now)

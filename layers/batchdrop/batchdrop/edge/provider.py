@@ -14,8 +14,9 @@ import openai
 from openai import OpenAI
 from openai.types import FileObject
 
-from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, FilePage, Uncertain
-from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderUnavailable
+from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, FilePage, NotSent, Uncertain
+from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderRefused, ProviderUnavailable
+from batchdrop.core.refusals import is_account_refused, is_definite
 from batchdrop.edge.deadline import DeadlinePassed, deadline
 from batchdrop.edge.provider_reading import as_mapping, read_batch, read_files, read_object, read_page
 
@@ -26,27 +27,21 @@ FILES_LIST_LIMIT = 1_000
 RETRIES_MAX = 2
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
-TIMEOUT = httpx2.Timeout(60.0, connect=5.0)
+CONNECT_TIMEOUT_SECONDS = 5.0
+TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
 # After 200 MB the provider takes its time to answer.
-UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=5.0)
+UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=CONNECT_TIMEOUT_SECONDS)
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 MESSAGE_CHARS_MAX = 1_000
 
-# A definite no: no batch exists (docs/decisions/0003-create-once.md). 408 and 409 are not here, the SDK itself repeats them.
+# A definite no: no batch exists (docs/decisions/0003-create-once.md). Any other status of a create is uncertain.
 _DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
+# Raised before a byte of the request is sent: no such name, nobody listens, no connection in time, TLS refused.
+_NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+# The provider does not know an id, or does not any more.
+_ABSENT = frozenset({404, 410})
 # What a cancel of a batch that has ended is answered with is not documented; re-implementations say 409.
 _ENDED = frozenset({400, 409})
-_KEY_STATUSES = frozenset({401, 403})
-# Out of money: as final as a refused key (https://developers.openai.com/api/docs/guides/error-codes, 2026-11-22).
-_KEY_CODES = frozenset(
-    {
-        "insufficient_quota",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "organization_spend_limit_exceeded",
-        "project_spend_limit_exceeded",
-    }
-)
 
 
 class _Client(OpenAI):
@@ -93,7 +88,7 @@ class OpenAIProvider:
         # The SDK follows a 307 with a second POST; this connection does not.
         self._creating = self._client.with_options(
             max_retries=0,
-            timeout=float(create_timeout_seconds),
+            timeout=httpx2.Timeout(float(create_timeout_seconds), connect=CONNECT_TIMEOUT_SECONDS),
             http_client=openai.DefaultHttpxClient(follow_redirects=False, **options),
         )
 
@@ -120,13 +115,14 @@ class OpenAIProvider:
             return Uncertain(f"no answer within {self._create_timeout_seconds} s")
         except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
             # ValueError and TypeError: a 2xx whose body is no batch.
-            return Uncertain(f"{type(error).__name__}: {_short(error)}")
+            cause = f"{type(error).__name__}: {_short(error)}"
+            return NotSent(cause) if isinstance(error.__cause__, _NEVER_CONNECTED) else Uncertain(cause)
 
     def _answer_to(self, error: openai.APIStatusError) -> CreateAnswer:
         if error.status_code not in _DECLINED:
             return Uncertain(f"status {error.status_code}: {_short(error)}")
         code = _code(error)
-        if error.status_code in _KEY_STATUSES or code in _KEY_CODES:
+        if is_account_refused(error.status_code, code):
             self._on_refused()
         return Declined(error.status_code, code, _short(error), _retry_after_seconds(error.response))
 
@@ -188,9 +184,11 @@ class OpenAIProvider:
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
-            with self._translated(file):
+            with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
                 answer = as_mapping(self._client.files.delete(file))
-        except NotAtProvider:
+        except ProviderRefused as error:
+            if error.status != httpx2.codes.NOT_FOUND:
+                raise
             return
         if answer.get("deleted") is False:
             raise ProviderUnavailable(f"{file} was not deleted")
@@ -224,11 +222,13 @@ class OpenAIProvider:
             yield
         except openai.APIStatusError as error:
             code = _code(error)
-            if error.status_code in _KEY_STATUSES or code in _KEY_CODES:
+            if is_account_refused(error.status_code, code):
                 self._on_refused()
                 raise KeyRefused(code or f"http_{error.status_code}", _short(error)) from error
-            if error.status_code == httpx2.codes.NOT_FOUND and named:
+            if error.status_code in _ABSENT and named:
                 raise NotAtProvider(f"{named}: {_short(error)}") from error
+            if is_definite(error.status_code, code):
+                raise ProviderRefused(error.status_code, code, _short(error)) from error
             raise ProviderUnavailable(f"status {error.status_code}: {_short(error)}") from error
         except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, TypeError) as error:
             raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error

@@ -7,7 +7,7 @@ whatever dies from here on, poll goes on stopping. A batch is cancelled only by 
 from collections.abc import Iterable
 
 from batchdrop.core.batches import Batch
-from batchdrop.core.errors import IllegalTransition, NotAtProvider, ProviderUnavailable
+from batchdrop.core.errors import IllegalTransition, NotAtProvider, ProviderRefused, ProviderUnavailable
 from batchdrop.core.events import CancelAsked, Cancelled
 from batchdrop.core.ledger_rows import Shard
 from batchdrop.core.lifecycle import EDGES
@@ -62,7 +62,7 @@ def ask_to_cancel(work: Work, provider: Provider, shard: Shard) -> Shard:
     asked = move_shard(work, shard, CancelAsked(shard.ticket))
     try:
         provider.cancel_batch(asked.batch)
-    except (NotAtProvider, ProviderUnavailable) as error:
+    except (NotAtProvider, ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning(
             "cancel.failed", job_id=asked.job, shard=asked.number, batch_id=asked.batch, cause=str(error)
         )

@@ -14,6 +14,7 @@ from batchdrop.core.errors import (
     LeaseLost,
     NotAtProvider,
     NotYet,
+    ProviderRefused,
     ProviderUnavailable,
 )
 from batchdrop.core.events import GivenUp, Harvested
@@ -97,7 +98,7 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
     except NotAtProvider as error:
         _wait_for_gone(work, _still_mine(work, shard), error)
         return None
-    except (DownloadCut, NotYet, ProviderUnavailable) as error:
+    except (DownloadCut, NotYet, ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
         postpone(work, _still_mine(work, shard), MINUTE)
         return None

@@ -6,7 +6,14 @@ it; so a word may come twice, late or while others work. What makes no sense, or
 
 from collections.abc import Callable, Iterable, Mapping
 
-from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
+from batchdrop.core.errors import (
+    IllegalTransition,
+    KeyRefused,
+    LeaseLost,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
 from batchdrop.core.job_lifecycle import (
     Approved,
     Cancelled,
@@ -62,7 +69,7 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
                 ask_to_cancel(work, provider, believed)
     except KeyRefused as error:
         note_refusal(work, provider, error)
-    except (IllegalTransition, LeaseLost, ProviderUnavailable, Superseded) as error:
+    except (IllegalTransition, LeaseLost, ProviderRefused, ProviderUnavailable, Superseded) as error:
         work.ports.log.info("cancel.left", cause=str(error))
 
 

@@ -9,9 +9,24 @@ Rule: the intent is durable before the call, the call is made once, and what is 
 import tempfile
 from dataclasses import replace
 
-from batchdrop.core.batches import Accepted, CreateAnswer, Declined
-from batchdrop.core.errors import IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
-from batchdrop.core.events import NOTHING_SAVED, BatchFound, InputUnusable, InputUploaded, NoRoom, ShardEvent
+from batchdrop.core.batches import Accepted, CreateAnswer, Declined, NotSent
+from batchdrop.core.errors import (
+    IllegalTransition,
+    KeyRefused,
+    LeaseLost,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
+from batchdrop.core.events import (
+    NOTHING_SAVED,
+    BatchFound,
+    CreateTurnedAway,
+    InputUnusable,
+    InputUploaded,
+    NoRoom,
+    ShardEvent,
+)
 from batchdrop.core.job_lifecycle import ShardSplit, advance_job
 from batchdrop.core.learning import after_refused, cooled
 from batchdrop.core.ledger_rows import (
@@ -27,7 +42,8 @@ from batchdrop.core.ledger_rows import (
 )
 from batchdrop.core.lifecycle import advance, is_foreign, no_room_backoff_seconds, split
 from batchdrop.core.limits import MINUTE
-from batchdrop.core.observing import is_account_refused, is_duplicate, read_refusal
+from batchdrop.core.observing import is_duplicate, read_refusal
+from batchdrop.core.refusals import is_account_refused
 from batchdrop.core.repeats import SentOnce
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.cancel import ask_to_cancel
@@ -68,7 +84,7 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     except KeyRefused as error:
         note_refusal(work, provider, error)
         postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
-    except ProviderUnavailable as error:
+    except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
         postpone(work, read_shard(work, shard), MINUTE)
     return read_shard(work, shard)
@@ -123,6 +139,9 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
             open_circuit(work, provider, Reason(answer.code or f"http_{answer.status}", answer.message))
         event = read_refusal(answer, shard, work.ports.clock.now(), work.limits, is_idle=is_idle_but_for(work, shard))
         return _obey(work, shard, event)
+    if isinstance(answer, NotSent):
+        work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
+        return _obey(work, shard, CreateTurnedAway(shard.ticket, MINUTE))
     work.ports.log.warning(
         "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
     )

@@ -7,7 +7,7 @@ the very same ticket, one call was made into two on its way, and the second is c
 from collections.abc import Iterable
 
 from batchdrop.core.batches import Batch
-from batchdrop.core.errors import LeaseLost, NotAtProvider, ProviderUnavailable
+from batchdrop.core.errors import LeaseLost, NotAtProvider, ProviderRefused, ProviderUnavailable
 from batchdrop.core.ledger_rows import Shard, read_ticket
 from batchdrop.core.observing import STATUSES_STOPPABLE, STATUSES_UNDER_WAY, is_duplicate
 from batchdrop.flow.ports import Provider
@@ -45,7 +45,7 @@ def _report(work: Work, provider: Provider, shard: Shard, batch: Batch, seen: Sw
         if is_twin and batch.status in STATUSES_STOPPABLE:
             provider.cancel_batch(batch.id)
         note_duplicate(work, shard, batch, batch.ticket)
-    except (LeaseLost, NotAtProvider, ProviderUnavailable) as error:
+    except (LeaseLost, NotAtProvider, ProviderRefused, ProviderUnavailable) as error:
         # It is still listed in the next tick.
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
 

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.backlog import backlog
-from batchdrop.core.errors import Conflict, IllegalTransition, KeyRefused, LeaseLost, ProviderUnavailable, Superseded
+from batchdrop.core.errors import (
+    Conflict,
+    IllegalTransition,
+    KeyRefused,
+    LeaseLost,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.core.waiting import owed, owed_hold
@@ -117,7 +125,7 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
         report_duplicates(work, provider, shards, seen)
     except KeyRefused as error:
         note_refusal(work, provider, error)
-    except ProviderUnavailable as error:
+    except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("provider.unavailable", cause=str(error))
     return moved
 

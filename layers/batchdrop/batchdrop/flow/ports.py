@@ -156,8 +156,10 @@ class Storage(PlanStorage, Protocol):
 class Provider(Protocol):
     """Files and batches at one base URL with one key. One value serves one invocation.
 
-    Every method but `create_batch` may be repeated and retries by itself within seconds. They raise KeyRefused,
-    ProviderUnavailable, or NotAtProvider where an id is named.
+    Every method but `create_batch` may be repeated and retries by itself within seconds. Each has three answers: it returns;
+    it is *refused* for good, which repeating does not change (ProviderRefused with the provider's status, code and words;
+    NotAtProvider where the id that was named is not known); or it is *unavailable* for now (ProviderUnavailable). A refusal
+    concerns what was asked; KeyRefused alone means the key or the account, and so every call.
     """
 
     @property
@@ -172,7 +174,10 @@ class Provider(Protocol):
         """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk."""
 
     def create_batch(self, *, file: str, endpoint: str, metadata: Mapping[str, str]) -> CreateAnswer:
-        """Make one POST, at most one, and say what came of it. Never raises for what the provider or the network did."""
+        """Make one POST, at most one, and say what came of it. Never raises for what the provider or the network did.
+
+        Accepted; Declined for good or for now, by its status and code; NotSent where no connection was made; else Uncertain.
+        """
 
     def list_batches(self, after: str | None) -> BatchPage:
         """Return up to 100 batches that follow the one called *after*; order and freshness are not promised."""

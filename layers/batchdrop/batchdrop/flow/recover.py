@@ -7,7 +7,7 @@ Rule: a batch that bears a ticket of the attempt is adopted wherever the shard s
 of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt.
 """
 
-from batchdrop.core.errors import ProviderUnavailable
+from batchdrop.core.errors import ProviderRefused, ProviderUnavailable
 from batchdrop.core.events import BatchFound, FenceBegun, Fenced, FenceFailed, GivenUp, InputMissed, NothingFound
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.lifecycle import CANCELLED
@@ -74,7 +74,7 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
     try:
         if shard.file:  # never uploaded is fenced
             provider.delete_file(shard.file)
-    except ProviderUnavailable as error:
+    except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning(
             "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error)
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from batchdrop.core.batches import Batch, StoredFile
-from batchdrop.core.errors import KeyRefused, ProviderError, ProviderUnavailable
+from batchdrop.core.errors import KeyRefused, ProviderError, ProviderRefused, ProviderUnavailable
 from batchdrop.core.ledger_rows import Change, Shard, ShardState, Write, read_ticket
 from batchdrop.flow.key import note_refusal, open_provider
 from batchdrop.flow.ports import Provider
@@ -56,7 +56,7 @@ def sweep_files(work: Work) -> int:
             deleted += 1
     except KeyRefused as error:
         note_refusal(work, provider, error)
-    except ProviderUnavailable as error:
+    except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("provider.unavailable", cause=str(error))
     _keep_swept(work, now)
     return deleted
