@@ -10,6 +10,7 @@ from openai.types import Batch as SdkBatch
 from openai_batch_simulator import FAULTS, OPERATIONS, Behaviour, Simulator, UnknownSwitchError, VirtualClock
 from openai_batch_simulator.profiles import PROFILES
 from openai_batch_simulator.sdk import chat_file, connect, request_file
+from openai_batch_simulator.server import SimulatorServer
 
 CHAT: Final = "/v1/chat/completions"
 LINES = 10
@@ -202,6 +203,259 @@ def test_any_call_can_be_refused_with_any_status(
         calls[operation]()
 
     assert simulator.world.files.by_id == {}
+
+
+FORMS: Final = {
+    "error": b'{"error":{"message":"No such thing.","type":"invalid_request_error","param":null,"code":"odd"}}',
+    "detail": b'{"detail":"No such thing."}',
+    "details": b'{"detail":[{"loc":["body"],"msg":"No such thing.","type":"value_error"}]}',
+    "html": b"<html><head><title>410</title></head><body><h1>No such thing.</h1></body></html>",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("operation", ["files.create", "files.content", "batches.list"])
+@pytest.mark.parametrize("form", FORMS)
+def test_refusal_has_the_words_and_the_form_that_were_asked(
+    simulator: Simulator, client: openai.OpenAI, form: str, operation: str
+) -> None:
+    """Status, code, message and the body's form are as asked, for good, and nothing is done."""
+    options: Any = {"code": "odd", "message": "No such thing.", "form": form}
+    simulator.faults.switch("refused", operation=operation, value=410, **options)
+    calls: dict[str, Callable[[], object]] = {
+        "files.create": lambda: upload(client),
+        "files.content": lambda: client.files.content("x"),
+        "batches.list": client.batches.list,
+    }
+
+    for _ in range(5):
+        with pytest.raises(openai.APIStatusError) as refusal:
+            calls[operation]()
+        assert (refusal.value.status_code, refusal.value.response.content) == (410, FORMS[form])
+
+    assert refusal.value.code == ("odd" if form == "error" else None)
+    assert simulator.world.files.by_id == {}
+
+
+def test_done_and_refused_in_its_own_words(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A create that was done can be answered with any words, too."""
+    file_id = upload(client)
+    simulator.faults.switch("failed_after", value=504, form="html", message="Gateway time-out", times=1)
+
+    with pytest.raises(openai.InternalServerError) as refusal:
+        create(client, file_id)
+
+    assert b"<h1>Gateway time-out</h1>" in refusal.value.response.content
+    assert len(client.batches.list().data) == 1
+
+
+def test_refusal_can_be_about_one_model(simulator: Simulator, client: openai.OpenAI) -> None:
+    """Creates, retrieves and cancels of that model are refused; those of another are not, nor what names no model."""
+    ours, other = (
+        client.files.create(file=("a.jsonl", chat_file(2, model)), purpose="batch").id for model in ("good", "denied")
+    )
+    running, denied = create(client, ours), create(client, other)
+    simulator.faults.switch("refused", value=403, code="model_not_found", model="denied")
+
+    for call in (
+        lambda: create(client, other),
+        lambda: client.batches.retrieve(denied.id),
+        lambda: client.batches.cancel(denied.id),
+        lambda: client.files.delete(other),
+    ):
+        with pytest.raises(openai.PermissionDeniedError) as refusal:
+            call()
+        assert refusal.value.code == "model_not_found"
+
+    assert client.batches.retrieve(running.id).id == running.id
+    assert create(client, ours).input_file_id == ours
+    assert len(client.batches.list().data) == 3
+
+
+def test_hung_call_is_never_answered(simulator: Simulator) -> None:
+    """A client waits for its whole time-out, and nothing was done."""
+    client = connect(simulator, timeout_seconds=45)
+    file_id = upload(client)
+    simulator.faults.switch("hung", operation="batches.create")
+    started = simulator.clock.now()
+
+    with pytest.raises(openai.APITimeoutError):
+        create(client, file_id)
+
+    assert simulator.clock.now() - started == 45
+    assert client.batches.list().data == []
+
+
+def test_hung_call_is_never_answered_on_a_socket(simulator: Simulator) -> None:
+    """The connection stays open until the client closes it, and other calls are answered meanwhile."""
+    simulator.faults.switch("hung", operation="batches.list")
+    with SimulatorServer(simulator) as server:
+        client = openai.OpenAI(api_key="key", base_url=server.url, max_retries=0, timeout=0.3)
+
+        with pytest.raises(openai.APITimeoutError):
+            client.batches.list()
+        assert client.files.list().data == []
+
+
+@pytest.mark.parametrize(("status", "form"), [(None, None), (413, "html"), (400, "error")])
+def test_large_upload_is_refused(
+    simulator: Simulator, client: openai.OpenAI, status: int | None, form: str | None
+) -> None:
+    """An upload beyond a gateway's limit is refused each time; a smaller one is taken."""
+    size_bytes = len(chat_file(LINES))
+    simulator.faults.switch(
+        "file_too_large", value=size_bytes - 1, status=status, form=form, message="File is too large"
+    )
+
+    for _ in range(2):
+        with pytest.raises(openai.APIStatusError) as refusal:
+            upload(client)
+        assert refusal.value.status_code == (status or 413)
+        assert b"File is too large" in refusal.value.response.content
+
+    assert client.files.create(file=("requests.jsonl", chat_file(LINES - 1)), purpose="batch").id
+
+
+def test_new_file_is_pending_for_a_while(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A file that is not processed is there, says so, cannot be used for a batch, and then can."""
+    simulator.faults.switch("file_unprocessed", value=30, message="The file is not processed.", times=1)
+    file_id = upload(client)
+
+    before = client.files.retrieve(file_id).status
+    with pytest.raises(openai.BadRequestError, match="not processed"):
+        create(client, file_id)
+    simulator.clock.advance(30)
+
+    assert (before, client.files.retrieve(file_id).status) == ("pending", "processed")
+    assert create(client, file_id).status == "validating"
+
+
+def test_batch_can_be_gone_and_run_on(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A batch that is gone is answered 404 and is in no list, and its lines are charged all the same."""
+    simulator.faults.switch("batch_gone", value=1, times=1)
+    batch = create(client, upload(client))
+    there = client.batches.retrieve(batch.id).id
+    simulator.clock.advance(60)
+
+    for call in (client.batches.retrieve, client.batches.cancel):
+        with pytest.raises(openai.NotFoundError):
+            call(batch.id)
+
+    assert there == batch.id
+    assert client.batches.list().data == []
+    assert sum(charge.charged for charge in simulator.ledger.charges()) == LINES
+
+
+@pytest.mark.parametrize(
+    ("form", "told"),
+    [
+        (None, [("server_error", "It broke.")]),
+        ("list", [("server_error", "It broke.")]),
+        ("empty", []),
+        ("null", None),
+        ("codeless", [(None, None)]),
+    ],
+)
+def test_batch_can_fail_with_errors_of_every_form(
+    simulator: Simulator, client: openai.OpenAI, form: str | None, told: list[tuple[str | None, str | None]] | None
+) -> None:
+    """A failed batch names its errors as asked, or does not; nothing of it ran, and the next one is good."""
+    simulator.faults.switch("fails", message="It broke.", form=form, times=1)
+
+    batch = run_to_end(simulator, client)
+
+    found = batch.errors and [(error.code, error.message) for error in batch.errors.data or []]
+    assert (batch.status, found) == ("failed", told)
+    assert list(simulator.ledger.charges()) == []
+    again = create(client, batch.input_file_id)
+    simulator.clock.advance(60)
+    assert client.batches.retrieve(again.id).status == "completed"
+
+
+def test_queue_can_be_full_in_any_words(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A refusal for want of room may name its limit in another way than OpenAI does."""
+    words = "Exceeded the enqueued token limit of 30K"
+    simulator.faults.switch("queue_full", message=words, times=1)
+    simulator.faults.switch("queue_full_at_create", message=words, skip=1)
+
+    batch = run_to_end(simulator, client)
+    with pytest.raises(openai.BadRequestError, match=words):
+        create(client, batch.input_file_id)
+
+    assert batch.errors is not None
+    assert [error.message for error in batch.errors.data or []] == [words]
+
+
+def test_money_can_be_wanting_by_any_code(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A create is refused for want of money with the code that was asked for."""
+    file_id = upload(client)
+    simulator.faults.switch("quota_exhausted", code="billing_hard_limit_reached", message="Billing hard limit reached")
+
+    with pytest.raises(openai.RateLimitError, match="hard limit") as refusal:
+        create(client, file_id)
+
+    assert refusal.value.code == "billing_hard_limit_reached"
+
+
+@pytest.mark.parametrize(("share", "lines"), [(0.5, LINES // 2), (0.0, 0)])
+def test_batch_can_run_past_its_window(simulator: Simulator, client: openai.OpenAI, share: float, lines: int) -> None:
+    """A batch that never ends stays in progress; when its window is over it names the files of what ran."""
+    simulator.faults.switch("never_ends", value=share)
+    batch = run_to_end(simulator, client)
+    simulator.clock.advance(3 * 24 * 3600)
+
+    stuck = client.batches.retrieve(batch.id)
+
+    assert (batch.status, batch.output_file_id, stuck.status) == ("in_progress", None, "in_progress")
+    assert (stuck.output_file_id is not None) == (lines > 0)
+    assert len(output_of(client, stuck) if lines else []) == lines
+    client.batches.cancel(batch.id)
+    simulator.clock.advance(60)
+    assert client.batches.retrieve(batch.id).status == "cancelled"
+
+
+def test_cancel_can_be_ignored(simulator: Simulator, client: openai.OpenAI) -> None:
+    """A cancel that is answered well changes nothing: the batch goes on to its end."""
+    simulator.faults.switch("cancel_ignored")
+    batch = create(client, upload(client))
+
+    said = client.batches.cancel(batch.id).status
+    after = client.batches.retrieve(batch.id).status
+    simulator.clock.advance(60)
+
+    assert (said, after, client.batches.retrieve(batch.id).status) == ("cancelling", "validating", "completed")
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        (
+            None,
+            {
+                "error": {
+                    "message": "Nothing left.",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "insufficient_quota",
+                }
+            },
+        ),
+        ("detail", {"detail": "Nothing left."}),
+        ("details", {"detail": [{"loc": ["body"], "msg": "Nothing left.", "type": "value_error"}]}),
+    ],
+)
+def test_line_is_refused_in_the_words_that_were_asked(
+    simulator: Simulator, client: openai.OpenAI, form: str | None, body: dict[str, object]
+) -> None:
+    """A line bears the status, the code and the words of the switch, and is not charged."""
+    options: Any = {"status": 429, "code": "insufficient_quota", "message": "Nothing left.", "form": form}
+    simulator.faults.switch("line_refused", value=1, **options)
+
+    batch = run_to_end(simulator, client)
+
+    (line,) = errors_of(client, batch)
+    assert (line["response"]["status_code"], line["response"]["body"]) == (429, body)
+    assert sum(charge.charged for charge in simulator.ledger.charges()) == LINES - 1
 
 
 @pytest.mark.parametrize("seconds", [1, 119, 121])
@@ -633,6 +887,12 @@ def is_refused(simulator: Simulator) -> bool:
         ("refused", {"value": 200}, "between 400 and 599"),
         ("delayed", {"value": -1.0}, "not below 0"),
         ("delayed", {"times": -1}, "not below 0"),
+        ("delayed", {"code": "odd"}, "delayed takes no code"),
+        ("refused", {"status": 404}, "refused takes no status"),
+        ("refused", {"form": "yaml"}, "refused has no form 'yaml'"),
+        ("fails", {"form": "html"}, "fails has no form 'html'"),
+        ("file_too_large", {"status": 200}, "between 400 and 599"),
+        ("refused", {"operation": "batches.list", "model": "gpt-4.1"}, "about no model"),
     ],
 )
 def test_switch_that_does_not_exist_is_refused(
@@ -671,6 +931,13 @@ def test_hostile_profile_knows_faults_of_every_kind() -> None:
 
     left_out = FAULTS.keys() - named
     assert left_out == {
+        "hung",
+        "file_too_large",
+        "file_unprocessed",
+        "batch_gone",
+        "fails",
+        "never_ends",
+        "cancel_ignored",
         "retry_forbidden",
         "quota_exhausted",
         "queue_full_at_create",

@@ -5,6 +5,7 @@ import pytest
 
 from openai_batch_simulator import FAULTS
 from openai_batch_simulator.control import PREFIX, calls
+from openai_batch_simulator.faults import WORDS
 from openai_batch_simulator.profiles import PROFILES
 
 TESTS = Path(__file__).parents[1]
@@ -48,15 +49,25 @@ def test_every_documented_behaviour_has_a_source_and_a_test(sources: dict[str, s
 
 def test_every_fault_is_documented_as_it_is(sources: dict[str, str]) -> None:
     """The table of faults has every fault, its effect, default and call, and a test in which it strikes."""
-    rows = rows_below("What can be broken")
+    rows = rows_below("What can be broken")[-len(FAULTS) :]
 
     for fault, row in zip(FAULTS, rows, strict=True):
         kind = FAULTS[fault]
         value = "" if kind.value is None else f"{kind.value:g} {kind.measure}"
         operation = f"`{kind.operation}`" if kind.operation else ""
-        assert [cell.strip() for cell in row[:4]] == [f"`{fault}`", kind.effect, value, operation]
-        (test,) = named_tests(row[4])
+        words = ", ".join(f"`{word}`" for word in kind.words)
+        assert [cell.strip() for cell in row[:5]] == [f"`{fault}`", kind.effect, value, operation, words]
+        (test,) = named_tests(row[5])
         assert f'"{fault}"' in sources[test], f"{test} does not switch {fault} on"
+
+
+def test_every_word_and_form_is_documented() -> None:
+    """The table of words names every option of that kind, and every form that an answer or a failed batch can have."""
+    rows = dict(row for row in rows_below("What can be broken") if len(row) == 2)
+    forms = {form for kind in FAULTS.values() for form in kind.forms}
+
+    assert {word for cell in rows for word in re.findall(r"`(\w+)`", cell)} == set(WORDS)
+    assert forms <= set(re.findall(r"`(\w+)`", rows["`form`"]))
 
 
 def test_every_control_call_is_documented() -> None:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from openai_batch_simulator import batch_calls, control, file_calls
 from openai_batch_simulator.answers import Imitation, Responder
 from openai_batch_simulator.behaviour import CALM, Behaviour
-from openai_batch_simulator.call_faults import LOSSES, REFUSALS, SPOILERS, dropped
+from openai_batch_simulator.call_faults import LOSSES, REFUSALS, SPOILERS, lost
 from openai_batch_simulator.clock import Clock
 from openai_batch_simulator.faults import Faults
 from openai_batch_simulator.ledger import Ledger
-from openai_batch_simulator.values import Refusal, Request, Response, json_response
+from openai_batch_simulator.subject import buffered, model_of
+from openai_batch_simulator.values import Refusal, Request, Response
 from openai_batch_simulator.world import Caller, World
 
 type Call = Callable[[World, Caller, Request, str], Response]
@@ -86,29 +87,38 @@ class Simulator:
         try:
             response = self._respond(request)
         except Refusal as refusal:
-            response = json_response(refusal.status, refusal.envelope, refusal.headers)
+            response = refusal.response()
         named = {"x-request-id": self._world.identifiers.call(), "openai-simulated": "true"}
         return replace(response, headers={**response.headers, **named})
 
     def _respond(self, request: Request) -> Response:
         operation, call, identifier = _route(request)
         self._world.ledger.calls[operation] += 1
-        perform = functools.partial(self._perform, call, request, identifier)
         if not self._world.faults.switches:
-            return perform(self.clock.now())
-        return self._respond_faultily(operation, request, perform)
+            return self._perform(call, request, identifier, self.clock.now())
+        if operation == "batches.create" and any(switch.model for switch in self._world.faults.switches):
+            request = buffered(request)
+        perform = functools.partial(self._perform, call, request, identifier)
+        model = functools.cache(functools.partial(model_of, self._world, operation, identifier, request))
+        return self._respond_faultily(operation, request, perform, model)
 
-    def _respond_faultily(self, operation: str, request: Request, perform: Callable[[float], Response]) -> Response:
-        refused = self.faults.first_striking(REFUSALS, operation)
+    def _respond_faultily(
+        self,
+        operation: str,
+        request: Request,
+        perform: Callable[[float], Response],
+        model: Callable[[], str | None],
+    ) -> Response:
+        refused = self.faults.first_striking(REFUSALS, operation, model)
         if refused is not None:
             raise REFUSALS[refused.fault](refused)
-        lost = self.faults.first_striking(LOSSES, operation)
-        if lost is not None:
-            if lost.fault == "accepted_late":
-                self._accept_later(request, operation, lost.value)
-            return dropped()
+        losing = self.faults.first_striking(LOSSES, operation)
+        if losing is not None:
+            if losing.fault == "accepted_late":
+                self._accept_later(request, operation, losing.value)
+            return lost(losing)
         response = perform(self.clock.now())
-        spoiled = self.faults.first_striking(SPOILERS, operation)
+        spoiled = self.faults.first_striking(SPOILERS, operation, model)
         return response if spoiled is None else SPOILERS[spoiled.fault](response, spoiled, request)
 
     def _accept_later(self, request: Request, operation: str, seconds: float) -> None:

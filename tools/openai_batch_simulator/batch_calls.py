@@ -3,11 +3,13 @@
 Rule: a call looks at what was given, changes the world, and returns what the API returns; it knows no faults of transport.
 """
 
+import math
+
 import msgspec
 
 from openai_batch_simulator.answers import ENDPOINTS
 from openai_batch_simulator.answers.asked import is_object
-from openai_batch_simulator.batches import TERMINAL, Batch, Happening
+from openai_batch_simulator.batches import TERMINAL, Batch, Happening, Status
 from openai_batch_simulator.files import EXPIRY_SECONDS_MAX, expiry_seconds
 from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
 from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
@@ -42,10 +44,16 @@ def create(world: World, caller: Caller, request: Request, _id: str) -> Response
         created_at=caller.now,
         expires_at=caller.now + world.behaviour.window_seconds,
         visible_at=caller.now + (world.faults.strike("batch_unseen") or 0.0),
+        gone_at=_gone_at(world, caller.now),
     )
     world.batches[batch.id] = batch
     world.lifecycle.begin(batch)
     return _shown(world, batch, caller.now)
+
+
+def _gone_at(world: World, now: float) -> float:
+    seconds = world.faults.strike("batch_gone")
+    return math.inf if seconds is None else now + seconds
 
 
 def _read_object(request: Request) -> dict[str, object]:
@@ -110,6 +118,10 @@ def _read_input_file(world: World, caller: Caller, file_id: object) -> str:
     if file.purpose != "batch":
         message = f"File {file_id} has purpose '{file.purpose}', not 'batch'."
         raise Refusal(400, message, param="input_file_id", code="invalid_request")
+    if not file.is_processed(caller.now):
+        # Azure refuses it (https://github.com/openai/openai-dotnet/issues/312, read 2026-11-30); the words are ours.
+        message = file.refused_until_then or f"File {file_id} is not processed yet: its status is 'pending'."
+        raise Refusal(400, message, param="input_file_id")
     return file_id
 
 
@@ -126,7 +138,7 @@ def list_page(world: World, caller: Caller, request: Request, _id: str) -> Respo
     seen = [
         batch
         for batch in reversed(world.batches.values())
-        if batch.project == caller.project and batch.created_at <= newest_seen
+        if batch.project == caller.project and batch.created_at <= newest_seen and caller.now < batch.gone_at
     ]
     if world.faults.strike("list_reordered") is not None:
         # By identifier: no order in time, but the same on every page.
@@ -141,6 +153,8 @@ def cancel(world: World, caller: Caller, _request: Request, batch_id: str) -> Re
     if batch.status in TERMINAL:
         # The status and the words are those of re-implementations; the provider's own are not documented.
         raise Refusal(409, f"Cannot cancel a batch with status '{batch.status.value}'.")
+    if world.faults.strike("cancel_ignored") is not None:
+        return json_response(200, _describe(world, batch, caller.now) | {"status": Status.CANCELLING.value})
     if batch.can(Happening.CANCEL_ASKED):
         world.lifecycle.cancel(batch, caller.now)
     return _shown(world, batch, caller.now)
@@ -148,7 +162,8 @@ def cancel(world: World, caller: Caller, _request: Request, batch_id: str) -> Re
 
 def _find(world: World, caller: Caller, batch_id: str) -> Batch:
     batch = world.batches.get(batch_id)
-    if batch is None or batch.project != caller.project or batch.visible_at > caller.now:
+    is_there = batch is not None and batch.visible_at <= caller.now < batch.gone_at
+    if batch is None or batch.project != caller.project or not is_there:
         raise Refusal(404, f"No batch found with id '{batch_id}'.")
     return batch
 

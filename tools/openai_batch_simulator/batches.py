@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
+from openai_batch_simulator.faults import CODELESS, EMPTY, LIST, NULL
 from openai_batch_simulator.room import Load
 from openai_batch_simulator.validation import LineError
 
@@ -85,9 +86,12 @@ class Batch:
     created_at: float
     expires_at: float
     visible_at: float = -math.inf
+    gone_at: float = math.inf
     status: Status = Status.VALIDATING
     entered_at: dict[Status, float] = field(default_factory=dict)
     errors: list[LineError] = field(default_factory=list)
+    errors_form: str = LIST
+    is_endless: bool = False  # neither its lines nor its window end it
     load: Load | None = None  # what it takes of the queue, from validation on
     lines: int = 0
     completed: int = 0
@@ -134,6 +138,11 @@ class Batch:
         return None if moment is None else int(moment)
 
     def _describe_errors(self) -> dict[str, object] | None:
-        if not self.errors:
+        if not self.errors or self.errors_form == NULL:
             return None
-        return {"object": "list", "data": [error.describe() for error in self.errors]}
+        described = [error.describe() for error in self.errors]
+        if self.errors_form == EMPTY:
+            described = []
+        if self.errors_form == CODELESS:
+            described = [dict.fromkeys(error) for error in described]
+        return {"object": "list", "data": described}

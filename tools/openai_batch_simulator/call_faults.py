@@ -7,7 +7,7 @@ that difference decides whether a repeated create is paid twice.
 from collections.abc import Callable, Mapping
 
 from openai_batch_simulator.faults import Switch
-from openai_batch_simulator.values import JSON, Carriage, Delivery, Refusal, Request, Response, bytes_response
+from openai_batch_simulator.values import JSON, Carriage, Delivery, Form, Refusal, Request, Response, bytes_response
 
 GARBAGE = b"<html><body>The simulator was told to answer with this.</body></html>"
 GARBAGE_STATUS = 200
@@ -20,14 +20,18 @@ _KINDS: Mapping[int, tuple[str, str | None]] = {
 }
 
 
-def refusal_of(status: int, *, headers: Mapping[str, str] | None = None) -> Refusal:
-    """Return the refusal with *status* that a fault answers."""
+def refusal_of(status: int, switch: Switch | None = None, *, headers: Mapping[str, str] | None = None) -> Refusal:
+    """Return the refusal with *status* that a fault answers, in the words of its *switch* where that has any."""
     kind, code = _KINDS.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))  # noqa: PLR2004 - HTTP's own border
-    return Refusal(status, f"The simulator was told to answer {status}.", kind=kind, code=code, headers=headers)
+    message, form = f"The simulator was told to answer {status}.", Form.ERROR
+    if switch is not None:
+        code, message = switch.code or code, switch.message or message
+        form = Form(switch.form or Form.ERROR)
+    return Refusal(status, message, kind=kind, code=code, headers=headers, form=form)
 
 
 def _refuse(switch: Switch) -> Refusal:
-    return refusal_of(int(switch.value))
+    return refusal_of(int(switch.value), switch)
 
 
 def _limit_rate(switch: Switch) -> Refusal:
@@ -38,13 +42,14 @@ def _forbid_retry(_switch: Switch) -> Refusal:
     return refusal_of(429, headers={"x-should-retry": "false"})
 
 
-def _exhaust_quota(_switch: Switch) -> Refusal:
+def _exhaust_quota(switch: Switch) -> Refusal:
     message = "You exceeded your current quota, please check your plan and billing details."
-    return Refusal(429, message, kind="insufficient_quota", code="insufficient_quota")
+    code = switch.code or "insufficient_quota"
+    return Refusal(429, switch.message or message, kind=code, code=code)
 
 
-def _fill_queue(_switch: Switch) -> Refusal:
-    return Refusal(400, "Enqueued token limit reached.", code="token_limit_exceeded")
+def _fill_queue(switch: Switch) -> Refusal:
+    return Refusal(400, switch.message or "Enqueued token limit reached.", code="token_limit_exceeded")
 
 
 def _break_content(_switch: Switch) -> Refusal:
@@ -62,7 +67,7 @@ REFUSALS: Mapping[str, Callable[[Switch], Refusal]] = {
 }
 
 # Not done now, and not answered.
-LOSSES = ("dropped_before", "accepted_late")
+LOSSES = ("dropped_before", "accepted_late", "hung")
 
 
 def _drop(response: Response, _switch: Switch, _request: Request) -> Response:
@@ -86,7 +91,7 @@ def _redirect(_response: Response, _switch: Switch, request: Request) -> Respons
 
 
 def _fail(_response: Response, switch: Switch, _request: Request) -> Response:
-    raise refusal_of(int(switch.value))
+    raise refusal_of(int(switch.value), switch)
 
 
 def _garble(_response: Response, _switch: Switch, _request: Request) -> Response:
@@ -105,9 +110,10 @@ SPOILERS: Mapping[str, Callable[[Response, Switch, Request], Response]] = {
 }
 
 
-def dropped() -> Response:
-    """Return the answer that never arrives."""
-    return _delivered(bytes_response(500, b"", JSON), Carriage.DROPPED, 0.0)
+def lost(switch: Switch) -> Response:
+    """Return the answer that never arrives: the connection closes, or stays open for ever."""
+    carriage = Carriage.HUNG if switch.fault == "hung" else Carriage.DROPPED
+    return _delivered(bytes_response(500, b"", JSON), carriage, 0.0)
 
 
 def _delivered(response: Response, carriage: Carriage, amount: float) -> Response:

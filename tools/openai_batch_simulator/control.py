@@ -25,6 +25,11 @@ class _FaultAsked(msgspec.Struct, forbid_unknown_fields=True):
     fault: str
     operation: str | None = None
     value: float | None = None
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    form: str | None = None
+    model: str | None = None
     times: int | None = None
     skip: int = 0
     rate: float = 1.0
@@ -58,7 +63,7 @@ def describe_ledger(simulator: Simulator, *, with_lines: bool) -> dict[str, obje
         "now": world.clock.now(),
         "calls": dict(ledger.calls),
         "files": [
-            {**file.describe(), "project": file.project, "deleted_at": file.deleted_at}
+            {**file.describe(world.clock.now()), "project": file.project, "deleted_at": file.deleted_at}
             for file in world.files.by_id.values()
         ],
         "batches": [

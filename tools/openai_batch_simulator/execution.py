@@ -74,7 +74,7 @@ class Run:
 
     def _run_line(self, line: int, request: InputLine, now: float, writer: "_Writer") -> None:
         struck = self.pranks.on(line) if self.pranks.lines else frozenset()
-        answer = instead_of_answer(struck)
+        answer = instead_of_answer(self.pranks, struck)
         if answer is None:
             answer = self.responder.answer(request.url, bytes(request.body), now)
             if struck and answer.status_code < FIRST_ERROR_STATUS:

@@ -4,6 +4,7 @@ Rule: a call looks at what was given, changes the world, and returns what the AP
 """
 
 from openai_batch_simulator.behaviour import DAY_SECONDS
+from openai_batch_simulator.call_faults import refusal_of
 from openai_batch_simulator.files import File, check_upload, expiry_seconds
 from openai_batch_simulator.multipart import Form, read_form
 from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
@@ -28,6 +29,7 @@ def create(world: World, caller: Caller, request: Request, _id: str) -> Response
     filename, content = form.files["file"]
     purpose = form.fields["purpose"]
     check_upload(filename, purpose, content.size_bytes, world.behaviour)
+    _refuse_large(world, content.size_bytes)
     lifetime_seconds = _lifetime_seconds(form, purpose)
     file = File(
         id=world.identifiers.file(),
@@ -39,8 +41,18 @@ def create(world: World, caller: Caller, request: Request, _id: str) -> Response
         expires_at=None if lifetime_seconds is None else caller.now + lifetime_seconds,
         visible_at=caller.now + (world.faults.strike("file_unseen") or 0.0),
     )
+    pending = world.faults.first_striking(["file_unprocessed"])
+    if pending is not None:
+        file.processed_at, file.refused_until_then = caller.now + pending.value, pending.message
     world.files.add(file)
-    return json_response(200, file.describe())
+    return json_response(200, file.describe(caller.now))
+
+
+def _refuse_large(world: World, size_bytes: int) -> None:
+    """Raise Refusal where a gateway in front of the API takes no file of this size."""
+    for switch in world.faults.on("file_too_large"):
+        if size_bytes > switch.value and world.faults.strikes(switch):
+            raise refusal_of(switch.status or 413, switch)
 
 
 def _lifetime_seconds(form: Form, purpose: str) -> int | None:
@@ -52,7 +64,7 @@ def _lifetime_seconds(form: Form, purpose: str) -> int | None:
 
 def retrieve(world: World, caller: Caller, _request: Request, file_id: str) -> Response:
     """Return one file's object."""
-    return json_response(200, world.files.get(file_id, caller.project, caller.now).describe())
+    return json_response(200, world.files.get(file_id, caller.project, caller.now).describe(caller.now))
 
 
 def list_page(world: World, caller: Caller, request: Request, _id: str) -> Response:
@@ -67,7 +79,7 @@ def list_page(world: World, caller: Caller, request: Request, _id: str) -> Respo
     if order == "desc":
         seen.reverse()
     page = page_of(seen, request.query.get("after"), limit)
-    return json_response(200, page.describe([file.describe() for file in page.items]))
+    return json_response(200, page.describe([file.describe(caller.now) for file in page.items]))
 
 
 def delete(world: World, caller: Caller, _request: Request, file_id: str) -> Response:

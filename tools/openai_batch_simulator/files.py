@@ -31,6 +31,8 @@ class File:
     visible_at: float = -math.inf
     deleted_at: float | None = None
     usable_until: float = math.inf
+    processed_at: float = -math.inf  # Azure's files are pending until then
+    refused_until_then: str | None = None  # the words for a create that names it; None are ours
 
     def is_there(self, now: float) -> bool:
         """Return whether the project sees the file."""
@@ -43,7 +45,11 @@ class File:
     def _has_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
 
-    def describe(self) -> dict[str, object]:
+    def is_processed(self, now: float) -> bool:
+        """Return whether a create may name the file."""
+        return self.processed_at <= now
+
+    def describe(self, now: float) -> dict[str, object]:
         """Return the File object of the API."""
         return {
             "id": self.id,
@@ -53,7 +59,7 @@ class File:
             "expires_at": None if self.expires_at is None else int(self.expires_at),
             "filename": self.filename,
             "purpose": self.purpose,
-            "status": "processed",
+            "status": "processed" if self.is_processed(now) else "pending",
             "status_details": None,
         }
 

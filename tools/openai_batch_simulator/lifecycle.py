@@ -14,7 +14,7 @@ from openai_batch_simulator.behaviour import Behaviour
 from openai_batch_simulator.blobs import Blob, Blobs
 from openai_batch_simulator.chance import Chance, Identifiers
 from openai_batch_simulator.execution import Run
-from openai_batch_simulator.faults import Faults
+from openai_batch_simulator.faults import LIST, Faults, Switch
 from openai_batch_simulator.files import File, Files
 from openai_batch_simulator.ledger import Ledger
 from openai_batch_simulator.pranks import draw_pranks
@@ -60,6 +60,10 @@ class Lifecycle:
     def _validate(self, batch: Batch, now: float) -> None:
         if batch.status is not Status.VALIDATING:
             return
+        failing = self.faults.first_striking(["fails"])
+        if failing is not None:
+            self._fail(batch, failing, now)
+            return
         found = self._check_file(batch, now)
         if isinstance(found, Valid):
             shortage = self._shortage(found)
@@ -68,6 +72,12 @@ class Lifecycle:
                 return
             found = [LineError("token_limit_exceeded", shortage)]
         batch.errors = found
+        batch.move(Happening.FOUND_INVALID, now)
+
+    def _fail(self, batch: Batch, failing: Switch, now: float) -> None:
+        message = failing.message or "The server had an error while processing your request. Sorry about that!"
+        batch.errors = [LineError(failing.code or "server_error", message)]
+        batch.errors_form = failing.form or LIST
         batch.move(Happening.FOUND_INVALID, now)
 
     def _check_file(self, batch: Batch, now: float) -> Valid | list[LineError]:
@@ -83,7 +93,10 @@ class Lifecycle:
             return validate(source, file.content.size_bytes, batch.endpoint, self.behaviour)
 
     def _shortage(self, found: Valid) -> str | None:
-        if self.faults.strike("queue_full") is not None:
+        full = self.faults.first_striking(["queue_full"])
+        if full is not None and full.message:
+            return full.message
+        if full is not None:
             limit = self.behaviour.enqueued_tokens_of(found.load.model)
             return self.room.message(found.load.model, found.load.tokens if limit is None else limit)
         return self.room.shortage(found.load, int(self.faults.strike("foreign_tokens") or 0))
@@ -105,7 +118,9 @@ class Lifecycle:
             errors=self.blobs.new(),
         )
         self._runs[batch.id] = run
-        share = self.faults.strike("expires")
+        share, stuck_share = self.faults.strike("expires"), self.faults.strike("never_ends")
+        batch.is_endless = stuck_share is not None
+        share = share if stuck_share is None else stuck_share
         lines_due = batch.lines if share is None else int(batch.lines * min(share, 1.0))
         self._note_step(_Pace.of(self.behaviour, run, now), lines_due, 1)
 
@@ -120,7 +135,7 @@ class Lifecycle:
             return
         position = batch.lines * step // pace.steps
         run.advance_to(min(position, lines_due), now)
-        if run.position == batch.lines:
+        if run.position == batch.lines and not batch.is_endless:
             self._finalize(batch, now)
         elif position < lines_due:
             self._note_step(pace, lines_due, step + 1)
@@ -137,6 +152,9 @@ class Lifecycle:
 
     def _end_window(self, batch: Batch, now: float, *, noticed: bool = False) -> None:
         if not batch.can(Happening.WINDOW_ENDED):
+            return
+        if batch.is_endless:
+            self._name_files(batch, self._runs[batch.id], now)
             return
         late_seconds = None if noticed else self.faults.strike("expiry_late")
         if late_seconds is not None:
@@ -160,12 +178,15 @@ class Lifecycle:
             if self.faults.strike("final_newline_missing") is not None:
                 run.output.drop_last_byte()
                 run.errors.drop_last_byte()
-            batch.output_file_id = self._name_file(batch, run.output, "output", now)
-            batch.error_file_id = self._name_file(batch, run.errors, "error", now)
+            self._name_files(batch, run, now)
             batch.files_named_at = now + (self.faults.strike("output_ids_late") or 0.0)
         if batch.load is not None:
             self.room.give_back(batch.load)
         batch.move(happening, now)
+
+    def _name_files(self, batch: Batch, run: Run, now: float) -> None:
+        batch.output_file_id = self._name_file(batch, run.output, "output", now)
+        batch.error_file_id = self._name_file(batch, run.errors, "error", now)
 
     def _name_file(self, batch: Batch, content: Blob, kind: str, now: float) -> str | None:
         """Make *content* a file of the project and return its identifier; None if there is nothing in it."""

@@ -133,7 +133,10 @@ def _read_queues(base: Behaviour, texts: Iterable[str]) -> dict[str, object]:
     return {"enqueued_tokens": limits, "enqueued_tokens_default": default}
 
 
-_OPTIONS = {"operation": str, "value": float, "times": int, "skip": int, "rate": float}
+_OPTIONS = {
+    "operation": str, "value": float, "status": int, "code": str, "message": str, "form": str, "model": str,
+    "times": int, "skip": int, "rate": float,
+}  # fmt: skip
 
 
 def _switch_on(faults: Faults, text: str) -> None:

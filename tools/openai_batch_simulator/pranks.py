@@ -10,20 +10,26 @@ import msgspec
 
 from openai_batch_simulator.answers import Answer
 from openai_batch_simulator.chance import Chance
-from openai_batch_simulator.faults import FAULTS, Faults
+from openai_batch_simulator.faults import FAULTS, Faults, Switch
+from openai_batch_simulator.values import Form, Refusal
 
 LINE_FAULTS = tuple(name for name in FAULTS if name.startswith(("lines_", "line_", "answers_")))
 
 _TIMED_OUT = Answer(0, b"")
 
 
-def _failure(status_code: int, message: str, kind: str, code: str | None) -> Answer:
-    envelope = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return Answer(status_code, msgspec.json.encode(envelope))
+def _failure(status_code: int, message: str, kind: str, code: str | None, form: Form = Form.ERROR) -> Answer:
+    refusal = Refusal(status_code, message, kind=kind, code=code, form=form)
+    return Answer(status_code, b"".join(refusal.response().body))
+
+
+def _refused(switch: Switch) -> Answer:
+    """Return what a line is answered by `line_refused`, in the words of its *switch*."""
+    message, code = switch.message or "The simulator was told to refuse this.", switch.code or "invalid_value"
+    return _failure(switch.status or 400, message, "invalid_request_error", code, Form(switch.form or Form.ERROR))
 
 
 _FAILURES: dict[str, Answer] = {
-    "line_refused": _failure(400, "The simulator was told to refuse this.", "invalid_request_error", "invalid_value"),
     "line_rate_limited": _failure(429, "Rate limit reached.", "requests", "rate_limit_exceeded"),
     "line_server_error": _failure(500, "The server had an error while processing your request.", "server_error", None),
     "line_timeout": _TIMED_OUT,
@@ -35,6 +41,7 @@ class Pranks:
     """For each fault that strikes the batch, the 0-based lines that it strikes."""
 
     lines: dict[str, frozenset[int]] = field(default_factory=dict)
+    refused: Answer | None = None  # what `line_refused` answers
 
     def on(self, line: int) -> frozenset[str]:
         """Return the faults that strike *line*."""
@@ -43,17 +50,20 @@ class Pranks:
 
 def draw_pranks(faults: Faults, chance: Chance, line_count: int) -> Pranks:
     """Return what strikes a batch of *line_count* lines."""
-    drawn = {}
+    drawn, refused = {}, None
     for fault in LINE_FAULTS:
-        value = faults.strike(fault)
-        if value is not None:
-            count = int(value) if value >= 1 else round(value * line_count)
+        switch = faults.first_striking([fault])
+        if switch is not None:
+            count = int(switch.value) if switch.value >= 1 else round(switch.value * line_count)
             drawn[fault] = chance.sample(line_count, count)
-    return Pranks(drawn)
+            refused = _refused(switch) if fault == "line_refused" else refused
+    return Pranks(drawn, refused)
 
 
-def instead_of_answer(struck: frozenset[str]) -> Answer | None:
+def instead_of_answer(pranks: Pranks, struck: frozenset[str]) -> Answer | None:
     """Return the failure that is answered without asking the model, if there is one."""
+    if "line_refused" in struck:
+        return pranks.refused
     return next((_FAILURES[fault] for fault in _FAILURES if fault in struck), None)
 
 

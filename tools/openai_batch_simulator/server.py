@@ -4,6 +4,7 @@ Rule: never on another interface. Calls and events take turns under one lock; a 
 taken and sent after it is given back, so that a slow client holds up nobody.
 """
 
+import socket
 import socketserver
 import tempfile
 import threading
@@ -26,6 +27,8 @@ TICK_SECONDS = 0.02
 TURN_SECONDS = 0.0005
 PIECE_BYTES = 1 << 16
 MEMORY_BYTES_MAX = 1 << 20
+# How late a client that gave up on a call without an answer is noticed.
+HOLD_SECONDS = 0.2
 # The largest file of the API and a form around it.
 BODY_BYTES_MAX = 513 * MEBIBYTE
 
@@ -81,6 +84,11 @@ class SimulatorServer:
     def pause(self, seconds: float) -> None:
         """Return after *seconds*, or at once when the server stops."""
         self._stopping.wait(seconds)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     def _tick(self) -> None:
         try:
@@ -188,6 +196,10 @@ class _Handler(BaseHTTPRequestHandler):
         if carriage is Carriage.DROPPED:
             self.close_connection = True
             return
+        if carriage is Carriage.HUNG:
+            self.close_connection = True
+            self._hold()
+            return
         if carriage is Carriage.DELAYED:
             self.server.owner.pause(amount)
         head = self._head(response)
@@ -198,6 +210,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(head, _first(response.body, int(amount)))
         else:
             self._write(head, response.body)
+
+    def _hold(self) -> None:
+        """Return when the client closes the connection, or the server stops."""
+        self.connection.settimeout(HOLD_SECONDS)
+        while not self.server.owner.is_stopping:
+            try:
+                if not self.connection.recv(1, socket.MSG_PEEK):
+                    return
+                self.server.owner.pause(HOLD_SECONDS)  # it sent more instead of waiting
+            except TimeoutError:
+                continue
 
     def _head(self, response: Response) -> bytes:
         reason = HTTPStatus(response.status).phrase if response.status in HTTPStatus else "Simulated"

@@ -10,6 +10,9 @@ import httpx2
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.values import Carriage, Request, Response
 
+# A client without a time-out waits for so long; then something on the way forgets the connection.
+HUNG_SECONDS_MAX = 7 * 24 * 3600.0
+
 
 def transport(simulator: Simulator) -> httpx2.BaseTransport:
     """Return a transport whose every request *simulator* answers, whatever the host.
@@ -39,6 +42,9 @@ class _Transport(httpx2.BaseTransport):
         """Do to *response* what its delivery says."""
         carriage, amount = response.delivery.carriage, response.delivery.amount
         if carriage is Carriage.DROPPED:
+            raise httpx2.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+        if carriage is Carriage.HUNG:
+            self._wait(HUNG_SECONDS_MAX, request)
             raise httpx2.RemoteProtocolError("Server disconnected without sending a response.", request=request)
         if carriage is Carriage.DELAYED:
             self._wait(amount, request)
