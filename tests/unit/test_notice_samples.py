@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from fakes.prices import TABLE
 
-from batchdrop.core.ledger_rows import Hold, Job, Quote, Reason, Shard
-from batchdrop.core.notices import Notice, render, render_hold, render_wait
+from batchdrop.core.ledger_rows import CommonWait, Hold, Job, Quote, Reason, Shard
+from batchdrop.core.notices import Notice, render, render_common_wait, render_hold, render_wait
 from batchdrop.core.outcome_runs import run_of
 from batchdrop.core.outcomes import Outcome, Usage
 from batchdrop.core.receipt import Receipt, open_bill
@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "samples" / "notices"
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
 EVENTS = SCHEMA["properties"]["event"]["enum"]
+# A sample of each event, and of what is said of the installation.
+SAMPLES = [*EVENTS, "waiting_installation"]
 
 PLACE = "s3://results-bucket/results/sentiment/reviews.csv/2b9c41d07e5f3a6b8c10/"
 JOB = Job(
@@ -56,16 +58,27 @@ QUOTE = Quote(
     12_345_600, input_tokens=20_864_000, output_tokens=10_210_000, learned_answers=30_000, assumed_answers=700
 )
 WEEK = 7 * 86_400
-REFUSED = Reason("invalid_api_key", "The provider refuses the API key.")
+REFUSED = Reason(
+    "invalid_api_key",
+    "The provider refuses the API key: nothing is sent or fetched until it is put right. The provider says: "
+    "Incorrect API key provided: [key]. You can find your API key at https://platform.openai.com/account/api-keys.",
+)
+ANOTHER_DAY = Reason(
+    "daily_cap",
+    "All jobs together may cost $10.00 on one day, and that is used up, or too little is left. It goes on by itself when "
+    "the next day begins (UTC), or when DailyCostUsdMax is raised.",
+)
 
 
 def sample(event: str) -> Notice:
     """Return the notice of *event*."""
+    if event == "waiting_installation":
+        return render_common_wait(CommonWait("key", REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
     job = replace(JOB, event=event)
     if event == "held":
         large, since = replace(job, items=30_700), job.created_at + 60
         return render_hold(large, Hold(1, since, QUOTE), 10_000_000, since + WEEK, PLACE)
-    return render_wait(job, 1, REFUSED, PLACE) if event == "waiting" else end(job)
+    return render_wait(job, 1, ANOTHER_DAY, PLACE) if event == "waiting" else end(job)
 
 
 def end(job: Job) -> Notice:
@@ -92,7 +105,7 @@ def files(event: str) -> dict[Path, str]:
     }
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", SAMPLES)
 def test_a_sample_is_what_is_sent(event: str) -> None:
     """Whoever writes a subscriber against a sample has written it against the code."""
     written = files(event)
@@ -100,23 +113,23 @@ def test_a_sample_is_what_is_sent(event: str) -> None:
     assert {path: path.read_text() for path in written} == written
 
 
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", SAMPLES)
 def test_a_sample_keeps_the_schema(event: str) -> None:
     """The JSON is what the schema promises, and says which event it is."""
     document = json.loads((FOLDER / f"{event}.json").read_text())
 
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
 
-    assert document["event"] == event
+    assert document["event"] == event.removesuffix("_installation")
 
 
 def test_there_is_no_sample_of_anything_else() -> None:
     """A sample of an event that is not sent any more would mislead."""
-    assert {path.stem for path in FOLDER.iterdir()} == set(EVENTS)
+    assert {path.stem for path in FOLDER.iterdir()} == set(SAMPLES)
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in EVENTS:
+    for name in SAMPLES:
         for path, text in files(name).items():
             path.write_text(text)

@@ -5,8 +5,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from batchdrop.core.ledger_rows import Job, Reason
-from batchdrop.core.notices import Notice, printable, render, render_wait
+from batchdrop.core.ledger_rows import CommonWait, Job, Reason
+from batchdrop.core.notices import Notice, printable, render, render_common_wait, render_wait
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import FailureCount, Results
 from batchdrop.edge.notices import check_notice
@@ -105,6 +105,33 @@ def test_a_wait_has_its_notice() -> None:
     assert "No money. (insufficient_quota)" in notice.text
     assert "Nothing is lost" in notice.text
     assert notice.attributes["event"] == "waiting"
+
+
+@pytest.mark.parametrize(("jobs", "said"), [(1, "1 job waits"), (3_000, "3,000 jobs wait")])
+def test_a_common_wait_has_one_notice_for_all(jobs: int, said: str) -> None:
+    """It names no job but how many wait, the provider's code, and since when; SNS and the schema take it."""
+    wait = CommonWait("account", Reason("insufficient_quota", "No money."), 1_795_305_600, number=4, jobs=jobs)
+
+    notice = render_common_wait(wait)
+
+    check_notice(notice)
+    document = json.loads(notice.json)
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert (document["id"], document["event"]) == ("install/account/4", "waiting")
+    assert (document["job"], document["upload"], document["jobs"]) == (None, None, jobs)
+    assert document["reason"] == {"code": "insufficient_quota", "message": "No money."}
+    assert said in notice.text
+    assert said in notice.subject
+    assert "2026-11-22T00:00:00Z" in notice.text
+    assert notice.attributes == {"event": "waiting"}
+
+
+@pytest.mark.parametrize("changes", [{"job": None}, {"jobs": 3}, {"upload": None}, {"id": "install/key/1"}])
+def test_the_schema_knows_what_a_notice_is_about(changes: dict[str, object]) -> None:
+    """A job's notice that lacks its job, or an installation's that names one, is neither."""
+    document = json.loads(rendered("completed").json) | changes
+
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
 
 
 def test_nothing_to_do_is_done() -> None:

@@ -47,6 +47,13 @@ class ReceivedNotice(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
+class _About(msgspec.Struct, frozen=True):
+    """Whether a notice is about the end of a job: what is said of the installation names none."""
+
+    event: str
+    job: str | None = None
+
+
 class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
     """What SNS puts around a message for SQS (https://docs.aws.amazon.com/sns/latest/dg/sns-sqs-as-subscriber.html)."""
 
@@ -66,21 +73,27 @@ def receive_notices(stack: StackDescription, jobs: set[str]) -> dict[str, Receiv
         if time.monotonic() > deadline:
             missing = ", ".join(sorted(jobs - set(received)))
             raise CommandFailed(f"No notice came within {NOTICES_SECONDS_MAX:g} s about {missing}. See {stack.logs}")
-        for notice in _receive(queues, stack.notices_queue_url):
-            if notice.event != WAITING:
+        for body in _receive(queues, stack.notices_queue_url):
+            if is_of_a_job(body):
+                notice = read_notice(body)
                 received.setdefault(notice.job, notice)
     return {job: received[job] for job in jobs}
 
 
-def _receive(queues: "SQSClient", url: str) -> list[ReceivedNotice]:
+def _receive(queues: "SQSClient", url: str) -> list[str]:
     reply = queues.receive_message(
         QueueUrl=url, WaitTimeSeconds=RECEIVE_SECONDS, MaxNumberOfMessages=MESSAGES_A_RECEIVE
     )
     messages = reply.get("Messages", [])
-    notices = [read_notice(message["Body"]) for message in messages]
     for message in messages:
         queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return notices
+    return [message["Body"] for message in messages]
+
+
+def is_of_a_job(body: str) -> bool:
+    """Whether the notice in the *body* of an SQS message is about a job, and not that it waits."""
+    about = msgspec.json.decode(msgspec.json.decode(body, type=Envelope).message, type=_About)
+    return about.job is not None and about.event != WAITING
 
 
 def read_notice(body: str) -> ReceivedNotice:

@@ -342,6 +342,29 @@ class Round:
     after: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CommonWait:
+    """A cause that jobs of the whole installation wait for. One notification tells of it, for all of them."""
+
+    waits_for: str  # as a job's `waiting_for`: key, account or provider
+    reason: Reason
+    since: int
+    number: int  # counts all common waits from 1; part of the notification's id
+    jobs: int = 0  # how many waited when it began
+    is_for_a_person: bool = True  # else only time helps
+    asked_at: int = 0  # when a worker was last asked to send the notification
+    is_told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastWait:
+    """A common wait that ended: its number, when that was, and whether its notification was sent."""
+
+    number: int
+    ended_at: int
+    is_told: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
     """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
@@ -353,6 +376,11 @@ class Install:
     proofs: Mapping[str, str] = field(default_factory=dict)  # by `circuit_key`: a batch that its project holds
     inbox_round: Round = Round()
     files_swept_at: int = 0
+    wait: CommonWait | None = None
+    past_waits: Mapping[str, PastWait] = field(default_factory=dict)  # by the code of their reason, the last few
+    waits_counted: int = 0
+    # The statuses of all jobs are being written again, by job id: the last one that was. None while they are not.
+    statuses_after: str | None = None
     revision: int = 0
     writer: str = ""
     schema: int = SCHEMA

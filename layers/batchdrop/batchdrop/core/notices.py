@@ -1,7 +1,8 @@
 """The notices about a job, at its end or while it waits: subject and lines for people, JSON for programs, attributes to filter.
+One more is about the installation: what all of its jobs wait for.
 
-Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words may quote either, so only
-its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
+Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words about an item may quote either,
+so only its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ import msgspec
 
 from batchdrop.core.advice import meaning, rejection_advice
 from batchdrop.core.jobs import NO_TASK, Keys
-from batchdrop.core.ledger_rows import Hold, ItemAccess, Job, Reason
+from batchdrop.core.ledger_rows import CommonWait, Hold, ItemAccess, Job, Reason
 from batchdrop.core.quoting import approval_words, hold_reason, quote_document, quote_lines
 from batchdrop.core.receipt import Receipt, receipt_document
 from batchdrop.core.receipt_text import receipt_lines
@@ -21,7 +22,9 @@ from batchdrop.core.summary import Results, failure_document
 from batchdrop.core.waiting import DAILY_CAP_CODE
 from batchdrop.core.wording import iso_time
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+# What the id of a notice about the installation begins with, where others have the job.
+INSTALLATION: Final = "install"
 # These two end no job.
 WAITING: Final = "waiting"
 HELD: Final = "held"
@@ -72,6 +75,45 @@ def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notice:
     """Return the notice that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
     waiting = replace(job, event=WAITING, reason=reason)
     return _notice(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
+
+
+def render_common_wait(wait: CommonWait) -> Notice:
+    """Return the notice that jobs of the whole installation wait for one cause: one for all of them."""
+    reason = wait.reason
+    are = "1 job waits" if wait.jobs == 1 else f"{wait.jobs:,} jobs wait"
+    lines = (
+        f"{are} {_FOR_A_PERSON if wait.is_for_a_person else _FOR_THE_PROVIDER}",
+        "",
+        f"Reason: {_message(reason)} ({printable(reason.code)})",
+        f"Since {iso_time(wait.since)}.",
+        "",
+        "They continue automatically once this is over. Nothing is lost, and nothing is sent twice.",
+        "No other notice about it follows, however many jobs come to wait.",
+        "What to do about it: batchdrop doctor",
+        "Which jobs wait: batchdrop status",
+    )
+    document = {
+        "schema": SCHEMA,
+        "id": f"{INSTALLATION}/{wait.waits_for}/{wait.number}",
+        "event": WAITING,
+        "job": None,
+        "jobs": wait.jobs,
+        "task": None,
+        "upload": None,
+        "results": None,
+        "counts": None,
+        "usage": {},
+        "receipt": None,
+        "failures": [],
+        "reason": {"code": reason.code, "message": _message(reason)},
+        "created_at": iso_time(wait.since),
+    }
+    return Notice(
+        subject=f"Batchdrop {_TITLES[WAITING]}: {are}",
+        text="\n".join(lines) + "\n",
+        json=msgspec.json.encode(document).decode(),
+        attributes={"event": WAITING},
+    )
 
 
 def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notice:
@@ -167,6 +209,7 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "id": identity,
         "event": job.event,
         "job": job.id,
+        "jobs": None,
         "task": job.task,
         "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
         "results": location,
@@ -249,6 +292,8 @@ _TITLES: Final[Mapping[str, str]] = {
     WAITING: "waiting",
     HELD: "held",
 }
+_FOR_A_PERSON: Final = "for something that a person has to put right."
+_FOR_THE_PROVIDER: Final = "for the provider, which does not answer."
 _EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
 _ANOTHER_DAY: Final = "waits for another day: what jobs may cost today is used up."
 _SENTENCES: Final[Mapping[str, str]] = {
