@@ -39,11 +39,25 @@ CHOICES = st.fixed_dictionaries(
         "finish_reason": JSON,
     },
 )
+TEXTS = JSON | st.sampled_from(["", "a text", '{"a": 1}'])
+MESSAGES = st.fixed_dictionaries(
+    {"type": JSON | st.just("message")},
+    optional={
+        "phase": JSON | st.sampled_from([None, "commentary", "final_answer"]),
+        "content": JSON
+        | st.lists(
+            st.fixed_dictionaries(
+                {}, optional={"type": JSON | st.just("output_text"), "text": TEXTS, "refusal": TEXTS}
+            ),
+            max_size=2,
+        ),
+    },
+)
 BODIES = JSON | st.fixed_dictionaries(
     {},
     optional={
         "choices": JSON | st.lists(CHOICES, max_size=3),
-        "output": JSON | st.lists(st.fixed_dictionaries({}, optional={"type": JSON, "content": JSON}), max_size=3),
+        "output": JSON | st.lists(MESSAGES, max_size=3),
         "data": JSON,
         "results": JSON,
         "status": JSON,
@@ -86,6 +100,7 @@ def test_any_json_has_a_verdict(line: object, endpoint: str, *, is_structured: b
 
     output = json.loads(bytes(verdict.output))
     assert b"\n" not in bytes(verdict.output)
+    assert verdict.failure is not None or is_structured or output not in (None, "", [], {})
     assert verdict.failure is None or output is None
     assert not (verdict.may_be_sent_again and verdict.failure is None)
     assert not (verdict.may_be_sent_again and answer.is_2xx)
@@ -172,7 +187,7 @@ def test_what_is_read_in_one_go_is_what_is_read_field_by_field(
 
 
 @given(
-    text=st.text(st.characters(exclude_categories=["Cs"])),
+    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     usage=st.tuples(st.integers(0, 9), st.integers(0, 9)),
     status=st.integers(200, 299),
 )
@@ -201,12 +216,12 @@ def test_an_answer_keeps_every_character(value: object, text: str) -> None:
 
 @given(line=LINES, endpoint=ENDPOINTS)
 def test_codes_are_words(line: object, endpoint: str) -> None:
-    """A failure's code can stand in a notice: one short word, whatever the provider put there."""
+    """A failure's code can stand in a notice: short and on one line, whatever the provider put there."""
     answer = parse_answer(json.dumps(line).encode())
 
     failure = judge(answer, endpoint, is_structured=False).failure
 
-    assert failure is None or (failure.code.isascii() and failure.code.isprintable() and 0 < len(failure.code) <= 64)
+    assert failure is None or (failure.code.isprintable() and 0 < len(failure.code) <= 64)
 
 
 @given(
@@ -223,4 +238,4 @@ def test_nothing_is_sent_again_while_answers_are_owed(
 
     verdict = missing_verdict(batch, lines[0], None, give_up=False)
 
-    assert verdict is None or (verdict.may_be_sent_again and not answers_outstanding(batch, *lines))
+    assert verdict is None or (verdict.may_be_sent_again and not answers_outstanding(batch, 9, *lines))

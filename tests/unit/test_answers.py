@@ -51,7 +51,9 @@ def test_an_answer_that_strict_readers_refuse_is_kept(content: bytes, read: obje
 
 
 @pytest.mark.parametrize(
-    "custom_id", ["0", "07", "-7", "7 ", "\u0667", "", "seven", "9" * 16, None, 7, ["7"]], ids=repr
+    "custom_id",
+    ["0", "07", "-7", "7 ", "\u0667", "", "seven", "9" * 16, None, 0, -7, 7.5, 10**16, True, ["7"]],
+    ids=repr,
 )
 def test_only_our_own_rows_are_rows(custom_id: object) -> None:
     """A custom_id that we cannot have written answers no row."""
@@ -61,6 +63,18 @@ def test_only_our_own_rows_are_rows(custom_id: object) -> None:
 
     assert row is None
     assert parse_answer(line).row is None
+
+
+@pytest.mark.parametrize("custom_id", [b"7", b"7.0", b"7.", b'"7"'])
+def test_a_row_that_comes_back_as_a_number_is_our_own(custom_id: bytes) -> None:
+    """Some servers read the custom_id as a number, and write it as one."""
+    line = b'{"custom_id":' + custom_id + b',"response":{"status_code":200,"body":{"a":1}},"error":null}'
+    is_json = not custom_id.endswith(b".")
+
+    answer = parse_answer(line)
+
+    assert answer.row == row_of_answer(line) == (7 if is_json else None)
+    assert bytes(answer.body) == (b'{"a":1}' if is_json else b"null")
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"gibberish", b"[1]", b'"7"', b'{"custom_id":', b"[" * 100_000])
@@ -91,6 +105,15 @@ def test_a_line_that_is_no_object_answers_nothing(line: bytes) -> None:
         (answer_line(1, "<html>", 502), "http_502", True),
         (answer_line(1, {"error": {"code": "a code\nwith words in it"}}, 404), "http_404", False),
         (answer_line(1, {}, 422), "http_422", False),
+        (answer_line(1, {"detail": "no such model"}, 422), "http_422", False),
+        (answer_line(1, {"error": {"code": 1301, "message": "m"}}, 400), "1301", False),
+        (
+            answer_line(1, {"error": {"code": "InvalidParameter.Text", "message": "m"}}, 400),
+            "InvalidParameter.Text",
+            False,
+        ),
+        (answer_line(1, {"code": "content policy: violence"}, 400), "content policy: violence", False),
+        (answer_line(1, {"error": {"code": "  ", "type": "c" * 65}}, 400), "http_400", False),
         (answer_line(1, {}, 302), "http_302", False),
         (answer_line(1, None), "unreadable_answer", False),
         (answer_line(1, "no JSON"), "unreadable_answer", False),
@@ -126,6 +149,36 @@ def test_a_paid_answer_is_never_sent_again() -> None:
 
     assert failure is not None
     assert not may_be_sent_again(answer, failure)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"detail": "Field required"}, "Field required"),
+        (
+            {
+                "detail": [
+                    {"loc": ["body", "messages", 0], "msg": "Field required", "type": "missing"},
+                    {"msg": "and more"},
+                ]
+            },
+            "body.messages.0: Field required; and more",
+        ),
+        ({"detail": ["too long"]}, '["too long"]'),
+        ({"detail": {"reason": 7}}, '{"reason": 7}'),
+        ({"detail": []}, "[]"),
+        ({"error": {"message": None, "detail": "inside"}}, "inside"),
+        ({"error": {"message": ["a", "b"]}}, '["a", "b"]'),
+        ({"error": {"message": "m", "detail": "d"}}, "m"),
+        ({}, "The provider gave no message."),
+    ],
+)
+def test_the_words_of_a_refusal_are_kept(body: object, message: str) -> None:
+    """Also where a server says them as FastAPI does, in `detail`, and where they are no text."""
+    failure = failure_of(parse_answer(answer_line(1, body, 422)))
+
+    assert failure is not None
+    assert (failure.code, failure.message) == ("http_422", message)
 
 
 def test_messages_are_cut() -> None:

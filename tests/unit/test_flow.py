@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 from fakes.world import World
@@ -283,6 +284,21 @@ def test_what_the_provider_reports_as_not_done_is_sent_again(world: World, fault
     assert (ended.event, ended.succeeded, world.tap.creates) == ("completed", 10, 2)
     attempts = sorted(outcome["attempts"] for outcome in outcomes(world, job))  # type: ignore[type-var]  # all numbers
     assert attempts == [1] * 7 + [2] * 3
+
+
+def test_a_shard_that_waits_for_its_next_attempt_says_so(world: World) -> None:
+    """Not `room`, of which there may be enough: until the attempt is due, and not while it runs."""
+    failing_once(world, "line_server_error", 3)
+    job = world.drop("inbox/sentiment/reviews.csv", rows(10))
+    seen: list[object] = []
+
+    while world.job(job).event == "":
+        world.tick(20)
+        waiting = json.loads(world.result(job, "status.json"))["waiting"]
+        seen.append(waiting and waiting["for"])
+
+    assert [name for name, _ in groupby(seen)] == ["next attempt", None]
+    assert seen.count("next attempt") >= 2
 
 
 def test_attempts_are_capped(world: World) -> None:

@@ -193,6 +193,33 @@ def test_late_answers_are_fetched() -> None:
     assert fates(job.part()) == [(1, "succeeded"), (2, "succeeded"), (3, "succeeded")]
 
 
+def test_without_counts_what_lacks_lines_is_fetched_again() -> None:
+    """A server that counts nothing owes a line for each request: its file is downloaded again while it has fewer."""
+    job = chat_job(3)
+    shard = job.shard()
+    first = job.harvest(shard, success(1), counts=(None, None, None))
+    downloads = job.provider.downloads
+
+    harvest = job.harvest(shard, success(1) + success(2), error_line(3, "bad"), counts=(None, None, None))
+
+    assert first.must_wait
+    assert (harvest.succeeded, harvest.failed, harvest.must_wait) == (2, 1, False)
+    assert job.provider.downloads > downloads
+
+
+def test_an_empty_answer_is_paid_and_not_sent_again() -> None:
+    """It fails its item, its tokens are counted, and the reason says so; also where only null came."""
+    job = chat_job(3)
+
+    harvest = job.harvest(
+        job.shard(), success(1) + answer_line(2, chat_body("")) + answer_line(3, chat_body(None) | {"choices": []})
+    )
+
+    assert (harvest.succeeded, harvest.failed, harvest.again_lines) == (1, 2, 0)
+    assert fates(job.part()) == [(1, "succeeded"), (2, "empty_answer"), (3, "empty_answer")]
+    assert harvest.usage == Usage(60, 9)
+
+
 def test_the_archive_is_never_replaced_by_less() -> None:
     """A download that comes back shorter than what is archived changes nothing."""
     job = chat_job(3)

@@ -24,7 +24,11 @@ def batch(status: str, total: int | None = None, completed: int | None = None, *
         ("completed", (3, 3), (0, 0), True),  # the output file's id comes late
         ("completed", (3, 2), (2, 0), True),  # the error file's
         ("completed", (3, 3), (2, 1), True),  # fewer successes than counted
-        ("completed", (None, None), (0, 0), False),
+        ("completed", (None, None), (0, 0), True),  # nothing is counted: each of the ten that were sent is owed a line
+        ("completed", (None, None), (7, 2), True),
+        ("completed", (None, None), (7, 3), False),
+        ("completed", (0, 0), (9, 0), True),
+        ("expired", (None, None), (7, 2), True),
         ("completed", (3, None), (2, 0), True),
         ("completed", (3, None), (2, 1), False),
         ("expired", (10, 1), (1, 0), False),  # counts that do not add up, seen in the field
@@ -42,7 +46,7 @@ def test_answers_that_are_counted_but_not_shown_are_owed(
     outstanding: bool,  # noqa: FBT001  a column of the table
 ) -> None:
     """Whatever a batch's status, what it counted as completed must be seen before anything else is concluded."""
-    owed = answers_outstanding(batch(status, *counts), *lines)
+    owed = answers_outstanding(batch(status, *counts), 10, *lines)
 
     assert owed is outstanding
 

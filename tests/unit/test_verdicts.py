@@ -26,7 +26,18 @@ def response_body(*parts: dict[str, str], status: str = "completed", reason: str
     return {"model": "gpt-4.1", "status": status, "incomplete_details": details, "output": items, "error": None}
 
 
+def message(text: str, phase: str | None = None) -> dict[str, object]:
+    """Return one message of a response."""
+    return {"type": "message", "phase": phase, "content": [{"type": "output_text", "text": text}]}
+
+
+def messages(*items: dict[str, object], status: str = "completed") -> dict[str, object]:
+    """Return the body of a response with these items."""
+    return response_body(status=status) | {"output": [{"type": "reasoning", "summary": []}, *items]}
+
+
 TEXT = {"type": "output_text", "text": "positive"}
+REFUSAL = {"type": "refusal", "refusal": "I can't"}
 
 
 @pytest.mark.parametrize(
@@ -35,16 +46,44 @@ TEXT = {"type": "output_text", "text": "positive"}
         ("/v1/chat/completions", chat_body("positive"), "positive", "stop"),
         ("/chat/completions", chat_body("positive"), "positive", "stop"),
         ("/v1/chat/completions", chat_body("posi", "length"), "posi", "length"),
-        ("/v1/chat/completions", chat_body(None, "content_filter"), None, "content_filter"),
         ("/v1/chat/completions", chat_body(None, refusal="I can't"), "I can't", "refusal"),
         ("/v1/chat/completions", chat_body(None, "tool_calls", tool_calls=[{"id": "c"}]), [{"id": "c"}], "tool_calls"),
+        ("/v1/chat/completions", chat_body("", refusal="I can't"), "I can't", "refusal"),
+        ("/v1/chat/completions", chat_body("", "tool_calls", tool_calls=[{"id": "c"}]), [{"id": "c"}], "tool_calls"),
+        ("/v1/chat/completions", chat_body(None, function_call={"name": "f"}), {"name": "f"}, "stop"),
+        ("/v1/chat/completions", chat_body(None, tool_calls=[], audio={"id": "a"}), {"id": "a"}, "stop"),
         ("/v1/completions", {"choices": [{"text": "a", "finish_reason": "stop"}]}, "a", "stop"),
+        ("/v1/completions", {"choices": [{"text": "a"}, {"text": ""}]}, ["a", ""], None),
         ("/v1/completions", {"choices": [{"text": "a", "finish_reason": "stop"}, {"text": "b"}]}, ["a", "b"], "stop"),
         ("/v1/responses", response_body(TEXT), "positive", "stop"),
         ("/v1/responses", response_body(TEXT, TEXT), "positivepositive", "stop"),
         ("/v1/responses", response_body(TEXT, status="incomplete", reason="max_output_tokens"), "positive", "length"),
-        ("/v1/responses", response_body(status="incomplete", reason="content_filter"), None, "content_filter"),
-        ("/v1/responses", response_body({"type": "refusal", "refusal": "no"}), None, "refusal"),
+        ("/v1/responses", response_body(REFUSAL), "I can't", "refusal"),
+        ("/v1/responses", response_body(TEXT, REFUSAL), "positive", "refusal"),
+        ("/v1/responses", {"output": [{"type": "message", "content": "positive"}]}, "positive", "stop"),
+        # Only the final answer is the answer, whatever was said on the way; two messages are two.
+        (
+            "/v1/responses",
+            messages(message("Let me see.", "commentary"), message("good", "final_answer")),
+            "good",
+            "stop",
+        ),
+        ("/v1/responses", messages(message("good", "final_answer"), message("Done.", "commentary")), "good", "stop"),
+        ("/v1/responses", messages(message("Let me see.", "commentary"), message("good")), "good", "stop"),
+        ("/v1/responses", messages(message("go"), message("good", "final_answer")), "good", "stop"),
+        ("/v1/responses", messages(message("go"), message("good")), ["go", "good"], "stop"),
+        (
+            "/v1/responses",
+            messages(message("a", "final_answer"), message(""), message("b", "final_answer")),
+            ["a", "b"],
+            "stop",
+        ),
+        (
+            "/v1/responses",
+            messages(message("I call it.", "commentary"), {"type": "function_call"}),
+            [{"type": "function_call"}],
+            "stop",
+        ),
         (
             "/v1/responses",
             {"status": "completed", "output": [{"type": "function_call"}]},
@@ -105,14 +144,69 @@ def test_tokens_have_one_set_of_names(usage: object, counted: Usage | None) -> N
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"choices": None}, {"choices": [3]}, {"choices": "x"}, {"choices": [{"message": None}]}]
+    ("endpoint", "body"),
+    [
+        ("/v1/chat/completions", {}),
+        ("/v1/chat/completions", {"choices": []}),
+        ("/v1/chat/completions", {"choices": None}),
+        ("/v1/chat/completions", {"choices": [3]}),
+        ("/v1/chat/completions", {"choices": "x"}),
+        ("/v1/chat/completions", {"choices": [{"message": None}]}),
+        ("/v1/chat/completions", chat_body("")),
+        ("/v1/chat/completions", chat_body(None)),
+        ("/v1/chat/completions", chat_body(None, tool_calls=[])),
+        ("/v1/chat/completions", chat_body(None, "content_filter")),
+        ("/v1/chat/completions", {"choices": [{"message": {"content": ""}}, {"message": {"content": None}}]}),
+        ("/v1/completions", {"choices": [{"text": ""}]}),
+        ("/v1/responses", messages()),
+        ("/v1/responses", messages(message(""))),
+        ("/v1/responses", messages(message("Let me see.", "commentary"))),
+        ("/v1/responses", messages(message("", "final_answer"), message("Let me see."))),
+        ("/v1/responses", response_body(status="incomplete", reason="content_filter")),
+        ("/v1/embeddings", {"data": []}),
+        ("/v1/embeddings", {"data": [{"index": 0, "embedding": []}]}),
+        ("/v1/moderations", {"results": None}),
+        ("/v1/images/generations", {"data": []}),
+    ],
 )
-def test_a_strange_success_is_a_success_without_output(body: object) -> None:
-    """A 2xx body of an unknown shape is kept as a success: it is paid for, and the whole of it stands in `response`."""
-    verdict = judged("/v1/chat/completions", body)
+@pytest.mark.parametrize("is_structured", [False, True])
+def test_an_empty_answer_is_a_failure(endpoint: str, body: dict[str, object], *, is_structured: bool) -> None:
+    """An answer that holds nothing of what was asked for is none. It is paid for: its tokens are kept, it is not sent again."""
+    usage = {"prompt_tokens": 20, "completion_tokens": 3}
 
-    assert verdict.failure is None
-    assert verdict.output == NULL
+    verdict = judged(endpoint, body | {"model": "m", "usage": usage}, is_structured=is_structured)
+
+    assert verdict.failure is not None
+    assert (verdict.failure.code, verdict.may_be_sent_again, verdict.output) == ("empty_answer", False, NULL)
+    assert "paid for" in verdict.failure.message
+    assert (verdict.model, verdict.usage) == ("m", Usage(20, 3))
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_an_empty_answer_says_what_ended_it(finish: str) -> None:
+    """A model that thinks until its limit is reached is the usual cause, and the limit can be raised."""
+    verdict = judged("/v1/chat/completions", chat_body("", finish))
+
+    assert verdict.failure is not None
+    assert f"`{finish}`" in verdict.failure.message
+
+
+@pytest.mark.parametrize(
+    ("items", "output"),
+    [
+        ((message("Let me see.", "commentary"), message('{"a": 1}', "final_answer")), {"a": 1}),
+        ((message('{"a": 0}', "commentary"), message('{"a": 1}', "final_answer")), {"a": 1}),
+        ((message('{"a": '), message('{"a": 1}')), {"a": 1}),
+        ((message('{"a": 1}'), message('{"a": ')), {"a": 1}),
+        ((message('{"a": 1}'), message('{"a": 2}')), {"a": 1}),
+        ((message('{"a": 0}'), message('{"a": ', "final_answer"), message('{"a": 1}', "final_answer")), {"a": 1}),
+    ],
+)
+def test_an_object_is_the_first_message_that_is_whole(items: tuple[dict[str, object], ...], output: object) -> None:
+    """A fragment may stand beside the whole object; glued they would be neither."""
+    verdict = judged("/v1/responses", messages(*items), is_structured=True)
+
+    assert (verdict.failure, output_of(verdict)) == (None, output)
 
 
 def test_structured_output_is_parsed() -> None:
@@ -129,10 +223,9 @@ def test_structured_output_is_parsed() -> None:
         ("/v1/chat/completions", chat_body('{"score": 1}', "length")),
         ("/v1/chat/completions", chat_body(None, refusal="I can't")),
         ("/v1/chat/completions", chat_body("positive")),
-        ("/v1/chat/completions", chat_body("")),
-        ("/v1/chat/completions", chat_body(None)),
-        ("/v1/chat/completions", {}),
-        ("/v1/responses", response_body({"type": "refusal", "refusal": "no"})),
+        ("/v1/responses", messages(message('{"a": '), message("1}"))),
+        ("/v1/responses", messages(message('{"a": 1}', "commentary"), message("1}", "final_answer"))),
+        ("/v1/responses", response_body(REFUSAL)),
         ("/v1/responses", response_body(TEXT)),
         (
             "/v1/responses",

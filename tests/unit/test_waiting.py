@@ -8,9 +8,9 @@ import httpx2
 import pytest
 from fakes.world import World
 
-from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState, Wait
 from batchdrop.core.limits import HOUR, MINUTE, Limits
-from batchdrop.core.waiting import KEY_MISSING, WAITS_MAX, cause_of, jobs_to_send, owed, told, waits
+from batchdrop.core.waiting import KEY_MISSING, WAITS_MAX, cause_of, jobs_to_send, owed, told, turn_waited_for, waits
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.behaviour import CALM
 
@@ -214,6 +214,32 @@ def test_waiting_for_something_else_is_left_alone() -> None:
     job = replace(JOB, waiting_for="room", waiting_since=5)
 
     assert waits(job, None, 9, is_to_send=True) == job
+
+
+RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0, attempt=2, due_at=60)
+
+
+@pytest.mark.parametrize(
+    ("job", "waiting", "now", "expected"),
+    [
+        (JOB, (), 9, ""),
+        (JOB, (RESTING,), 9, "next attempt"),
+        (JOB, (RESTING,), 60, "room"),  # it is due and was not let in
+        (JOB, (RESTING, replace(RESTING, due_at=0)), 9, "room"),
+        (JOB, (replace(RESTING, attempt=1),), 9, "room"),
+        (JOB, (replace(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
+        (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
+        (replace(JOB, waiting_for="next attempt"), (RESTING,), 60, "room"),
+        (replace(JOB, waiting_for="room"), (RESTING,), 9, "room"),
+        (replace(JOB, waiting_for="key"), (RESTING,), 9, "key"),
+        (replace(JOB, cancelled_at=5), (RESTING,), 9, ""),
+    ],
+)
+def test_a_next_attempt_is_not_waited_for_as_room(
+    job: Job, waiting: tuple[Shard, ...], now: int, expected: str
+) -> None:
+    """A shard that is not due would not be let in however much room there were."""
+    assert turn_waited_for(job, waiting, now) == expected
 
 
 def test_the_causes_of_a_job_are_bounded() -> None:

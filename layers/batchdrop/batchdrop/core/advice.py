@@ -23,12 +23,15 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "unreadable": "See that the object is there, not archived, and not encrypted with a key of your own; then drop it again.",
     "too_old": "If it was not done before, drop it again.",
 }
-# Of items that never were sent. The codes of answers are the provider's, or the results' own.
+# Most are of items that never were sent. The codes of answers are the provider's, but for a few of our own.
 _MEANINGS: Final[Mapping[str, str]] = {
     "bad_record": "the record is no JSON object",
     "bad_request": "the record is no request that the Batch API takes",
+    "answers_missing": "the provider ended the batch and shows no answer; it may be paid for",
     "duplicate_id": "an earlier record has the same id",
+    "empty_answer": "the model answered with nothing; it ran and is paid for",
     "foreign_format": "the record is in the batch format of another provider",
+    "incomplete": "the answer is not the whole object that was asked for; it ran and is paid for",
     "no_id": "the id is missing or empty",
     "not_json": "the record is no JSON",
     "ragged_row": "the row has more or fewer fields than the header",

@@ -19,6 +19,7 @@ CODES_TO_SEND_AGAIN: Final = frozenset({"batch_expired", "batch_cancelled", "req
 # A message for people; the whole error stays in the item's `response`.
 MESSAGE_CHARS_MAX: Final = 2_000
 CODE_CHARS_MAX: Final = 64
+_NO_MESSAGE: Final = "The provider gave no message."
 # Rows are numbers of ours; more digits than this cannot be one (and Python is slow on very long ones).
 ROW_DIGITS_MAX: Final = 15
 
@@ -49,20 +50,28 @@ class _UsualResponse(msgspec.Struct):
 class _UsualLine(msgspec.Struct):
     """What nearly all lines look like: read in one go."""
 
-    custom_id: str
+    custom_id: str | int
     id: str | None = None
     response: _UsualResponse | None = None
     error: msgspec.Raw = NULL
 
 
 class _NamedLine(msgspec.Struct):
-    custom_id: str
+    custom_id: str | int
 
 
 class _Error(msgspec.Struct):
     code: msgspec.Raw = NULL
     type: msgspec.Raw = NULL
     message: msgspec.Raw = NULL
+    detail: msgspec.Raw = NULL
+
+
+class _Detail(msgspec.Struct):
+    """One field that a server found wrong, as FastAPI says it (https://fastapi.tiangolo.com/tutorial/handling-errors/)."""
+
+    msg: str
+    loc: list[str | int] = []
 
 
 class _ErrorBody(msgspec.Struct):
@@ -75,6 +84,7 @@ _line = msgspec.json.Decoder(_Line)
 _response = msgspec.json.Decoder(_Response)
 _error = msgspec.json.Decoder(_Error)
 _error_body = msgspec.json.Decoder(_ErrorBody)
+_details = msgspec.json.Decoder(list[_Detail])
 _string = msgspec.json.Decoder(str)
 
 
@@ -146,23 +156,38 @@ def may_be_sent_again(answer: Answer, failure: Failure) -> bool:
 
 
 def described_failure(raw: msgspec.Raw, fallback: str) -> Failure:
-    """Return the failure that *raw* describes: an object with code and message, or a bare string."""
+    """Return the failure that *raw* describes: an object with code and message or detail, or a bare string."""
     described = _read(_error, raw) or _Error(message=raw)
-    code = code_of(text_of(described.code)) or code_of(text_of(described.type)) or fallback
-    message = text_of(described.message) or "The provider gave no message."
+    code = _code(described.code) or _code(described.type) or fallback
+    message = _words(described.message) or _detail(described.detail) or _NO_MESSAGE
     return Failure(code, message[:MESSAGE_CHARS_MAX])
 
 
 def code_of(text: str | None) -> str | None:
-    """Return *text* where it can serve as a code: one short word."""
-    if (
-        not text
-        or len(text) > CODE_CHARS_MAX
-        or not text.isascii()
-        or not text.replace("_", "a").replace("-", "a").isalnum()
-    ):
+    """Return *text* as it came where it can serve as a code: short, and on one line."""
+    if not text or len(text) > CODE_CHARS_MAX or not text.isprintable() or text.isspace():
         return None
     return text
+
+
+def _code(raw: msgspec.Raw) -> str | None:
+    """Return the code that *raw* is, be it a text or a number; some servers repeat the HTTP status there."""
+    number = bytes(raw)
+    return number.decode() if number.isdigit() and len(number) <= CODE_CHARS_MAX else code_of(text_of(raw))
+
+
+def _words(raw: msgspec.Raw) -> str | None:
+    """Return what *raw* says: a text itself, anything else as JSON."""
+    text = text_of(raw)
+    return None if raw == NULL else text if text is not None else bytes(raw).decode(errors="replace")
+
+
+def _detail(raw: msgspec.Raw) -> str | None:
+    """Return what the `detail` of a refused request says, field by field where it names them."""
+    found = _read(_details, raw)
+    if not found:
+        return _words(raw)
+    return "; ".join(": ".join(filter(None, (".".join(map(str, one.loc)), one.msg))) for one in found)
 
 
 def text_of(raw: msgspec.Raw) -> str | None:
@@ -196,7 +221,7 @@ def _parse_unusual(line: bytes) -> Answer:
     read = read or _Line()
     response = _read(_response, read.response) or _Response()
     return Answer(
-        row=_row(text_of(read.custom_id)),
+        row=_row(_custom_id(read.custom_id)),
         line_id=text_of(read.id),
         status=_status(response.status_code),
         request_id=text_of(response.request_id),
@@ -234,11 +259,18 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw | byte
         return None
 
 
-def _row(custom_id: str | None) -> int | None:
-    """Return the row that we named; leading zeros, signs and other digits are not ours."""
-    if custom_id is None or len(custom_id) > ROW_DIGITS_MAX or not (custom_id.isascii() and custom_id.isdecimal()):
+def _row(custom_id: str | int | None) -> int | None:
+    """Return the row that we named; leading zeros, signs and other digits are not ours. It may come back as a number."""
+    text = str(custom_id) if isinstance(custom_id, int) else custom_id
+    if text is None or len(text) > ROW_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
         return None
-    return int(custom_id) if custom_id[0] != "0" else None
+    return int(text) if text[0] != "0" else None
+
+
+def _custom_id(raw: msgspec.Raw) -> str | None:
+    """Return the text of a custom_id, or the digits of one that is a whole number, also where it is written as `7.0`."""
+    whole, _, fraction = bytes(raw).partition(b".")
+    return whole.decode() if whole.isdigit() and not fraction.strip(b"0") else text_of(raw)
 
 
 def _status(raw: msgspec.Raw) -> int | None:

@@ -28,7 +28,9 @@ from batchdrop.core.planning import PlanPage
 _J = JobState
 
 REJECTED = "rejected"
-ROOM = "room"  # what a job's row says that it waits for
+# What a job's row says that it waits for.
+ROOM = "room"
+NEXT_ATTEMPT = "next attempt"
 APPROVAL = "approval"
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
@@ -344,6 +346,8 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
     )  # fmt: skip
     assert counted.reserved_microdollars >= 0, job.id  # noqa: S101 - every shard holds what it reserved
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
+    if not event.is_last_attempt and job.is_cut and not (job.waiting_for or job.cancelled_at):
+        return replace(counted, waiting_for=NEXT_ATTEMPT, waiting_since=now.time)
     return _finishing(counted, now) if _is_settled(counted) else counted
 
 

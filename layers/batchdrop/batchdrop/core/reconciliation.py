@@ -23,18 +23,19 @@ _PASSING_CODES: Final = frozenset({"internal_error"})
 _UNEXPLAINED = BatchError("batch_failed", "The provider refused the batch and gave no reason.", None)
 
 
-def answers_outstanding(batch: Batch, output_answers: int, error_lines: int) -> bool:
-    """Whether *batch* shows fewer answers than it counted: its files may still appear or grow.
+def answers_outstanding(batch: Batch, sent_items: int, output_answers: int, error_lines: int) -> bool:
+    """Whether *batch*, which was sent so many items, shows fewer answers than it owes: its files may still appear or grow.
 
     *output_answers* are the items that its output file answers now, *error_lines* the lines of its error file; 0 for a
-    file that is not there. A line that comes twice is one answer, or it would hide one that is missing.
+    file that is not there. A line that comes twice is one answer, or it would hide one that is missing. Some servers count
+    nothing, as null or as zeros; then each item that was sent is owed a line.
     """
     if batch.status == "failed":
         return False
     if batch.completed is not None and output_answers < batch.completed:
         return True
     if batch.completed is None or batch.status == "completed":
-        return output_answers + error_lines < (batch.total or 0)
+        return output_answers + error_lines < (batch.total or sent_items)
     return False
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from batchdrop.core.outcomes import NULL, Outcome, Usage
-from batchdrop.core.verdicts import parsed_output
+from batchdrop.core.verdicts import is_nothing, parsed_output
 
 CHAT = "/v1/chat/completions"
 
@@ -78,7 +78,9 @@ def usual_outcome(  # noqa: PLR0917  a call by position for each item; each valu
         return None
     choice, response = chat.choices[0], line.response
     message, finish = choice.message, choice.finish_reason
-    given = message.content if message.content != NULL else message.tool_calls
+    given = message.content
+    if is_nothing(given) and is_nothing(given := message.tool_calls):
+        return None
     output = parsed_output(given, finish) if is_structured else given
     if output is None:
         return None

@@ -1,7 +1,8 @@
 """What an answer is worth: the output that a user asked for, or why there is none.
 
-Rule: an answer with HTTP success is a success, however it ended, save where structured output was asked for and cannot be
-parsed: that would put half an object where a program expects a whole one.
+Rule: an answer with HTTP success is a success, however it ended, with two exceptions. An empty one fails, because it holds
+nothing that was asked for. Where structured output was asked for, one that cannot be parsed fails: that would put half an object
+where a program expects a whole one. Both are paid for, and so are never sent again.
 Bodies as https://developers.openai.com/api/reference has them (read 2026-11-22); what is absent or of another type is
 read as absent, because compatible services differ.
 """
@@ -17,6 +18,11 @@ from batchdrop.core.outcomes import NULL, Failure, Usage
 # Ends that leave a text unfinished or replace it.
 _CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
 _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
+# What a message of `/v1/responses` says on the way to its answer bears another phase
+# (https://github.com/openai/openai-python/pull/3861, read 2026-12-01).
+_FINAL_PHASE: Final = "final_answer"
+# What stands where an answer is expected and holds nothing.
+_NOTHING: Final = (NULL, msgspec.Raw(b'""'), msgspec.Raw(b"[]"), msgspec.Raw(b"{}"))
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Piece(msgspec.Struct, frozen=True):
-    """One of the answers in a body: chat may give several, embeddings give one for each input."""
+    """One of the answers in a body: chat may give several, responses one a message, embeddings one for each input."""
 
     output: msgspec.Raw
     finish: str | None = None
@@ -69,6 +75,8 @@ class _Message(msgspec.Struct):
     content: msgspec.Raw = NULL
     refusal: msgspec.Raw = NULL
     tool_calls: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
 
 
 class _Choice(msgspec.Struct):
@@ -80,11 +88,13 @@ class _Choice(msgspec.Struct):
 class _Part(msgspec.Struct):
     type: str = ""
     text: msgspec.Raw = NULL
+    refusal: msgspec.Raw = NULL
 
 
 class _OutputItem(msgspec.Struct):
     type: str = ""
-    content: list[_Part] | None = None
+    phase: msgspec.Raw = NULL
+    content: msgspec.Raw = NULL
 
 
 class _Incomplete(msgspec.Struct):
@@ -102,6 +112,7 @@ _input_tokens = msgspec.json.Decoder(_InputTokens)
 _choices = msgspec.json.Decoder(list[_Choice])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _output_item = msgspec.json.Decoder(_OutputItem)
+_part = msgspec.json.Decoder(_Part)
 _incomplete_details = msgspec.json.Decoder(_Incomplete)
 _embeddings_list = msgspec.json.Decoder(list[_Embedding])
 
@@ -116,14 +127,21 @@ def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
     if content.error != NULL:  # as `/v1/responses` has it where the model failed
         return Verdict(model=model, usage=usage, failure=described_failure(content.error, "answer_failed"))
     finish = _finish(pieces)
+    if all(is_nothing(piece.output) for piece in pieces):
+        return Verdict(finish=finish, model=model, usage=usage, failure=_empty(finish))
+    outputs = [piece.output for piece in pieces]
     if is_structured:
         parsed = [parsed_output(piece.output, piece.finish) for piece in pieces]
-        if not parsed or None in parsed:
+        whole = [raw for raw in parsed if raw is not None]
+        outputs = whole[:1] if content.is_one_answer else whole
+        if len(outputs) < (1 if content.is_one_answer else len(pieces)):
             return Verdict(finish=finish, model=model, usage=usage, failure=_incomplete(finish))
-        outputs = [raw for raw in parsed if raw is not None]
-    else:
-        outputs = [piece.output for piece in pieces]
     return Verdict(output=_one_or_all(outputs), finish=finish, model=model, usage=usage)
+
+
+def is_nothing(output: msgspec.Raw) -> bool:
+    """Whether *output* holds no answer: it is null, an empty text, or an empty list or object."""
+    return output in _NOTHING
 
 
 class _Content(msgspec.Struct, frozen=True):
@@ -133,6 +151,7 @@ class _Content(msgspec.Struct, frozen=True):
     usage: Usage | None
     error: msgspec.Raw
     pieces: list[_Piece]
+    is_one_answer: bool  # the pieces are messages of one answer; else each is an answer by itself
 
 
 def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
@@ -140,7 +159,7 @@ def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
     body = _read(_body, raw) or _Body()
     reader = _READERS.get(endpoint.removeprefix("/v1"))
     pieces = reader(body) if reader else [_Piece(raw)]
-    return _Content(text_of(body.model), _tokens(body.usage), body.error, pieces)
+    return _Content(text_of(body.model), _tokens(body.usage), body.error, pieces, reader is _responses)
 
 
 def _finish(pieces: Sequence[_Piece]) -> str | None:
@@ -169,6 +188,15 @@ def parsed_output(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None
 def _incomplete(finish: str | None) -> Failure:
     cause = f"it ended with `{finish}`" if finish in _CUT_SHORT else "it is no JSON"
     return Failure("incomplete", f"The answer is not the object that was asked for: {cause}.")
+
+
+def _empty(finish: str | None) -> Failure:
+    cause = f" It ended with `{finish}`." if finish in _CUT_SHORT else ""
+    if finish == "length":
+        cause = " It reached the limit on its tokens before the first of its text (`length`): raise that limit."
+    return Failure(
+        "empty_answer", f"The answer is empty.{cause} The request ran and is paid for, so it is not sent again."
+    )
 
 
 def _one_or_all(outputs: Sequence[msgspec.Raw]) -> msgspec.Raw:
@@ -203,11 +231,12 @@ def _chat(body: _Body) -> list[_Piece]:
 
 
 def _chat_piece(choice: _Choice) -> _Piece:
-    """Return a choice's text; its tool calls where there is no text; its refusal where it refused."""
+    """Return a choice's text; its calls or its sound where there is no text; its refusal where it refused."""
     message = choice.message or _Message()
     if text_of(message.refusal):
-        return _Piece(message.content if message.content != NULL else message.refusal, "refusal")
-    output = message.content if message.content != NULL else message.tool_calls
+        return _Piece(message.refusal if is_nothing(message.content) else message.content, "refusal")
+    given = (message.content, message.tool_calls, message.function_call, message.audio)
+    output = next((raw for raw in given if not is_nothing(raw)), message.content)
     return _Piece(output, text_of(choice.finish_reason))
 
 
@@ -216,15 +245,34 @@ def _completions(body: _Body) -> list[_Piece]:
 
 
 def _responses(body: _Body) -> list[_Piece]:
-    """Return the text of all messages as one; the function calls where there is no text; the refusal where it refused."""
+    """Return the text of each message that answers; the calls where there is no text; the refusal where it refused.
+
+    Messages of the final phase answer, if there are any; else those without a phase do. Two messages are never joined: one may
+    be a fragment and the other the whole.
+    """
     items = [(_read(_output_item, raw) or _OutputItem(), raw) for raw in _read(_list, body.output) or ()]
-    parts = [part for item, _ in items for part in item.content or () if item.type == "message"]
-    texts = [part.text for part in parts if part.type == "output_text"]
-    if any(part.type == "refusal" for part in parts):
-        return [_Piece(_joined(texts), "refusal")]
+    messages = [(text_of(item.phase), _parts(item)) for item, _ in items if item.type == "message"]
+    answers = [parts for phase, parts in messages if phase == _FINAL_PHASE] or [
+        parts for phase, parts in messages if not phase
+    ]
+    texts = [
+        text for parts in answers if not is_nothing(text := _joined([part.text for part in parts if part.text != NULL]))
+    ]
+    refusals = [part.refusal for parts in answers for part in parts if text_of(part.refusal)]
+    if refusals:
+        return [_Piece(text, "refusal") for text in texts or [_joined(refusals)]]
     calls = [raw for item, raw in items if item.type.endswith("_call")]
-    output = _joined(texts) if texts or not calls else msgspec.Raw(b"[" + b",".join(map(bytes, calls)) + b"]")
-    return [_Piece(output, _response_end(body))]
+    if not texts and calls:
+        texts = [msgspec.Raw(b"[" + b",".join(map(bytes, calls)) + b"]")]
+    end = _response_end(body)
+    return [_Piece(text, end) for text in texts or [NULL]]
+
+
+def _parts(item: _OutputItem) -> list[_Part]:
+    """Return the parts of a message; a bare text is one."""
+    if text_of(item.content) is not None:
+        return [_Part(text=item.content)]
+    return [_read(_part, raw) or _Part() for raw in _read(_list, item.content) or ()]
 
 
 def _response_end(body: _Body) -> str | None:

@@ -1,4 +1,4 @@
-"""What a job waits for that a person can put right: a key, money, an approval. Nothing here is about room, which comes by itself.
+"""What a job waits for: what a person can put right (a key, money, an approval), and its turn, which comes by itself.
 
 Rule: a job owes one notice for each cause, however often it comes back; the words are ours, because a provider's may quote a
 key or a prompt.
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from batchdrop.core.job_lifecycle import NEXT_ATTEMPT, ROOM
 from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, ShardState, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
@@ -17,7 +18,7 @@ KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is 
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 
-# What a job's row says that it waits for; `room` and others are set elsewhere and left alone here.
+# What a job's row says that it waits for; others are set elsewhere and left alone here.
 KEY: Final = "key"
 ACCOUNT: Final = "account"
 DAILY_CAP: Final = "daily cap"
@@ -64,6 +65,23 @@ def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
         waiting_for=waits_for,
         waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
     )
+
+
+def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
+    """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be; empty for nothing.
+
+    A shard whose next attempt is not due yet would not be let in however much room there were.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in ("", NEXT_ATTEMPT):
+        return job.waiting_for
+    listed = list(waiting)
+    if not job.is_cut or not all(_rests(shard, now) for shard in listed):
+        return ROOM
+    return NEXT_ATTEMPT if listed else job.waiting_for
+
+
+def _rests(shard: Shard, now: int) -> bool:
+    return shard.attempt > 1 and not shard.refused_count and (shard.due_at or 0) > now
 
 
 def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:

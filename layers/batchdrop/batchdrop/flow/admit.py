@@ -11,7 +11,7 @@ from itertools import islice
 
 from batchdrop.core.errors import Conflict
 from batchdrop.core.events import Admitted, ShardEvent, Unparked
-from batchdrop.core.job_lifecycle import ROOM, Held, ShardCut, ShardServed, advance_job
+from batchdrop.core.job_lifecycle import Held, ShardCut, ShardServed, advance_job
 from batchdrop.core.learning import after_create, ratio_of
 from batchdrop.core.ledger_rows import (
     WHOLE_ACCOUNT,
@@ -31,7 +31,7 @@ from batchdrop.core.limits import MINUTE
 from batchdrop.core.money import answers_of_cut, cost_of, needs_approval
 from batchdrop.core.planning import Chunk
 from batchdrop.core.room import Cut, Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
-from batchdrop.core.waiting import DAILY_CAP, waits_for_a_day
+from batchdrop.core.waiting import DAILY_CAP, turn_waited_for, waits_for_a_day
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.money import Purse, open_purse, quote_whole
 from batchdrop.flow.steps import Work, log_transition, read_job, read_shard, settle, written
@@ -356,27 +356,24 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     return frozenset(models)
 
 
-def note_waiting(work: Work, job: Job, *, has_waiting: bool = False) -> bool:
-    """Say in the job's row that it waits for room, and since when; return whether that is new.
+def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = ()) -> bool:
+    """Say in the job's row whether it waits for room or for its next attempt, and since when; return whether that is new.
 
-    *has_waiting*: some of its shards do.
+    *waiting* are those of its shards that have no room.
     """
-    if not _waits_for_room(job, has_waiting=has_waiting):
+    now = work.ports.clock.now()
+    if turn_waited_for(job, waiting, now) == job.waiting_for:
         return False
 
     def decide() -> Change | None:
         read = work.ports.ledger.job(job.id)
-        if read is None or not _waits_for_room(read, has_waiting=has_waiting):
+        waits_for = turn_waited_for(read, waiting, now) if read else ""
+        if read is None or waits_for == read.waiting_for:
             return None
-        waits = replace(read, waiting_for=ROOM, waiting_since=work.ports.clock.now())
+        waits = replace(read, waiting_for=waits_for, waiting_since=now)
         return Change((Write(read, written(work.ports, waits)),))
 
     return settle(work.ports, decide) is not None
-
-
-def _waits_for_room(job: Job, *, has_waiting: bool) -> bool:
-    is_short = has_waiting or not job.is_cut
-    return job.state is JobState.RUNNING and is_short and not job.waiting_for and not job.cancelled_at
 
 
 def is_idle_but_for(work: Work, shard: Shard) -> bool:

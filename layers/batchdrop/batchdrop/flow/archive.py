@@ -134,7 +134,7 @@ def archive(ports: Ports, job: Job, shard: Shard, batch: Batch | None) -> Iterat
     with ExitStack() as spools:
         files = [_spooled(ports, kept, spools) for kept in _kept_files(job, shard, batch)]
         index = AnswerIndex(*files)
-        if batch is not None and answers_outstanding(batch, index.output_answers, index.error_lines):
+        if batch is not None and answers_outstanding(batch, shard.sent_items, index.output_answers, index.error_lines):
             files = [
                 _grown(ports, kept, file, spools)
                 for kept, file in zip(_kept_files(job, shard, batch), files, strict=True)

@@ -83,7 +83,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     shards = _newest(shards, moved)
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
-    waiting = _note_room(work, jobs, shards, admitted)
+    waiting = _note_turns(work, jobs, shards, admitted)
     noted = note_waits(work, jobs, shards, provider)
     hints = _wake(work, noted, [*moved, *admitted, *shards], way)
     told = {after.id for before, after in zip(listed, noted, strict=True) if before.waiting_for != after.waiting_for}
@@ -174,12 +174,17 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passag
     return admitted
 
 
-def _note_room(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitted: Sequence[Shard]) -> set[str]:
-    """Write which jobs wait for room now, and return those that began to. Whoever was served waits anew for the rest."""
-    served = {shard.job for shard in admitted}
-    still_waiting = {shard.job for shard in _newest(shards, admitted) if shard.state is ShardState.WAITING}
+def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitted: Sequence[Shard]) -> set[str]:
+    """Write which jobs wait for room or for a next attempt now, and return those that began to.
+
+    Whoever was served waits anew for the rest.
+    """
+    served, waiting = {shard.job for shard in admitted}, dict[str, list[Shard]]()
+    for shard in _newest(shards, admitted):
+        if shard.state is ShardState.WAITING:
+            waiting.setdefault(shard.job, []).append(shard)
     now = [read_job(work, job.id) if job.id in served else job for job in jobs]
-    return {job.id for job in now if note_waiting(work, job, has_waiting=job.id in still_waiting)}
+    return {job.id for job in now if note_waiting(work, job, waiting.get(job.id, ()))}
 
 
 def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
