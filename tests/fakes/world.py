@@ -28,24 +28,29 @@ BASE_URL = "http://simulator.invalid/v1"
 RESULTS_BUCKET = "results"
 
 type Answer = Callable[[httpx2.Request], httpx2.Response | None]
+type Twist = Callable[[httpx2.Request, httpx2.Response], httpx2.Response]
 
 
 class WireTap(httpx2.BaseTransport):
-    """Counts requests by method and path, and lets a test answer some of them instead of the simulator."""
+    """Counts requests by method and path, and lets a test answer some of them, or change what the simulator answered."""
 
     def __init__(self, inner: httpx2.BaseTransport) -> None:
         self._inner = inner
         self.counts: Counter[str] = Counter()
         self.answers: list[Answer] = []
+        self.twists: list[Twist] = []
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return a test's answer, or else the simulator's."""
+        """Return a test's answer, or else the simulator's, twisted."""
         self.counts[f"{request.method} {request.url.path}"] += 1
         for answer in self.answers:
             response = answer(request)
             if response is not None:
                 return response
-        return self._inner.handle_request(request)
+        response = self._inner.handle_request(request)
+        for twist in self.twists:
+            response = twist(request, response)
+        return response
 
     @property
     def creates(self) -> int:

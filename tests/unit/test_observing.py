@@ -18,7 +18,6 @@ from batchdrop.core.observing import (
     find_batch,
     observe,
     read_refusal,
-    stated_limit,
 )
 from batchdrop.core.refusals import is_account_refused
 
@@ -168,20 +167,3 @@ def test_a_file_not_found_is_no_fault_of_the_account() -> None:
     assert all(is_account_refused(status, "") for status in (401, 403))
     assert is_account_refused(429, "INSUFFICIENT_QUOTA")
     assert not any(is_account_refused(status, "") for status in (400, 404, 413, 422, 429))
-
-
-@pytest.mark.parametrize(
-    ("message", "stated"),
-    [
-        (TOKEN_MESSAGE, 2_000_000),
-        ("Enqueued token limit reached for gpt-4.1-mini. Limit: 2,000,000 enqueued tokens. Please", 2_000_000),
-        ("Enqueued token limit reached for gpt-4.1. Limit: 90.000 enqueued tokens.", 90_000),
-        ("enqueued token LIMIT is 1 500 000", 1_500_000),
-        ("Enqueued token limit reached for o4-mini. Try again later.", 0),
-        ("Limit: " + "9" * 40, 0),
-        ("", 0),
-    ],
-)
-def test_the_limit_is_read_however_its_digits_are_grouped(message: str, stated: int) -> None:
-    """The digits of a model's name are none, and what no account can have is none either."""
-    assert stated_limit(message) == stated

@@ -108,7 +108,6 @@ def test_a_named_line_fails_and_its_neighbours_go_on() -> None:
         ((BatchError("invalid_url", "m", 4),), "invalid_url"),
         ((BatchError("invalid_url", "m", 0),), "invalid_url"),
         ((BatchError("no code\nbut a sentence", "m", None),), "batch_failed"),
-        ((), "batch_failed"),
     ],
 )
 def test_a_batch_that_failed_as_a_whole_fails_all(errors: tuple[BatchError, ...], code: str) -> None:
@@ -120,11 +119,39 @@ def test_a_batch_that_failed_as_a_whole_fails_all(errors: tuple[BatchError, ...]
     assert (others.failure.code, others.may_be_sent_again) == (code, False)
 
 
-def test_a_server_error_in_validation_passes() -> None:
+@pytest.mark.parametrize("code", ["internal_error", "server_error", "SERVER_ERROR", "service_unavailable"])
+def test_a_server_error_in_validation_passes(code: str) -> None:
     """A batch that the server could not validate may be sent again."""
-    _, others = verdicts_of_failed(batch("failed", None, None, BatchError("internal_error", "m", None)), 3)
+    _, others = verdicts_of_failed(batch("failed", None, None, BatchError(code, "m", None)), 3)
 
     assert others.may_be_sent_again
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        ((), "The batch failed before it ran: the provider gave neither a code nor a message."),
+        (
+            (BatchError("", "", None),),
+            "The batch failed before it ran: the provider gave neither a code nor a message.",
+        ),
+        ((BatchError("", "", None), BatchError("", "Try later.", None)), "The batch failed before it ran: Try later."),
+    ],
+)
+def test_a_batch_that_failed_without_a_code_never_ran(errors: tuple[BatchError, ...], message: str) -> None:
+    """Nobody is at fault, as far as anybody knows: it is sent again, up to the cap, and says what is known."""
+    named, others = verdicts_of_failed(batch("failed", None, None, *errors), 3)
+
+    assert not named
+    assert others.failure == Failure("batch_failed", message)
+    assert others.may_be_sent_again
+
+
+def test_a_sentence_in_the_place_of_a_code_is_kept() -> None:
+    """It tells a person more than what we would put in its place."""
+    _, others = verdicts_of_failed(batch("failed", None, None, BatchError("no code\nbut words", "m", None)), 3)
+
+    assert others.failure == Failure("batch_failed", "The batch was refused in validation: no code\nbut words: m")
 
 
 def test_attempts_end() -> None:

@@ -24,6 +24,9 @@ _PROBE: Final = 16  # the share of the limit that is tried beyond it: half a sha
 # A refusal of hardly less than was taken before is noise the first time: estimates are sums of unlike requests.
 _NOISE: Final = 8
 
+# A stated limit below this share of what was taken before is none of this room, or was read wrongly.
+_FAR_BELOW: Final = 4
+
 # Tasks that something is kept of, of each model: the row stays below 9 KB.
 TASKS_MAX: Final = 50
 # What was learned is forgotten by halves: of so many tokens the newest weigh as much as all before.
@@ -41,7 +44,7 @@ def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int 
     half the way to what was refused, until that is close. A refusal of no more than *sliver* says that others filled the queue,
     and nothing of what it takes without them: it is forgotten soon.
     """
-    proven = max(lesson.proven, total)
+    proven, most = max(lesson.proven, total), max(lesson.most, lesson.proven, total)
     refused = lesson.refused if lesson.refused > proven else 0
     is_of_sliver = lesson.limit + 1 < refused <= sliver  # a limit that was stated lies right below its bound, and stays
     calm = lesson.calm + (is_of_sliver or 4 * total >= 3 * limit)
@@ -54,7 +57,7 @@ def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int 
         limit = max(limit, proven + max(first, proven // 3))
     elif refused - proven > limit // _CLOSE:
         limit = max(limit, (proven + refused) // 2)
-    return replace(lesson, limit=limit, proven=proven, refused=refused, calm=calm)
+    return replace(lesson, limit=limit, proven=proven, refused=refused, calm=calm, most=most)
 
 
 def after_refused(lesson: Lesson, total: int, stated: int) -> Lesson:
@@ -74,6 +77,11 @@ def after_refused(lesson: Lesson, total: int, stated: int) -> Lesson:
         less = max(1, total - total // _CLOSE)
         return replace(lesson, limit=less, proven=less, refused=total)
     return replace(lesson, limit=max(1, total // 2), proven=0, refused=total)
+
+
+def believed_limit(lesson: Lesson, stated: int) -> int:
+    """Return the limit that a refusal stated, 0 (unknown) where it is far below what the provider was seen to take before."""
+    return stated if stated * _FAR_BELOW >= max(lesson.most, lesson.proven) else 0
 
 
 def cooled(lesson: Lesson, until: int) -> Lesson:

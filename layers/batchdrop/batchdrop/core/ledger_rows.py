@@ -305,6 +305,7 @@ class Lesson:
     )
     ratios: Mapping[str, Ratio] = field(default_factory=dict)  # by task; for the model as a whole by `EVERY_TASK`
     lengths: Mapping[str, Lengths] = field(default_factory=dict)  # by task
+    most: int = 0  # the most that was ever proven, whatever was refused since
 
 
 EVERY_TASK = ""  # no task is called so

@@ -4,13 +4,12 @@ Rule: terminal is what the provider calls terminal, and nothing else. An unknown
 zero, and a refusal is told apart by its code first and by its words only where the provider has no code for it.
 """
 
-import re
-
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
 from batchdrop.core.refusals import is_account_refused
+from batchdrop.core.stated import stated_limit
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
 STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
@@ -24,8 +23,6 @@ _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provide
 # Its message, as reported in https://github.com/openai/openai-python/issues/2084 (2026-11-22).
 _TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - words of the provider
 _INPUT_LIMIT_WORDS = "enqueued embedding"
-_STATED = re.compile(r"\blimit\s*(?:is|of)?\s*[:=]?\s*(\d[\d,._'\u00a0\u202f ]*)", re.IGNORECASE)
-_STATED_MAX = 10**15
 _INPUT_PARAM = "input_file_id"
 _INPUT_WORDS = "cannot find file"
 _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
@@ -37,13 +34,6 @@ def is_token_limit(code: str, message: str) -> bool:
     """Whether a refusal says that too many tokens are enqueued."""
     words = message.lower()
     return code.lower() == _TOKEN_LIMIT_CODE or _TOKEN_LIMIT_WORDS in words or _INPUT_LIMIT_WORDS in words
-
-
-def stated_limit(message: str) -> int:
-    """Return the limit that a refusal names, however it groups its digits; 0 where it names none."""
-    found = _STATED.search(message)
-    stated = int("".join(filter(str.isdecimal, found.group(1)))) if found else 0
-    return stated if stated <= _STATED_MAX else 0
 
 
 def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:

@@ -4,7 +4,7 @@ Rule: an item in neither file is unknown, not failed. It is sent again only wher
 counted and did not run the rest; otherwise it is waited for, and given up without being sent again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,9 +18,12 @@ from batchdrop.core.verdicts import Verdict
 
 # A batch with one of these ended before it ran all of its requests.
 _CUT_OFF: Final = frozenset({"expired", "cancelled"})
-# A batch that failed for these would have run (https://developers.openai.com/api/docs/guides/batch, read 2026-09-26).
-_PASSING_CODES: Final = frozenset({"internal_error"})
-_UNEXPLAINED = BatchError("batch_failed", "The provider refused the batch and gave no reason.", None)
+# A batch that failed for these would have run (https://developers.openai.com/api/docs/guides/batch, read 2026-09-26; the others
+# are what compatible servers say of themselves).
+_PASSING_CODES: Final = frozenset(
+    {"internal_error", "internal_server_error", "server_error", "service_unavailable", "timeout"}
+)
+_UNEXPLAINED: Final = "batch_failed"
 
 
 def answers_outstanding(batch: Batch, sent_items: int, output_answers: int, error_lines: int) -> bool:
@@ -75,20 +78,37 @@ def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict],
     """Return what becomes of the items of a batch that failed in validation: of those it names, and of all others.
 
     The mapping is by 1-based position in the batch's input. Nothing of such a batch ran; where lines are named the
-    others may be sent again without them, where none is the cause concerns them all.
+    others may be sent again without them. Where none is, the cause concerns them all: they may be sent again if it is the
+    server's own, or if none is given.
     """
     named: dict[int, Verdict] = {}
     for error in batch.errors:
         if error.line is not None and 1 <= error.line <= items:
             named.setdefault(error.line, Verdict(failure=_refusal(error, "This request")))
-    first = batch.errors[0] if batch.errors else _UNEXPLAINED
-    may_pass = bool(named) or first.code in _PASSING_CODES
-    return named, Verdict(failure=_refusal(first, "The batch"), may_be_sent_again=may_pass)
+    cause = _cause(batch.errors)
+    may_pass = bool(named) or _is_nobodys_fault(cause)
+    return named, Verdict(failure=_refusal(cause, "The batch"), may_be_sent_again=may_pass)
+
+
+def _is_nobodys_fault(error: BatchError) -> bool:
+    return not error.code or error.code.lower() in _PASSING_CODES
+
+
+def _cause(errors: Sequence[BatchError]) -> BatchError:
+    """Return which of *errors* says most: the first with a code, else with words; an empty one where none says anything."""
+    said = [error for error in errors if error.code] or [error for error in errors if error.message]
+    return said[0] if said else BatchError("", "", None)
 
 
 def _refusal(error: BatchError, refused: str) -> Failure:
-    code = code_of(error.code) or _UNEXPLAINED.code
-    return Failure(code, f"{refused} was refused in validation: {error.message[:MESSAGE_CHARS_MAX]}")
+    message = error.message[:MESSAGE_CHARS_MAX] or (
+        "the provider gave no message." if error.code else "the provider gave neither a code nor a message."
+    )
+    code = code_of(error.code)
+    if error.code and code is None:  # a sentence where a code belongs: kept as it came
+        message = f"{error.code[:MESSAGE_CHARS_MAX]}: {message}"
+    what = "failed before it ran" if _is_nobodys_fault(error) else "was refused in validation"
+    return Failure(code or _UNEXPLAINED, f"{refused} {what}: {message}")
 
 
 def stopped(verdict: Verdict) -> Verdict:

@@ -28,7 +28,7 @@ from batchdrop.core.events import (
     ShardEvent,
 )
 from batchdrop.core.job_lifecycle import ShardSplit, advance_job
-from batchdrop.core.learning import after_refused, cooled
+from batchdrop.core.learning import after_refused, believed_limit, cooled
 from batchdrop.core.ledger_rows import (
     WHOLE_ACCOUNT,
     Change,
@@ -176,7 +176,7 @@ def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
         now = work.now()
         room = work.ports.ledger.room(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
         held = read.room_inputs if event.is_inputs else read.room_tokens
-        seen = replace(event, is_idle=room.used <= held)
+        seen = replace(event, is_idle=room.used <= held, stated=believed_limit(room.lesson, event.stated))
         waiting = advance(read, seen, now)
         rooms = (RoomWrite(room, _lesson(work, read, seen, room, held)),)
         if waiting.state is not ShardState.WAITING or not seen.is_idle or waiting.sent_items == 1:
