@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import boto3
 import pytest
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog
+from fakes.tables import create_table
 
 from batchdrop.core.errors import BrokenState, Conflict
 from batchdrop.core.ledger_rows import (
@@ -60,28 +61,7 @@ def in_dynamodb(request: pytest.FixtureRequest) -> Case:
     """Return the adapter over a table of its own, as the template makes it."""
     address: Address = request.getfixturevalue("emulator")
     client = boto3.client("dynamodb", **address.client_options())
-    table = f"ledger-{uuid.uuid4()}"
-    client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-            {"AttributeName": "due_pk", "AttributeType": "S"},
-            {"AttributeName": "due_at", "AttributeType": "N"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "due",
-                "KeySchema": [
-                    {"AttributeName": "due_pk", "KeyType": "HASH"},
-                    {"AttributeName": "due_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    table = create_table(client)
     log = MemoryLog()
     return Case(DynamoLedger(client, table, FakeClock(), log), log)
 

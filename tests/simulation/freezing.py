@@ -1,77 +1,138 @@
 """Worlds on disk: rows, buckets and the provider as they stood the moment after one write, and back again.
 
-Rule: what was frozen is never written anew; a release adds a folder of its own:
+Rule: what was frozen is never written again; a release adds a folder of its own, at the revision that is released:
 `PYTHONPATH=tests .venv/bin/python -m simulation.freezing <name of the release>`.
 """
 
 import json
+import re
 import sys
+from array import array
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
-from simulation.gate import Exact, Fault
+from simulation.gate import Exact, Fault, Plan
 from simulation.installation import Installation
-from simulation.scenarios import BY_NAME, Scenario
+from simulation.queues import Queue
+from simulation.runs import Run, build
+from simulation.scenarios import BY_NAME, SCENARIOS
 from simulation.tasks import START_SECONDS
 from simulation.timing import Timing
 
 from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Job, Room, Shard
-from batchdrop.edge.ledger_format import decode_row, encode_row, kind_of, row_key
+from batchdrop.core.ledger_rows import Change, Install, Job, Room, Row, Shard
+from batchdrop.core.limits import Limits
+from batchdrop.edge.ledger_format import decode_lesson, decode_row, encode_lesson, encode_row, kind_of, row_key
+from batchdrop.flow import harvest, item_objects
 from batchdrop.flow.ports import Notice
-from openai_batch_simulator.batches import Batch, Status
+from openai_batch_simulator.batches import TERMINAL, Batch, Status, Usage
 from openai_batch_simulator.chance import Identifiers
 from openai_batch_simulator.files import File
-from openai_batch_simulator.validation import LineError
+from openai_batch_simulator.room import Load
+from openai_batch_simulator.validation import LineError, Valid, validate
 
 FOLDER = Path(__file__).parent / "releases"
 
-# Which stories pass through which states: by the name of the story, the faults of its first create, and limits.
-_STORIES: tuple[tuple[str, Fault | None, dict[str, int]], ...] = (
-    ("small", None, {}),
-    ("small", Fault.ERROR_BEFORE, {}),
-    ("small", Fault.ERROR_BEFORE, {"uncertain_creates_max": 1}),
-    ("token_limit", None, {}),
-)
+# Stories in which a world is lost or replaced: what they leave is not what a release leaves to the next.
+_LEFT_OUT = frozenset({"emptied", "restored"})
+_LOST = {"http-POST-batches:0": Fault.ERROR_BEFORE}
+# Faults that lead to states which no calm story reaches, the limits that let them, and what items may then fail with.
+_STRUCK: tuple[tuple[str, Plan, dict[str, int], frozenset[str]], ...] = (
+    ("small", Exact(_LOST), {}, frozenset()),
+    ("small", Exact(_LOST), {"uncertain_creates_max": 1}, frozenset()),
+    # The input file cannot be deleted: the shard is parked without a fence, and given up after a week.
+    (
+        "small", Exact(_LOST | {"http-DELETE-files:0": Fault.BROKEN}, lasts=True), {"fence_attempts_seconds_max": 1800},
+        frozenset({"submission_unknown"}),
+    ),
+    # The function dies between the objects of a shard and its outcomes.
+    ("shards", Exact({"storage.writer:0": Fault.CRASH_BEFORE}), {}, frozenset()),
+)  # fmt: skip
+# The story in which objects are put one by one, each with a record: only 4,000 of them would have one otherwise.
+_STEPPED = "shards"
+_STORM_SEEDS = 4  # of each story: what lies beside the calm ways
+_TIMING_LIMITS = frozenset({"grace_seconds", "fence_wait_seconds", "file_visible_seconds_max"})
+# What every row has, or what says nothing about how it must be understood.
+_UNTOLD_FIELDS = frozenset({"id", "bucket", "key", "version", "revision", "writer", "schema", "lease", "due_at"})
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """One world at rest. *rows* are of the table, with their kinds."""
+    """One world at rest. *rows* are of the table, with their kinds. What has a default is missing in the oldest worlds."""
 
     name: str
     scenario: str
     now: float
     rows: list[list[str]]
-    rooms: list[dict[str, Any]]
+    rooms: list[dict[str, Any]]  # the oldest have their lesson beside what is used, the others as JSON
     objects: dict[str, str]  # a character stands for a byte: not all of them are text
     uploads: list[dict[str, Any]]
     files: list[dict[str, Any]]
     batches: list[dict[str, Any]]
     notices: list[dict[str, Any]]
+    days: dict[str, int] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
+    submissions: list[str] = field(default_factory=list)  # messages that nobody has dealt with
+    completions: list[str] = field(default_factory=list)
+    limits: dict[str, Any] = field(default_factory=dict)  # those that are not the defaults
+    failures: list[str] = field(default_factory=list)  # what items may fail with besides what the story says
+    key: str | None = "sk-canary-first"
+    projects: dict[str, str] | None = None
+    retries: dict[str, int] = field(default_factory=dict)
+    happened: int | None = None  # how many of the story's happenings came before; None where none shall come after
 
 
 def freeze(here: Installation, name: str) -> Frozen:
     """Return the world as it is at this moment."""
     world = here.simulator.world
+    ended = {id_ for batch in world.batches.values() for id_ in (batch.output_file_id, batch.error_file_id)}
     return Frozen(
         name=name,
         scenario=here.scenario.name,
         now=here.tasks.time.now(),
         rows=[[kind_of(row), encode_row(row)] for row in here.ledger.rows.values()],
-        rooms=[asdict(room) for room in here.ledger.rooms.values()],
+        rooms=[_frozen_room(room) for room in here.ledger.rooms.values()],
         objects={key: content.decode("latin-1") for key, content in here.storage.objects.items()},
         uploads=[
-            {"key": key, "version": version, "content": content.decode(), "put_at": put_at}
+            {"key": key, "version": version, "content": content.decode("latin-1"), "put_at": put_at}
             for (key, version), (content, put_at) in here.storage.uploads.items()
         ],
-        files=[_frozen_file(file) for file in world.files.by_id.values() if file.purpose == "batch"],
-        batches=[_frozen_batch(batch) for batch in world.batches.values()],
+        files=[
+            _frozen_file(file) for file in world.files.by_id.values() if file.purpose == "batch" or file.id in ended
+        ],
+        batches=[_frozen_batch(here, batch) for batch in world.batches.values()],
         notices=[asdict(notice) for notice in here.notices.published],
+        days={day: spent for day, spent in here.ledger.days.items() if spent},
+        tasks={task: content.decode() for task, content in here.storage.tasks.items()},
+        submissions=_waiting(here.submissions),
+        completions=_waiting(here.completions),
+        limits=_own_limits(here.limits),
+        failures=sorted(here.scenario.failures),
+        key=here.key,
+        projects=dict(here.projects),
+        retries=dict(here.retries),
+        happened=here.happened,
     )
+
+
+def _frozen_room(room: Room) -> dict[str, Any]:
+    return asdict(room) | {"lesson": encode_lesson(room.lesson)}
+
+
+def _waiting(queue: Queue) -> list[str]:
+    return [message.body for message in (*queue.messages, *queue.dead)]
+
+
+def _own_limits(limits: Limits) -> dict[str, Any]:
+    usual = asdict(Limits())
+    own = {name: value for name, value in asdict(limits).items() if value != usual[name]}
+    return {name: value for name, value in own.items() if name not in _TIMING_LIMITS}
 
 
 def _frozen_file(file: File) -> dict[str, Any]:
@@ -81,32 +142,72 @@ def _frozen_file(file: File) -> dict[str, Any]:
     return {name: getattr(file, name) for name in names} | {"content": content}
 
 
-def _frozen_batch(batch: Batch) -> dict[str, Any]:
+def _frozen_batch(here: Installation, batch: Batch) -> dict[str, Any]:
+    """Return *batch*, with what came of it where it has ended; one that runs is run again from its creation on."""
     names = (
         "id", "project", "endpoint", "input_file_id", "metadata", "output_expires_seconds", "created_at", "expires_at",
     )  # fmt: skip
-    return {name: getattr(batch, name) for name in names} | {"errors": [asdict(error) for error in batch.errors]}
+    frozen = {name: getattr(batch, name) for name in names} | {"errors": [asdict(error) for error in batch.errors]}
+    if batch.status not in TERMINAL or batch.status is Status.FAILED:
+        return frozen
+    account = here.simulator.ledger.accounts.get(batch.id)
+    ran = [] if account is None else zip(account.lines, account.status_codes, account.marks, strict=True)
+    ended = {
+        "status": batch.status.value,
+        "entered_at": {status.value: at for status, at in batch.entered_at.items()},
+        "load": batch.load and asdict(batch.load),
+        "usage": asdict(batch.usage),
+        "files_named_at": max(batch.files_named_at, 0),
+        "ran": [list(line) for line in ran],
+    }
+    return frozen | {"ended": ended | {name: getattr(batch, name) for name in _ENDED_NAMES}}
+
+
+_ENDED_NAMES = ("lines", "completed", "failed", "output_file_id", "error_file_id")
 
 
 def thaw(state: Frozen) -> Installation:
-    """Return a world that stands where *state* stood; the provider lives its batches again from their creation on."""
-    story = replace(BY_NAME[state.scenario], happenings=(), is_installed=False)
+    """Return a world that stands where *state* stood; batches under way are lived again from their creation on."""
+    story = BY_NAME[state.scenario]
+    later = () if state.happened is None else story.in_order[state.happened :]
+    story = replace(story, happenings=later, is_installed=False, failures=story.failures | {*state.failures})
     here = Installation(story, Exact({}), Timing())
+    here.limits = replace(here.limits, **state.limits)
     here.tasks.time.advance(state.now - START_SECONDS)
+    here.key = state.key
+    here.projects.clear()
+    here.projects |= state.projects if state.projects is not None else {"sk-canary-first": "ours"}
+    here.retries = Counter(state.retries)
     for upload in state.uploads:
         place = (upload["key"], upload["version"])
-        here.storage.uploads[place] = (upload["content"].encode(), upload["put_at"])
+        here.storage.uploads[place] = (upload["content"].encode("latin-1"), upload["put_at"])
         here.uploads.append(Upload(here.storage.inbox_bucket, *place))
+    here.storage.tasks |= {task: content.encode() for task, content in state.tasks.items()}
+    _thaw_table(here, state)
+    here.storage.objects |= {key: content.encode("latin-1") for key, content in state.objects.items()}
+    here.notices.published += [Notice(**notice) for notice in state.notices]
+    for queue, bodies in ((here.submissions, state.submissions), (here.completions, state.completions)):
+        for body in bodies:
+            queue.send(body)
+    _thaw_provider(here, state)
+    return here
+
+
+def _thaw_table(here: Installation, state: Frozen) -> None:
     for kind, encoded in state.rows:
         row = decode_row(kind, encoded)
         here.ledger.rows[row_key(row)] = row
         if isinstance(row, Shard):
             here.ledger.note_tickets(row)
-    here.ledger.rooms |= {(room["account"], room["model"]): msgspec.convert(room, Room) for room in state.rooms}
-    here.storage.objects |= {key: content.encode("latin-1") for key, content in state.objects.items()}
-    here.notices.published += [Notice(**notice) for notice in state.notices]
-    _thaw_provider(here, state)
-    return here
+    here.ledger.rooms |= {(room["account"], room["model"]): _thawed_room(room) for room in state.rooms}
+    here.ledger.days.update(state.days)
+
+
+def _thawed_room(frozen: dict[str, Any]) -> Room:
+    if isinstance(frozen.get("lesson"), str):
+        frozen = frozen | {"lesson": decode_lesson(frozen["lesson"])}
+        return Room(**frozen)
+    return msgspec.convert(frozen, Room)
 
 
 def _thaw_provider(here: Installation, state: Frozen) -> None:
@@ -116,14 +217,36 @@ def _thaw_provider(here: Installation, state: Frozen) -> None:
         content = world.blobs.new()
         content.append(frozen["content"].encode())
         world.files.add(File(**{**frozen, "content": content}))
-    for made in state.batches:
+    for frozen in state.batches:
+        made = dict(frozen)
         errors = [LineError(**error) for error in made.pop("errors")]
+        ended = made.pop("ended", None)
         batch = Batch(**made, errors=errors)
         world.batches[batch.id] = batch
-        if errors:
+        if ended is not None:
+            _end(here, batch, ended)
+        elif errors:
             batch.status, batch.entered_at = Status.FAILED, {Status.FAILED: state.now}
         else:
             world.lifecycle.begin(batch)
+
+
+def _end(here: Installation, batch: Batch, ended: dict[str, Any]) -> None:
+    """Let *batch* have ended as it did, with its charges."""
+    world = here.simulator.world
+    batch.status = Status(ended["status"])
+    batch.entered_at = {Status(status): at for status, at in ended["entered_at"].items()}
+    batch.load = ended["load"] and Load(**ended["load"])
+    batch.usage, batch.files_named_at = Usage(**ended["usage"]), ended["files_named_at"]
+    for name in _ENDED_NAMES:
+        setattr(batch, name, ended[name])
+    content = world.files.by_id[batch.input_file_id].content
+    with content.open() as source:
+        found = validate(source, content.size_bytes, batch.endpoint, world.behaviour)
+    offsets = found.offsets if isinstance(found, Valid) else array("I")
+    account = world.ledger.open_account(batch.id, content, offsets)
+    for line, status_code, marks in ended["ran"]:
+        account.note(line, status_code, charged=bool(marks & 1), delivered=bool(marks & 2))
 
 
 def frozen_states(release: Path) -> Iterator[Frozen]:
@@ -132,36 +255,117 @@ def frozen_states(release: Path) -> Iterator[Frozen]:
         yield Frozen(**json.loads(path.read_text()))
 
 
-def _worlds() -> Iterator[Frozen]:
-    """Yield the first world in which a job or a shard is in each of its states."""
-    seen: set[str] = set()
-    for name, fault, limits in _STORIES:
-        taken: list[Frozen] = []
-        story: Scenario = replace(BY_NAME[name], limits={**BY_NAME[name].limits, **limits})
-        here = Installation(story, Exact({}))
-        if fault is not None:
-            here.gate.strike(Exact({"http-POST-batches:0": fault}))
+# ---------------------------------------------------------------------- what a world shows
 
-        def take(change: Change, here: Installation = here, taken: list[Frozen] = taken) -> None:
-            for write in change.writes:
-                if isinstance(write.after, Job | Shard):
-                    state = f"{kind_of(write.after)}-{write.after.state.lower()}"
-                    if state not in seen:
-                        seen.add(state)
-                        taken.append(freeze(here, state))
+
+def features(state: Frozen) -> frozenset[str]:
+    """Return what *state* has that a later release must understand: each field by the state it is set in, each kind of object."""
+    found: set[str] = set()
+    for kind, encoded in state.rows:
+        found.update(_of_row(decode_row(kind, encoded), json.loads(encoded)))
+    for room in state.rooms:
+        lesson = json.loads(room["lesson"]) if isinstance(room.get("lesson"), str) else {}
+        found |= {f"room lesson {name}" for name, value in lesson.items() if value}
+    jobs = {row["id"]: row["state"] for kind, encoded in state.rows if kind == "job" for row in [json.loads(encoded)]}
+    for key in state.objects:
+        found |= {f"object {_pattern(key)} while {now}" for job, now in jobs.items() if f"/{job}/" in key}
+    for kind, encoded in state.rows:
+        row = decode_row(kind, encoded)
+        if isinstance(row, Shard):
+            steps = f"internal/{row.job}/shards/{row.number:06d}/attempt-{row.attempt}/objects.json"
+            found |= {f"steps of a shard that is {row.state}"} if steps in state.objects else set()
+    found |= {"a day's money"} if state.days else set()
+    bodies = [*((body, "submissions") for body in state.submissions), *((b, "completions") for b in state.completions)]
+    return frozenset(found | {f"message {queue} {' '.join(sorted(json.loads(body)))}" for body, queue in bodies})
+
+
+def _of_row(row: Row, encoded: dict[str, Any]) -> Iterator[str]:
+    kind = kind_of(row)
+    state = "" if isinstance(row, Install) else f" {row.state}"
+    yield f"{kind}{state}"
+    for of_field in fields(row):
+        usual = of_field.default_factory() if of_field.default_factory is not MISSING else of_field.default
+        if of_field.name in _UNTOLD_FIELDS or of_field.name not in encoded:
+            continue
+        if getattr(row, of_field.name) != usual and usual is not MISSING:
+            yield f"{kind}{state} {of_field.name}"
+
+
+def _pattern(key: str) -> str:
+    """Return *key* without what is the job's own: `internal/…/chunks/0/000000.jsonl` is `internal/chunks/0/0.jsonl`."""
+    if key.startswith("results/"):
+        rest = re.split(r"/[0-9a-f]{20}/", key, maxsplit=1)[1]
+        return f"results/{'items/x.json' if rest.startswith('items/') else rest}"
+    return re.sub(r"\d+", "0", re.sub(r"/[0-9a-f]{20}/", "/", key))
+
+
+# ---------------------------------------------------------------------- freezing a release
+
+
+def _stories() -> Iterator[Installation]:
+    """Yield the worlds to run: each story calm, some struck on purpose, and each in some storms."""
+    stories = [story for story in SCENARIOS if story.name not in _LEFT_OUT]
+    for story in stories:
+        yield Installation(story, Exact({}))
+    for name, plan, limits, failures in _STRUCK:
+        story = replace(BY_NAME[name], limits={**BY_NAME[name].limits, **limits}, failures=failures)
+        yield Installation(story, plan)
+    for story in stories:
+        for seed in range(_STORM_SEEDS):
+            yield build(Run(story.name, seed=seed, is_storm=True))
+
+
+@contextmanager
+def stepping() -> Iterator[None]:
+    """Let the objects of even the smallest shard be put in steps."""
+    with patch.object(item_objects, "STEP_OBJECTS_MAX", 1), patch.object(harvest, "STEP_OBJECTS_MAX", 1):
+        yield
+
+
+def _worlds() -> list[Frozen]:
+    """Return worlds that together show every feature that any story shows, few of them."""
+    candidates: list[tuple[Frozen, frozenset[str]]] = []
+    seen: set[str] = set()
+    for here in _stories():
+        names = iter(range(1_000_000))
+
+        def take(change: Change, here: Installation = here, names: Iterator[int] = names) -> None:
+            if not any(isinstance(write.after, Job | Shard) for write in change.writes):
+                return
+            state = freeze(here, f"{here.scenario.name}-{next(names):03d}")
+            shown = features(state)
+            if not shown <= seen:
+                seen.update(shown)
+                candidates.append((state, shown))
 
         here.ledger.watch = take
-        here.run()
-        yield from taken
+        with stepping() if here.scenario.name == _STEPPED else nullcontext():
+            here.run()
+    return _fewest(candidates)
+
+
+def _fewest(candidates: list[tuple[Frozen, frozenset[str]]]) -> list[Frozen]:
+    """Return those of *candidates* that are left when each that adds nothing is dropped, the largest first."""
+    counts = Counter(feature for _, shown in candidates for feature in shown)
+    kept: list[Frozen] = []
+    for state, shown in sorted(candidates, key=lambda pair: len(pair[1])):
+        if all(counts[feature] > 1 for feature in shown):
+            counts.subtract(shown)
+        else:
+            kept.append(state)
+    return kept
 
 
 def main() -> int:
     """Freeze every state for the release that the command line names."""
     folder = FOLDER / sys.argv[1]
     folder.mkdir(parents=True)
+    taken: Counter[str] = Counter()
     for state in _worlds():
-        (folder / f"{state.name}.json").write_text(json.dumps(asdict(state), indent=1) + "\n")
-        sys.stdout.write(f"{state.name}\n")
+        taken[state.scenario] += 1
+        named = replace(state, name=f"{state.scenario}-{taken[state.scenario]}")
+        (folder / f"{named.name}.json").write_text(json.dumps(asdict(named), indent=1) + "\n")
+        sys.stdout.write(f"{named.name}\n")
     return 0
 
 

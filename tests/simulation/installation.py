@@ -116,7 +116,7 @@ class Installation:
         self._writes_seen = 0
         if self.scenario.is_installed:
             begin(self._ports("deployment", self.tasks.time.now()), self.limits)
-        self._happenings = sorted(self.scenario.happenings, key=lambda happening: happening.at)
+        self._happenings = list(self.scenario.in_order)
 
     def _set_pace(self) -> None:
         timing, faults = self.timing, self.simulator.faults
@@ -263,6 +263,11 @@ class Installation:
         is_expected = error is None or isinstance(error, Crash | Unavailable | BatchdropError)
         if is_crash_caught or not is_expected or isinstance(error, BrokenState | IllegalTransition):
             self.report(14, f"{task.name} ended with {error!r}")
+
+    @property
+    def happened(self) -> int:
+        """How many of the story's happenings are over."""
+        return len(self.scenario.happenings) - len(self._happenings)
 
     @property
     def has_stopped(self) -> bool:

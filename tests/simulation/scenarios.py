@@ -49,6 +49,11 @@ class Scenario:
     is_installed: bool = True  # the first tick after the deployment came before the first drop
     tick_seconds_min: float = 0  # long stories are told in larger steps
 
+    @property
+    def in_order(self) -> tuple[Happening, ...]:
+        """Its happenings by their time."""
+        return tuple(sorted(self.happenings, key=lambda happening: happening.at))
+
 
 def dropped(key: str, content: bytes, at: float = 0) -> Happening:
     """A file is dropped."""

@@ -1,5 +1,6 @@
 """What the README shows is tried here. Run this file as a script to write the settings table anew."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -141,6 +142,15 @@ def test_result_files_are_those_that_are_written() -> None:
     shown = [line.split()[0] for line in tree.splitlines()[1:]]
 
     assert shown == [key.removeprefix(keys.results) for key in written]
+
+
+def test_what_a_release_changed_is_not_written_again() -> None:
+    """New entries belong under Unreleased: the section of a release stays as it was released."""
+    sections = re.split(r"^(?=## \[)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    digests = {found[3:].split("]")[0].lstrip("["): hashlib.sha256(found.encode()).hexdigest() for found in sections}
+
+    assert sections[0].startswith("## [Unreleased]")
+    assert digests["0.1.0"] == "2733add87d804fc2557c9836bb0bbde17f934aadacb3131ff2186c15d9dafb81"
 
 
 def test_settings_are_current() -> None:
