@@ -9,6 +9,7 @@ from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, Memory
 from fakes.prices import TablePrices
 
 from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.errors import DownloadCut, NotAtProvider
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, Shard
@@ -68,6 +69,7 @@ class AnsweringProvider:
     cuts: int = 0  # downloads that end early before one is whole
     downloads: int = 0
     base_url: str = "https://provider.test/v1"
+    dialects: Dialects = field(default_factory=Dialects)
     fingerprint: str = "abc"
 
     def open(self) -> "AnsweringProvider":

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from batchdrop.core.prices import BATCH_PRICE_FACTOR, Price, PriceList, Rates
+from batchdrop.core.dialects import HALF
+from batchdrop.core.prices import Price, PriceList, Rates
 
 
 def listed(dollars: str) -> Price:
     """A list price, and half of it in a batch."""
-    return Price(Decimal(dollars), Decimal(dollars) * BATCH_PRICE_FACTOR)
+    return Price(Decimal(dollars), Decimal(dollars) * HALF)
 
 
 def flat(input_dollars: str, output_dollars: str | None = None, cached_dollars: str | None = None) -> PriceList:

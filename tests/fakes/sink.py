@@ -13,6 +13,7 @@ from typing import BinaryIO
 from fakes.memory import FakeClock
 
 from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.requests import row_of_line
 
 RUN_SECONDS = 3_600
@@ -28,6 +29,7 @@ class SinkProvider:
     clock: FakeClock
     answer_bytes: int = 400
     base_url: str = "http://sink.invalid/v1"
+    dialects: Dialects = field(default_factory=Dialects)
     fingerprint: str = "sink"
     busy_seconds: float = 0.0
     calls: int = 0

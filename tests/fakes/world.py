@@ -12,6 +12,7 @@ import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.prices import TablePrices
 
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.errors import KeyMissing
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, JobState, Shard
@@ -66,6 +67,7 @@ class WorldProviders:
     limits: Limits
     key: str | None = "sk-test"
     base_url: str = BASE_URL
+    dialects: Dialects = field(default_factory=lambda: Dialects(BASE_URL, "openai"))  # what the simulator speaks
     _opened: dict[str, Provider] = field(default_factory=dict)
 
     def open(self) -> Provider:

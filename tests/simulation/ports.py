@@ -15,6 +15,7 @@ from simulation.gate import EFFECT, READ, Fault, Gate
 from simulation.queues import Queue
 from simulation.tasks import Tasks
 
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.errors import KeyMissing
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
@@ -219,6 +220,7 @@ class GatedProviders:
     ) -> None:
         self._gate, self._key, self._adapters = gate, key, adapters
         self.base_url = base_url
+        self.dialects = Dialects(base_url, "openai")  # what the simulator speaks
         self._opened: Provider | None = None
 
     def open(self) -> Provider:

@@ -4,12 +4,14 @@ The flows are the production code and the adapter is the real one; the simulator
 """
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes.world import World
 
+from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import JobState, ShardState
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.flow import poll
@@ -242,6 +244,29 @@ def test_an_unknown_price_can_be_approved_of() -> None:
 
     assert world.run(job).event == "completed"
     assert (world.tap.creates, world.job(job).spent_microdollars) == (2, 0)
+
+
+def test_no_file_says_that_what_is_unknown_costs_nothing() -> None:
+    """Null in the status, the summary and the notifications; unknown in the mail and the report; empty in the CSV."""
+    world = world_with(1.0, model="a-model-of-tomorrow")
+    job = drop(world)
+    held = status(world, job)["cost"]
+    world.ask(job, "approve")
+    world.run(job)
+
+    keys, document = Keys(job, world.job(job).key), status(world, job)
+    summary = json.loads(world.storage.objects[keys.summary])["receipt"]
+
+    assert (held["quote"]["usd"], held["spent_usd"]) == (None, 0.0)  # nothing was sent by then
+    assert (document["cost"]["spent_usd"], document["cost"]["reserved_usd"]) == (None, None)
+    sums = ("list_dollars", "discount_dollars", "total_dollars")
+    assert [summary[name] for name in sums] == [None] * 3
+    told = [(json.loads(notice.json), notice.text) for notice in world.notices.published]
+    assert [receipt["total_dollars"] for notice, _ in told if (receipt := notice["receipt"])] == [None]
+    assert not re.findall(r"\$0|0\.00", "".join(text for _, text in told))
+    report = world.storage.objects[keys.report].decode()
+    assert "unknown" in report
+    assert "$0" not in report
 
 
 def test_the_cap_holds_again_where_requests_are_dearer_than_expected() -> None:

@@ -6,9 +6,12 @@ from decimal import Decimal
 
 import pytest
 from fakes.prices import flat, listed
+from genai_prices import Usage as ListedUsage
+from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.prices import Cost, Price, PriceList, Rates, cost, kinds_of, micro_dollars
 from batchdrop.edge.prices import BundledPrices
@@ -131,6 +134,49 @@ def test_long_requests_are_known() -> None:
 def test_what_the_list_does_not_have_is_not_known(model: str, base_url: str) -> None:
     """A model of one's own, a name that the provider made up, a service that nobody lists."""
     assert bundled(model, base_url) is None
+
+
+# Each of them has a list price in genai-prices, and none of them a price in a batch that its provider documents for all models.
+@pytest.mark.parametrize(
+    ("model", "base_url"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct-Turbo", "https://api.together.xyz/v1"),
+        ("gpt-4.1-mini", "https://acme.openai.azure.com/openai/v1"),
+        ("gpt-4.1-mini", "https://acme.services.ai.azure.com/openai/v1"),
+        ("grok-3", "https://api.x.ai/v1"),
+        ("deepseek-chat", "https://api.deepseek.com/v1"),
+        ("openai/gpt-4.1-mini", "https://openrouter.ai/api/v1"),
+    ],
+)
+def test_a_list_price_is_no_price_in_a_batch(model: str, base_url: str) -> None:
+    """Half of it is OpenAI's offer and Groq's; of anybody else it would be a guess, and cap and receipt half of the bill."""
+    listed_price = calc_price(ListedUsage(), model, provider_api_url=base_url).model_price
+
+    assert listed_price.input_mtok
+    assert bundled(model, base_url) is None
+
+
+def test_a_price_that_the_list_names_for_a_batch_is_known_of_anybody() -> None:
+    """Where genai-prices tells the price in a batch apart, nothing is assumed."""
+    found = bundled("mistral-small-latest", "https://api.mistral.ai/v1")
+
+    assert found is not None
+    assert found.rates[0].input == Price(Decimal("0.15"), Decimal("0.075"))
+
+
+def test_cached_tokens_cost_what_the_provider_says() -> None:
+    """Groq bills all tokens of a batch at half of the input price, cached or not; OpenAI halves the price of cached ones."""
+    found = bundled("openai/gpt-oss-120b", "https://api.groq.com/openai/v1")
+
+    assert found is not None
+    assert found.rates[0].cached == found.rates[0].input
+
+
+def test_a_chosen_dialect_makes_no_price_known() -> None:
+    """A proxy that speaks as OpenAI does is not OpenAI: its base URL is in no list."""
+    proxy = "http://proxy.internal/v1"
+
+    assert BundledPrices(Dialects(proxy, "openai")).price_list("gpt-4.1-mini", proxy, NOVEMBER_2026) is None
 
 
 def test_a_function_starts_without_the_price_list() -> None:

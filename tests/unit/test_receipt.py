@@ -130,7 +130,7 @@ def test_what_is_not_known_is_said(
 
     receipt = account.receipt()
     assert receipt.unknown == (unknown,)
-    assert receipt.total_dollars == 0
+    assert receipt.total_dollars is None
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,20 @@ def test_what_is_not_known_is_said(
 )
 def test_what_costs_nothing_is_no_riddle(endpoint: str, outcome: OutcomeRun) -> None:
     """Moderation is free, and what was not executed is not charged."""
-    account = bill(shard(endpoint))
+    account = bill(shard(endpoint, base_url="https://api.openai.com/v1"))
 
     account.add(outcome)
 
     assert account.receipt() == Receipt(f"BD-{JOB.id}", "2026-11-22T00:00:00Z", "2026-11-22T01:00:00Z")
+
+
+def test_what_is_free_at_one_provider_is_unknown_at_another() -> None:
+    """That moderation costs nothing is what OpenAI says of OpenAI."""
+    account = bill(shard("/v1/moderations", base_url="https://api.example.com/v1"))
+
+    account.add(answered(model="omni-moderation-latest"))
+
+    assert account.receipt().unknown == (Unknown("usage", 1),)
 
 
 def test_models_that_the_provider_invents_are_bounded() -> None:
@@ -182,8 +191,39 @@ def test_a_receipt_reads_back_and_adds_up(counts: list[tuple[str, int, int]]) ->
         json.loads(json.dumps(document))
     )
     assert msgspec.json.decode(msgspec.json.encode(document), type=Receipt) == receipt
-    assert sum(line.dollars or Decimal(0) for line in receipt.lines) == receipt.total_dollars
-    assert receipt.list_dollars - receipt.discount_dollars == receipt.total_dollars
+    known = [line.dollars for line in receipt.lines if line.dollars is not None]
+    sums = (receipt.list_dollars, receipt.discount_dollars, receipt.total_dollars)
+    if receipt.unknown and not known:
+        assert sums == (None, None, None)
+    else:
+        listed, discount, total = (dollars or Decimal(0) for dollars in sums)
+        assert (sum(known), listed - discount) == (total, total)
+
+
+def test_what_nobody_knows_is_null_and_never_nothing() -> None:
+    """Where no price is known no sum is one, of failed and of saved answers neither; a job that paid nothing paid 0.00."""
+    account = bill()
+    account.add(answered(Usage(10, 10), model="unlisted"))
+    account.add(answered(Usage(10, 10), model="unlisted", code="invalid_output"))
+
+    document = receipt_document(account.receipt())
+
+    sums = ("list_dollars", "discount_dollars", "total_dollars", "failed_dollars")
+    assert [document[name] for name in sums] == [None] * 4
+    assert document["deduplicated_dollars"] == "0.00"  # nothing was saved
+    assert [receipt_document(bill().receipt())[name] for name in sums] == ["0.00"] * 4
+
+
+def test_a_part_that_is_known_is_a_sum_of_what_is_known() -> None:
+    """The unknown stands beside it; of the failed ones nothing is known."""
+    account = bill()
+    account.add(answered(Usage(1_000_000, 0)))
+    account.add(answered(Usage(10, 10), model="unlisted", code="invalid_output"))
+
+    receipt = account.receipt()
+
+    assert (receipt.total_dollars, receipt.failed_dollars) == (Decimal("0.20"), None)
+    assert [unknown.what for unknown in receipt.unknown] == ["price"]
 
 
 def test_a_receipt_in_words() -> None:

@@ -39,6 +39,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("MAX_COST_USD", "0.0000001"),
         ("MAX_COST_USD", "NaN"),
         ("OPENAI_BASE_URL", "api.openai.com"),
+        ("PROVIDER_DIALECT", "open-ai"),
         ("AWS_ENDPOINT_URL", "localhost:4566"),
     ],
 )
@@ -109,4 +110,4 @@ def test_the_table_names_every_variable() -> None:
 
     assert all(f"| `{limit_variable(limit.name)}` | `{limit.default}` |" in table for limit in fields(Limits))
     assert "| `OPENAI_BASE_URL` | `https://api.openai.com/v1` |" in table
-    assert table.count("\n") == 2 + len(fields(Limits)) + 10
+    assert table.count("\n") == 2 + len(fields(Limits)) + 11

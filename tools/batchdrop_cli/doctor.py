@@ -14,6 +14,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from batchdrop.core.backlog import backlog
+from batchdrop.core.dialects import BY_HOST
 from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError
 from batchdrop.core.ledger_rows import Circuit, circuit_key
 from batchdrop.edge.clock import SystemClock
@@ -74,6 +75,7 @@ def opened_provider(site: Site) -> Iterator[OpenAIProvider]:
         site.named("SecretArn"),
         site.parameters["OpenAIBaseUrl"],
         SystemClock(),
+        dialect=site.parameters.get("ProviderDialect", BY_HOST),
         create_timeout_seconds=LIST_TIMEOUT_SECONDS,
     ).open()
     assert isinstance(provider, OpenAIProvider)  # noqa: S101  # there is no other

@@ -27,7 +27,7 @@ def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) 
     console.print(text(f"Estimated cost at {base_url}: {_total(estimated)}."))
     console.print(
         f"It rests on four bytes a token, {ANSWER_TOKENS_ASSUMED} tokens an answer where a request sets no limit, bundled "
-        "list prices, and half of them for a batch. The provider's bill is what counts."
+        "prices, and those in a batch. The provider's bill is what counts."
     )
 
 

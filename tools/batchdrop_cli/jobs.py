@@ -58,11 +58,11 @@ class Quote(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a job may cost, and has cost, in US dollars."""
+    """What a job may cost, and has cost, in US dollars; None where that is not known."""
 
     quote: Quote
-    spent_usd: float = 0.0
-    reserved_usd: float = 0.0
+    spent_usd: float | None = 0.0
+    reserved_usd: float | None = 0.0
     allowed_usd: float | None = None
 
 

@@ -146,7 +146,8 @@ def cost_of(cost: Cost | None) -> str:
         return ""
     reserved = f", {cost.reserved_usd:,.4f} reserved" if cost.reserved_usd else ""
     allowed = f", {cost.allowed_usd:,.4f} allowed" if cost.allowed_usd is not None else ""
-    return f"{cost.spent_usd:,.4f} US dollars{reserved}{allowed}"
+    spent = "unknown" if cost.spent_usd is None else f"{cost.spent_usd:,.4f} US dollars"
+    return f"{spent}{reserved}{allowed}"
 
 
 def show_endings(console: Console, jobs: Sequence[JobStatus], bucket: str) -> None:

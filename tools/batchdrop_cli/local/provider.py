@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchdrop.core.dialects import BY_HOST, OPENAI
 from batchdrop_cli.local.processes import Child
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
@@ -27,12 +28,17 @@ class Provider:
     base_url: str
     api_key: str
     simulated: bool
+    dialect: str = BY_HOST
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Provider | None":
-        """Return the provider that OPENAI_BASE_URL and OPENAI_API_KEY name; None unless both are set."""
+        """Return the provider that OPENAI_BASE_URL and OPENAI_API_KEY name; None unless both are set.
+
+        PROVIDER_DIALECT says what kind of server it is, where its host does not.
+        """
         base_url, api_key = environment.get("OPENAI_BASE_URL"), environment.get("OPENAI_API_KEY")
-        return cls(base_url.rstrip("/"), api_key, simulated=False) if base_url and api_key else None
+        dialect = environment.get("PROVIDER_DIALECT") or BY_HOST
+        return cls(base_url.rstrip("/"), api_key, simulated=False, dialect=dialect) if base_url and api_key else None
 
 
 @contextmanager
@@ -49,10 +55,15 @@ def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> It
     child = Child.start("The simulator", [*command, *options], environment=environment, log=log)
     try:
         child.wait_until_ready(lambda: is_written(ready_file), timeout_seconds=START_TIMEOUT_SECONDS)
-        yield Provider(ready_file.read_text().strip(), SIMULATOR_KEY, simulated=True)
+        yield Provider(ready_file.read_text().strip(), SIMULATOR_KEY, simulated=True, dialect=_spoken(options))
     finally:
         child.stop()
         shutil.rmtree(files, ignore_errors=True)
+
+
+def _spoken(options: tuple[str, ...]) -> str:
+    """Return the dialect that *options* make the simulator speak: of an address on loopback nobody can tell it."""
+    return options[options.index("--dialect") + 1] if "--dialect" in options else OPENAI.name
 
 
 def is_written(ready_file: Path) -> bool:

@@ -148,7 +148,9 @@ class LocalStack:
 def parameters(provider: Provider) -> dict[str, str]:
     """Return the template's parameters for this machine."""
     architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    return {"Architecture": architecture, "OpenAIBaseUrl": provider.base_url}
+    return {
+        "Architecture": architecture, "OpenAIBaseUrl": provider.base_url, "ProviderDialect": provider.dialect,
+    }  # fmt: skip
 
 
 def put_key(address: Address, secret_arn: str, api_key: str) -> None:

@@ -94,6 +94,11 @@ def quote_of_rest(job: Job, lessons: Mapping[str, Lesson]) -> Quote:
     return quote
 
 
+def unpriced_sent(job: Job) -> bool:
+    """Whether requests of *job* were let in whose price nobody knows: then what it has spent is not known either."""
+    return any(group.rate is None and group.cut_lines for group in job.groups)
+
+
 def _with_estimate(quote: Quote, group: Group, estimate: Estimate) -> Quote:
     answers = estimate.answers
     counted = replace(

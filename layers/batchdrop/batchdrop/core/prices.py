@@ -12,9 +12,6 @@ from typing import Final
 from batchdrop.core.outcomes import Usage
 
 MILLION: Final = 1_000_000
-# https://developers.openai.com/api/docs/guides/batch (2026-09-26): half the price of the same requests at once, for input,
-# cached input and output alike. Where the price list names a model's price in a batch, that one counts.
-BATCH_PRICE_FACTOR: Final = Decimal("0.5")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Rule: amounts in documents are US dollars as numbers; what is unknown is null an
 from collections.abc import Iterator
 
 from batchdrop.core.ledger_rows import Hold, Job, Quote, Reason
-from batchdrop.core.money import approved_of
+from batchdrop.core.money import approved_of, unpriced_sent
 from batchdrop.core.prices import MILLION
 
 UNKNOWN_CODE = "price_unknown"
@@ -42,10 +42,11 @@ def cost_document(job: Job, allowed_microdollars: int | None) -> dict[str, objec
     """Return what is known of the cost of *job*; None before it is planned."""
     if job.quote is None:
         return None
+    is_known = not unpriced_sent(job)
     return {
         "quote": quote_document(job.quote),
-        "spent_usd": dollars(job.spent_microdollars),
-        "reserved_usd": dollars(job.reserved_microdollars),
+        "spent_usd": dollars(job.spent_microdollars) if is_known else None,
+        "reserved_usd": dollars(job.reserved_microdollars) if is_known else None,
         "allowed_usd": None if allowed_microdollars is None else dollars(allowed_microdollars),
         "approved_usd": dollars(job.approved_microdollars) if job.approved_microdollars else None,
         "holds": job.hold.number if job.hold else 0,
@@ -58,13 +59,15 @@ def hold_reason(hold: Hold, allowed_microdollars: int | None) -> Reason:
     cap = "" if allowed_microdollars is None else f"; it may cost {dollar_words(allowed_microdollars)}"
     if hold.quote.unpriced:
         models = ", ".join(hold.quote.unpriced)
-        return Reason(UNKNOWN_CODE, f"Nobody knows what {models} costs{cap}. What is known comes to {known}.")
+        rest = f" What is known comes to {known}." if hold.quote.microdollars else ""
+        return Reason(UNKNOWN_CODE, f"Nobody knows what {models} costs in a batch{cap}.{rest}")
     return Reason(ABOVE_CODE, f"It is expected to cost {known} in all{cap}.")
 
 
 def quote_lines(quote: Quote) -> Iterator[str]:
     """Yield what a quote rests on, for a person."""
-    yield f"Expected: {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out, at list price, halved for a batch."
+    priced = "at a price that is not known" if quote.unpriced else "at the price of a batch"
+    yield f"Expected: {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out, {priced}."
     if quote.assumed_answers:
         yield f"Nobody knows how long {quote.assumed_answers:,} of the answers will be: no request limits them, none came yet."
 
@@ -72,4 +75,6 @@ def quote_lines(quote: Quote) -> Iterator[str]:
 def approval_words(quote: Quote) -> str:
     """Return how far an approval of *quote* lets a job go."""
     known = dollar_words(approved_of(quote))
-    return f"whatever these models cost, up to {known} for the others" if quote.unpriced else f"up to {known}"
+    if not quote.unpriced:
+        return f"up to {known}"
+    return "whatever these models cost" + (f", up to {known} for the others" if quote.microdollars else "")

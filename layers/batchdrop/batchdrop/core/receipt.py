@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.outcome_runs import Alike, OutcomeRun, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Usage
@@ -24,8 +25,6 @@ MODEL_CHARS_MAX: Final = 100
 OTHER: Final = "other"
 
 _EMBEDDINGS: Final = "/v1/embeddings"
-# https://developers.openai.com/api/docs/models/omni-moderation-latest (2026-11-22): a free model; it reports no tokens.
-_FREE_ENDPOINTS: Final = frozenset({"/v1/moderations"})
 # Tokens of pictures have prices of their own, which these answers do not tell apart in our count.
 _ENDPOINTS_WITHOUT_PRICE: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 # Failures of items that may have been answered, and so be paid, without our having seen it.
@@ -58,21 +57,21 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a job cost. The dollars are sums of what is known, to the last digit."""
+    """What a job cost. The dollars are sums of what is known, to the last digit; None where nothing of the sum is known."""
 
     number: str
     ordered_at: str | None  # ISO 8601 in UTC, as `finished_at`
     finished_at: str | None  # when its last batch ended
     lines: tuple[Line, ...] = ()
-    list_dollars: Decimal = Decimal(0)
-    discount_dollars: Decimal = Decimal(0)
-    total_dollars: Decimal = Decimal(0)
+    list_dollars: Decimal | None = Decimal(0)
+    discount_dollars: Decimal | None = Decimal(0)
+    total_dollars: Decimal | None = Decimal(0)
     # Of the total: answers that were paid for and of no use.
     failed_items: int = 0
-    failed_dollars: Decimal = Decimal(0)
+    failed_dollars: Decimal | None = Decimal(0)
     # Not in the total: items whose request was not sent, because another one's answer is theirs, and what that saved.
     deduplicated_items: int = 0
-    deduplicated_dollars: Decimal = Decimal(0)
+    deduplicated_dollars: Decimal | None = Decimal(0)
     unknown: tuple[Unknown, ...] = ()
 
 
@@ -82,6 +81,7 @@ class _Source:
 
     endpoint: str
     base_url: str
+    is_free: bool = False  # then answers report no tokens
 
 
 @dataclass(slots=True)
@@ -134,7 +134,7 @@ class Bill:
 
     def _add_uncounted(self, alike: Alike, source: _Source) -> None:
         is_answered = (alike.first.status_code or 0) // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
-        self._uncounted += len(alike.outcomes) * (is_answered and source.endpoint not in _FREE_ENDPOINTS)
+        self._uncounted += len(alike.outcomes) * (is_answered and not source.is_free)
         self._unseen += len(alike.outcomes) * (alike.code in _UNSEEN)
 
     def _add_copies(self, alike: Alike, source: _Source) -> None:
@@ -161,26 +161,29 @@ class Bill:
 
     def receipt(self) -> Receipt:
         """Return the receipt of what has passed."""
-        listed, failed, saved = Cost(), Cost(), Cost()
+        total, failed, saved = _Sum(), _Sum(), _Sum()
         lines: list[Line] = []
         for (model, endpoint, _, _), account in sorted(self._accounts.items(), key=lambda entry: entry[0]):
-            failed += _sum(account.rates, account.failed_usage)
-            saved += _sum(account.rates, account.saved_usage)
-            listed += _sum(account.rates, account.usage)
+            failed.add(account.rates, account.failed_usage)
+            saved.add(account.rates, account.saved_usage)
+            total.add(account.rates, account.usage)
             lines.extend(_lines(model, endpoint, account))
+        unknown = tuple(self._unknown(lines))
+        total.has_unknown = bool(unknown)
+        paid = total.known()
         return Receipt(
             number_of(self.job.id),
             iso_time(self.job.created_at),
             iso_time(self.finished_at),
             tuple(lines),
-            list_dollars=listed.listed,
-            discount_dollars=listed.listed - listed.batch,
-            total_dollars=listed.batch,
+            list_dollars=None if paid is None else paid.listed,
+            discount_dollars=None if paid is None else paid.listed - paid.batch,
+            total_dollars=total.batch_dollars(),
             failed_items=self._failed_items,
-            failed_dollars=failed.batch,
+            failed_dollars=failed.batch_dollars(),
             deduplicated_items=self._copies,
-            deduplicated_dollars=saved.batch,
-            unknown=tuple(self._unknown(lines)),
+            deduplicated_dollars=saved.batch_dollars(),
+            unknown=unknown,
         )
 
     def _unknown(self, lines: Iterable[Line]) -> Iterator[Unknown]:
@@ -196,12 +199,14 @@ class Bill:
 _NOWHERE = _Source("", "")
 
 
-def open_bill(job: Job, shards: Sequence[Shard], prices: PriceLookup) -> Bill:
+def open_bill(job: Job, shards: Sequence[Shard], prices: PriceLookup, dialects: Dialects | None = None) -> Bill:
     """Return a bill with nothing on it, for the outcomes of *job*, whose batches were those of *shards*."""
+    known = dialects or Dialects()
     sources: dict[str, _Source] = {}
     for shard in shards:
         for batch in (*shard.batches, shard.batch):
-            sources[batch] = _Source(shard.endpoint, shard.base_url)
+            is_free = shard.endpoint in known.of(shard.base_url).free_endpoints
+            sources[batch] = _Source(shard.endpoint, shard.base_url, is_free)
     sources.pop("", None)
     finished_at = max((shard.batch_ended_at for shard in shards), default=0)
     return Bill(job, finished_at, prices, sources, sum(len(shard.duplicates) for shard in shards))
@@ -212,14 +217,31 @@ def number_of(job: str) -> str:
     return f"BD-{job}"
 
 
-def _sum(rates: Rates | None, usage: Usage) -> Cost:
-    """Return what is known of the cost of *usage*."""
-    total = Cost()
-    for kind, tokens in kinds_of(usage).items():
-        price = price_of(rates, kind) if rates else None
-        if price is not None:
-            total += cost_of_tokens(price, tokens)
-    return total
+@dataclass(slots=True)
+class _Sum:
+    """What tokens cost, as far as it is known; where nothing of it is known, that is not nothing but None."""
+
+    cost: Cost = field(default_factory=Cost)
+    has_known: bool = False
+    has_unknown: bool = False
+
+    def add(self, rates: Rates | None, usage: Usage) -> None:
+        """Add what *usage* costs."""
+        for kind, tokens in kinds_of(usage).items():
+            price = price_of(rates, kind) if rates else None
+            if tokens and price is None:
+                self.has_unknown = True
+            elif tokens and price is not None:
+                self.cost, self.has_known = self.cost + cost_of_tokens(price, tokens), True
+
+    def known(self) -> Cost | None:
+        """Return the sum; None where something is unknown and nothing is known."""
+        return None if self.has_unknown and not self.has_known else self.cost
+
+    def batch_dollars(self) -> Decimal | None:
+        """Return what is paid of the sum."""
+        known = self.known()
+        return None if known is None else known.batch
 
 
 def _lines(model: str, endpoint: str, account: _Account) -> Iterator[Line]:

@@ -20,13 +20,16 @@ KINDS: Final[Mapping[str, str]] = {
     "output": "output",
     "embedding": "embedding",
 }
+_COARSE: Final = 2
 _FINE_BELOW: Final = ((Decimal(1), 6), (Decimal(100), 4))
 _LABEL_CHARS: Final = 58
 
 
-def places_of(total: Decimal) -> int:
-    """Return how many decimal places the amounts of a receipt have."""
-    return next((places for below, places in _FINE_BELOW if total < below), 2)
+def places_of(total: Decimal | None) -> int:
+    """Return how many decimal places the amounts of a receipt have whose largest is *total*; None is unknown."""
+    if total is None:
+        return _COARSE
+    return next((places for below, places in _FINE_BELOW if total < below), _COARSE)
 
 
 def money(dollars: Decimal | None, places: int) -> str:
@@ -64,14 +67,9 @@ def receipt_lines(receipt: Receipt) -> Iterator[str]:
     yield "  At list prices, from what the provider counted; its own bill is what counts."
 
 
-def is_nothing_known(receipt: Receipt) -> bool:
-    """Whether something is unknown and nothing is known: then no sum is one."""
-    return bool(receipt.unknown) and all(line.dollars is None for line in receipt.lines)
-
-
 def sums(receipt: Receipt) -> Iterator[tuple[str, str]]:
     """Yield what stands below the lines, the total last."""
-    if is_nothing_known(receipt):
+    if receipt.total_dollars is None or receipt.discount_dollars is None:
         yield "Total, US dollars", "unknown"
         return
     places = places_of(receipt.list_dollars)
@@ -83,14 +81,12 @@ def sums(receipt: Receipt) -> Iterator[tuple[str, str]]:
 def parts(receipt: Receipt) -> Iterator[tuple[str, str]]:
     """Yield what stands below the total: what of it was paid in vain, and what is not in it because it was saved."""
     places = places_of(receipt.list_dollars)
-    failed, saved = (
-        None if is_nothing_known(receipt) else dollars
-        for dollars in (receipt.failed_dollars, receipt.deduplicated_dollars)
-    )
     if receipt.failed_items:
-        yield f"Of this, items that failed although answered: {receipt.failed_items:,}", money(failed, places)
+        failed = money(receipt.failed_dollars, places)
+        yield f"Of this, items that failed although answered: {receipt.failed_items:,}", failed
     if receipt.deduplicated_items:
-        yield f"Saved, items that asked the same as another: {receipt.deduplicated_items:,}", money(saved, places)
+        saved = money(receipt.deduplicated_dollars, places)
+        yield f"Saved, items that asked the same as another: {receipt.deduplicated_items:,}", saved
 
 
 def unknown_words(unknown: Unknown) -> str:

@@ -16,7 +16,7 @@ from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import DAY, HOUR, MINUTE
 from batchdrop.core.markup import Html, cut, element, joined, void
 from batchdrop.core.receipt import Line, Receipt
-from batchdrop.core.receipt_text import KINDS, is_nothing_known, money, parts, places_of, rate, sums, unknown_words
+from batchdrop.core.receipt_text import KINDS, money, parts, places_of, rate, sums, unknown_words
 from batchdrop.core.report_charts import bar, curve, histogram, seconds_in_words
 from batchdrop.core.report_facts import Example, Facts, Shown, Text
 from batchdrop.core.report_style import POLICY, STYLE
@@ -130,7 +130,7 @@ def _short(count: int) -> str:
 
 
 def _total(receipt: Receipt) -> str:
-    if is_nothing_known(receipt):
+    if receipt.total_dollars is None:
         return "unknown"
     return money(receipt.total_dollars, _places_in_brief(receipt.total_dollars)) + (" + ?" if receipt.unknown else "")
 

@@ -12,6 +12,7 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.limits import Limits
 from batchdrop.core.metrics import NAMESPACE
 from batchdrop.edge.clock import Context, SystemClock
@@ -72,10 +73,11 @@ def _process() -> tuple[SystemClock, Ports]:
             settings.required("secret_arn"),
             settings.openai_base_url,
             clock,
+            dialect=settings.provider_dialect,
             create_timeout_seconds=settings.limits.create_timeout_seconds,
         ),
         notices=SnsNotices(_sns, settings.topic_arn),
-        prices=BundledPrices(),
+        prices=BundledPrices(Dialects(settings.openai_base_url, settings.provider_dialect)),
         log=log,
         inbox_bucket=settings.inbox_bucket,
         results_bucket=settings.results_bucket,

@@ -1,7 +1,8 @@
-"""List prices, as genai-prices bundles them: no network.
+"""Prices, as genai-prices bundles them: no network.
 
-Rule: the library is loaded by the first price that is asked for, never at a function's start: it takes 0.6 s of processor
-time and 90 MB.
+Rule: a price in a batch is one that the list names, or the share of the list price that the provider documents; where there
+is neither it is unknown. The library is loaded by the first price that is asked for, never at a function's start: it takes
+0.6 s of processor time and 90 MB.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from batchdrop.core.prices import BATCH_PRICE_FACTOR, Price, PriceList, Rates
+from batchdrop.core.dialects import BatchPrice, Dialects
+from batchdrop.core.prices import Price, PriceList, Rates
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices
@@ -24,10 +26,13 @@ _OUTPUT: Final = ("output_mtok",)
 
 
 class BundledPrices:
-    """The prices that came with the library."""
+    """The prices that came with the library. *dialects* says what a batch costs at whom."""
+
+    def __init__(self, dialects: Dialects | None = None) -> None:
+        self._dialects = dialects or Dialects()
 
     def price_list(self, model: str, base_url: str, at: int) -> PriceList | None:
-        """Return the prices of *model* at whoever serves *base_url* on the day of *at*; None where they are not known."""
+        """Return what *model* costs in a batch at whoever serves *base_url* on the day of *at*; None where it is not known."""
         from genai_prices import Usage, calc_price  # noqa: PLC0415  # the rule of this module
 
         nothing, day = Usage(), datetime.fromtimestamp(at, UTC)
@@ -38,22 +43,28 @@ class BundledPrices:
             ).model_price
 
         try:
-            return _price_list(prices(None), prices(_IN_BATCH))
+            listed, in_batch = prices(None), prices(_IN_BATCH)
         except LookupError:
             return None
+        found = _price_list(listed, in_batch, self._dialects.of(base_url).batch_price)
+        return found if any(rates.input or rates.output for rates in found.rates) else None
 
 
-def _price_list(listed: "ModelPrice", in_batch: "ModelPrice") -> PriceList:
+def _price_list(listed: "ModelPrice", in_batch: "ModelPrice", batch_price: BatchPrice | None) -> PriceList:
+    cached = _CACHED if batch_price is None or batch_price.is_cache_discounted else _INPUT
+
     def price(names: tuple[str, ...], over_tokens: int) -> Price | None:
         dollars, batch_dollars = (_dollars(prices, names, over_tokens) for prices in (listed, in_batch))
         if dollars is None or batch_dollars is None:
             return None
+        if batch_dollars != dollars:
+            return Price(dollars, batch_dollars)
         # Where the library knows no price in a batch it gives the list price again.
-        return Price(dollars, dollars * BATCH_PRICE_FACTOR if batch_dollars == dollars else batch_dollars)
+        return None if batch_price is None else Price(dollars, dollars * batch_price.share)
 
     return PriceList(
         tuple(
-            Rates(start, price(_INPUT, start), price(_CACHED, start), price(_CACHE_WRITE, start), price(_OUTPUT, start))
+            Rates(start, price(_INPUT, start), price(cached, start), price(_CACHE_WRITE, start), price(_OUTPUT, start))
             for start in sorted({0, *_starts(listed), *_starts(in_batch)})
         )
     )

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from batchdrop.core.dialects import BY_HOST, Dialects
 from batchdrop.core.errors import KeyMissing
 from batchdrop.flow.ports import Clock, Provider
 
@@ -29,12 +30,14 @@ class SecretProviders:
         base_url: str,
         clock: Clock,
         *,
+        dialect: str = BY_HOST,
         create_timeout_seconds: int,
         transport: "httpx2.BaseTransport | None" = None,
     ) -> None:
         self._client = client
         self._secret = secret
         self._base_url = base_url.rstrip("/")
+        self._dialects = Dialects(self._base_url, dialect)
         self._clock = clock
         self._create_timeout_seconds = create_timeout_seconds
         self._transport = transport
@@ -46,6 +49,11 @@ class SecretProviders:
     def base_url(self) -> str:
         """Where it is, also while there is no key."""
         return self._base_url
+
+    @property
+    def dialects(self) -> Dialects:
+        """What servers want and do, by base URL."""
+        return self._dialects
 
     def open(self) -> Provider:
         """Return the provider. Raises KeyMissing while the secret has no value."""

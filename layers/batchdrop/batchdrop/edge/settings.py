@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from batchdrop.core.bounds import first_breach
+from batchdrop.core.dialects import BY_HOST, DIALECTS
 from batchdrop.core.errors import BatchdropError
 from batchdrop.core.limits import Limits
 
@@ -49,6 +50,9 @@ class Settings:
     completions_queue_url: str = _setting("Queue of hints for the complete function.")
     stack_name: str = _setting("Name of the stack: what its metrics are told apart by.", "batchdrop")
     openai_base_url: str = _setting("Where the Files and Batches API is served.", "https://api.openai.com/v1")
+    provider_dialect: str = _setting(
+        f"What kind of server that is: {', '.join(DIALECTS)}, or {BY_HOST} to tell it by its host.", BY_HOST
+    )
     aws_endpoint_url: str = _setting("Replaces AWS, as for every AWS client; an emulator's address.")
     limits: Limits = field(default_factory=Limits)
 
@@ -83,6 +87,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for name in _URLS & own.keys():
         if not _URL.fullmatch(own[name]):
             raise BadSetting(f"{name.upper()}: has to begin with http:// or https://")
+    if own.get("provider_dialect", BY_HOST) not in (BY_HOST, *DIALECTS):
+        raise BadSetting(f"PROVIDER_DIALECT: has to be one of {', '.join((BY_HOST, *DIALECTS))}")
     return Settings(**own, limits=limits)
 
 

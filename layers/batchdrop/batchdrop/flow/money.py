@@ -18,8 +18,7 @@ from batchdrop.flow.steps import Work
 
 # Prices of these are by the token; pictures and films have others.
 _BY_TOKEN: Final = frozenset({"/v1/responses", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
-# "The moderation endpoint is free to use" (https://developers.openai.com/api/docs/guides/moderation, read 2026-11-22).
-_FREE: Final = {"/v1/moderations": Rate(0, 0, 0)}
+_NOTHING: Final = Rate(0, 0, 0)
 
 
 def page_planned(work: Work, job: Job, page: PlanPage) -> PagePlanned:
@@ -95,11 +94,11 @@ def _lesson(work: Work, account: str, model: str) -> Lesson:
 
 def _rate(work: Work, group: Group) -> Rate | None:
     """Return what tokens of the group's model cost; None where nobody knows."""
-    if group.endpoint in _FREE:
-        return _FREE[group.endpoint]
+    ports = work.ports
+    if group.endpoint in ports.providers.dialects.of(ports.providers.base_url).free_endpoints:
+        return _NOTHING
     if group.endpoint not in _BY_TOKEN:
         return None
-    ports = work.ports
     prices = ports.prices.price_list(group.model, ports.providers.base_url, ports.clock.now())
     return None if prices is None else _rate_of(prices, group)
 

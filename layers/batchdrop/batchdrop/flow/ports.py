@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from batchdrop.core.batches import Batch, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
@@ -214,6 +215,10 @@ class Providers(Protocol):
     def base_url(self) -> str:
         """Where it is, also while there is no key."""
 
+    @property
+    def dialects(self) -> Dialects:
+        """What servers want and do, by base URL."""
+
 
 class Notices(Protocol):
     """The topic. At least once: every copy of a notice bears the same deduplication id inside."""
@@ -226,7 +231,7 @@ class Prices(Protocol):
     """What the provider's tokens cost. The first call loads the list, which takes a second: ask only where a price is needed."""
 
     def price_list(self, model: str, base_url: str, at: int) -> PriceList | None:
-        """Return the prices of *model* at whoever serves *base_url* on the day of *at*; None where they are not known."""
+        """Return what *model* costs in a batch at whoever serves *base_url* on the day of *at*; None where it is not known."""
 
 
 class Log(Protocol):
