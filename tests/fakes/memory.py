@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 from uuid import UUID
 
-from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected
+from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected, UploadWithheld
 from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.core.ledger_rows import SCHEMA, Change, DayMove, Install, Job, Room, RoomWrite, Row, Shard, Write
@@ -234,6 +234,7 @@ class MemoryStorage:
         self.objects: dict[str, bytes] = {}
         self.content_types: dict[str, str] = {}
         self.unreadable: set[tuple[str, str]] = set()
+        self.withheld: set[tuple[str, str]] = set()  # S3 refuses them for now
         self.puts = 0
         self.inbox_page_keys = 1_000
 
@@ -268,6 +269,8 @@ class MemoryStorage:
         place = (upload.key, upload.version)
         if not is_key_usable(upload.key) or place not in self.uploads or place in self.unreadable:
             raise UploadRejected("unreadable", f"{upload.key} cannot be read")
+        if place in self.withheld:
+            raise UploadWithheld("unreadable", "S3 refused to give the object: access was denied (AccessDenied).")
         return self.uploads[place]
 
     def list_inbox(self, after: str) -> InboxPage:

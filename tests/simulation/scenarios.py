@@ -107,6 +107,18 @@ def _outage(start: float, end: float) -> Happening:
     return Happening(-1, lambda here: here.outages.append((start, end)))
 
 
+def _withheld(number: int, start: float, end: float) -> tuple[Happening, Happening]:
+    """S3 refuses to give the drop *number* for a while."""
+
+    def places(here: Installation) -> set[tuple[str, str]]:
+        return {(here.uploads[number].key, here.uploads[number].version)}
+
+    return (
+        Happening(start, lambda here: here.storage.withheld.update(places(here))),
+        Happening(end, lambda here: here.storage.withheld.difference_update(places(here))),
+    )
+
+
 def _key(at: float, key: str | None) -> Happening:
     def change(here: Installation) -> None:
         here.key = key
@@ -353,6 +365,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
         calm_after_seconds=2 * DAY,
         tick_seconds_min=3600,
+    ),
+    Scenario(
+        # One is refused when it is to be planned, the other when its answers are collected; both less long than is waited.
+        name="withheld",
+        happenings=(
+            dropped("inbox/three.jsonl", bodies(3)), dropped("inbox/more.jsonl", bodies(2, "b")),
+            *_withheld(0, 0, 5 * MINUTE), *_withheld(1, 100, 9 * MINUTE),
+        ),
     ),
     Scenario(
         name="late_task",

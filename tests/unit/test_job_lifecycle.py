@@ -37,6 +37,7 @@ def page(*, is_last: bool, groups: tuple[Group, ...] = GROUPS) -> PlanPage:
 
 SAMPLES: dict[type, on.JobEvent] = {
     on.TaskAwaited: on.TaskAwaited(30),
+    on.UploadAwaited: on.UploadAwaited(),
     on.TaskPinned: on.TaskPinned("digest", TaskOptions()),
     on.PagePlanned: on.PagePlanned(page(is_last=True)),
     on.Rejected: on.Rejected(Reason("code", "message")),

@@ -2,6 +2,7 @@ r"""Errors, classed by who must act.
 
 BatchdropError
   UploadRejected        the person who dropped: the whole upload cannot be used; one notice, nothing was spent
+    UploadWithheld      nobody yet: S3 refuses to give the upload for now; rejected only after some minutes
   ItemRefused           the person who dropped: this record cannot be sent; its neighbours go on
   Conflict              nobody: somebody else wrote the ledger row first; read again and decide again
   LeaseLost             nobody: another worker has the work; stop quietly
@@ -31,6 +32,10 @@ class UploadRejected(BatchdropError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class UploadWithheld(UploadRejected):
+    """S3 refuses to give the upload, for a reason that may pass. Looked at again until the limit; then it is as good as gone."""
 
 
 class ItemRefused(BatchdropError):

@@ -22,6 +22,7 @@ from typing import Any
 from batchdrop.core.errors import IllegalTransition
 from batchdrop.core.ledger_rows import Hold, Job, JobState, Quote, Reason, TaskOptions
 from batchdrop.core.lifecycle import Now
+from batchdrop.core.limits import Limits
 from batchdrop.core.money import approved_of, is_to_be_held
 from batchdrop.core.planning import PlanPage
 
@@ -29,6 +30,8 @@ _J = JobState
 
 REJECTED = "rejected"
 # What a job's row says that it waits for.
+TASK = "task"
+UPLOAD = "upload"
 ROOM = "room"
 NEXT_ATTEMPT = "next attempt"
 APPROVAL = "approval"
@@ -42,6 +45,11 @@ class TaskAwaited:
     """The task that the drop names is not there yet; a sync may send it after the drop."""
 
     wait_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAwaited:
+    """S3 refuses to give the upload for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,7 @@ class Retried:
 
 type JobEvent = (
     TaskAwaited
+    | UploadAwaited
     | TaskPinned
     | PagePlanned
     | Rejected
@@ -178,6 +187,7 @@ type JobEvent = (
 EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
     _J.PLANNING: {
         TaskAwaited: frozenset({_J.PLANNING}),
+        UploadAwaited: frozenset({_J.PLANNING}),
         TaskPinned: frozenset({_J.PLANNING}),
         PagePlanned: frozenset({_J.PLANNING, _J.HELD, _J.RUNNING, _J.FINISHING}),
         Rejected: frozenset({_J.NOTIFYING}),
@@ -199,6 +209,7 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
         Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
     },
     _J.FINISHING: {
+        UploadAwaited: frozenset({_J.FINISHING}),
         Merged: frozenset({_J.NOTIFYING}),
         Broken: frozenset({_J.NOTIFYING}),
     },
@@ -244,8 +255,32 @@ def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
 
 
 def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
-    since = job.waiting_since or now.time
-    return replace(job, waiting_for="task", waiting_since=since, due_at=now.time + event.wait_seconds, lease=None)
+    since = job.waiting_since if job.waiting_for == TASK else now.time
+    return replace(
+        job, waiting_for=TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None
+    )
+
+
+def _after_upload_awaited(job: Job, _event: UploadAwaited, now: Now) -> Job:
+    since = job.withheld_at or now.time
+    return replace(
+        job, withheld_at=since, waiting_for=UPLOAD, waiting_since=since,
+        due_at=now.time + now.limits.withheld_retry_seconds, lease=None,
+    )  # fmt: skip
+
+
+def is_withheld_for_good(job: Job, now: int, limits: Limits) -> bool:
+    """Whether S3 has refused to give *job*'s upload for so long that it is as good as gone."""
+    return bool(job.withheld_at) and now - job.withheld_at >= limits.withheld_seconds_max
+
+
+def _given(job: Job) -> Job:
+    """Return *job* after S3 gave its upload."""
+    is_waiting = job.waiting_for == UPLOAD
+    return replace(
+        job, withheld_at=0, waiting_for="" if is_waiting else job.waiting_for,
+        waiting_since=0 if is_waiting else job.waiting_since,
+    )  # fmt: skip
 
 
 def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
@@ -255,7 +290,7 @@ def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
 def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
     page = event.page
     planned = replace(
-        job,
+        _given(job),
         plan=page.cursor,
         groups=page.groups,
         items=page.items,
@@ -339,14 +374,15 @@ def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
 
 def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
     counted = replace(
-        job, succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed, unsent=job.unsent + event.unsent,
+        _given(job), succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed,
+        unsent=job.unsent + event.unsent,
         shards_done=job.shards_done + event.is_last_attempt,
         spent_microdollars=job.spent_microdollars + event.spent_microdollars,
         reserved_microdollars=job.reserved_microdollars - event.released_microdollars,
     )  # fmt: skip
     assert counted.reserved_microdollars >= 0, job.id  # noqa: S101 - every shard holds what it reserved
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
-    if not event.is_last_attempt and job.is_cut and not (job.waiting_for or job.cancelled_at):
+    if not event.is_last_attempt and job.is_cut and not (counted.waiting_for or job.cancelled_at):
         return replace(counted, waiting_for=NEXT_ATTEMPT, waiting_since=now.time)
     return _finishing(counted, now) if _is_settled(counted) else counted
 
@@ -395,7 +431,7 @@ def _after_cancelled(job: Job, event: Cancelled, now: Now) -> Job:
 def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
     assert may_be_retried(job), (job.id, job.event)  # noqa: S101 - the caller asked first
     return replace(
-        job, state=_J.PLANNING, event="", reason=None, retries=job.retries + 1, ended_at=0, expires_at=None,
+        job, state=_J.PLANNING, event="", reason=None, retries=job.retries + 1, withheld_at=0, ended_at=0, expires_at=None,
         due_at=now.time, lease=None,
     )  # fmt: skip
 
@@ -403,6 +439,7 @@ def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
 # Any: each function takes the event of its key, which a mapping cannot say.
 _AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
     TaskAwaited: _after_task_awaited,
+    UploadAwaited: _after_upload_awaited,
     TaskPinned: _after_task_pinned,
     PagePlanned: _after_page_planned,
     Rejected: _after_rejected,

@@ -165,6 +165,7 @@ class Job:
     unsent: int = 0  # of `failed`, those planned items that were never sent
     delivered_row: int = 0  # up to which items of a cancelled job that were never cut have their objects
     retries: int = 0  # times that a person started it again after it was rejected
+    withheld_at: int = 0  # since when S3 refuses to give the upload
     quote: Quote | None = None  # as it was planned
     spent_microdollars: int = 0  # by what the provider counted
     reserved_microdollars: int = 0  # the sum of what its shards hold

@@ -116,6 +116,10 @@ class Limits:
 
     # A task may arrive after the drop that names it, because a sync has no order.
     task_wait_seconds: int = 2 * MINUTE
+    # How long an upload that S3 refuses to give is looked at again, and how often. Chosen: permissions and policies take
+    # seconds to minutes to be everywhere (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html, 2026-11-22).
+    withheld_seconds_max: int = 10 * MINUTE
+    withheld_retry_seconds: int = 30
     # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts them anew.
     ended_rows_kept_seconds: int = 45 * DAY
     old_drop_seconds: int = 7 * DAY

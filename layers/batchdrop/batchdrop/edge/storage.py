@@ -16,13 +16,13 @@ from threading import Condition, Lock
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import obstore
-from obstore.exceptions import PermissionDeniedError
 from obstore.store import S3Store
 
 from batchdrop.core.errors import BatchdropError, NotYet, UploadRejected
 from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.edge.object_keys import checked_key, is_key_usable
+from batchdrop.edge.refused_reads import refusals_told
 from batchdrop.flow.ports import PUTS_AHEAD_MAX, ObjectWriter
 
 if TYPE_CHECKING:
@@ -94,30 +94,19 @@ class _Source:
     def block(self, start: int) -> memoryview:
         """Return the bytes from *start* on, at most a block; raises ReadMismatch where others came.
 
-        Of an upload raises UploadRejected(`unreadable`): S3 shows archived objects, and those under a foreign key, to a HEAD.
+        Of an upload raises UploadRejected or UploadWithheld: S3 shows archived objects, and those under a foreign key, to a
+        HEAD.
         """
         end = min(start + BLOCK_BYTES, self.size_bytes)
         options: GetOptions = {**self.options, "range": (start, end)}
         if (start, end) == (0, self.size_bytes):
             options = self.options  # the whole: asked for as such, because it can be
-        with _refused_as_unreadable() if "version" in options else nullcontext():
+        with refusals_told(self.key) if "version" in options else nullcontext():
             found = obstore.get(self.store, self.key, options=options)
         content = memoryview(found.bytes())
         if found.range != (start, end) or len(content) != end - start:
             raise ReadMismatch(f"asked for bytes {start:,} to {end:,} of {self.key}, got {found.range}")
         return content
-
-
-@contextmanager
-def _refused_as_unreadable() -> Iterator[None]:
-    """Raise UploadRejected for an upload that is gone or may not be read: trying again would not help."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise UploadRejected("unreadable", "This version of the object is gone.") from error
-    except PermissionDeniedError as error:
-        message = "The object may not be read: it is archived, or encrypted with a foreign key."
-        raise UploadRejected("unreadable", message) from error
 
 
 class _Blocks(io.RawIOBase):
@@ -167,8 +156,8 @@ class S3Storage:
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for buffered reading from byte *start*.
 
-        Raises UploadRejected(`unreadable`) where the version is gone or may not be read, and ValueError for a *start*
-        outside of it.
+        Raises UploadRejected(`unreadable`) where the version is gone or archived, UploadWithheld where S3 refuses it for
+        now, and ValueError for a *start* outside of it.
         """
         size_bytes = self.upload_size_bytes(upload)
         if not 0 <= start <= size_bytes:
@@ -190,8 +179,11 @@ class S3Storage:
             raise UploadRejected(
                 "unreadable", "The key has a segment that is empty, '.' or '..', or a control character."
             )
-        with _refused_as_unreadable():
+        with refusals_told(upload.key, lambda: self._get_one_byte(upload)):
             return obstore.get(self._inbox, upload.key, options={"version": upload.version, "head": True}).meta
+
+    def _get_one_byte(self, upload: Upload) -> None:
+        obstore.get(self._inbox, upload.key, options={"version": upload.version, "range": (0, 1)})
 
     def list_inbox(self, after: str) -> InboxPage:
         """Return the current versions below `inbox/` that follow the key *after*.

@@ -16,9 +16,10 @@ from batchdrop.core.errors import (
     NotYet,
     ProviderRefused,
     ProviderUnavailable,
+    UploadWithheld,
 )
 from batchdrop.core.events import GivenUp, Harvested
-from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job
+from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job, is_withheld_for_good
 from batchdrop.core.jobs import Keys
 from batchdrop.core.learning import after_answers, after_usage
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, RoomWrite, Shard, ShardState, Write
@@ -53,6 +54,7 @@ from batchdrop.flow.steps import (
 from batchdrop.flow.tidy import tidy_attempt
 from batchdrop.flow.unsent import deliver_unsent
 from batchdrop.flow.waiting import tell_hold, tell_waits
+from batchdrop.flow.withheld import await_upload, note_withheld
 
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
@@ -98,7 +100,9 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
     except NotAtProvider as error:
         _wait_for_gone(work, _still_mine(work, shard), error)
         return None
-    except (DownloadCut, NotYet, ProviderRefused, ProviderUnavailable) as error:
+    except (DownloadCut, NotYet, ProviderRefused, ProviderUnavailable, UploadWithheld) as error:
+        if isinstance(error, UploadWithheld):
+            note_withheld(work, read_job(work, shard.job), error)
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
         postpone(work, _still_mine(work, shard), MINUTE)
         return None
@@ -230,7 +234,10 @@ def _merge(work: Work, job: Job) -> Job:
         if delivered is None:
             return job
         job = delivered
-        merged = merge(work.ports, job, shards, chunks)
+        is_gone = is_withheld_for_good(job, work.ports.clock.now(), work.limits)
+        merged = merge(work.ports, job, shards, chunks, waits_for_upload=not is_gone)
+    except UploadWithheld as error:
+        return await_upload(work, read_job(work, job.id), error)
     except BrokenState as error:
         # The outcomes do not add up: our defect. The items that were written stay; a person has to look.
         work.ports.log.warning("job.broken", job_id=job.id, cause=str(error))

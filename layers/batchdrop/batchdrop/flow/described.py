@@ -19,6 +19,7 @@ from batchdrop.core.requests import row_of_line
 from batchdrop.flow.lines import read_header, shard_lines, shard_records, upload_format
 from batchdrop.flow.plan import recipe_of
 from batchdrop.flow.ports import Ports, Storage
+from batchdrop.flow.withheld import raise_if_withheld
 from batchdrop.formats.records import Record
 
 # Work that is done for some items in a row costs a third less than for one after the other: what it needs stays at hand in the
@@ -40,7 +41,10 @@ type Run = list[tuple[bytes, Described]]  # some items in a row, each with its r
 
 
 def describe(ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk]) -> Iterator[Run]:
-    """Yield the items of *shard*'s attempt by row, in runs. Where the upload is gone, names are made of rows."""
+    """Yield the items of *shard*'s attempt by row, in runs. Where the upload is gone, names are made of rows.
+
+    Raises UploadWithheld while S3 may still give it.
+    """
     run: Run = []
     held_bytes = 0
     for line, item in _items(ports, limits, job, shard, chunks):
@@ -63,6 +67,7 @@ def _items(
             described = describe_record(record)
             yield next(lines), described
     except UploadRejected as error:
+        raise_if_withheld(error, job, ports.clock, limits)
         ports.log.warning("upload.unreadable", job_id=job.id, shard=shard.number, cause=error.code)
     for line in lines:
         row = row_of_line(line)

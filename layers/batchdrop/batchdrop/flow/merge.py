@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from batchdrop.core.errors import BrokenState, NotYet, UploadRejected
+from batchdrop.core.errors import BrokenState, NotYet, UploadRejected, UploadWithheld
 from batchdrop.core.jobs import Keys, refused_name
 from batchdrop.core.ledger_rows import ItemAccess, Job, Reason, Shard
 from batchdrop.core.lifecycle import CANCELLED
@@ -39,16 +39,20 @@ _UNREAD: Final = Record(0, 0, 0, b"")  # stands beside an outcome where there is
 _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
-def merge(ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Results:
+def merge(
+    ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], *, waits_for_upload: bool = False
+) -> Results:
     """Write the result files of *job*, its report and then its summary, and return what they hold.
 
     Where the upload cannot be read any more there are the outcomes alone, and the summary says so. May be repeated.
-    Raises BrokenState where a row has no outcome or two.
+    Raises BrokenState where a row has no outcome or two, and with *waits_for_upload* UploadWithheld where S3 may still give it.
     """
     bill, facts = _open_bill(ports, job, shards), open_facts(shards)
     try:
         results = _merge_with_upload(ports.storage, job, shards, chunks, Tally(bill, facts))
     except UploadRejected as error:
+        if waits_for_upload and isinstance(error, UploadWithheld):
+            raise
         ports.log.warning("upload.unreadable", job_id=job.id, cause=error.code)
         bill, facts = _open_bill(ports, job, shards), open_facts(shards)
         unreadable = Reason(error.code, error.message)

@@ -103,7 +103,8 @@ class PlanStorage(Protocol):
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for buffered reading from byte *start* (at most its size) to the end.
 
-        Raises UploadRejected(`unreadable`) where the version is gone or may not be read.
+        Raises UploadRejected(`unreadable`) where the version is gone or archived, and its kind UploadWithheld where S3
+        refuses to give it for a reason that may pass.
         """
 
     def read(self, key: str) -> bytes | None:

@@ -4,8 +4,8 @@ Rule: the job's row is written before anything is read, so that whatever dies fr
 that cannot be used ends as a job with one notice, never as an error that the queue would try again.
 """
 
-from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected
-from batchdrop.core.job_lifecycle import Rejected, TaskAwaited
+from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
+from batchdrop.core.job_lifecycle import TASK, Rejected, TaskAwaited, is_withheld_for_good
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
@@ -19,6 +19,7 @@ from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import Work, begin, keep_job, move_job, read_job, take_job_lease, written
+from batchdrop.flow.withheld import await_upload, rejection
 
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
 
@@ -80,7 +81,7 @@ def _plan(work: Work, job: Job) -> Job:
     try:
         _check_upload(work, job)
         pinned = _pin_task(work, job)
-        if pinned.waiting_for:
+        if pinned.waiting_for == TASK:
             return pinned
         for page in plan_pages(work.ports.storage, work.limits, pinned, should_stop=lambda: not work.may_go_on()):
             pinned = move_job(work, pinned, page_planned(work, pinned, page))
@@ -88,10 +89,17 @@ def _plan(work: Work, job: Job) -> Job:
             # Time ran out: the due index brings it back, and the lease must not keep the next worker away.
             return keep_job(work, pinned, lease=None, due_at=work.ports.clock.now())
     except UploadRejected as error:
-        work.ports.log.warning("job.rejected", job_id=job.id, code=error.code)
-        return move_job(work, read_job(work, job.id), Rejected(Reason(error.code, error.message)))
+        return _rejected(work, read_job(work, job.id), error)
     work.ports.log.info("job.planned", job_id=job.id, items=pinned.items, refused=pinned.refused)
     return pinned
+
+
+def _rejected(work: Work, job: Job, error: UploadRejected) -> Job:
+    """Return *job* rejected, or waiting where S3 may still give its upload."""
+    if isinstance(error, UploadWithheld) and not is_withheld_for_good(job, work.ports.clock.now(), work.limits):
+        return await_upload(work, job, error)
+    work.ports.log.warning("job.rejected", job_id=job.id, code=error.code)
+    return move_job(work, job, Rejected(Reason(error.code, rejection(error, work.limits))))
 
 
 def _check_upload(work: Work, job: Job) -> None:

@@ -16,19 +16,22 @@ from batchdrop.flow.lines import all_records
 from batchdrop.flow.merge import never_sent, never_sent_nameless, outcome_lines
 from batchdrop.flow.ports import Storage
 from batchdrop.flow.steps import Work, keep_job
+from batchdrop.flow.withheld import raise_if_withheld
 
 
 def deliver_unsent(work: Work, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Job | None:
     """Write the objects of items that were never cut; return *job*, or None where the rest is for the next invocation.
 
-    May be repeated. Raises BrokenState as `outcome_lines`, LeaseLost where another worker has the job.
+    May be repeated. Raises BrokenState as `outcome_lines`, LeaseLost where another worker has the job, UploadWithheld while
+    S3 may still give the upload.
     """
     if not job.cancelled_at or job.options.items is not ItemAccess.OBJECTS:
         return job
     writing = _Writing(work, job)
     try:
         work.ports.storage.put_many(writing.objects(_with_upload(work.ports.storage, job, shards, chunks)))
-    except UploadRejected:
+    except UploadRejected as error:
+        raise_if_withheld(error, job, work.ports.clock, work.limits)
         work.ports.storage.put_many(writing.objects(_without_upload(work.ports.storage, job, shards, chunks)))
     if writing.is_over and writing.row == job.delivered_row:
         return job
