@@ -52,7 +52,7 @@ def test_the_task_of_the_manual_works() -> None:
         (CHAT + "max_cost_usd: 0\n", "line 4: `max_cost_usd`: input should be greater than 0"),
         (CHAT + "max_cost_usd:\n", "line 4: `max_cost_usd`: decimal input should be"),
         (CHAT + "max_cost_usd: true\n", "line 4: `max_cost_usd`: decimal input should be"),
-        (CHAT + "max_cost_usd: .nan\n", "line 4: `max_cost_usd`: input should be a finite number"),
+        (CHAT + "max_cost_usd: .nan\n", "line 4: `max_cost_usd`: input should be a valid decimal"),
         (CHAT + "max_cost_usd: 0.0000001\n", "line 4: `max_cost_usd`: .* no more than 6 decimal places"),
         (CHAT + "max_cost_usd: 1000001\n", "line 4: `max_cost_usd`: input should be less than or equal to 1000000"),
         (CHAT + "dedup: true\n", "line 4: `dedup` is no field of a task .they are `endpoint`, `body`, `id`, `items`, `dedupe`"),
@@ -65,7 +65,6 @@ def test_the_task_of_the_manual_works() -> None:
         ("endpoint: /v1/responses\nbody: [1]\n", "`body`"),
         ("endpoint: /v1/responses\nbody: {input: x}\n", "`body.model` must name a model"),
         (CHAT + "  stream: true\n", "`body.stream`"),
-        (CHAT + "  seed: 2026-01-02\n", "body.seed is a date, .* put it in quotes"),
         (CHAT + "  1: x\n", "the key 1 is no text"),
         (CHAT + "  x: {{ review }}\n", "line 4, column .* stands in quotes|key"),
         ("a: [1\nb: 2", "line 2, column 2 is no YAML"),
@@ -175,18 +174,43 @@ def test_what_is_undefined_fails_the_item(template: str) -> None:
         ("{{ o.__class__() }}", "insecure"),
         ("{{ a | int }}", "invalid|cannot"),
         ("{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "OutOfFuel|fuel"),
-        ("{{ 'x' * 1000000000 }}", "large"),
-        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
-        ("{% include 'file' %}", "non-existing"),
         ("{{ debug() }}", "undefined|unknown"),
         ("{{ o | attr('keys') }}", "no JSON"),
-        ("{{ o.pop('absent') }}", "absent"),
     ],
 )
 def test_a_template_that_fails_takes_one_item_with_it(template: str, message: str) -> None:
     """Whatever a template does, it is stopped, and only its item fails."""
     with pytest.raises(ItemRefused, match=message):
         filled(template, {"a": "x", "o": {}})
+
+
+@pytest.mark.parametrize(
+    "change", ["row.clear()", "row['clear']()", "(row|attr('clear'))()", "o.pop('k')", "o.l.append(3)"]
+)
+def test_a_template_cannot_change_the_record(change: str) -> None:
+    """What changes a dict or a list of Python is not there, however it is called, so that the next template sees the record."""
+    row: dict[str, JsonValue] = {"a": "x", "o": {"k": "v", "l": [1]}}
+
+    with pytest.raises(ItemRefused):
+        filled("{{ " + change + " }}", row)
+
+    assert row == {"a": "x", "o": {"k": "v", "l": [1]}}
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{% for k, v in row.items() %}{{ k }}={{ v }};{% endfor %}", 'a=x;o={"k":"v"};'),
+        ("{% for k in row %}{{ k }}{% endfor %}", "ao"),
+        ("<{{ row }}>", '<{"a":"x","o":{"k":"v"}}>'),
+        ("{{ o|tojson }}!", '{"k": "v"}!'),
+        ("{{ o.get('z', 'none') }}!", "none!"),
+        ("{{ row|length }}!", "2!"),
+    ],
+)
+def test_a_record_is_read_as_a_mapping(template: str, text: str) -> None:
+    """What only reads works as in Jinja."""
+    assert filled(template, {"a": "x", "o": {"k": "v"}}) == text
 
 
 @pytest.mark.parametrize("column", ["self", "template_name", "range", "environment", "kwargs"])

@@ -37,6 +37,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "ragged_row": "the row has more or fewer fields than the header",
     "request_too_large": "the request is longer than the limit",
     "template_failed": "a template of the task fails on the record",
+    "template_too_large": "a template of the task makes too long a text of the record",
     "too_many_groups": "the upload names too many models",
     "too_many_inputs": "the request has too many embedding inputs",
     "undefined": "the record lacks what the task names",

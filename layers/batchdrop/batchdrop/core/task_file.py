@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.ledger_rows import ItemAccess, TaskOptions
 from batchdrop.core.requests import Endpoint
-from batchdrop.core.task_lines import lines_of_fields
+from batchdrop.core.task_yaml import load
 
 # A task is a page of text; S3 would deliver terabytes.
 TASK_BYTES_MAX = 262_144
@@ -45,8 +45,7 @@ def read_task_file(name: str, content: bytes) -> tuple[TaskFile, dict[str, int]]
     """
     if len(content) > TASK_BYTES_MAX:
         reject(name, f"it is larger than {TASK_BYTES_MAX} bytes")
-    loaded = _mapping(name, content)
-    lines = lines_of_fields(content)
+    loaded, lines = _mapping(name, content)
     try:
         fields = TaskFile.model_validate(loaded)
     except ValidationError as error:
@@ -59,24 +58,33 @@ def reject(name: str, why: str) -> Never:
     raise UploadRejected("task_invalid", f"the task `{name}` cannot be used: {why}")
 
 
-def _mapping(name: str, content: bytes) -> dict[str, object]:
-    """Return the YAML mapping in *content*."""
+def _mapping(name: str, content: bytes) -> tuple[dict[object, object], dict[str, int]]:
+    """Return the YAML mapping in *content*, and the lines of its fields."""
     try:
-        loaded = yaml.safe_load(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        loaded, lines = load(text)
     except UnicodeDecodeError as error:
         reject(name, f"it is not UTF-8 at line {content.count(b'\n', 0, error.start) + 1} (byte {error.start})")
     except yaml.MarkedYAMLError as error:
-        where = (
-            f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
-            if error.problem_mark
-            else "it"
+        reject(name, _no_yaml(error, text))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        reject(
+            name, f"line {line} is no YAML: it holds the character U+{error.character:04X}, which YAML does not allow"
         )
-        reject(name, f"{where} is no YAML: {error.problem}; a text that starts with {{{{ stands in quotes")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reject(name, f"it is no YAML: {error}")
     if not isinstance(loaded, dict):
         reject(name, "it is no mapping of `endpoint` and `body`")
-    return loaded
+    return loaded, lines
+
+
+def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return what is wrong and where; a template without quotes is the usual cause, because `{{` begins a mapping."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return f"it is no YAML: {error.problem}"
+    line = "".join(text.splitlines()[mark.line : mark.line + 1])
+    hint = "; a text that starts with {{ stands in quotes" if "{{" in line else ""
+    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}{hint}"
 
 
 def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:

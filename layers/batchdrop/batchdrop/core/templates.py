@@ -5,7 +5,8 @@ A plain `{{ column }}` costs no template engine; everything else is for `templat
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 # Values in a body; a task that a person wrote has dozens. YAML aliases could multiply them without end.
 _VALUES_MAX = 10_000
+# A body that is longer is refused: a record may have as much.
+_BODY_BYTES_MAX = 16_000_000
+# A body of so few pieces, or one in which no column stands more often, is not counted: it is no longer than so many records.
+_PIECES_UNCOUNTED_MAX = 8
 # Words that are no column where they stand alone in an expression.
 _RESERVED = frozenset(
     {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"}
@@ -56,15 +61,31 @@ class Compiled:
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
+        if len(self.pieces) > _PIECES_UNCOUNTED_MAX:
+            return b"".join(self._counted(row))
         parts = [self.start]
         for piece, ready in self.pieces:
             parts += (piece(row), ready)
         return b"".join(parts)
 
+    def _counted(self, row: Row) -> Iterator[bytes]:
+        """Yield the parts of the body for one record. Raises ItemRefused where they are too many bytes."""
+        size_bytes = len(self.start)
+        yield self.start
+        for piece, ready in self.pieces:
+            part = piece(row)
+            size_bytes += len(part) + len(ready)
+            if size_bytes > _BODY_BYTES_MAX:
+                raise too_large("the body", _BODY_BYTES_MAX)
+            yield part
+            yield ready
+
     @property
     def is_plain(self) -> bool:
-        """Whether nothing but columns stands in it, so that it may be rendered for many records together."""
-        return not self.shows_files and all(isinstance(piece, _Column) for piece, _ in self.pieces)
+        """Whether nothing but columns stands in it, none of them often, so that it may be rendered for many records together."""
+        columns = Counter(piece.column for piece, _ in self.pieces if isinstance(piece, _Column))
+        is_short = max(columns.values(), default=0) <= _PIECES_UNCOUNTED_MAX
+        return not self.shows_files and is_short and columns.total() == len(self.pieces)
 
     def pieces_together(self, columns: Columns) -> list[list[bytes]] | None:
         """Return for each piece of a plain body what it gives for every record, or None where a record may show files."""
@@ -125,7 +146,7 @@ class _Compiler:
         """Append what *value* becomes."""
         self._values += 1
         if self._values > _VALUES_MAX:
-            raise TemplateInvalid(f"the body holds more than {_VALUES_MAX} values")
+            raise TemplateInvalid(f"{place}: the body holds more than {_VALUES_MAX} values")
         if isinstance(value, dict):
             self._mapping(value, place)
         elif isinstance(value, list):
@@ -178,6 +199,11 @@ class _Compiler:
 def undefined(what: str, row: Row) -> ItemRefused:
     """Return the refusal of a record that lacks what a template names."""
     return ItemRefused("undefined", f"{what}; the record has: {listed(row)}; {RAW_HINT}")
+
+
+def too_large(place: str, bytes_max: int) -> ItemRefused:
+    """Return the refusal of a record of which a template makes more than *bytes_max* bytes."""
+    return ItemRefused("template_too_large", f"{place} makes more than {bytes_max:,} bytes of this record")
 
 
 def text_of(value: object) -> str:
