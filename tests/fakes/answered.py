@@ -9,7 +9,7 @@ from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, Memory
 from fakes.prices import TablePrices
 
 from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import Dialects
+from batchdrop.core.dialects import CAUTIOUS, Dialect, Dialects
 from batchdrop.core.errors import DownloadCut, NotAtProvider
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, Shard
@@ -70,6 +70,7 @@ class AnsweringProvider:
     downloads: int = 0
     base_url: str = "https://provider.test/v1"
     dialects: Dialects = field(default_factory=Dialects)
+    dialect: Dialect = CAUTIOUS
     fingerprint: str = "abc"
 
     def open(self) -> "AnsweringProvider":
@@ -110,6 +111,10 @@ class AnsweringProvider:
 
     def list_files(self, after: str | None) -> FilePage:
         """Refuse: harvesting knows its files."""
+        raise NotImplementedError
+
+    def file_status(self, file: str) -> str:
+        """Refuse: what is made is there."""
         raise NotImplementedError
 
     def file_exists(self, file: str) -> bool:

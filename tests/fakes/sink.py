@@ -13,7 +13,7 @@ from typing import BinaryIO
 from fakes.memory import FakeClock
 
 from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import Dialects
+from batchdrop.core.dialects import OPENAI, Dialect, Dialects
 from batchdrop.core.requests import row_of_line
 
 RUN_SECONDS = 3_600
@@ -30,6 +30,7 @@ class SinkProvider:
     answer_bytes: int = 400
     base_url: str = "http://sink.invalid/v1"
     dialects: Dialects = field(default_factory=Dialects)
+    dialect: Dialect = OPENAI
     fingerprint: str = "sink"
     busy_seconds: float = 0.0
     calls: int = 0
@@ -103,6 +104,10 @@ class SinkProvider:
     def cancel_batch(self, batch: str) -> None:
         """Nobody cancels here."""
         raise AssertionError(batch)
+
+    def file_status(self, file: str) -> str:
+        """Refuse: what is made is there."""
+        raise NotImplementedError
 
     def file_exists(self, file: str) -> bool:
         """Return whether the file is there."""

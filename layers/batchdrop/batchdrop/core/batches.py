@@ -57,6 +57,7 @@ class StoredFile:
     id: str
     name: str
     created_at: int
+    status: str = ""  # in lower case; empty where the provider does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from batchdrop.core.dialects import Dialect
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import answer_tokens, base_tokens
 from batchdrop.core.jobs import item_name, item_names, row_name
@@ -98,6 +99,17 @@ class LineForm:
             [len(start) + self._others_bytes + length for start, length in zip(starts, lengths, strict=True)],
             [self._ready_bytes + length for length in lengths],
         )
+
+
+def sent_lines(lines: Iterable[bytes], endpoint: str, dialect: Dialect) -> Iterable[bytes]:
+    """Return *lines*, all that `request_line` made for *endpoint*, as a server of this dialect wants them."""
+    made = _LINE_MIDDLES[endpoint]
+    wanted = (
+        f'","method":"POST","url":"{dialect.endpoint(endpoint)}","body":' if dialect.lines_have_url else '","body":'
+    )
+    if wanted.encode() == made:
+        return lines
+    return (line.replace(made, wanted.encode(), 1) for line in lines)
 
 
 def row_of_line(line: bytes) -> int:

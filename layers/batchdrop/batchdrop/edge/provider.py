@@ -15,15 +15,22 @@ from openai import OpenAI
 from openai.types import FileObject
 
 from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, Declined, FilePage, NotSent, Uncertain
+from batchdrop.core.dialects import OPENAI, Dialect
 from batchdrop.core.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderRefused, ProviderUnavailable
 from batchdrop.core.refusals import is_account_refused, is_definite
 from batchdrop.edge.deadline import DeadlinePassed, deadline
-from batchdrop.edge.provider_reading import as_mapping, read_batch, read_files, read_object, read_page
+from batchdrop.edge.provider_reading import (
+    as_mapping,
+    read_batch,
+    read_created,
+    read_file,
+    read_files,
+    read_list,
+    read_page,
+)
 
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
-# A tenth of the most that a list of files may return (https://developers.openai.com/api/reference/resources/files, 2026-11-22).
-FILES_LIST_LIMIT = 1_000
 RETRIES_MAX = 2
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
@@ -59,8 +66,20 @@ class _Client(OpenAI):
         return _retry_after_seconds(response) <= RETRY_AFTER_SECONDS_MAX and super()._should_retry(response)
 
 
+class _ApiKeyClient(_Client):
+    """The same for a server that reads the key in `api-key`; it is sent in no second header."""
+
+    @override
+    def _prepare_request(self, request: httpx2.Request) -> None:
+        super()._prepare_request(request)
+        request.headers["api-key"] = request.headers.pop("authorization").removeprefix("Bearer ")
+
+
 class OpenAIProvider:
-    """One key at one base URL. *on_refused* is told when the key is refused, so that it is read again."""
+    """One key at one base URL, whose server speaks *dialect*.
+
+    *on_refused* is told when the key is refused, so that it is read again.
+    """
 
     def __init__(
         self,
@@ -70,15 +89,17 @@ class OpenAIProvider:
         *,
         create_timeout_seconds: int,
         on_refused: Callable[[], None],
+        dialect: Dialect = OPENAI,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.base_url = base_url
         self.fingerprint = fingerprint
+        self.dialect = dialect
         self._create_timeout_seconds = create_timeout_seconds
         self._on_refused = on_refused
         # A list, because the SDK's own client fills in what is not given.
         options: dict[str, Any] = {} if transport is None else {"transport": transport}
-        self._client = _Client(
+        self._client = (_Client if dialect.key_header == "authorization" else _ApiKeyClient)(
             api_key=key,
             base_url=base_url,
             timeout=TIMEOUT,
@@ -104,11 +125,11 @@ class OpenAIProvider:
             with deadline(self._create_timeout_seconds):
                 made = client.batches.create(
                     input_file_id=file,
-                    endpoint=endpoint,  # type: ignore[arg-type]  # the provider says which it takes, not the SDK's list
-                    completion_window="24h",  # the only one there is: core.limits.COMPLETION_WINDOW
+                    endpoint=self.dialect.endpoint(endpoint),  # type: ignore[arg-type]  # the provider says which it takes
+                    completion_window=self.dialect.completion_window,  # type: ignore[arg-type]  # as the endpoint
                     metadata=dict(metadata),
                 )
-            return _answer(as_mapping(made), str(made._request_id or ""))  # noqa: SLF001 - public by the SDK's readme
+            return _answer(as_mapping(made), str(made._request_id or ""), self.dialect)  # noqa: SLF001 - public by the SDK's readme
         except openai.APIStatusError as error:
             return self._answer_to(error)
         except DeadlinePassed:
@@ -127,14 +148,21 @@ class OpenAIProvider:
         return Declined(error.status_code, code, _short(error), _retry_after_seconds(error.response))
 
     def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
-        """Store an input file under *name*, to expire by itself, and return its id."""
+        """Store an input file under *name*, to expire by itself where the server can be told so, and return its id."""
         lines.seek(0)
+        dialect, form = self.dialect, {"purpose": self.dialect.purpose}
+        if dialect.sends_file_name:
+            form["file_name"] = name
+        kept_seconds = dialect.lifetime_seconds(lifetime_seconds)
+        expiry = {} if kept_seconds is None else {"expires_after": {"anchor": "created_at", "seconds": kept_seconds}}
         with self._translated():
-            made = self._client.files.create(
-                file=(name, lines),
-                purpose="batch",
-                expires_after={"anchor": "created_at", "seconds": lifetime_seconds},
-                timeout=UPLOAD_TIMEOUT,
+            # What `files.create` does, which knows one path and no `file_name`.
+            made = self._client.post(
+                dialect.upload_path,
+                cast_to=FileObject,
+                body={**form, **expiry},
+                files=[("file", (name, lines))],
+                options={"timeout": UPLOAD_TIMEOUT, "headers": {"Content-Type": "multipart/form-data"}},
             )
             file = as_mapping(made).get("id")
         if not isinstance(file, str) or not file:
@@ -143,14 +171,19 @@ class OpenAIProvider:
 
     def list_batches(self, after: str | None) -> BatchPage:
         """Return up to 100 batches that follow the one called *after*."""
+        query: dict[str, object] = {}
+        if self.dialect.list_cursor == "after":
+            query["limit"] = LIST_LIMIT
+        if after:
+            query[self.dialect.list_cursor] = after
         with self._translated():
-            page = self._client.batches.with_raw_response.list(limit=LIST_LIMIT, after=after or openai.omit)
-            return read_page(read_object(page.content))
+            page = self._client.batches.with_raw_response.list(extra_query=query)
+            return read_page(read_list(page.content, self.dialect), self.dialect)
 
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
         with self._translated(batch):
-            return read_batch(as_mapping(self._client.batches.retrieve(batch)))
+            return read_batch(as_mapping(self._client.batches.retrieve(batch)), self.dialect)
 
     def cancel_batch(self, batch: str) -> None:
         """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
@@ -169,17 +202,24 @@ class OpenAIProvider:
             return False
         return True
 
+    def file_status(self, file: str) -> str:
+        """Return the status of an uploaded file in lower case, `processed` once a batch may be made of it."""
+        return read_file(as_mapping(self._file(file))).status
+
     def _file(self, file: str) -> FileObject:
         with self._translated(file):
             return self._client.files.retrieve(file)
 
     def list_files(self, after: str | None) -> FilePage:
-        """Return up to 1,000 input files that follow the one called *after*, the oldest first."""
+        """Return up to 1,000 input files that follow the one called *after*, where the server orders them the oldest first."""
+        query: dict[str, object] = {"purpose": self.dialect.purpose}
+        if self.dialect.list_cursor == "after":
+            query |= {"order": "asc", "limit": self.dialect.files_page_max}
+        if after:
+            query[self.dialect.list_cursor] = after
         with self._translated():
-            page = self._client.files.with_raw_response.list(
-                purpose="batch", order="asc", limit=FILES_LIST_LIMIT, after=after or openai.omit
-            )
-            return read_files(read_object(page.content))
+            page = self._client.files.with_raw_response.list(extra_query=query)
+            return read_files(read_list(page.content, self.dialect))
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
@@ -234,11 +274,10 @@ class OpenAIProvider:
             raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error
 
 
-def _answer(made: Mapping[str, object], request_id: str) -> CreateAnswer:
+def _answer(made: Mapping[str, object], request_id: str, dialect: Dialect) -> CreateAnswer:
     """Return what a 2xx says: a batch only where it has an id."""
-    if not isinstance(made.get("id"), str) or not made["id"]:
-        return Uncertain("a 2xx without a batch's id")
-    return Accepted(read_batch(made), request_id)
+    batch = read_created(made, dialect)
+    return Accepted(batch, request_id) if batch else Uncertain("a 2xx without a batch's id")
 
 
 def _code(error: openai.APIStatusError) -> str:

@@ -92,6 +92,7 @@ class SecretProviders:
             fingerprint_of(self._key),
             create_timeout_seconds=self._create_timeout_seconds,
             on_refused=self._forget,
+            dialect=self._dialects.of(self._base_url),
             transport=self._transport,
         )
 

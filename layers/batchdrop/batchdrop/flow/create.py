@@ -45,6 +45,7 @@ from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_duplicate, read_refusal
 from batchdrop.core.refusals import is_account_refused
 from batchdrop.core.repeats import SentOnce
+from batchdrop.core.requests import sent_lines
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.cancel import ask_to_cancel
 from batchdrop.flow.duplicates import note_duplicate
@@ -96,7 +97,7 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     lines = shard_lines(work.ports.storage, job, shard, chunks)
     once = SentOnce(lines) if job.options.dedupe else None
     with tempfile.TemporaryFile() as spool:
-        for line in once or lines:
+        for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
             spool.write(line)
         spool.seek(0)
         name = f"{shard.ticket}.jsonl"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from batchdrop.core.batches import Batch, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import Dialects
+from batchdrop.core.dialects import Dialect, Dialects
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
@@ -172,6 +172,10 @@ class Provider(Protocol):
     def fingerprint(self) -> str:
         """A short digest of the key."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """What its server wants and does."""
+
     def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
         """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk."""
 
@@ -192,6 +196,12 @@ class Provider(Protocol):
 
     def file_exists(self, file: str) -> bool:
         """Return whether a file of this id is visible to this key."""
+
+    def file_status(self, file: str) -> str:
+        """Return the status of an uploaded file in lower case, `processed` once it can be used; empty where there is none.
+
+        OpenAI calls the field deprecated: ask only where the dialect waits for it.
+        """
 
     def list_files(self, after: str | None) -> FilePage:
         """Return up to 1,000 input files that follow the one called *after*, the oldest first; whoever stored them."""
