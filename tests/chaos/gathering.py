@@ -21,6 +21,8 @@ from chaos.stage import Stage, counts_of
 
 from batchdrop.core.jobs import RESULTS_PREFIX
 from batchdrop_cli.connection import Connection
+from batchdrop_cli.local.description import StackDescription
+from openai_batch_simulator.server import TOKEN_HEADER
 
 _LEDGER_SECONDS_MAX: Final = 120.0  # it is made as it is read: some seconds for 20,000 lines
 _SIMULATED: Final = "[simulated]"  # how each sentence of the simulator begins
@@ -31,16 +33,17 @@ type Document = Mapping[str, Any]  # JSON
 type Listing = Mapping[str, str]  # ETags of the objects of the results bucket, by key
 
 
-def ask_simulator(base_url: str, name: str) -> Any:  # noqa: ANN401  # JSON
-    """Return what the simulator at *base_url* says of *name*, such as `ledger` or `faults`."""
-    url = f"{base_url.removesuffix('/v1')}/_simulator/{name}"
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=_LEDGER_SECONDS_MAX) as reply:
+def ask_simulator(stack: StackDescription, name: str) -> Any:  # noqa: ANN401  # JSON
+    """Return what the simulator of *stack* says of *name*, such as `ledger` or `faults`."""
+    url = f"{stack.openai_base_url.removesuffix('/v1')}/_simulator/{name}"
+    asked = urllib.request.Request(url, headers={TOKEN_HEADER: stack.simulator_token})  # noqa: S310  # loopback
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=_LEDGER_SECONDS_MAX) as reply:
         return json.load(reply)
 
 
 def evidence_of(stage: Stage) -> Evidence:
     """Return what is known of the run on *stage*, but for what a second delivery changed."""
-    ledger, dropped = ask_simulator(stage.stack.openai_base_url, "ledger"), tuple(stage.dropped)
+    ledger, dropped = ask_simulator(stage.stack, "ledger"), tuple(stage.dropped)
     listing = listing_of(stage.connection)
     return Evidence(
         dropped=dropped,

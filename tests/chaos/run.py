@@ -135,12 +135,12 @@ def _settle(stage: Stage) -> list[str]:
 
 
 def _batch_count(stage: Stage) -> int:
-    return len(ask_simulator(stage.stack.openai_base_url, "ledger?lines=false")["batches"])
+    return len(ask_simulator(stage.stack, "ledger?lines=false")["batches"])
 
 
 def _judge(stage: Stage, report: Report, changed: tuple[str, ...]) -> None:
     began = time.monotonic()
-    for switch in ask_simulator(stage.stack.openai_base_url, "faults")["switches"]:
+    for switch in ask_simulator(stage.stack, "faults")["switches"]:
         report.struck[switch["fault"]] += switch["struck"]
     report.begun, report.died = invocations_in(Path(stage.stack.logs))
     report.evidence = replace(evidence_of(stage), changed=changed)

@@ -15,7 +15,9 @@ from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
 
 PROBE = Path(__file__).with_name("probe")
-NOBODY = Provider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)  # the discard port: nothing listens there
+NOBODY = Provider(
+    "http://127.0.0.1:9/v1", "sk-nobody", simulated=True, control_token="none"
+)  # the discard port: nothing listens there
 
 # A batch takes half a second instead of some seconds.
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")

@@ -30,6 +30,23 @@ def rules(bucket: str) -> dict[str, Any]:
     return {rule["Id"]: rule for rule in found}
 
 
+def test_every_threat_names_what_shows_that_it_is_held_off() -> None:
+    """A row of the threat model has who, what, the defence, and tests that exist."""
+    sources = "\n".join(path.read_text() for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    tests = set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))
+    section = PAGE.partition("## Threat model")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) >= 15
+    for threat in rows:
+        named = re.findall(r"`(test_\w+)`", threat[-1])
+        assert len(threat) >= 3
+        assert named, threat
+        assert set(named) <= tests, threat
+    whom = set(re.findall(r"^\| \*\*(\w+)", section, re.MULTILINE))
+    assert whom == {"dropper", "author", "operator", "provider", "neighbour", "page"}
+
+
 def test_times_are_the_template_s() -> None:
     """What is said to go after so many days goes then."""
     default = {name: parameter.get("Default") for name, parameter in TEMPLATE["Parameters"].items()}

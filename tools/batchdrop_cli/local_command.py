@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.local.description import StackDescription, keys_file_beside
 
 
 def how_to_use(stack: StackDescription, stack_file: Path) -> Iterator[str]:
-    """Yield the lines."""
+    """Yield the lines. None holds a key: what a person prints may be kept in a file that others read."""
+    keys_file = keys_file_beside(stack_file)
     yield "The stack is ready. Ctrl-C ends it and everything in it."
     yield ""
     if stack.simulated:
@@ -22,10 +23,9 @@ def how_to_use(stack: StackDescription, stack_file: Path) -> Iterator[str]:
     yield ""
     yield "With any S3 client:"
     yield f"  endpoint  {stack.endpoint_url} (path-style)   region  {stack.region}"
-    yield f"  access key  {stack.access_key_id}   secret key  {stack.secret_access_key}"
+    yield f"  access key and secret key, new at each start: in {keys_file}, which only you can read"
     yield f"  inbox bucket    {stack.inbox_bucket}"
     yield f"  results bucket  {stack.results_bucket}"
-    keys = " ".join(f"{name}={shlex.quote(value)}" for name, value in stack.environment().items())
-    yield f"  {keys} aws s3 cp examples/drops/articles.json s3://{stack.inbox_bucket}/inbox/"
+    yield f"  (. {shlex.quote(str(keys_file))}; aws s3 cp examples/drops/articles.json s3://{stack.inbox_bucket}/inbox/)"
     yield ""
     yield f"Described in {stack_file}; logs in {stack.logs}"

@@ -1,6 +1,7 @@
 """The command `openai-batch-simulator`.
 
-Rule: an option that cannot be honoured is refused before anything is served.
+Rule: an option that cannot be honoured is refused before anything is served. What is secret comes by the environment: a
+command is read by every user of the machine.
 """
 
 import os
@@ -17,8 +18,10 @@ from openai_batch_simulator.behaviour import Behaviour
 from openai_batch_simulator.clock import WallClock
 from openai_batch_simulator.faults import Faults, UnknownSwitchError
 from openai_batch_simulator.profiles import PROFILES
-from openai_batch_simulator.server import SimulatorServer
+from openai_batch_simulator.server import TOKEN_HEADER, SimulatorServer
 
+KEYS_VARIABLE = "OPENAI_BATCH_SIMULATOR_KEYS"  # as --key, with spaces between
+TOKEN_VARIABLE = "OPENAI_BATCH_SIMULATOR_CONTROL_TOKEN"  # noqa: S105  # its name
 _SECONDS = click.FloatRange(min=0.0)
 
 
@@ -64,7 +67,7 @@ def main(
         base,
         **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]  # click checked each
         **_read_queues(base, enqueued_tokens),  # type: ignore[arg-type]  # a mapping and a number, named as the fields
-        projects=dict(_pair(text, "--key") for text in keys),
+        projects=dict(_pair(text, "--key") for text in (*keys, *os.environ.get(KEYS_VARIABLE, "").split())),
         models=frozenset(models),
     )
     simulator = Simulator(
@@ -77,8 +80,9 @@ def main(
 
 
 def _serve(simulator: Simulator, port: int, ready_file: Path | None, *, answers: str) -> None:
+    given_token = os.environ.get(TOKEN_VARIABLE, "")
     try:
-        server = SimulatorServer(simulator, port)
+        server = SimulatorServer(simulator, port, control_token=given_token)
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be served: {error}") from error
     told = []
@@ -93,6 +97,8 @@ def _serve(simulator: Simulator, port: int, ready_file: Path | None, *, answers:
         if ready_file is not None:
             _announce(ready_file, server.url)
         click.echo(f"openai-batch-simulator listening on {server.url} ({answers})")
+        if not given_token:
+            click.echo(f"Control calls need the header {TOKEN_HEADER}: {server.control_token}")
         server.wait()
     if not told:
         raise click.ClickException("the simulator failed; the reason is above")

@@ -1,26 +1,32 @@
 """Serves a simulator over HTTP on the loopback interface.
 
-Rule: never on another interface. Calls and events take turns under one lock; a body is received before the lock is
-taken and sent after it is given back, so that a slow client holds up nobody.
+Rule: never on another interface, and never to a page: what a browser sends for one, or sends to another name that leads
+here, is refused, and what reads or sets the world needs a token. Calls and events take turns under one lock; a body is
+received before the lock is taken and sent after it is given back, so that a slow client holds up nobody.
 """
 
+import hmac
+import secrets
 import socket
 import socketserver
 import tempfile
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 
+from openai_batch_simulator import control
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import MEBIBYTE
 from openai_batch_simulator.values import Carriage, Refusal, Request, Response, json_response
 
 HOST = "127.0.0.1"
+# Not a header that a page may send without asking first, and nobody would say yes.
+TOKEN_HEADER = "x-simulator-token"  # noqa: S105  # its name
 # How late an event may be noticed: small beside the shortest step of the calm profile.
 TICK_SECONDS = 0.02
 # Long enough for a waiting thread to take the lock.
@@ -34,9 +40,13 @@ BODY_BYTES_MAX = 513 * MEBIBYTE
 
 
 class SimulatorServer:
-    """A simulator behind a port, from `with` to the end of its block. Port 0 picks a free one."""
+    """A simulator behind a port, from `with` to the end of its block. Port 0 picks a free one.
 
-    def __init__(self, simulator: Simulator, port: int = 0) -> None:
+    *control_token* is what a control call must bear in TOKEN_HEADER; without one it is made at random.
+    """
+
+    def __init__(self, simulator: Simulator, port: int = 0, *, control_token: str = "") -> None:
+        self.control_token = control_token or secrets.token_hex(16)
         self._simulator = simulator
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -73,6 +83,15 @@ class SimulatorServer:
     def wait(self) -> None:
         """Return when `stop` was called, or when the ticking thread failed: without it the world stands still."""
         self._stopping.wait()
+
+    def check_sender(self, path: str, headers: Mapping[str, str]) -> None:
+        """Raise Refusal for what a page sent, or was sent to another name, or lacks the token of a control call."""
+        port = self._http.server_address[1]
+        if "origin" in headers or headers.get("host", "").lower() not in {f"{HOST}:{port}", f"localhost:{port}"}:
+            raise Refusal(403, f"Only programs that ask {HOST}:{port} are answered, no page of a browser.")
+        given = headers.get(TOKEN_HEADER, "").encode("latin-1", "replace")
+        if path.startswith(control.PREFIX) and not hmac.compare_digest(given, self.control_token.encode()):
+            raise Refusal(403, f"A control call needs the simulator's token, in the header {TOKEN_HEADER}.")
 
     def respond(self, request: Request) -> Response:
         """Answer as things are; events are the ticking thread's. Raises ConnectionAbortedError once stopped."""
@@ -137,7 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Response:
         url = urllib.parse.urlsplit(self.path)
+        path = urllib.parse.unquote(url.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
         try:
+            self.server.owner.check_sender(path, headers)
             # Nothing refers to the received body once the answer is there, so leaving the block may remove it.
             with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX) as received:
                 for piece in self._receive():
@@ -145,9 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
                 received.seek(0)
                 request = Request(
                     method=self.command,
-                    path=urllib.parse.unquote(url.path),
+                    path=path,
                     query=dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True)),
-                    headers={name.lower(): value for name, value in self.headers.items()},
+                    headers=headers,
                     body=iter(lambda: received.read(PIECE_BYTES), b""),
                 )
                 return self.server.owner.respond(request)

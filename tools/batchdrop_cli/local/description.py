@@ -1,14 +1,16 @@
-"""What another process must know to use a running local stack: the file `.local/stack.json`.
+"""What another process must know to use a running local stack: the file `.local/stack.json`, and `aws.env` beside it.
 
-Rule: the file exists while the stack runs, whole or not at all.
+Rule: the files exist while the stack runs, whole or not at all, and only the one who started it may read them.
 """
 
 import json
+import shlex
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
 from batchdrop_cli.local.emulator import Address, ClientOptions, is_healthy
+from batchdrop_cli.local.private import write_private
 
 
 class NoStack(Exception):
@@ -30,6 +32,7 @@ class StackDescription:
     notices_queue_url: str
     openai_base_url: str
     simulated: bool
+    simulator_token: str  # of its control calls; empty where another provider answers
     secret_arn: str
     submissions_queue_url: str
     completions_queue_url: str
@@ -48,15 +51,17 @@ class StackDescription:
         except FileNotFoundError:
             raise NoStack(f"No local stack runs here ({path} does not exist). Start one: batchdrop local") from None
         description = cls(**{field.name: described[field.name] for field in fields(cls)})
-        if not is_healthy(description.endpoint_url):
+        if not is_healthy(description.address):
             raise NoStack(f"The local stack at {description.endpoint_url} does not answer. Start one: batchdrop local")
         return description
 
     def write(self, path: Path) -> None:
-        """Write the file at *path* in one step."""
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        part.replace(path)
+        """Write the file at *path*, and beside it what a shell needs; only their owner may read them, for they hold keys."""
+        variables = "unset AWS_SESSION_TOKEN\n" + "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in self.environment().items()
+        )
+        write_private(keys_file_beside(path), variables)
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @property
     def address(self) -> Address:
@@ -72,9 +77,21 @@ class StackDescription:
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
         }
+
+
+def keys_file_beside(path: Path) -> Path:
+    """Return where the variables of the stack that *path* describes lie, for any S3 client: a shell reads the file."""
+    return path.with_name("aws.env")
+
+
+def remove(path: Path) -> None:
+    """Remove what `write` wrote at *path*. May be repeated."""
+    path.unlink(missing_ok=True)
+    keys_file_beside(path).unlink(missing_ok=True)
 
 
 def is_running(path: Path) -> bool:

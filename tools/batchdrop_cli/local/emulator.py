@@ -1,21 +1,27 @@
-"""The embedded AWS: one process on loopback, with IAM enforced.
+"""The embedded AWS: one process on loopback, with IAM enforced, whose keys are made for each start.
 
 Rule: it never reaches for the machine around it: no Docker, no host keys, its own folder for temporary files.
-Everything below it, functions included, inherits the environment that is made here.
+Everything below it, functions included, inherits the environment that is made here. What other users and the pages of a
+browser may do at its port, `entrance.py` says: nothing.
 """
 
+import base64
+import hmac
+import http.client
+import secrets
 import shutil
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http import HTTPStatus
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Self, TypedDict
 
+from batchdrop_cli.local.entrance import PROOF_PATH
+from batchdrop_cli.local.private import private_folder
 from batchdrop_cli.local.processes import Child
+from batchdrop_cli.local.signed_requests import proof
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -24,6 +30,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 
 START_TIMEOUT_SECONDS = 30.0  # it takes 0.5 s, and a few where its byte-code is not compiled yet
 HEALTH_TIMEOUT_SECONDS = 2.0
+PROOF_BYTES_MAX = 100  # a digest
 READ_TIMEOUT_SECONDS = 150  # longer than the Poll function's time-out, which an invocation waits for
 POOL_CONNECTIONS_MAX = 32  # tests and the command read results side by side
 
@@ -40,12 +47,18 @@ class ClientOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where an AWS answers, and the keys of its owner."""
+    """Where an AWS answers, and the keys of its owner. The secret is not shown in logs."""
 
     endpoint_url: str
     region: str
     access_key_id: str
-    secret_access_key: str
+    secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def on_free_port(cls) -> Self:
+        """Return an address of loopback, with keys that were never used."""
+        access_key_id = f"AKIA{base64.b32encode(secrets.token_bytes(10)).decode()}"
+        return cls(f"http://127.0.0.1:{free_port()}", "us-east-1", access_key_id, secrets.token_urlsafe(30))
 
     def client_options(self) -> ClientOptions:
         """Return what a boto3 client needs to speak to it. A request is sent once; the host's proxies stay out of it."""
@@ -71,14 +84,13 @@ def running_emulator(python: Path, *, files: Path, log: Path) -> Iterator[Addres
 
     Raises ChildFailed.
     """
-    address = Address(f"http://127.0.0.1:{free_port()}", "us-east-1", "test", "test")
-    shutil.rmtree(files, ignore_errors=True)
-    files.mkdir(parents=True)
+    address = Address.on_free_port()
+    private_folder(files)
     child = Child.start(
         "The emulator", [str(python), "-P", str(LAUNCHER)], environment=environment(address, files), log=log
     )
     try:
-        child.wait_until_ready(lambda: is_healthy(address.endpoint_url), timeout_seconds=START_TIMEOUT_SECONDS)
+        child.wait_until_ready(lambda: is_healthy(address), timeout_seconds=START_TIMEOUT_SECONDS)
         yield address
     finally:
         child.stop()
@@ -110,14 +122,14 @@ def environment(address: Address, files: Path) -> dict[str, str]:
     }
 
 
-def is_healthy(endpoint_url: str) -> bool:
-    """Say whether the emulator answers."""
+def is_healthy(address: Address) -> bool:
+    """Say whether the emulator of *address* answers there, and no other program that took its port after it ended."""
+    nonce = secrets.token_hex(16)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"{endpoint_url}/_ministack/health", timeout=HEALTH_TIMEOUT_SECONDS
-        ) as reply:
-            return bool(reply.status == HTTPStatus.OK)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        with opener.open(f"{address.endpoint_url}{PROOF_PATH}{nonce}", timeout=HEALTH_TIMEOUT_SECONDS) as reply:
+            return hmac.compare_digest(reply.read(PROOF_BYTES_MAX), proof(address.secret_access_key, nonce).encode())
+    except (OSError, http.client.HTTPException):
         return False
 
 

@@ -1,7 +1,8 @@
 """Child processes that end when the local stack does.
 
 Rule: a child sees only the environment that it is given. The host's keys, regions and certificate files would change
-what it does.
+what it does. No key is ever in a command, which every user of the machine may read; what a child writes is its owner's
+alone.
 """
 
 import contextlib
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Self
+
+from batchdrop_cli.local.private import OTHERS_NOTHING
 
 GUARD = Path(__file__).with_name("guard.py")
 
@@ -45,6 +48,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 start_new_session=True,
+                umask=OTHERS_NOTHING,
             )
         return cls(name, log, guard)
 

@@ -5,6 +5,7 @@ enough here.
 """
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,22 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchdrop.core.dialects import BY_HOST, OPENAI
+from batchdrop_cli.local.private import private_folder
 from batchdrop_cli.local.processes import Child
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 START_TIMEOUT_SECONDS = 15.0  # it takes 0.3 s
 RUN_SIMULATOR = "from openai_batch_simulator.main import main; main()"
-SIMULATOR_KEY = "sk-simulated"  # opens nothing
+SIMULATOR_KEY_PREFIX = "sk-simulated-"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Provider:
-    """An address of a Files and Batches API, and the key for it. Not shown in logs: it has no repr."""
+    """An address of a Files and Batches API, and the key for it. Not shown in logs: it has no repr.
+
+    *control_token* is what the simulator's control calls need; others have none.
+    """
 
     base_url: str
     api_key: str
     simulated: bool
     dialect: str = BY_HOST
+    control_token: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Provider | None":
@@ -43,19 +49,26 @@ class Provider:
 
 @contextmanager
 def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> Iterator[Provider]:
-    """Run the simulator on a free port of loopback, with *options* of its command.
+    """Run the simulator on a free port of loopback, with *options* of its command. Its key and its token are new each time.
 
     *files* is its folder, emptied before and after. Raises ChildFailed.
     """
-    shutil.rmtree(files, ignore_errors=True)
-    files.mkdir(parents=True)
+    private_folder(files)
+    key, token = f"{SIMULATOR_KEY_PREFIX}{secrets.token_hex(16)}", secrets.token_hex(16)
     ready_file = files / "url"
     command = [sys.executable, "-c", RUN_SIMULATOR, "--port", "0", "--ready-file", str(ready_file)]
-    environment = {"PATH": os.defpath, "LANG": "C.UTF-8", "TMPDIR": str(files)}
+    environment = {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(files),
+        "OPENAI_BATCH_SIMULATOR_KEYS": f"{key}=local",
+        "OPENAI_BATCH_SIMULATOR_CONTROL_TOKEN": token,
+    }
     child = Child.start("The simulator", [*command, *options], environment=environment, log=log)
     try:
         child.wait_until_ready(lambda: is_written(ready_file), timeout_seconds=START_TIMEOUT_SECONDS)
-        yield Provider(ready_file.read_text().strip(), SIMULATOR_KEY, simulated=True, dialect=_spoken(options))
+        url = ready_file.read_text().strip()
+        yield Provider(url, key, simulated=True, dialect=_spoken(options), control_token=token)
     finally:
         child.stop()
         shutil.rmtree(files, ignore_errors=True)

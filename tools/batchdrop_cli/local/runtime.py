@@ -23,7 +23,9 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
     """The runtime client, which reports each invocation once it is over: when it asks for the next one."""
 
     def __init__(self, address: str) -> None:
-        super().__init__(address, use_thread_for_polling_next=True)  # as Lambda does from Python 3.12 on
+        # The emulator's Runtime API answers below a folder alone, which the client's native part takes as it comes.
+        host, _, self._folder = address.partition("/")
+        super().__init__(host, use_thread_for_polling_next=True)  # as Lambda does from Python 3.12 on
         self._request_id = ""
         self._wall_start_seconds = time.perf_counter()
         self._processor_start_seconds = 0.0
@@ -42,6 +44,10 @@ class ReportingClient(LambdaRuntimeClient):  # type: ignore[misc]  # it has no t
         self._processor_start_seconds = time.process_time()
         write_platform_line("platform.start", {"requestId": self._request_id, "processId": os.getpid()})
         return invocation
+
+    def call_rapid(self, http_method: str, endpoint: str, *rest: Any, **named: Any) -> None:  # noqa: ANN401  # the client's own
+        """Make one of the rare calls that the client's native part does not make."""
+        super().call_rapid(http_method, f"/{self._folder}{endpoint}", *rest, **named)
 
     def _report(self) -> None:
         metrics = {

@@ -6,7 +6,6 @@ the real Lambda runtime client, each under its own role.
 
 import json
 import platform
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,9 +18,10 @@ from typing import Self
 import boto3
 
 from batchdrop_cli.local.deployment import Sources, deploy
-from batchdrop_cli.local.description import StackDescription, is_running
+from batchdrop_cli.local.description import StackDescription, is_running, remove
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Report, prepare
+from batchdrop_cli.local.private import private_folder
 from batchdrop_cli.local.provider import Provider, running_simulator
 from batchdrop_cli.local.ticker import Ticker, ticking
 
@@ -102,8 +102,7 @@ class LocalStack:
             raise StackRuns(f"A local stack runs already: {settings.description_file}")
         with self._timed("environments"):
             environments = prepare(settings.home, settings.repository / "requirements", self._report)
-        shutil.rmtree(settings.logs, ignore_errors=True)
-        settings.logs.mkdir(parents=True)
+        private_folder(settings.logs)
         self._report("Starting the embedded AWS …")
         with self._timed("emulator"):
             emulator = running_emulator(
@@ -124,7 +123,7 @@ class LocalStack:
         self.description = describe(address, provider, outputs, notices, settings.logs)
         if settings.tick_seconds is not None:
             self.ticker = exits.enter_context(ticking(address, self.description.poll_function, settings.tick_seconds))
-        exits.callback(settings.description_file.unlink, missing_ok=True)
+        exits.callback(remove, settings.description_file)
         self.description.write(settings.description_file)
 
     def _provider(self, exits: ExitStack) -> Provider:
@@ -197,6 +196,7 @@ def describe(
         notices_queue_url=notices_queue_url,
         openai_base_url=provider.base_url,
         simulated=provider.simulated,
+        simulator_token=provider.control_token,
         secret_arn=outputs["SecretArn"],
         submissions_queue_url=outputs["SubmissionsQueueUrl"],
         completions_queue_url=outputs["CompletionsQueueUrl"],
