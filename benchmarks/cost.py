@@ -16,7 +16,7 @@ from batchdrop_cli.cost_model import Month, idle_lines, total, work_lines
 ITEMS: Final = 1_000_000
 OBJECTS_DOLLARS_MAX: Final = 7.0
 INDEX_DOLLARS_MAX: Final = 2.0
-IDLE_DOLLARS_MAX: Final = 2.0
+IDLE_DOLLARS_MAX: Final = 3.0
 
 
 def measure() -> Sequence[Row]:

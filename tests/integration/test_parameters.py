@@ -78,7 +78,9 @@ def own_things(address: Address, provider: Provider) -> dict[str, str]:
     """Make a secret with the key, a KMS key and a boundary, as an organization would, and return them as parameters."""
     options = address.client_options()
     secret = boto3.client("secretsmanager", **options).create_secret(Name="ours", SecretString=provider.api_key)
-    key = boto3.client("kms", **options).create_key()
+    keys = boto3.client("kms", **options)
+    key, *older = [keys.create_key() for _ in range(3)]
+    former = [one["KeyMetadata"]["Arn"] for one in older]
     statement = {"Effect": "Allow", "Action": BOUNDARY_ACTIONS, "Resource": "*"}
     boundary = boto3.client("iam", **options).create_policy(
         PolicyName="boundary", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -86,6 +88,7 @@ def own_things(address: Address, provider: Provider) -> dict[str, str]:
     return {
         "OwnSecretArn": secret["ARN"],
         "KmsKeyArn": key["KeyMetadata"]["Arn"],
+        "FormerKmsKeyArns": ",".join(former),
         "PermissionsBoundaryArn": boundary["Policy"]["Arn"],
         "ResultsRetentionDays": "90",
         "PollMinutes": "5",

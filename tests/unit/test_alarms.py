@@ -13,7 +13,7 @@ from samtranslator.translator.translator import Translator  # type: ignore[impor
 
 from batchdrop.core.metrics import COUNTED, NAMESPACE
 from batchdrop_cli.local.stack import REPOSITORY
-from batchdrop_cli.local.template import code_locations, localized, parse
+from batchdrop_cli.local.template import Template, code_locations, localized, parse
 
 type Resource = dict[str, Any]
 
@@ -28,6 +28,12 @@ AWS_METRICS = {
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     "AWS/SQS": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
 }
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """The template as it is written."""
+    return parse((REPOSITORY / "template.yaml").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +154,43 @@ def test_silence_of_poll_is_an_alarm_and_any_other_silence_is_not(alarms: dict[s
     assert (heartbeat["MetricName"], heartbeat["TreatMissingData"]) == ("Ticks", "breaching")
     assert heartbeat["Period"] * heartbeat["EvaluationPeriods"] == 600
     assert all(alarm["TreatMissingData"] == "notBreaching" for alarm in others)
+
+
+def test_a_round_of_poll_that_comes_late_ends_no_alarm(alarms: dict[str, Resource], template: Template) -> None:
+    """Where a round writes a value each time, two of three periods decide.
+
+    With PollMinutes at 5 a period of 300 s is empty now and then: the alarm would end and begin anew, with a mail for each.
+    What is told once in a metric's life, like a duplicate batch, must not wait for a second value.
+    """
+    each_round = {metric.name for event in ("tick.done", "ledger.row_skipped") for metric in COUNTED[event]} - {"Ticks"}
+    watched = {name: alarm for name, alarm in alarms.items() if alarm["MetricName"] in each_round}
+
+    assert watched.keys() >= {"OldestDueAlarm", "UncertainCreatesAlarm", "CircuitOpenAlarm", "RowsSkippedAlarm"}
+    for alarm in watched.values():
+        assert alarm["Period"] >= 60 * max(template["Parameters"]["PollMinutes"]["AllowedValues"])
+        assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
+    assert alarms["DuplicateBatchAlarm"]["EvaluationPeriods"] == 1
+
+
+def test_a_function_that_lambda_refuses_to_run_is_an_alarm(alarms: dict[str, Resource]) -> None:
+    """Each function has one: where an account's executions are used up no error is counted, and nothing moves."""
+    throttled = {
+        alarm["Dimensions"][0]["Value"]["Ref"]: alarm for alarm in alarms.values() if alarm["MetricName"] == "Throttles"
+    }
+
+    assert set(throttled) == {"Submit", "Poll", "Complete"}
+    for alarm in throttled.values():
+        assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/Lambda", "Sum", 0)
+        assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (2, 3)
+
+
+def test_an_upload_that_nobody_takes_is_an_alarm(alarms: dict[str, Resource]) -> None:
+    """The oldest message of the submissions queue is watched: until it is taken an upload is no job in the ledger."""
+    alarm = alarms["SubmissionsAgeAlarm"]
+
+    assert alarm["MetricName"] == "ApproximateAgeOfOldestMessage"
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["SubmissionsQueue", "QueueName"]}}]
+    assert alarm["Threshold"] == 3_600
 
 
 def test_there_is_no_metric_math(resources: dict[str, Resource], alarms: dict[str, Resource]) -> None:

@@ -19,7 +19,7 @@ from batchdrop_cli.local.template import CODE_PROPERTIES, FUNCTION, Template, co
 type Resource = dict[str, Any]
 
 TEXT = (REPOSITORY / "template.yaml").read_text()
-KEPT = {"Inbox", "Results", "Table"}
+KEPT = {"Inbox", "InboxPolicy", "Results", "ResultsPolicy", "Table"}
 NOTHING = {"Ref": "AWS::NoValue"}
 OWN_KEY = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, NOTHING]}
 SECRET = {"Fn::If": ["CreatesSecret", {"Fn::GetAtt": ["Secret", "Id"]}, {"Ref": "OwnSecretArn"}]}
@@ -169,11 +169,17 @@ def test_nothing_is_named_by_hand(resources: dict[str, Resource]) -> None:
 
 
 def test_what_holds_work_is_kept(resources: dict[str, Resource]) -> None:
-    """Deleting the stack deletes nobody's files, results or ledger."""
-    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy") == "Retain"}
+    """Deleting the stack deletes nobody's files, results or ledger; a kept bucket goes on refusing what is not TLS.
+
+    A first deployment that fails leaves nothing: `RetainExceptOnCreate` deletes what that very deployment made
+    (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html, read 2026-11-30).
+    UpdateReplacePolicy does not know that value.
+    """
+    kept = {name for name, resource in resources.items() if resource.get("DeletionPolicy") == "RetainExceptOnCreate"}
     replaced = {name for name, resource in resources.items() if resource.get("UpdateReplacePolicy") == "Retain"}
 
     assert kept == replaced == KEPT
+    assert not [name for name, resource in resources.items() if resource.get("DeletionPolicy") == "Retain"]
 
 
 @pytest.mark.parametrize("name", ["Inbox", "Results"])
@@ -292,10 +298,13 @@ def test_every_queue_is_encrypted(resources: dict[str, Resource]) -> None:
 
 
 @pytest.mark.parametrize(("function", "queue"), QUEUES.items())
-def test_mapping_reports_single_failures_at_a_bounded_width(
+def test_mapping_brings_single_messages_at_a_bounded_width(
     resources: dict[str, Resource], function: str, queue: str
 ) -> None:
-    """One message an invocation, failures reported singly, and a parameter bounds how many run side by side."""
+    """One message an invocation, which fails by raising, and a parameter bounds how many run side by side.
+
+    Reports of single failures would tell apart the messages of a batch, and there is one; the handlers return none.
+    """
     (mapping,) = [
         mapping["Properties"]
         for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values()
@@ -304,7 +313,7 @@ def test_mapping_reports_single_failures_at_a_bounded_width(
 
     assert mapping["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert mapping["BatchSize"] == 1
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert "FunctionResponseTypes" not in mapping
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
     assert "MaximumBatchingWindowInSeconds" not in mapping
 
@@ -383,9 +392,97 @@ def test_a_key_of_one_s_own_encrypts_everything(resources: dict[str, Resource]) 
         }
     assert properties["Table"]["SSESpecification"]["KMSMasterKeyId"] == OWN_KEY
     assert properties["Secret"]["KmsKeyId"] == OWN_KEY
-    assert properties["KmsAccess"]["Roles"] == [{"Ref": f"{name}Role"} for name in FUNCTIONS]
-    (use,) = properties["KmsAccess"]["PolicyDocument"]["Statement"]
-    assert (use["Action"], use["Resource"]) == (["kms:Decrypt", "kms:GenerateDataKey"], {"Ref": "KmsKeyArn"})
+
+
+def test_functions_have_the_key_before_they_exist(resources: dict[str, Resource]) -> None:
+    """A function that is there may use the key: its role refers to the policy, and a role stands before its function.
+
+    By a reference in a choice, not by DependsOn: a resource that depends on one whose condition is false is not made either
+    (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-condition.html, read 2026-11-30).
+    """
+    conditional = {name for name, resource in resources.items() if "Condition" in resource}
+    uses = {"Fn::If": ["UsesKmsKeys", [{"Ref": "KmsUse"}], NOTHING]}
+
+    assert {name: resources[f"{name}Role"]["Properties"]["ManagedPolicyArns"] for name in FUNCTIONS} == dict.fromkeys(
+        FUNCTIONS, uses
+    )
+    assert "KmsUse" in conditional
+    depending = {name: set(listed(resource.get("DependsOn", []))) for name, resource in resources.items()}
+    assert not [name for name, needed in depending.items() if needed & conditional]
+
+
+def test_policies_that_stand_alone_are_waited_for(resources: dict[str, Resource]) -> None:
+    """No policy is attached to a role from outside: a function could exist, and be called, before it."""
+    assert of_type(resources, "AWS::IAM::Policy") == {}
+    assert of_type(resources, "AWS::IAM::RolePolicy") == {}
+    for mapping in of_type(resources, "AWS::Lambda::EventSourceMapping").values():
+        assert mapping["Properties"]["FunctionName"]["Ref"] in FUNCTIONS
+
+
+def test_former_keys_are_read_with_and_no_more(resources: dict[str, Resource], template: Template) -> None:
+    """Objects that a former key encrypted stay readable, also where there is no key now; nothing new is encrypted with it."""
+    now, formerly = resources["KmsUse"]["Properties"]["PolicyDocument"]["Statement"]
+
+    assert now["Fn::If"][0] == "HasKmsKey"
+    assert (now["Fn::If"][1]["Action"], now["Fn::If"][1]["Resource"]) == (
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        {"Ref": "KmsKeyArn"},
+    )
+    assert formerly["Fn::If"][0] == "HasFormerKmsKeys"
+    assert (formerly["Fn::If"][1]["Action"], formerly["Fn::If"][1]["Resource"]) == (
+        "kms:Decrypt",
+        {"Ref": "FormerKmsKeyArns"},
+    )
+    assert resources["KmsUse"]["Condition"] == "UsesKmsKeys"
+    assert template["Conditions"]["UsesKmsKeys"] == {
+        "Fn::Or": [{"Condition": "HasKmsKey"}, {"Condition": "HasFormerKmsKeys"}]
+    }
+
+
+KEY_ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET_ARN = "arn:aws-us-gov:secretsmanager:us-gov-west-1:111122223333:secret:team/openai-a1B2c3"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "taken", "refused"),
+    [
+        (
+            parameter,
+            ["", KEY_ARN, "arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"],
+            ["alias/batchdrop", "1234abcd-12ab-34cd-56ef-1234567890ab", KEY_ARN.replace("key/", "alias/"), f"{KEY_ARN} ",
+             SECRET_ARN],
+        )
+        for parameter in ("KmsKeyArn", "FormerKmsKeyArns")
+    ] + [
+        ("OwnSecretArn", ["", SECRET_ARN, SECRET_ARN.replace("team/openai", "a+b=c@d.e_f")],
+         ["team/openai", SECRET_ARN.removesuffix("-a1B2c3"), KEY_ARN]),
+        ("PermissionsBoundaryArn",
+         ["", "arn:aws:iam::111122223333:policy/team/boundary", "arn:aws:iam::aws:policy/PowerUserAccess"],
+         ["boundary", "arn:aws:iam::111122223333:role/boundary", KEY_ARN]),
+    ],
+)  # fmt: skip
+def test_an_arn_is_one_before_anything_is_made(
+    template: Template, parameter: str, taken: list[str], refused: list[str]
+) -> None:
+    """An alias, an id, a name or a piece of an ARN is refused at once, in words, and not half-way through a deployment.
+
+    CloudFormation matches the whole value, and each value of a list
+    (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html, read 2026-11-30).
+    """
+    declared = template["Parameters"][parameter]
+
+    assert [given for given in taken if not re.fullmatch(declared["AllowedPattern"], given)] == []
+    assert [given for given in refused if re.fullmatch(declared["AllowedPattern"], given)] == []
+    assert declared["ConstraintDescription"].startswith("must be ")
+    assert "arn:aws:" in declared["ConstraintDescription"]
+
+
+def test_every_arn_that_is_given_has_a_pattern(template: Template) -> None:
+    """No parameter for an ARN takes what is none."""
+    arns = {name: declared for name, declared in template["Parameters"].items() if re.search(r"Arns?$", name)}
+
+    assert arns.keys() >= {"OwnSecretArn", "KmsKeyArn", "FormerKmsKeyArns", "PermissionsBoundaryArn"}
+    assert [name for name, declared in arns.items() if "arn:aws" not in declared.get("AllowedPattern", "")] == []
 
 
 def test_every_role_can_be_bounded(resources: dict[str, Resource]) -> None:
@@ -399,14 +496,20 @@ def test_every_role_can_be_bounded(resources: dict[str, Resource]) -> None:
 
 
 def test_each_function_has_a_role_of_its_own(resources: dict[str, Resource]) -> None:
-    """No role is shared, none has a managed policy, and only Lambda may take it; the schedule's own role invokes Poll alone."""
+    """No role is shared, none has a managed policy but the key's, and only Lambda may take it.
+
+    The schedule's own role invokes Poll alone.
+    """
     roles = of_type(resources, "AWS::IAM::Role")
 
     assert {name: resources[name]["Properties"]["Role"] for name in FUNCTIONS} == {
         name: {"Fn::GetAtt": [f"{name}Role", "Arn"]} for name in FUNCTIONS
     }
     assert set(roles) == {"SubmitRole", "PollRole", "CompleteRole", "PollTickRole"}
-    assert not [name for name, role in roles.items() if role["Properties"].get("ManagedPolicyArns")]
+    assert {name: set(references(role["Properties"].get("ManagedPolicyArns", []))) for name, role in roles.items()} == {
+        **{f"{name}Role": {"KmsUse", "AWS::NoValue"} for name in FUNCTIONS},
+        "PollTickRole": set(),
+    }
     for name in FUNCTIONS:
         (trust,) = roles[f"{name}Role"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
         assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -430,6 +533,7 @@ def test_roles_name_what_they_allow(resources: dict[str, Resource], name: str) -
 def test_policies_for_people_name_what_they_allow(resources: dict[str, Resource], template: Template) -> None:
     """What may be attached to people allows named actions on a folder of ours or the stack's outputs, and each is an output."""
     policies = of_type(resources, "AWS::IAM::ManagedPolicy")
+    del policies["KmsUse"]  # the functions'
 
     for policy in policies.values():
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
