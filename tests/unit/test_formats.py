@@ -222,6 +222,24 @@ def test_a_number_is_no_formula(number: str) -> None:
     assert f"x,{number},succeeded" in text.decode()
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|", "\n", "\r\n"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d"])
+def test_an_answer_begins_no_formula_after_another_separator(separator: str, sign: str) -> None:
+    """A spreadsheet that splits cells elsewhere than at commas finds text there, and a row of its own is none either."""
+    text = results(CSV, b"a\nx\n", [answered(1, f"ok{separator}{sign}cmd|' /C calc'!A0")]).decode()
+
+    assert f"{separator}{sign}" not in text
+    assert f"ok{separator}'{sign}cmd|' /C calc'!A0" in text
+
+
+@pytest.mark.parametrize(
+    "answer", ["a;-1", "1;+2.5;3", "list:\n- one\n- two", "a\n---\nb", "x;y=z", "a|b", "1 = 1; 2 = 2"]
+)
+def test_numbers_and_lists_in_an_answer_stay(answer: str) -> None:
+    """What no spreadsheet runs is as the model wrote it."""
+    assert answer in results(CSV, b"a\nx\n", [answered(1, answer)]).decode()
+
+
 def test_an_error_text_is_disarmed_too() -> None:
     """What a provider says in an error is as untrusted as an answer."""
     text = results(CSV, b"a\nx\n", [answered(1, None, status="failed", error=Failure("=1+1", "boom"))])

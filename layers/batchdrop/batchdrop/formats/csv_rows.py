@@ -25,6 +25,8 @@ _ANSWER_COLUMNS = ("output", "status", "error")
 # https://owasp.org/www-community/attacks/CSV_Injection (2026-11-22), and the full-width forms of the same signs.
 _FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the full-width forms are meant
 _PLAIN_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_INNER_FORMULA = re.compile(r"(?P<separator>[;\t|\r\n])(?P<cell>[=+\-@＝＋－＠][^;\t|\r\n]*)")  # noqa: RUF001 - as above
+_SIGNS_SEARCHED_MAX = 50
 _QUOTED = re.compile(rb'(?:\A|[,\n])(?P<open>"(?:[^"]++|"")*+)(?P<close>"?)')
 _FIELD_ENDS = (b"", b",", b"\r", b"\n")
 _OTHER_SEPARATOR = re.compile(rb'"([;\t|])"')
@@ -361,5 +363,35 @@ def _text(output: msgspec.Raw) -> str:
 
 
 def disarmed(text: str) -> str:
-    """Return *text* with an apostrophe before it where a spreadsheet would run it as a formula."""
+    """Return *text* with an apostrophe wherever a spreadsheet would begin a formula: in front, and after another separator.
+
+    A spreadsheet that takes semicolons, tabs or bars for separators does not heed quotes in the middle of a cell, and begins a
+    row at each line end.
+    """
+    if _may_begin_inside(text):
+        text = _INNER_FORMULA.sub(_with_apostrophe, text)
     return f"'{text}" if text.startswith(_FORMULA_SIGNS) and not _PLAIN_NUMBER.fullmatch(text) else text
+
+
+def _may_begin_inside(text: str) -> bool:
+    """Whether a sign of a formula follows a separator.
+
+    Searched sign by sign, because one search for two characters takes ten times as long, unless there are many of a sign.
+    """
+    find = text.find
+    for sign in "=+-@" if text.isascii() else "=+-@＝＋－＠":  # noqa: RUF001 - as above
+        if text.count(sign) > _SIGNS_SEARCHED_MAX:
+            return _INNER_FORMULA.search(text) is not None
+        at = find(sign, 1)
+        while at > 0:
+            if text[at - 1] in ";\t|\r\n":
+                return True
+            at = find(sign, at + 1)
+    return False
+
+
+def _with_apostrophe(found: re.Match[str]) -> str:
+    """Return the separator and the cell that follow it; a number, and the dash of a list, are no formulas."""
+    separator, cell = found["separator"], found["cell"]
+    is_item = cell[0] in "+-" and cell[1:2] in ("", " ", cell[0])
+    return found[0] if is_item or _PLAIN_NUMBER.fullmatch(cell.rstrip()) else f"{separator}'{cell}"
