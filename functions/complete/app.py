@@ -1,16 +1,19 @@
-"""complete: called with hints of the completions queue."""
+"""complete: called with messages of the completions queue, each a hint or a request to send the installation's notification."""
 
 from collections.abc import Mapping
 
 from batchdrop.edge.bootstrap import limits, ports
 from batchdrop.edge.clock import Context
-from batchdrop.edge.events import Hint, read_messages
+from batchdrop.edge.events import Hint, Tell, read_messages
 from batchdrop.flow import complete
 
 
 def handler(event: Mapping[str, object], context: Context) -> None:
-    """Take every hint. What is raised makes the queue deliver the messages again."""
+    """Take every message. What is raised makes the queue deliver the messages again."""
     outside = ports(context)
     for message in read_messages(event, outside):
-        if isinstance(message, Hint):
-            complete.take_hint(outside, limits(), message.job, message.shard)
+        match message:
+            case Hint(job, shard):
+                complete.take_hint(outside, limits(), job, shard)
+            case Tell():
+                complete.tell(outside, limits())

@@ -340,6 +340,7 @@ class MemoryHints:
     def __init__(self) -> None:
         self.submits: list[tuple[str, int | None]] = []
         self.completes: list[tuple[str, int | None]] = []
+        self.tells = 0
         self.drops: list[Upload] = []
 
     def submit(self, job: str, shard: int | None = None) -> None:
@@ -349,6 +350,10 @@ class MemoryHints:
     def complete(self, job: str, shard: int | None = None) -> None:
         """Ask a complete function to look."""
         self.completes.append((job, shard))
+
+    def tell(self) -> None:
+        """Ask a complete function to send what the installation owes."""
+        self.tells += 1
 
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of an upload."""

@@ -5,12 +5,24 @@ Rule: the list is that of the API, so that what reads it is production code; not
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx2
 from fakes.world import BASE_URL, World
 
-from batchdrop.core.ledger_rows import Change, Install, Job, JobState, Row, Shard, ShardState, Write, ticket_of
+from batchdrop.core.ledger_rows import (
+    Change,
+    Group,
+    Install,
+    Job,
+    JobState,
+    Round,
+    Row,
+    Shard,
+    ShardState,
+    Write,
+    ticket_of,
+)
 
 JOB = "0" * 20
 ENDPOINT = "/v1/chat/completions"
@@ -92,3 +104,27 @@ class RunningBatches:
             "object": "list", "data": entries, "first_id": entries[0]["id"], "last_id": entries[-1]["id"],
             "has_more": start + limit < len(names),
         }  # fmt: skip
+
+
+def many_jobs(world: World, count: int) -> list[str]:
+    """Write *count* jobs of one running batch each into the ledger of *world*, and return their ids."""
+    now = world.clock.time
+    alone = RunningBatches(count=1)
+    (shard,) = alone.world.ledger.shards(JOB)
+    group = Group(shard.endpoint, shard.model, chunks=1, lines=100, cut_lines=100)
+    install = Install(id="i", started_at=now - 100, files_swept_at=now, inbox_round=Round(began_at=now))
+    rows: list[Row] = [install]
+    for number in range(count):
+        name = f"{number:020x}"
+        rows.append(
+            Job(
+                id=name, bucket="inbox", key=f"inbox/{number}.jsonl", version="v", created_at=now, state=JobState.RUNNING,
+                groups=(group,), items=100, shards=1, due_at=now,
+            )
+        )  # fmt: skip
+        rows.append(
+            replace(shard, job=name, ticket=f"i.{name}.0.1.1", tickets=(f"i.{name}.0.1.1",), batch=f"batch_{number}")
+        )
+    for row in rows:
+        world.ledger.write(Change((Write(None, row),)))
+    return [row.id for row in rows if isinstance(row, Job)]

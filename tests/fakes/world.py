@@ -145,12 +145,15 @@ class World:
         submits, self.hints.submits = self.hints.submits, []
         completes, self.hints.completes = self.hints.completes, []
         drops, self.hints.drops = self.hints.drops, []
+        tells, self.hints.tells = self.hints.tells, 0
         for upload in drops:
             submit.take_drop(self.ports(), self.limits, upload)
         for job, shard in submits:
             submit.take_hint(self.ports(), self.limits, job, shard)
         for job, shard in completes:
             complete.take_hint(self.ports(), self.limits, job, shard)
+        for _ in range(tells):
+            complete.tell(self.ports(), self.limits)
 
     def run(self, job: str, *, ticks_max: int = 200, seconds: int = 60) -> Job:
         """Tick until *job* has ended, and return its row."""

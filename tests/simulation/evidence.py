@@ -90,7 +90,7 @@ class Evidence:
     def notices(self, job: str) -> list[Document]:
         """Return every notice that ends *job*, in the order in which they were published."""
         notices = self.here.notices.published
-        return [json.loads(notice.json) for notice in notices if notice.attributes["job"] == job and is_end(notice)]
+        return [json.loads(notice.json) for notice in notices if notice.attributes.get("job") == job and is_end(notice)]
 
 
 def is_end(notice: Notice) -> bool:

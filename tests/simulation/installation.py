@@ -29,7 +29,7 @@ from batchdrop.core.errors import BatchdropError, BrokenState, IllegalTransition
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Job, JobState
 from batchdrop.core.limits import HOUR, Limits
-from batchdrop.edge.events import Control, Drop, Hint, read_messages
+from batchdrop.edge.events import Control, Drop, Hint, Tell, read_messages
 from batchdrop.flow import complete, control, poll, restore, submit
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.steps import begin
@@ -361,6 +361,9 @@ class Installation:
 
     def _take_completion(self, ports: Ports, body: str) -> None:
         for arrival in read_messages({"Records": [{"body": body}]}, ports):
+            if isinstance(arrival, Tell):
+                complete.tell(ports, self.limits)
+                continue
             assert isinstance(arrival, Hint), "only hints go to this queue"
             complete.take_hint(ports, self.limits, arrival.job, arrival.shard)
 

@@ -203,6 +203,6 @@ class JournalNotices(MemoryNotices):
     def publish(self, notice: Notice) -> None:
         """Publish and look whether it was time."""
         super().publish(notice)
-        job = self._ledger.job(notice.attributes["job"])
+        job = self._ledger.job(notice.attributes.get("job", ""))
         if job is None or Keys(job.id, job.key).summary not in self._storage.objects:
             self.before_summary.append(notice)

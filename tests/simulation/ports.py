@@ -181,6 +181,10 @@ class GatedHints:
         """Ask a complete function to look."""
         self._send(self._completions, job, shard)
 
+    def tell(self) -> None:
+        """Ask a complete function to send what the installation owes."""
+        self._post(self._completions, {"tell": "installation"})
+
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of an upload."""
         named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}

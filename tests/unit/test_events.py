@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.jobs import Upload
-from batchdrop.edge.events import Control, Drop, Hint, Ignored, read_body, read_messages
+from batchdrop.edge.events import Control, Drop, Hint, Ignored, Tell, read_body, read_messages
 from batchdrop.edge.hints import SqsHints
 from batchdrop.edge.providers import SecretProviders
 from batchdrop.flow.ports import Ports
@@ -22,7 +22,7 @@ INBOX = "INBOX_BUCKET"
 JOB = "0123456789abcdef0123"
 
 
-def read(name: str) -> tuple[list[Drop | Hint | Control], MemoryLog]:
+def read(name: str) -> tuple[list[Drop | Hint | Tell | Control], MemoryLog]:
     """Read the event file called *name* as its function would."""
     log, clock = MemoryLog(), FakeClock()
 
@@ -102,6 +102,8 @@ def test_two_records_are_two_drops() -> None:
         ({"job": JOB, "shard": 3}, Hint(JOB, 3)),
         ({"job": JOB, "shard": None}, Hint(JOB, None)),
         ({"job": JOB}, Hint(JOB, None)),
+        ({"tell": "installation"}, Tell()),
+        ({"tell": "somebody"}, Ignored("not understood")),
         ({"drop": {"bucket": INBOX, "key": "inbox/a+b%20", "version": "v"}}, Drop(Upload(INBOX, "inbox/a+b%20", "v"))),
         ({"drop": {"bucket": "other", "key": "inbox/a", "version": "v"}}, Ignored("foreign bucket")),
         ({"drop": {"bucket": INBOX}}, Ignored("not understood")),
@@ -113,7 +115,7 @@ def test_two_records_are_two_drops() -> None:
         (None, Ignored("not understood")),
     ],
 )
-def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Hint | Ignored) -> None:
+def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Hint | Tell | Ignored) -> None:
     """Nothing in between."""
     assert read_body(json.dumps(body), INBOX) == [expected]
 
@@ -160,6 +162,17 @@ def test_a_drop_that_is_told_is_the_drop_that_is_read(key: str, version: str) ->
 
     assert [read_body(body, INBOX) for body in sent] == [[Drop(upload)]]
     assert all(body.isascii() and body.isprintable() for body in sent)
+
+
+def test_what_asks_for_a_notification_is_understood() -> None:
+    """It goes to the completions queue."""
+    sent: list[dict[str, str]] = []
+    client: Any = SimpleNamespace(send_message=lambda **message: sent.append(message))
+
+    SqsHints(lambda: client, submissions="s", completions="c").tell()
+
+    (message,) = sent
+    assert (message["QueueUrl"], read_body(message["MessageBody"], INBOX)) == ("c", [Tell()])
 
 
 @pytest.mark.parametrize("key", ["inbox/%FF", "inbox/%C3%28"])

@@ -1,12 +1,15 @@
 """What a tick costs: with nothing to do, with a thousand running batches, and where others fill the provider's list."""
 
+import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
-from fakes.running import JOB, RunningBatches
+import httpx2
+from fakes.running import JOB, RunningBatches, many_jobs
 from fakes.world import World
 
-from batchdrop.core.ledger_rows import Change
+from batchdrop.core.ledger_rows import Change, ShardState, Write
 from batchdrop.core.limits import MINUTE, Limits
 
 LIST = "GET /v1/batches"
@@ -127,3 +130,85 @@ def test_a_tick_notes_no_more_batches_as_taken_than_it_has_time_for() -> None:
 def noted_rows(world: World) -> int:
     """Return how many shards are known to have been taken."""
     return sum(bool(shard.taken_at) for shard in world.ledger.shards(JOB))
+
+
+def refuse_key(world: World) -> None:
+    """Let the provider refuse the key, whatever is asked."""
+    body = {"error": {"message": "Incorrect API key provided: sk-*****.", "code": "invalid_api_key"}}
+    world.tap.answers.insert(0, lambda request: httpx2.Response(401, json=body, request=request))
+
+
+def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> None:
+    """No job's row is written and no worker is woken; statuses are written a few hundred a tick; one notice serves all.
+
+    When the key is good again the statuses say so, as bounded.
+    """
+    world = World()
+    jobs = many_jobs(world, 3_000)
+    refuse_key(world)
+    providers, calls, ticks = world.providers, counted(world), list[Counter[str]]()
+    for _ in range(13):
+        before = Counter(calls)
+        done = world.tick()
+        ticks.append(calls - before)
+        assert done.hints == 0
+
+    reads = [tick["job"] + tick["shard"] + tick["shards"] + tick["install"] for tick in ticks]
+    most = world.limits.statuses_per_tick_max
+    assert max(tick["write"] for tick in ticks) <= 5
+    assert max(tick["put"] for tick in ticks) == most == 300
+    assert max(reads) <= 3 * most + 10
+    assert ticks[-1]["put"] == 0
+    assert world.tap.counts == {LIST: 13}
+    waits = [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs]
+    assert {wait and wait["for"] for wait in waits} == {"key"}
+    (notice,) = world.notices.published
+    assert json.loads(notice.json)["jobs"] == 3_000
+    world.tap.answers.clear()
+    providers.key = "sk-other"
+    for _ in range(12):
+        world.tick()
+    assert {json.loads(world.result(job, "status.json"))["waiting"] for job in jobs} == {None}
+    assert len(world.notices.published) == 1
+
+
+def test_statuses_are_written_while_there_is_time() -> None:
+    """What is left of them is the next tick's; none is left out."""
+    world = World()
+    jobs = many_jobs(world, 20)
+    world.providers.key = None
+    put, left = world.storage.put, 7
+
+    def put_slowly(key: str, content: bytes, content_type: str = "application/json") -> None:
+        nonlocal left
+        put(key, content, content_type)
+        left -= 1
+        world.clock.remaining = 900.0 if left > 0 else 10.0
+
+    world.storage.put = put_slowly  # type: ignore[method-assign]  # the seventh is the last that there is time for
+    world.tick()
+    written = sum(key.endswith("status.json") for key in world.storage.objects)
+    world.storage.put, world.clock.remaining = put, 900.0  # type: ignore[method-assign]  # as it was
+    world.tick()
+
+    assert written == 7
+    assert {json.loads(world.result(job, "status.json"))["waiting"]["for"] for job in jobs} == {"key"}
+
+
+def test_answers_are_not_fetched_under_a_key_that_is_refused() -> None:
+    """Hundreds of ended batches would ask hundreds of times a minute; where nothing runs any more one asks for all."""
+    world = World()
+    for name in many_jobs(world, 30):
+        (shard,) = world.ledger.shards(name)
+        ended = replace(shard, state=ShardState.HARVESTING, batch_ended_at=shard.intent_at, due_at=world.clock.time)
+        world.ledger.write(Change((Write(shard, ended),)))
+    refuse_key(world)
+    world.tick()
+    asked = []
+    for _ in range(30):
+        before = world.tap.counts.total()
+        world.tick()
+        asked.append(world.tap.counts.total() - before)
+
+    assert max(asked) <= 1
+    assert sum(asked) >= 5

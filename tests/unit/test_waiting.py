@@ -1,6 +1,7 @@
 """A job that waits for a person: one notice for each job and cause, which survives crashes; none for ordinary room."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,9 +9,20 @@ import httpx2
 import pytest
 from fakes.world import World
 
-from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.common_waits import (
+    ACCOUNT,
+    KEY,
+    PAST_WAITS_MAX,
+    Cause,
+    after_cause,
+    cause_of,
+    concerns,
+    waiting_jobs,
+)
+from batchdrop.core.ledger_rows import Group, Install, Job, JobState, Reason, Shard, ShardState, Wait
 from batchdrop.core.limits import HOUR, MINUTE, Limits
-from batchdrop.core.waiting import KEY_MISSING, WAITS_MAX, cause_of, jobs_to_send, owed, told, turn_waited_for, waits
+from batchdrop.core.waiting import owed, told, turn_waited_for
+from batchdrop.core.wording import provider_words
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.behaviour import CALM
 
@@ -40,7 +52,7 @@ def refusing(status: int, code: str, path: str = "/v1/batches") -> Answer:
 
 def published(world: World) -> list[str]:
     """The ids of what was published, copies and all, without the job."""
-    return [json.loads(notice.json)["id"].partition("/")[2] for notice in world.notices.published]
+    return [re.sub(r"^[0-9a-f]{20}/", "", json.loads(notice.json)["id"]) for notice in world.notices.published]
 
 
 def hours(world: World, count: int) -> None:
@@ -49,25 +61,43 @@ def hours(world: World, count: int) -> None:
         world.tick(5 * MINUTE)
 
 
-def test_without_a_key_each_job_says_so_once(world: World) -> None:
-    """However long it lasts; then it goes on, and says that it is done."""
+def test_without_a_key_one_notice_serves_all_jobs(world: World) -> None:
+    """However long it lasts; each status says so; then all go on, and each says that it is done."""
     world.providers.key = None
     jobs = [world.drop(f"inbox/{number}.jsonl", DROP) for number in range(2)]
 
     hours(world, 10)
-    waiting, status = published(world), json.loads(world.result(jobs[0], "status.json"))
+    waiting, notice = published(world), json.loads(world.notices.published[0].json)
+    statuses = [json.loads(world.result(job, "status.json")) for job in jobs]
     world.providers.key = "sk-test"
     for job in jobs:
         world.run(job)
 
-    assert waiting == ["waiting/1"] * 2
+    assert waiting == ["install/key/1"]
+    assert (notice["job"], notice["upload"], notice["jobs"]) == (None, None, 2)
+    assert [status["waiting"]["for"] for status in statuses] == ["key"] * 2
+    assert {status["waiting"]["reason"]["code"] for status in statuses} == {"key_missing"}
+    assert published(world) == ["install/key/1"] + ["completed"] * 2
+    assert [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs] == [None] * 2
+
+
+def test_a_job_that_is_dropped_later_waits_without_another_notice(world: World) -> None:
+    """Its status says what for, since its drop, before any tick."""
+    world.providers.key = None
+    world.drop("inbox/first.jsonl", DROP)
+    hours(world, 1)
+
+    later = world.drop("inbox/later.jsonl", DROP)
+    status = json.loads(world.result(later, "status.json"))
+    hours(world, 1)
+
     assert status["waiting"]["for"] == "key"
-    assert published(world) == ["waiting/1"] * 2 + ["completed"] * 2
-    assert json.loads(world.result(jobs[0], "status.json"))["waiting"] is None
+    assert status["waiting"]["since"] == status["created_at"]
+    assert published(world) == ["install/key/1"]
 
 
-def test_each_cause_is_told_once(world: World) -> None:
-    """A revoked key, then no money, then the key again: two notices, numbered."""
+def test_each_cause_is_told_when_it_begins(world: World) -> None:
+    """A revoked key, then no money, then the key again after hours: three notices, numbered, with the provider's code."""
     job = world.drop("inbox/first.jsonl", DROP.replace(b"yes", b"no"))
     world.run(job)
     world.tap.answers.append(refusing(401, "invalid_api_key"))
@@ -81,11 +111,27 @@ def test_each_cause_is_told_once(world: World) -> None:
     world.tap.answers.clear()
     world.run(job)
 
-    assert published(world) == ["completed", "waiting/1", "waiting/2", "completed"]
+    assert published(world) == ["completed", "install/key/1", "install/account/2", "install/key/3", "completed"]
     codes = [json.loads(notice.json)["reason"]["code"] for notice in world.notices.published[1:3]]
     assert codes == ["invalid_api_key", "insufficient_quota"]
     assert status["waiting"]["for"] == "account"
     assert not world.charged_twice()
+
+
+def test_a_cause_that_soon_comes_back_is_not_told_again() -> None:
+    """A key that is refused now and then would otherwise send a mail each time."""
+    world = World()
+    world.tap.answers.append(refusing(401, "invalid_api_key"))
+    jobs = [world.drop("inbox/first.jsonl", DROP)]
+    hours(world, 1)
+    for number in range(3):
+        world.tap.answers.clear()
+        world.run(jobs[-1])
+        world.tap.answers.append(refusing(401, "invalid_api_key"))
+        jobs.append(world.drop(f"inbox/{number}.jsonl", DROP))
+        hours(world, 1)
+
+    assert [told for told in published(world) if told != "completed"] == ["install/key/1"]
 
 
 def test_a_key_that_is_revoked_while_batches_run_is_told(world: World) -> None:
@@ -96,7 +142,7 @@ def test_a_key_that_is_revoked_while_batches_run_is_told(world: World) -> None:
     world.tap.answers.clear()
     world.run(job)
 
-    assert published(world) == ["waiting/1", "completed"]
+    assert published(world) == ["install/key/1", "completed"]
 
 
 def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world: World) -> None:
@@ -107,7 +153,10 @@ def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world
 
     hours(world, 1)
 
-    assert [notice.attributes["job"] for notice in world.notices.published] == [waiting]
+    statuses = [json.loads(world.result(job, "status.json"))["waiting"] for job in (running, waiting)]
+    assert [json.loads(notice.json)["jobs"] for notice in world.notices.published] == [1]
+    assert statuses[0] is None
+    assert statuses[1]["for"] == "account"
     assert world.run(running).event == "completed"
 
 
@@ -133,14 +182,15 @@ def test_a_provider_that_fails_is_no_cause(world: World) -> None:
     assert published(world) == ["completed"]
 
 
-def test_neither_the_key_nor_the_providers_words_are_repeated(world: World) -> None:
-    """They may quote a part of the key."""
+def test_the_providers_words_are_repeated_without_the_key(world: World) -> None:
+    """They may quote a part of it."""
     world.tap.answers.append(refusing(401, "invalid_api_key"))
 
     world.drop("inbox/three.jsonl", DROP)
     hours(world, 1)
 
-    assert len(world.notices.published) == 1
+    (notice,) = world.notices.published
+    assert "The provider says: Incorrect API key provided: [key]. (invalid_api_key)" in notice.text
     assert "canary" not in repr(world.notices.published) + repr(world.log.lines)
 
 
@@ -159,12 +209,12 @@ def test_a_notice_that_could_not_be_published_is_owed(world: World) -> None:
         try:
             world.tick(0)
         except OSError:
-            world.hints.completes.clear()
+            world.hints.tells = 0
     world.notices.publish = publish  # type: ignore[method-assign]  # and up again
 
     hours(world, 1)
 
-    assert published(world) == ["waiting/1"]
+    assert published(world) == ["install/key/1"]
 
 
 def test_a_crash_after_publishing_sends_a_copy_with_the_same_id(world: World) -> None:
@@ -181,23 +231,41 @@ def test_a_crash_after_publishing_sends_a_copy_with_the_same_id(world: World) ->
     world.drop("inbox/three.jsonl", DROP)
     with pytest.raises(KeyboardInterrupt):
         hours(world, 1)
-    world.hints.completes.clear()
+    world.hints.tells = 0
 
     hours(world, 1)
 
-    assert published(world) == ["waiting/1", "waiting/1"]
+    assert published(world) == ["install/key/1", "install/key/1"]
+
+
+def test_a_wait_that_outlives_its_jobs_ends() -> None:
+    """Where nothing is under way nothing waits: the next drop's status does not say so."""
+    world = World()
+    world.providers.key = None
+    job = world.drop("inbox/three.jsonl", DROP)
+    hours(world, 1)
+    world.ask(job, "cancel")
+    world.run(job)
+
+    world.tick()
+
+    install = world.ledger.install()
+    assert install is not None
+    assert install.wait is None
 
 
 JOB = Job(id="j", bucket="b", key="inbox/k", version="v", created_at=1, state=JobState.RUNNING)
 QUOTA = Reason("insufficient_quota", "No.")
+LIMITS = Limits()
 
 
+@pytest.mark.parametrize("waits_for", [KEY, ACCOUNT])
 @pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.RUNNING])
-def test_only_a_running_job_waits(state: JobState) -> None:
+def test_only_a_running_job_waits(state: JobState, waits_for: str) -> None:
     """Planning needs no key, and what ends has no use for it."""
-    job = replace(JOB, state=state, waits=(Wait(QUOTA),))
+    job = replace(JOB, state=state, groups=(Group("e", "m", lines=3),), waits=(Wait(QUOTA),))
 
-    assert waits(job, KEY_MISSING, 9, is_to_send=True) == job
+    assert not concerns(waits_for, job, [])
     assert owed(job) == {}
 
 
@@ -205,15 +273,20 @@ def test_a_cancelled_job_owes_nothing() -> None:
     """Nobody should put anything right for it."""
     job = replace(JOB, cancelled_at=5, waits=(Wait(QUOTA),))
 
-    assert waits(job, KEY_MISSING, 9, is_to_send=True) == job
+    assert not concerns(KEY, job, [])
     assert owed(job) == {}
 
 
-def test_waiting_for_something_else_is_left_alone() -> None:
-    """Room is noted by those who look for it."""
-    job = replace(JOB, waiting_for="room", waiting_since=5)
+def test_causes_that_ended_are_bounded() -> None:
+    """Codes are the provider's: a new one each time must not fill the row, and each gets a number of its own."""
+    install, numbers = Install(id="i", started_at=1), []
+    for number in range(3 * PAST_WAITS_MAX):
+        install = after_cause(install, Cause(KEY, Reason(f"code_{number}", "x")), 1, 9 + number, LIMITS)
+        assert install.wait is not None
+        numbers.append(install.wait.number)
 
-    assert waits(job, None, 9, is_to_send=True) == job
+    assert len(install.past_waits) == PAST_WAITS_MAX
+    assert len(set(numbers)) == len(numbers)
 
 
 RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0, attempt=2, due_at=60)
@@ -231,7 +304,8 @@ RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0
         (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
         (replace(JOB, waiting_for="next attempt"), (RESTING,), 60, "room"),
         (replace(JOB, waiting_for="room"), (RESTING,), 9, "room"),
-        (replace(JOB, waiting_for="key"), (RESTING,), 9, "key"),
+        (replace(JOB, waiting_for="daily cap"), (RESTING,), 9, "daily cap"),
+        (replace(JOB, waiting_for="key"), (RESTING,), 9, "next attempt"),  # an older release wrote it
         (replace(JOB, cancelled_at=5), (RESTING,), 9, ""),
     ],
 )
@@ -242,37 +316,73 @@ def test_a_next_attempt_is_not_waited_for_as_room(
     assert turn_waited_for(job, waiting, now) == expected
 
 
-def test_the_causes_of_a_job_are_bounded() -> None:
-    """Codes are the provider's: a new one each time must not fill the row."""
-    job = JOB
-    for number in range(3 * WAITS_MAX):
-        job = waits(job, Reason(f"code_{number}", "x"), 9, is_to_send=True)
+def test_a_cause_begins_with_the_first_job_that_waits_for_it() -> None:
+    """Nobody is told that no job waits; once it has begun it lasts until the cause is gone."""
+    cause, install = Cause(KEY, QUOTA), Install(id="i", started_at=1)
 
-    assert len(job.waits) == WAITS_MAX
+    begun = after_cause(install, cause, 1, 9, LIMITS)
+
+    assert after_cause(install, cause, 0, 9, LIMITS) == install
+    assert after_cause(begun, cause, 0, 10, LIMITS) == begun
+    assert after_cause(begun, None, 0, 10, LIMITS).wait is None
 
 
 def test_what_is_told_is_owed_no_more() -> None:
     """Each by its number."""
-    job = replace(JOB, waits=(Wait(QUOTA), Wait(KEY_MISSING)))
+    job = replace(JOB, waits=(Wait(QUOTA), Wait(Reason("daily_cap", "x"))))
 
     assert list(owed(job)) == [1, 2]
     assert list(owed(told(job, 1))) == [2]
     assert list(owed(told(told(job, 1), 2))) == []
 
 
-def test_a_cause_is_said_in_our_words() -> None:
-    """The provider's code is kept; without a key its circuit does not matter."""
+def test_a_cause_is_said_with_the_providers_words() -> None:
+    """Without a key its circuit does not matter; a code of money concerns the account, any other the key."""
+    missing = cause_of(Reason("http_403", WORDS), is_key_there=False)
+    refused = cause_of(Reason("http_403", WORDS), is_key_there=True)
+    unpaid = cause_of(Reason("insufficient_quota", "You exceeded your current quota."), is_key_there=True)
+
     assert cause_of(None, is_key_there=True) is None
-    assert cause_of(Reason("http_403", WORDS), is_key_there=False) == KEY_MISSING
-    for code in ("http_403", "insufficient_quota"):
-        said = cause_of(Reason(code, WORDS), is_key_there=True)
-        assert said is not None
-        assert (said.code, "canary" in said.message) == (code, False)
+    assert missing is not None
+    assert (missing.waits_for, missing.reason.code) == (KEY, "key_missing")
+    assert refused is not None
+    assert (refused.waits_for, refused.reason.code, "canary" in refused.reason.message) == (KEY, "http_403", False)
+    assert unpaid is not None
+    assert unpaid.waits_for == ACCOUNT
+    assert unpaid.reason.message.endswith("The provider says: You exceeded your current quota.")
 
 
 @pytest.mark.parametrize("state", list(ShardState))
-def test_a_job_has_something_to_send_while_a_shard_is_on_its_way(state: ShardState) -> None:
+def test_a_job_waits_for_money_while_a_shard_is_on_its_way(state: ShardState) -> None:
     """Not any more once the create may have been made."""
     shard = Shard(job="j", number=0, account="a", endpoint="e", model="m", group=0, state=state)
 
-    assert bool(jobs_to_send([JOB], [shard])) == (state in {"WAITING", "RESERVED", "UPLOADED"})
+    assert waiting_jobs(ACCOUNT, [JOB], [shard]) == (state in {"WAITING", "RESERVED", "UPLOADED"})
+    assert waiting_jobs(KEY, [JOB], [shard]) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Incorrect API key provided: sk-proj-********************1a2B.", "Incorrect API key provided: [key]."),
+        (
+            "Received API Key = sk-...wxyz, Key Hash (Token) =" + "0f" * 32,
+            "Received API Key = [key], Key Hash (Token) =[key]",
+        ),
+        ("Invalid key gsk_abcDEF123, see /account/api-keys", "Invalid key [key], see /account/api-keys"),
+        (
+            "No access to gpt-4.1-mini-2025-04-14 (request req_123)",
+            "No access to gpt-4.1-mini-2025-04-14 (request req_123)",
+        ),
+        ("two\n lines", "two lines"),
+    ],
+)
+def test_a_providers_words_are_shown_without_keys(said: str, shown: str) -> None:
+    """Models, links and requests stay, since they say what to do."""
+    assert provider_words(said) == f"The provider says: {shown}"
+
+
+def test_a_providers_words_are_short() -> None:
+    """A proxy may answer with a page."""
+    assert len(provider_words("word " * 1_000)) < 600
+    assert provider_words(" ") == ""

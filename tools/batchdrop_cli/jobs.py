@@ -33,19 +33,23 @@ class Counts(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
+class Reason(msgspec.Struct, frozen=True):
+    """Why a job ended as it did, or waits."""
+
+    code: str
+    message: str
+
+
 class Waiting(msgspec.Struct, frozen=True, rename={"cause": "for"}):
-    """What a job waits for, and since when (ISO 8601); *models* are those whose room it waits for."""
+    """What a job waits for, and since when (ISO 8601); *models* are those whose room it waits for.
+
+    *reason* says more of what holds up many jobs.
+    """
 
     cause: str
     since: str | None = None
     models: tuple[str, ...] = ()
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """Why a job ended as it did."""
-
-    code: str
-    message: str
+    reason: Reason | None = None
 
 
 class Quote(msgspec.Struct, frozen=True):

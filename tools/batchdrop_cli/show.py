@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from batchdrop.core.common_waits import ACCOUNT, KEY
 from batchdrop.core.job_lifecycle import APPROVAL, ROOM
 from batchdrop.core.notices import printable
-from batchdrop.core.waiting import ACCOUNT, DAILY_CAP, KEY
+from batchdrop.core.waiting import DAILY_CAP
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
 
@@ -75,7 +76,8 @@ def wait_of(waiting: Waiting | None) -> str:
         return ""
     since = f"since {waiting.since}: " if waiting.since else ""
     models = f" (models: {', '.join(waiting.models)})" if waiting.models else ""
-    return since + _CAUSES.get(waiting.cause, waiting.cause) + models
+    reason = f". {waiting.reason.message} ({waiting.reason.code})" if waiting.reason else ""
+    return since + _CAUSES.get(waiting.cause, waiting.cause) + models + reason
 
 
 def style_of(job: JobStatus) -> str:

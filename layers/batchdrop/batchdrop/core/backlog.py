@@ -28,21 +28,22 @@ class Backlog:
     approvals: int = 0  # jobs that wait for somebody to approve of their cost
 
 
-def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool) -> Backlog:
+def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool, is_readable: bool = True) -> Backlog:
     """Return what of *rows*, as the tick read them, is due to a worker, uncertain, or held back.
 
-    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late.
-    A row that a worker has under lease is not due.
+    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late. *is_readable*
+    is whether answers may be fetched, likewise. A row that a worker has under lease is not due.
     """
     shards = [row for row in rows if isinstance(row, Shard)]
-    late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, is_open=is_open)]
+    held = (frozenset() if is_open else _TO_SEND) | (frozenset() if is_readable else {ShardState.HARVESTING})
+    late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, held)]
     uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.first_intent_at > _UNCERTAIN_SECONDS]
     is_held = not is_open or any(shard.unreachable_at for shard in shards)
     approvals = sum(isinstance(row, Job) and row.state is JobState.HELD for row in rows)
     return Backlog(len(late), max(late, default=0), len(uncertain), is_held, approvals)
 
 
-def _is_due(row: Job | Shard, now: int, *, is_open: bool) -> bool:
+def _is_due(row: Job | Shard, now: int, held: frozenset[ShardState]) -> bool:
     if row.due_at is None or row.due_at > now or (row.lease is not None and row.lease.until > now):
         return False
-    return row.state in _OF_WORKERS and (is_open or row.state not in _TO_SEND)
+    return row.state in _OF_WORKERS and row.state not in held

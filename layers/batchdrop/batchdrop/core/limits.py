@@ -107,6 +107,11 @@ class Limits:
     # A cancel that was not heard is asked for again; until the batch shows it, more of it is run and paid.
     cancel_retry_seconds: int = 2 * MINUTE
     admissions_per_tick_max: int = 100
+    # What holds up all jobs: a cause that comes back so soon is the same one, and nobody is told of it again. Chosen.
+    same_wait_seconds: int = HOUR
+    # Statuses that a tick writes again because such a cause began or ended; each is three reads and a put. Chosen: some 12 s,
+    # and 3,000 jobs in ten minutes.
+    statuses_per_tick_max: int = 300
 
     # Workers.
     # The time-out of submit and complete: a row that was handed to one of them is left to it for so long.

@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 import msgspec
 
+from batchdrop.core.common_waits import NOT_WAITING, concerns
 from batchdrop.core.job_lifecycle import ROOM
-from batchdrop.core.ledger_rows import Job, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import CommonWait, Job, Reason, Shard, ShardState
 from batchdrop.core.outcome_runs import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
@@ -129,8 +130,14 @@ def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
     return name if name in known or len(known) < count_max else OTHER
 
 
-def status_document(job: Job, shards: Sequence[Shard], now: int, allowed_microdollars: int | None = None) -> bytes:
-    """Return `status.json`: where *job* stands at *now*, and how much it may cost.
+def status_document(
+    job: Job,
+    shards: Sequence[Shard],
+    now: int,
+    allowed_microdollars: int | None = None,
+    wait: CommonWait | None = None,
+) -> bytes:
+    """Return `status.json`: where *job* stands at *now*, and how much it may cost. *wait* is the installation's.
 
     `planned` counts requests that are written, `sent` those that are at the provider or were answered.
     """
@@ -149,7 +156,7 @@ def status_document(job: Job, shards: Sequence[Shard], now: int, allowed_microdo
             "failed": job.failed,
         },
         "shards": {state.value: states[state.value] for state in ShardState if states[state.value]},
-        "waiting": _waiting(job, shards),
+        "waiting": _waiting(job, shards, wait),
         "cost": cost_document(job, allowed_microdollars),
         "reason": _reason(job.reason),
         "created_at": iso_time(job.created_at),
@@ -236,9 +243,12 @@ def _shard(shard: Shard) -> dict[str, object]:
     }
 
 
-def _waiting(job: Job, shards: Sequence[Shard]) -> dict[str, object] | None:
-    """Return what *job* waits for and since when; for room, also of which models."""
-    if not job.waiting_for:
+def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict[str, object] | None:
+    """Return what *job* waits for and since when; for room, also of which models; of what holds up many jobs, also why."""
+    if wait and concerns(wait.waits_for, job, shards):
+        since = iso_time(max(wait.since, job.created_at))
+        return {"for": wait.waits_for, "since": since, "reason": _reason(wait.reason)}
+    if job.waiting_for in NOT_WAITING:
         return None
     waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
     if job.waiting_for != ROOM:

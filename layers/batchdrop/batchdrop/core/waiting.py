@@ -1,60 +1,26 @@
-"""What a job waits for: what a person can put right (a key, money, an approval), and its turn, which comes by itself.
+"""What one job waits for: what a person can put right, an approval, and its turn, which comes by itself. What all jobs wait for
+is in `common_waits`.
 
-Rule: a job owes one notice for each cause, however often it comes back; the words are ours, because a provider's may quote a
-key or a prompt.
+Rule: a job owes one notice for each cause, however often it comes back.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from batchdrop.core.common_waits import NOT_WAITING
 from batchdrop.core.job_lifecycle import NEXT_ATTEMPT, ROOM
-from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
-from batchdrop.core.refusals import is_money_code
-
-KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
-_KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
-_ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 
 # What a job's row says that it waits for; others are set elsewhere and left alone here.
-KEY: Final = "key"
-ACCOUNT: Final = "account"
 DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"
 # A row holds each cause once, and codes are the provider's.
 WAITS_MAX: Final = 20
 
-_TO_BE_SENT: Final = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardState.UPLOADED})
-
-
-def cause_of(refused: Reason | None, *, is_key_there: bool) -> Reason | None:
-    """Return what holds everything up, in our own words; None where nothing does. *refused* is why the circuit is open."""
-    if not is_key_there:
-        return KEY_MISSING
-    if refused is None:
-        return None
-    return Reason(refused.code, _ACCOUNT_REFUSED if is_money_code(refused.code) else _KEY_REFUSED)
-
-
-def jobs_to_send(jobs: Iterable[Job], shards: Iterable[Shard]) -> frozenset[str]:
-    """Return the ids of the jobs that have something to be sent."""
-    to_be_cut = {job.id for job in jobs if not job.is_cut}
-    return frozenset(to_be_cut | {shard.job for shard in shards if shard.state in _TO_BE_SENT})
-
-
-def waits(job: Job, cause: Reason | None, now: int, *, is_to_send: bool) -> Job:
-    """Return *job* as *cause* leaves it: waiting and owing a notice for a cause that is new to it, or waiting no more.
-
-    Without money only what is to be sent waits; without a key the answers do, too.
-    """
-    if job.state is not JobState.RUNNING or job.cancelled_at:
-        return job
-    is_account = cause is not None and is_money_code(cause.code)
-    if cause is None or (is_account and not is_to_send):
-        return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in (KEY, ACCOUNT) else job
-    return _waiting(job, ACCOUNT if is_account else KEY, cause, now)
+_TURNS: Final = NOT_WAITING | {NEXT_ATTEMPT}
 
 
 def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
@@ -72,7 +38,7 @@ def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
 
     A shard whose next attempt is not due yet would not be let in however much room there were.
     """
-    if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in ("", NEXT_ATTEMPT):
+    if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in _TURNS:
         return job.waiting_for
     listed = list(waiting)
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):

@@ -1,9 +1,10 @@
 """How names out of a file, and times, stand in a message to a person.
 
 Rule: a message stays short whatever the file holds. A file without a header has content where names belong, so each name is
-cut, and only the first of many are listed.
+cut, and only the first of many are listed. What a provider says is shown without what may be a key.
 """
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
@@ -12,12 +13,24 @@ from typing import Final
 # Longer than nearly every column's name, and too short for a text.
 NAME_CHARS_MAX: Final = 40
 NAMES_MAX: Final = 20
+# A provider's refusal of a key or an account is a sentence or two.
+PROVIDER_CHARS_MAX: Final = 500
+# Keys as they are written (`sk-…`, `gsk_…`, `xai-…`), what a provider starred out, and digests. Model names and links are none
+# of these.
+_SECRET: Final = re.compile(r"\b(?:sk|gsk|rk|pk|xai)[-_][\w*.-]*[\w*]|[\w-]*\*{3,}[\w*-]*|\b[0-9A-Za-z]{32,}\b")
 _SEPARATORS: Final = {";": "semicolons (;)", "\t": "tabs", "|": "vertical bars (|)"}
 
 
 def shown_name(name: str) -> str:
     """Return *name* in backticks, cut where it is long."""
     return f"`{name if len(name) <= NAME_CHARS_MAX else f'{name[:NAME_CHARS_MAX]}…'}`"
+
+
+def provider_words(message: str) -> str:
+    """Return *message*, a provider's, as a sentence in a text of ours: short, and without what may be a key. Empty for none."""
+    words = " ".join(_SECRET.sub("[key]", message).split())
+    cut = words if len(words) <= PROVIDER_CHARS_MAX else f"{words[:PROVIDER_CHARS_MAX]}…"
+    return f"The provider says: {cut}" if cut else ""
 
 
 def listed(names: Iterable[str]) -> str:

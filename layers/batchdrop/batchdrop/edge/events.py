@@ -40,6 +40,11 @@ class Hint:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Send the notification that the installation owes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """A person asks something of a job, such as `cancel`; whether the word is one is for the flow to say."""
 
@@ -54,7 +59,7 @@ class Ignored:
     reason: str
 
 
-type Arrival = Drop | Hint | Control | Ignored
+type Arrival = Drop | Hint | Tell | Control | Ignored
 
 _CONTROL_KEY = re.compile(r"control/([0-9a-f]{20})/([a-z]{1,20})")
 
@@ -108,7 +113,7 @@ class _Body(Struct):
     """Every shape that a body may have, told apart by which member is there.
 
     *records* is S3's own notification, *detail* what EventBridge tells of S3; *drop* is what the reconciler says of one whose
-    event never came, its key as it is; *job* is a hint.
+    event never came, its key as it is; *job* is a hint; *tell* asks for a notification about the whole installation.
     """
 
     records: Annotated[list[Raw], Meta(max_length=RECORDS_MAX)] | UnsetType = field(default=UNSET, name="Records")
@@ -119,6 +124,7 @@ class _Body(Struct):
     drop: _NamedUpload | UnsetType = UNSET
     job: Annotated[str, Meta(pattern=r"^[0-9a-f]{20}\Z")] | UnsetType = UNSET
     shard: Annotated[int, Meta(ge=0)] | None = None
+    tell: Literal["installation"] | UnsetType = UNSET
 
 
 _read_body = msgspec.json.Decoder(_Body).decode
@@ -128,7 +134,7 @@ _read_detail = msgspec.json.Decoder(_BridgedDetail).decode
 _NOT_UNDERSTOOD = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
-def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint | Control]:
+def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint | Tell | Control]:
     """Yield what the SQS event of one invocation asks for; the rest is logged and left."""
     try:
         messages = msgspec.convert(event, _Messages).messages
@@ -157,7 +163,8 @@ def read_body(body: str, inbox_bucket: str) -> list[Arrival]:
         return [_drop(event.drop.bucket, event.drop.key, event.drop.version, inbox_bucket)]
     if event.job is not UNSET:
         return [Hint(event.job, event.shard)]
-    return [Ignored("not understood" if event.test is UNSET else "test event")]
+    ignored = Ignored("not understood" if event.test is UNSET else "test event")
+    return [ignored if event.tell is UNSET else Tell()]
 
 
 def _read_record(raw: Raw, inbox_bucket: str) -> Arrival:

@@ -29,6 +29,10 @@ class SqsHints:
         """Ask a complete function to look at the job, or at one shard of it."""
         self._send(self._completions, job, shard)
 
+    def tell(self) -> None:
+        """Ask a complete function to send the notification that the installation owes."""
+        self._post(self._completions, {"tell": "installation"})
+
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of *upload*, as its event would have."""
         named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}

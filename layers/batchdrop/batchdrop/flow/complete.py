@@ -53,7 +53,7 @@ from batchdrop.flow.steps import (
 )
 from batchdrop.flow.tidy import tidy_attempt
 from batchdrop.flow.unsent import deliver_unsent
-from batchdrop.flow.waiting import tell_hold, tell_waits
+from batchdrop.flow.waiting import tell_common_wait, tell_hold, tell_waits
 from batchdrop.flow.withheld import await_upload, note_withheld
 
 
@@ -80,6 +80,11 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
     write_status(work, job)
     if harvested:
         tidy_attempt(work, *harvested)
+
+
+def tell(ports: Ports, limits: Limits) -> None:
+    """Send the notification that the installation owes, if it does. May be repeated."""
+    tell_common_wait(begin(ports, limits))
 
 
 def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:

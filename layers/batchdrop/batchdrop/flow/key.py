@@ -4,7 +4,6 @@ Rule: what a key of another project sees means nothing. A 404 or an empty list c
 to the project that the shard's file or batch lies in.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 
@@ -12,8 +11,9 @@ from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvide
 from batchdrop.core.events import GivenUp
 from batchdrop.core.ledger_rows import Change, Circuit, Install, Reason, Shard, Write, circuit_key
 from batchdrop.core.limits import HOUR
+from batchdrop.core.refusals import is_money_code
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.steps import Work, keep_shard, move_shard, settle, written
+from batchdrop.flow.steps import Work, change_install, keep_shard, move_shard, written
 
 
 def open_provider(work: Work) -> Provider | None:
@@ -41,6 +41,12 @@ def passage(work: Work, provider: Provider) -> Passage:
     return Passage.CLOSED if circuit.open_until > work.ports.clock.now() else Passage.PROBE
 
 
+def is_key_refused(work: Work, provider: Provider) -> bool:
+    """Whether the key is refused, and not only the account's money: then its answers are, too."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    return circuit is not None and not is_money_code(circuit.reason.code)
+
+
 def may_create(work: Work, provider: Provider) -> bool:
     """Whether this worker may make a create now. The first to ask when the circuit's time is over probes for all others."""
     install = work.ports.ledger.install() or work.install
@@ -62,7 +68,7 @@ def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
     """Stop creating under this key for a while: the provider refuses it, or the account behind it."""
     work.ports.log.warning("circuit.opened", code=reason.code)
     circuit = Circuit(work.ports.clock.now() + work.limits.circuit_seconds, reason)
-    _write_install(work, lambda install: _with_circuit(install, provider, circuit))
+    change_install(work, lambda install: _with_circuit(install, provider, circuit))
 
 
 def close_circuit(work: Work, provider: Provider) -> None:
@@ -73,7 +79,7 @@ def close_circuit(work: Work, provider: Provider) -> None:
         kept = {key: value for key, value in install.circuits.items() if key != name}
         return replace(install, circuits=kept) if len(kept) < len(install.circuits) else None
 
-    if _write_install(work, without):
+    if change_install(work, without):
         work.ports.log.info("circuit.closed")
 
 
@@ -81,7 +87,7 @@ def keep_proof(work: Work, provider: Provider, batch: str) -> None:
     """Remember one batch of this key's project. Batches cannot be deleted, so it proves the project of a later key."""
     name = circuit_key(provider.base_url, provider.fingerprint)
     if name not in work.install.proofs:
-        _write_install(work, lambda install: replace(install, proofs={**install.proofs, name: batch}))
+        change_install(work, lambda install: replace(install, proofs={**install.proofs, name: batch}))
 
 
 def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
@@ -128,14 +134,3 @@ def note_refusal(work: Work, provider: Provider, error: KeyRefused) -> None:
 def _with_circuit(install: Install, provider: Provider, circuit: Circuit) -> Install:
     name = circuit_key(provider.base_url, provider.fingerprint)
     return replace(install, circuits={**install.circuits, name: circuit})
-
-
-def _write_install(work: Work, change: Callable[[Install], Install | None]) -> bool:
-    """Write what *change* makes of the installation's row, if anything; return whether something was written."""
-
-    def decide() -> Change | None:
-        read = work.ports.ledger.install()
-        after = read and change(read)
-        return Change((Write(read, written(work.ports, after)),)) if after else None
-
-    return settle(work.ports, decide) is not None

@@ -1,7 +1,7 @@
 """poll: the only driver of progress.
 
-Each tick: read what is under way; look at the provider's list once and move shards by what it shows; admit what there is room
-for; wake what is due, by a message to the queue of the function that does it.
+Each tick: read what is under way; wake what needs no provider, by a message to the queue of the function that does it; look at
+the provider's list once and move shards by what it shows; admit what there is room for; wake the rest of what is due.
 
 Rule: a tick does no long work and loses nothing when it stops half-way: the next one sees the same rows.
 """
@@ -21,23 +21,20 @@ from batchdrop.core.errors import (
 )
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
 from batchdrop.core.limits import Limits
-from batchdrop.core.waiting import owed, owed_hold
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.duplicates import report_duplicates
-from batchdrop.flow.key import Passage, note_refusal, open_provider, passage
+from batchdrop.flow.key import Passage, is_key_refused, note_refusal, open_provider, passage
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.recover import recover
-from batchdrop.flow.status import write_status
-from batchdrop.flow.steps import Work, begin, keep_job, keep_shard, read_job
+from batchdrop.flow.status import rewrite_statuses, write_status
+from batchdrop.flow.steps import Work, begin, read_job
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
-from batchdrop.flow.waiting import expire_holds, note_waits
+from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait
+from batchdrop.flow.wake import SUBMIT_STATES, Wakes
 from batchdrop.flow.watch import has_failed, look_up, note_taken, watch
-
-_SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
-_COMPLETE_JOB_STATES = frozenset({JobState.FINISHING, JobState.NOTIFYING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,15 @@ class Tick:
     admitted: int
     hints: int
     is_open: bool = True  # creates may be made
+    is_readable: bool = True  # the key is not refused for answers
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the provider moved, and whether its answers may be fetched."""
+
+    moved: list[Shard]
+    reads: Passage
 
 
 def tick(ports: Ports, limits: Limits) -> Tick:
@@ -57,6 +63,8 @@ def tick(ports: Ports, limits: Limits) -> Tick:
     install, rows = ports.ledger.install_and_active()
     work = begin(ports, limits, install)
     done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
+    if not rows:
+        work = end_common_wait(work)
     reconcile(work)
     sweep_files(work)
     _report(work, rows, done, began_at)
@@ -65,7 +73,7 @@ def tick(ports: Ports, limits: Limits) -> Tick:
 
 def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) -> None:
     """Log what the tick found and did; an idle one too, because its absence is what the alarm listens for."""
-    found = backlog(rows, began_at, is_open=done.is_open)
+    found = backlog(rows, began_at, is_open=done.is_open, is_readable=done.is_readable)
     work.ports.log.info(
         "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints, due=found.due,
         oldest_due_seconds=found.oldest_due_seconds, uncertain=found.uncertain, held=found.is_held,
@@ -78,18 +86,30 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     listed = [row for row in rows if isinstance(row, Job)]
     jobs = expire_holds(work, listed)
     stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
+    wakes = Wakes(work)
+    wakes.without_provider([*jobs, *shards])
     provider = open_provider(work)
-    moved = [*stopped, *(_observe(work, provider, shards) if provider else [])]
+    look = _observe(work, provider, shards) if provider else Look([], Passage.CLOSED)
+    moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
-    waiting = _note_turns(work, jobs, shards, admitted)
-    noted = note_waits(work, jobs, shards, provider)
-    hints = _wake(work, noted, [*moved, *admitted, *shards], way)
-    told = {after.id for before, after in zip(listed, noted, strict=True) if before.waiting_for != after.waiting_for}
-    for job in told | waiting | {shard.job for shard in (*moved, *admitted)}:
+    waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
+    work = note_common_wait(work, jobs, shards, provider)
+    wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
+    touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
+    touched |= waiting | {shard.job for shard in (*moved, *admitted)}
+    for job in touched:
         write_status(work, job)
-    return Tick(len(rows), len(moved), len(admitted), hints, is_open=way is Passage.OPEN)
+    rewrite_statuses(work, jobs, touched)
+    return Tick(
+        len(rows),
+        len(moved),
+        len(admitted),
+        wakes.sent,
+        is_open=way is Passage.OPEN,
+        is_readable=look.reads is Passage.OPEN,
+    )
 
 
 def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
@@ -104,12 +124,14 @@ def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
     return list({(shard.job, shard.number): shard for shard in (*shards, *moved)}.values())
 
 
-def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Shard]:
-    """Move every shard that the provider shows to have moved, and return those."""
+def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
+    """Move every shard that the provider shows to have moved."""
     at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
     if not at_provider:
-        return []
+        # Nothing was asked: where the key was refused, whoever fetches answers next asks for all.
+        return Look([], Passage.PROBE if is_key_refused(work, provider) else Passage.OPEN)
     moved = []
+    reads = Passage.OPEN
     try:
         seen = sweep(work, provider, at_provider)
         look_ups = work.limits.retrieves_per_tick_max
@@ -125,9 +147,10 @@ def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> list[Sh
         report_duplicates(work, provider, shards, seen)
     except KeyRefused as error:
         note_refusal(work, provider, error)
+        reads = Passage.CLOSED
     except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("provider.unavailable", cause=str(error))
-    return moved
+    return Look(moved, reads)
 
 
 def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard]:
@@ -162,7 +185,7 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> S
 def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> list[Shard]:
     """Let in what there is room for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
-    is_probe_in = any(shard.state in _SUBMIT_STATES for shard in shards)
+    is_probe_in = any(shard.state in SUBMIT_STATES for shard in shards)
     admitted = []
     if way is Passage.OPEN or (way is Passage.PROBE and not is_probe_in):
         now = work.ports.clock.now()
@@ -183,8 +206,14 @@ def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitt
     for shard in _newest(shards, admitted):
         if shard.state is ShardState.WAITING:
             waiting.setdefault(shard.job, []).append(shard)
-    now = [read_job(work, job.id) if job.id in served else job for job in jobs]
-    return {job.id for job in now if note_waiting(work, job, waiting.get(job.id, ()))}
+    noted = set()
+    for job in jobs:
+        if not work.may_go_on():
+            break
+        now = read_job(work, job.id) if job.id in served else job
+        if note_waiting(work, now, waiting.get(job.id, ())):
+            noted.add(job.id)
+    return noted
 
 
 def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
@@ -194,52 +223,3 @@ def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
         return []
     parked = [s for s in listed if s.state is ShardState.PARKED and not (s.is_unfenced or s.is_cancelled)]
     return [shard for shard in parked if (shard.due_at or 0) <= now][:1]
-
-
-def _wake(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> int:
-    """Send a hint for each row that is due and needs a worker, and return how many.
-
-    The due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is
-    lost costs that time, never data. A shard may be given more than once; its newest reading comes first.
-    """
-    sent, seen = 0, set()
-    creates_left = {Passage.OPEN: work.limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}[way]
-    rows: list[Job | Shard] = [*jobs, *shards]
-    for row in rows:
-        name = (row.id, -1) if isinstance(row, Job) else (row.job, row.number)
-        if name in seen or sent >= work.limits.hints_per_tick_max:
-            continue
-        seen.add(name)
-        is_create = row.state in _SUBMIT_STATES
-        if (creates_left > 0 or not is_create) and _wake_one(work, row):
-            sent += 1
-            creates_left -= is_create
-    return sent
-
-
-def _wake_one(work: Work, row: Job | Shard) -> bool:
-    now = work.ports.clock.now()
-    is_leased = row.lease is not None and row.lease.until > now
-    if row.due_at is None or row.due_at > now or is_leased:
-        return False
-    hints = work.ports.hints
-    later = now + work.limits.worker_timeout_seconds + work.limits.hint_margin_seconds
-    try:
-        match row:
-            case Job(state=JobState.PLANNING):
-                keep_job(work, row, due_at=later)
-                hints.submit(row.id)
-            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row) or owed_hold(row):
-                keep_job(work, row, due_at=later)
-                hints.complete(row.id)
-            case Shard(state=state) if state in _SUBMIT_STATES:
-                keep_shard(work, row, due_at=later)
-                hints.submit(row.job, row.number)
-            case Shard(state=ShardState.HARVESTING):
-                keep_shard(work, row, due_at=later)
-                hints.complete(row.job, row.number)
-            case _:
-                return False
-    except LeaseLost:
-        return False
-    return True

@@ -86,6 +86,9 @@ class Hints(Protocol):
     def complete(self, job: str, shard: int | None = None) -> None:
         """Ask a complete function to look at the job, or at one shard of it."""
 
+    def tell(self) -> None:
+        """Ask a complete function to send the notification that the installation owes."""
+
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of *upload*, as its event would have."""
 

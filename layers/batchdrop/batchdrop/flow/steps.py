@@ -76,6 +76,18 @@ def written[R: Job | Shard | Install](ports: Ports, row: R) -> R:
     return replace(row, writer=ports.writer)
 
 
+def change_install(work: Work, change: Callable[[Install], Install | None]) -> Install | None:
+    """Write what *change* makes of the installation's row as it is now, and return that; None where it wants nothing."""
+
+    def decide() -> Change | None:
+        read = work.ports.ledger.install()
+        after = read and change(read)
+        return Change((Write(read, written(work.ports, after)),)) if after and after != read else None
+
+    settled = settle(work.ports, decide)
+    return _only(settled, Install) if settled else None
+
+
 def move_job(work: Work, job: Job, event: JobEvent) -> Job:
     """Move *job* by *event* and return it as written; reads it again after a conflict.
 

@@ -1,42 +1,63 @@
-"""Telling people that a job waits for something that they can put right, or for their approval.
+"""Telling people that a job, or the whole installation, waits for something that they can put right, or for their approval.
 
-Rule: what is owed stands in the job's row before anybody is told, and until it is known that they were; the row is the outbox.
+Rule: what is owed stands in a row before anybody is told, and until it is known that they were; the row is the outbox.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from batchdrop.core.errors import LeaseLost
+from batchdrop.core.common_waits import Cause, after_cause, cause_of, to_be_told, waiting_jobs
+from batchdrop.core.common_waits import told as told_of
 from batchdrop.core.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Job, Shard, Write, circuit_key
+from batchdrop.core.ledger_rows import Change, Install, Job, Shard, Write, circuit_key
 from batchdrop.core.money import allowed_microdollars
-from batchdrop.core.notices import render_hold, render_wait
-from batchdrop.core.waiting import cause_of, hold_expired, jobs_to_send, owed, owed_hold, told, waits
+from batchdrop.core.notices import render_common_wait, render_hold, render_wait
+from batchdrop.core.waiting import hold_expired, owed, owed_hold, told
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.steps import Work, keep_job, move_job, read_job, settle, written
+from batchdrop.flow.steps import Work, change_install, move_job, read_job, settle, written
 
 
-def note_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], provider: Provider | None) -> list[Job]:
-    """Write to *jobs* what they wait for, and return all of them as they are now. *provider* is None without a key."""
+def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], provider: Provider | None) -> Work:
+    """Write what holds up jobs of the whole installation, ask for the notification about it, and return *work* as it is then.
+
+    However many jobs wait, it is one write where a cause begins or ends and none otherwise. *provider* is None without a key.
+    """
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint)) if provider else None
     cause = cause_of(circuit.reason if circuit else None, is_key_there=provider is not None)
-    to_send = jobs_to_send(jobs, shards)
-    now = work.ports.clock.now()
-    return [_noted(work, job, waits(job, cause, now, is_to_send=job.id in to_send)) for job in jobs]
+    return _noted(work, cause, waiting_jobs(cause.waits_for, jobs, shards) if cause else 0)
 
 
-def _noted(work: Work, before: Job, after: Job) -> Job:
-    if after == before:
-        return before
-    try:
-        noted = keep_job(
-            work, before, waits=after.waits, waiting_for=after.waiting_for, waiting_since=after.waiting_since
-        )
-    except LeaseLost:
-        return before  # somebody else moved it: the next tick looks again
-    if noted.waits != before.waits:
-        work.ports.log.warning("job.waits", job_id=noted.id, code=noted.waits[-1].reason.code)
-    return noted
+def end_common_wait(work: Work) -> Work:
+    """Return *work* with nothing that holds jobs up: there are none."""
+    return _noted(work, None, 0) if work.install.wait else work
+
+
+def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
+    now, limits = work.ports.clock.now(), work.limits
+
+    def after(install: Install) -> Install:
+        moved = after_cause(install, cause, jobs, now, limits)
+        return replace(moved, wait=to_be_told(moved.wait, now, limits) or moved.wait)
+
+    if after(work.install) == work.install:
+        return work
+    install = change_install(work, after) or work.ports.ledger.install() or work.install
+    wait = install.wait
+    if wait != work.install.wait and wait and wait.asked_at == now:
+        work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
+        work.ports.hints.tell()
+    return replace(work, install=install)
+
+
+def tell_common_wait(work: Work) -> None:
+    """Publish the notice that the installation owes, then say so. A crash between the two sends a copy with the same id."""
+    wait = work.install.wait
+    if wait is None or wait.is_told:
+        return
+    work.ports.notices.publish(render_common_wait(wait))
+    change_install(work, lambda install: told_of(install, wait.number))
+    work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
 
 
 def tell_waits(work: Work, job: Job) -> None:

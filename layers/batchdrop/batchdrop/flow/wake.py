@@ -1,0 +1,101 @@
+"""Waking the functions that do the work: a hint for each row that is due.
+
+Rule: the due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is lost
+costs that time, never data.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from batchdrop.core.errors import LeaseLost
+from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
+from batchdrop.core.waiting import owed, owed_hold
+from batchdrop.flow.key import Passage
+from batchdrop.flow.steps import Work, keep_job, keep_shard
+
+SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
+_COMPLETE_JOB_STATES = frozenset({JobState.FINISHING, JobState.NOTIFYING})
+
+
+def needs_provider(row: Job | Shard) -> bool:
+    """Whether the worker that takes *row* has to ask the provider: to send it, or for its answers."""
+    if isinstance(row, Job):
+        return False
+    return row.state in SUBMIT_STATES or (row.state is ShardState.HARVESTING and bool(row.batch) and row.reason is None)
+
+
+@dataclass(slots=True)
+class Wakes:
+    """The hints of one tick, so many at most."""
+
+    work: Work
+    sent: int = 0
+    _woken: set[tuple[str, int]] = field(default_factory=set)
+
+    def without_provider(self, rows: Iterable[Job | Shard]) -> None:
+        """Wake those of *rows* whose worker needs no provider: it comes first, because the provider may take all the time."""
+        for row in rows:
+            if not needs_provider(row):
+                self._wake(row)
+
+    def all(self, rows: Iterable[Job | Shard], *, creates: Passage, reads: Passage) -> None:
+        """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
+
+        A row may be given more than once; its newest reading comes first.
+        """
+        most = {Passage.OPEN: self.work.limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
+        creates_left, reads_left = most[creates], most[reads]
+        seen = set[tuple[str, int]]()
+        for row in rows:
+            if _name_of(row) in seen:
+                continue
+            seen.add(_name_of(row))
+            is_create = row.state in SUBMIT_STATES
+            is_read = not is_create and needs_provider(row)
+            if (is_create and not creates_left) or (is_read and not reads_left):
+                continue
+            if self._wake(row):
+                creates_left -= is_create
+                reads_left -= is_read
+
+    def _wake(self, row: Job | Shard) -> bool:
+        """Wake *row* if it is due and was not woken; return whether it was."""
+        if _name_of(row) in self._woken or self.sent >= self.work.limits.hints_per_tick_max:
+            return False
+        if not self.work.may_go_on() or not _wake_one(self.work, row):
+            return False
+        self._woken.add(_name_of(row))
+        self.sent += 1
+        return True
+
+
+def _name_of(row: Job | Shard) -> tuple[str, int]:
+    return (row.id, -1) if isinstance(row, Job) else (row.job, row.number)
+
+
+def _wake_one(work: Work, row: Job | Shard) -> bool:
+    now = work.ports.clock.now()
+    is_leased = row.lease is not None and row.lease.until > now
+    if row.due_at is None or row.due_at > now or is_leased:
+        return False
+    hints = work.ports.hints
+    later = now + work.limits.worker_timeout_seconds + work.limits.hint_margin_seconds
+    try:
+        match row:
+            case Job(state=JobState.PLANNING):
+                keep_job(work, row, due_at=later)
+                hints.submit(row.id)
+            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row) or owed_hold(row):
+                keep_job(work, row, due_at=later)
+                hints.complete(row.id)
+            case Shard(state=state) if state in SUBMIT_STATES:
+                keep_shard(work, row, due_at=later)
+                hints.submit(row.job, row.number)
+            case Shard(state=ShardState.HARVESTING):
+                keep_shard(work, row, due_at=later)
+                hints.complete(row.job, row.number)
+            case _:
+                return False
+    except LeaseLost:
+        return False
+    return True
