@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 
-from batchdrop.edge.bootstrap import limits, ports
+from batchdrop.edge.bootstrap import limits, ports, redelivery
 from batchdrop.edge.clock import Context
 from batchdrop.edge.events import Hint, Tell, read_messages
 from batchdrop.flow import complete
 
 
 def handler(event: Mapping[str, object], context: Context) -> None:
-    """Take every message. What is raised makes the queue deliver the messages again."""
+    """Take every message. What is raised makes the queue deliver the messages again, soon."""
     outside = ports(context)
-    for message in read_messages(event, outside):
-        match message:
-            case Hint(job, shard):
-                complete.take_hint(outside, limits(), job, shard)
-            case Tell():
-                complete.tell(outside, limits())
+    with redelivery(outside).soon(event):
+        for message in read_messages(event, outside):
+            match message:
+                case Hint(job, shard):
+                    complete.take_hint(outside, limits(), job, shard)
+                case Tell():
+                    complete.tell(outside, limits())

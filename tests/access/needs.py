@@ -15,6 +15,7 @@ from access.permissions import Permission
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Job, Lesson, Room, RoomWrite, Write
 from batchdrop.edge.providers import SecretProviders
+from batchdrop.edge.redelivery import hide
 from batchdrop.flow.ports import Notice, Ports
 
 LOG_STREAM = "there"
@@ -110,6 +111,17 @@ def remove(queue: str) -> Operation:
     return delete
 
 
+def hand_back(queue: str) -> Operation:
+    """Return the call by which a function lets a message come again soon; here one that never was."""
+
+    def hide_it(ground: Ground) -> None:
+        queues = boto3.client("sqs")
+        with suppress(queues.exceptions.ReceiptHandleIsInvalid):
+            hide(queues, ground.outputs[f"{queue}Url"], "none", 60)
+
+    return hide_it
+
+
 def names_below(prefix: str) -> Operation:
     """Return a listing of a folder of the results.
 
@@ -184,6 +196,7 @@ for _queue in ("SubmissionsQueue", "CompletionsQueue"):
         Permission("sqs:ReceiveMessage", f"{_queue}.Arn"): receive(_queue),
         Permission("sqs:DeleteMessage", f"{_queue}.Arn"): remove(_queue),
         Permission("sqs:GetQueueAttributes", f"{_queue}.Arn"): count(_queue),
+        Permission("sqs:ChangeMessageVisibility", f"{_queue}.Arn"): hand_back(_queue),
     }
 for _function in ("Submit", "Poll", "Complete"):
     OPERATIONS |= {

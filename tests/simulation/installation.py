@@ -346,7 +346,11 @@ class Installation:
         )  # fmt: skip
 
     def _work(self, queue: Queue, message: Message, take: Callable[[Ports, str], None], ports: Ports) -> None:
-        take(ports, message.body)
+        try:
+            take(ports, message.body)
+        except Exception:
+            queue.hand_back(message)
+            raise
         queue.delete(message)
 
     def _take_submission(self, ports: Ports, body: str) -> None:

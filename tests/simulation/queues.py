@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 RECEIVES_MAX = 5  # template.yaml: maxReceiveCount
 VISIBILITY_SECONDS = 5_400  # template.yaml: six times the time-out
+REDELIVERY_SECONDS = 60  # limits.py: after an error that the function noticed, times the receives
 
 
 @dataclass(slots=True)
@@ -49,6 +50,10 @@ class Queue:
         """Forget a message that was dealt with; again is harmless."""
         if message in self.messages:
             self.messages.remove(message)
+
+    def hand_back(self, message: Message) -> None:
+        """Let *message* come again soon: its invocation failed, and could say so."""
+        message.visible_at = self.now() + REDELIVERY_SECONDS * message.receives
 
     def redrive(self) -> None:
         """Send the dead letters once more."""

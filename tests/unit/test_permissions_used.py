@@ -25,8 +25,9 @@ ENTRIES = {
     "Poll": [(poll, "tick")],
     "Complete": [(complete, "take_hint")],
 }
-# Lambda makes these in a function's name, for its log and its queue; the flows know nothing of them.
-LAMBDAS = ("logs:", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+# Lambda makes these in a function's name, for its log and its queue, and the handler hands a message back; the flows know
+# nothing of them.
+LAMBDAS = ("logs:", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility")
 
 type Used = dict[str, set[Permission]]
 

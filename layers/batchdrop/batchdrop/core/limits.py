@@ -119,6 +119,10 @@ class Limits:
     stop_margin_seconds: int = 45
     hint_margin_seconds: int = MINUTE
 
+    # A message whose invocation failed comes again after so long, times its receives: four tries within ten minutes, which
+    # outlast a throttle or a deployment. Then it is dead-lettered, and the ledger drives its job.
+    redelivery_seconds: int = MINUTE
+
     # A task may arrive after the drop that names it, because a sync has no order.
     task_wait_seconds: int = 2 * MINUTE
     # How long an upload that S3 refuses to give is looked at again, and how often. Chosen: permissions and policies take

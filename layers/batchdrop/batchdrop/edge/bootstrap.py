@@ -21,6 +21,7 @@ from batchdrop.edge.ledger import DynamoLedger
 from batchdrop.edge.notices import SnsNotices
 from batchdrop.edge.prices import BundledPrices
 from batchdrop.edge.providers import SecretProviders
+from batchdrop.edge.redelivery import Redelivery
 from batchdrop.edge.settings import Settings, read_settings
 from batchdrop.edge.storage import S3Storage, open_bucket
 from batchdrop.edge.telemetry import PowertoolsLog
@@ -41,6 +42,13 @@ def ports(context: Context) -> Ports:
     clock, process = _process()
     clock.context = context
     return replace(process, writer=context.aws_request_id)
+
+
+def redelivery(outside: Ports) -> Redelivery:
+    """Return what becomes of messages that this invocation fails with."""
+    settings = _settings()
+    urls = (settings.submissions_queue_url, settings.completions_queue_url)
+    return Redelivery(_sqs, urls, settings.limits.redelivery_seconds, outside.log)
 
 
 def limits() -> Limits:

@@ -48,6 +48,8 @@ def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:
         try:
             ports.ledger.write(Change((Write(None, fresh),)))
         except Conflict:
+            if ports.ledger.install() is None:
+                raise  # the table was too busy to take the row
             ports.log.info("install.found")
         install = ports.ledger.install()
     if install is None:

@@ -38,6 +38,8 @@ def take_drop(ports: Ports, limits: Limits, upload: Upload) -> None:
         ports.ledger.write(Change((Write(None, written(ports, fresh)),)))
         ports.log.info("job.began", job_id=fresh.id, task=fresh.task)
     except Conflict:
+        if ports.ledger.job(fresh.id) is None:
+            raise  # the table was too busy to take the row: the message comes again
         ports.log.info("job.known", job_id=fresh.id)
     continue_job(work, upload.job_id)
 
