@@ -12,7 +12,7 @@ import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.prices import TablePrices
 
-from batchdrop.core.dialects import Dialects
+from batchdrop.core.dialects import OPENAI, Dialects
 from batchdrop.core.errors import KeyMissing
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, JobState, Shard
@@ -67,7 +67,7 @@ class WorldProviders:
     limits: Limits
     key: str | None = "sk-test"
     base_url: str = BASE_URL
-    dialects: Dialects = field(default_factory=lambda: Dialects(BASE_URL, "openai"))  # what the simulator speaks
+    dialects: Dialects = field(default_factory=lambda: Dialects(BASE_URL, OPENAI.name))  # what the simulator speaks
     _opened: dict[str, Provider] = field(default_factory=dict)
 
     def open(self) -> Provider:
@@ -81,7 +81,7 @@ class WorldProviders:
             return self._opened[key]
         return OpenAIProvider(
             key, self.base_url, f"print-of-{key}", create_timeout_seconds=self.limits.create_timeout_seconds,
-            on_refused=lambda: None, transport=self.tap,
+            on_refused=lambda: None, dialect=self.dialects.of(self.base_url), transport=self.tap,
         )  # fmt: skip
 
 
@@ -92,6 +92,7 @@ class World:
     behaviour: Behaviour = CALM
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
+    dialect: str = OPENAI.name
 
     def __post_init__(self) -> None:
         """Begin with empty buckets and an empty table."""
@@ -99,7 +100,7 @@ class World:
         self.provider_clock = VirtualClock(float(self.clock.time))
         self.simulator = Simulator(self.provider_clock, seed=self.seed, behaviour=self.behaviour)
         self.tap = WireTap(transport(self.simulator))
-        self.providers = WorldProviders(self.tap, self.limits)
+        self.providers = WorldProviders(self.tap, self.limits, dialects=Dialects(BASE_URL, self.dialect))
         self.log = MemoryLog()
         self.ledger = MemoryLedger(self.log)
         self.storage = MemoryStorage(clock=self.clock)

@@ -110,7 +110,7 @@ READY_LINES = st.fixed_dictionaries(
     {
         "custom_id": st.sampled_from(["a", "b", "x/y"]) | st.sampled_from(["", " ", 7, None]),
         "method": st.just("POST") | st.just("GET"),
-        "url": st.just("/v1/embeddings") | st.sampled_from(["/v1/responses", "/v1/else", 7, []]),
+        "url": st.just("/v1/embeddings") | st.sampled_from(["/embeddings", "/v1/responses", "/v1/else", 7, []]),
         "body": READY_BODIES | st.sampled_from(["text", None, []]),
     },
     optional={"more": st.just(1), "response": st.just({})},
@@ -130,7 +130,7 @@ def test_batch_lines_taken_together_are_those_taken_alone(lines: list[dict[str, 
         assert_same(run, [alone(recipe, line, row) for row, line in zip(rows, lines, strict=True)])
 
 
-@pytest.mark.parametrize("endpoint", ["/v1/embeddings", "/v1/responses"])
+@pytest.mark.parametrize("endpoint", ["/v1/embeddings", "/v1/responses", "/responses"])
 def test_usual_batch_lines_are_taken_together(endpoint: str) -> None:
     """One model, one endpoint: so are nearly all files."""
     body: JsonValue = {"model": "m", "input": "text", "max_output_tokens": 5}

@@ -5,6 +5,7 @@ simulator's ledger says what was paid.
 """
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -501,3 +502,59 @@ def test_an_uncertain_create_under_another_key_waits_for_the_right_one() -> None
 
     assert world.tap.creates == 1
     assert_paid_once(world, job)
+
+
+# ------------------------------------------------------------------ where nothing is known to stop a create
+
+
+@pytest.fixture
+def unfenced() -> World:
+    """A world whose provider is of a kind that nobody told what a deleted file does."""
+    return World(dialect="cautious")
+
+
+def deletions(world: World) -> int:
+    """How many files were deleted."""
+    return sum(count for call, count in world.tap.counts.items() if call.startswith("DELETE"))
+
+
+def test_an_uncertain_create_is_parked_where_no_fence_is_known(unfenced: World) -> None:
+    """Its file stays, nothing is sent again, the owner is told once, and after a week its items fail."""
+    unfenced.tap.answers.append(to_creates(disconnected, times=100))
+    job = unfenced.drop("inbox/three.jsonl", DROP)
+
+    for _ in range(60):
+        unfenced.tick(MINUTE)
+
+    parked = unfenced.shard(job)
+    assert (parked.state, parked.is_unfenced, bool(parked.file)) == (S.PARKED, True, True)
+    assert (unfenced.tap.creates, deletions(unfenced)) == (1, 0)
+    told = [json.loads(notice.json) for notice in unfenced.notices.published]
+    assert [(notice["event"], notice["reason"]["code"]) for notice in told] == [("waiting", "submission_unknown")]
+    ended = unfenced.run(job, ticks_max=10_000, seconds=HOUR)
+    assert (ended.event, ended.failed, unfenced.tap.creates) == ("completed_with_failures", 3, 1)
+    assert b"submission_unknown" in unfenced.result(job, "outcomes.jsonl")
+
+
+def test_a_batch_that_comes_late_is_collected_although_it_was_parked(unfenced: World) -> None:
+    """The provider took it after all, days later: it is adopted, paid once, and delivered."""
+    unfenced.simulator.faults.switch("accepted_late", value=2 * DAY, times=1)
+    job = unfenced.drop("inbox/three.jsonl", DROP)
+
+    for _ in range(60):
+        unfenced.tick(MINUTE)
+    assert unfenced.shard(job).state is S.PARKED
+    unfenced.run(job, ticks_max=10_000, seconds=HOUR)
+
+    assert_paid_once(unfenced, job)
+
+
+def test_a_definite_answer_needs_no_fence(unfenced: World) -> None:
+    """A create that was refused, or never sent, is made again: only what may have been taken is parked."""
+    unfenced.tap.answers.append(to_creates(lambda _: error(429), times=2))
+    job = unfenced.drop("inbox/three.jsonl", DROP)
+
+    unfenced.run(job)
+
+    assert_paid_once(unfenced, job)
+    assert unfenced.tap.creates == 3

@@ -53,6 +53,12 @@ def test_a_line_names_its_row_first() -> None:
     assert body_of_line(text) == request.body
 
 
+@pytest.mark.parametrize("url", [CHAT, "/chat/completions"])
+def test_a_url_may_lack_its_version(url: str) -> None:
+    """Azure's lines do: both are one endpoint, so that they share batches, and each server is sent its own form."""
+    assert built(line(url=url)).endpoint == CHAT
+
+
 def test_a_native_line_is_sent_as_it_is() -> None:
     """Name, endpoint, model and body come from the line."""
     request = built(line(custom_id="a/b", body={"model": "m", "input": "hi", "stream": False}))

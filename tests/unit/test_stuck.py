@@ -7,6 +7,7 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.batches import Batch
+from batchdrop.core.dialects import AZURE, OPENAI, TOGETHER
 from batchdrop.core.ledger_rows import Shard, ShardState
 from batchdrop.core.limits import DAY, HOUR, Limits
 from batchdrop.core.observing import is_stuck
@@ -97,14 +98,14 @@ def test_stuck_is_said_by_the_providers_time_stamps(
     """Our own clock serves only where the provider names no time."""
     batch = Batch(id="b", status=status, created_at=created_at, expires_at=expires_at)
 
-    assert not is_stuck(SHARD, batch, stuck_at - 1, LIMITS)
-    assert is_stuck(SHARD, batch, stuck_at, LIMITS)
+    assert not is_stuck(SHARD, batch, stuck_at - 1, LIMITS, OPENAI)
+    assert is_stuck(SHARD, batch, stuck_at, LIMITS, OPENAI)
 
 
 @pytest.mark.parametrize("status", ENDED)
 def test_what_has_ended_or_is_about_to_is_not_stuck(status: str) -> None:
     """However old it is."""
-    assert not is_stuck(SHARD, Batch(id="b", status=status, created_at=1), 10**9, LIMITS)
+    assert not is_stuck(SHARD, Batch(id="b", status=status, created_at=1), 10**9, LIMITS, OPENAI)
 
 
 def test_a_stuck_batch_is_not_asked_all_the_time() -> None:
@@ -112,5 +113,30 @@ def test_a_stuck_batch_is_not_asked_all_the_time() -> None:
     batch = Batch(id="b", status="finalizing", created_at=1)
     asked = replace(SHARD, cancel_asked_at=10**9)
 
-    assert not is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds - 1, LIMITS)
-    assert is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds, LIMITS)
+    assert not is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds - 1, LIMITS, OPENAI)
+    assert is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds, LIMITS, OPENAI)
+
+
+def test_a_batch_runs_on_where_windows_do_not_expire() -> None:
+    """Azure's jobs that take longer go on until they are cancelled: cancelling one for us would throw work away."""
+    batch = Batch(id="b", status="in_progress", created_at=1, expires_at=DAY)
+
+    assert not is_stuck(SHARD, batch, 10**9, LIMITS, AZURE)
+
+
+def test_a_batch_is_given_the_time_that_its_provider_asks_for() -> None:
+    """Together's may run for 72 hours before anything is wrong with it."""
+    batch = Batch(id="b", status="in_progress", created_at=1, expires_at=DAY)
+
+    assert not is_stuck(SHARD, batch, 3 * DAY - 1, LIMITS, TOGETHER)
+    assert is_stuck(SHARD, batch, 3 * DAY, LIMITS, TOGETHER)
+
+
+def test_nothing_is_cancelled_where_windows_do_not_expire() -> None:
+    """On the wire: a batch of two days, at a server whose batches do not expire, is waited for and collected."""
+    world = World(replace(CALM, run_seconds=2 * DAY, window_seconds=9 * DAY), dialect="litellm")
+    job = world.drop("inbox/ten.jsonl", DROP)
+
+    assert world.run(job, seconds=HOUR).succeeded == 10
+
+    assert (cancels(world), world.tap.creates) == (0, 1)

@@ -89,6 +89,13 @@ def test_a_task_that_cannot_be_used_says_where(text: str, message: str) -> None:
     assert "`t`" in rejected.value.message
 
 
+def test_an_endpoint_may_lack_its_version() -> None:
+    """Who copies it from Azure's documents means the same."""
+    task = parse_task("t", b"endpoint: /chat/completions\nbody: {model: m, messages: []}\n")
+
+    assert task.endpoint == "/v1/chat/completions"
+
+
 def test_a_task_that_is_not_utf8_is_rejected() -> None:
     """A file in another encoding is named as such."""
     with pytest.raises(UploadRejected, match=r"not UTF-8 at line 1 \(byte 3\)"):

@@ -6,6 +6,7 @@ zero, and a refusal is told apart by its code first and by its words only where 
 
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
+from batchdrop.core.dialects import Dialect
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
 from batchdrop.core.refusals import is_account_refused
@@ -24,7 +25,7 @@ _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provide
 _TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - words of the provider
 _INPUT_LIMIT_WORDS = "enqueued embedding"
 _INPUT_PARAM = "input_file_id"
-_INPUT_WORDS = "cannot find file"
+_INPUT_WORDS = ("cannot find file", "input file not found")  # OpenAI and OGX; AIBrix
 _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
 
 _BAD_REQUEST, _NOT_FOUND, _TOO_MANY = 400, 404, 429
@@ -43,7 +44,9 @@ def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
 
 def is_input_missing(code: str, message: str, param: str | None) -> bool:
     """Whether a refusal says that the input file is not there."""
-    return code.lower() in _INPUT_CODES or param == _INPUT_PARAM or _INPUT_WORDS in message.lower()
+    return (
+        code.lower() in _INPUT_CODES or param == _INPUT_PARAM or any(words in message.lower() for words in _INPUT_WORDS)
+    )
 
 
 def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
@@ -84,16 +87,23 @@ def prefer(known: Batch | None, batch: Batch) -> Batch:
     return batch if batch.created_at < known.created_at else known
 
 
-def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits) -> bool:
-    """Whether *batch*, its own, should have ended long ago, by the provider's time stamps, and no end is on its way.
+def overdue_at(shard: Shard, batch: Batch, limits: Limits, dialect: Dialect) -> int | None:
+    """Return from when on *batch*, of *shard*, should have ended long ago; None where the server lets batches run on.
 
-    An unknown status is no end either. Where the provider says neither when it expires nor when it was made, our intent
-    counts.
+    By the provider's time stamps; where it says neither when the batch expires nor when it was made, our intent counts.
     """
+    if not dialect.window_expires:
+        return None
+    expires_at = batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
+    return expires_at + max(limits.stuck_seconds, dialect.overdue_seconds)
+
+
+def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dialect) -> bool:
+    """Whether *batch*, its own, should have ended long ago, and no end is on its way. An unknown status is no end either."""
     if batch.status in STATUSES_WITH_ANSWERS or batch.status in (STATUS_FAILED, STATUS_CANCELLING):
         return False
-    expires_at = batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
-    return now >= expires_at + limits.stuck_seconds and now >= shard.cancel_asked_at + limits.stuck_seconds
+    late_at = overdue_at(shard, batch, limits, dialect)
+    return late_at is not None and now >= max(late_at, shard.cancel_asked_at + limits.stuck_seconds)
 
 
 def _missed_input(errors: tuple[BatchError, ...]) -> bool:

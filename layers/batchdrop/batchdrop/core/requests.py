@@ -43,6 +43,9 @@ _CHAT = "/v1/chat/completions"
 _RESPONSES = "/v1/responses"
 _EMBEDDINGS = "/v1/embeddings"
 
+# Servers differ in whether an endpoint has its version; both forms are taken, and `sent_lines` sends what the server wants.
+BY_URL: Mapping[str, str] = {url: full for full in ENDPOINTS for url in (full, full.removeprefix("/v1"))}
+
 _LINE_START = b'{"custom_id":"'
 _LINE_MIDDLES = {endpoint: f'","method":"POST","url":"{endpoint}","body":'.encode() for endpoint in ENDPOINTS}
 _LINE_MEMBERS = ("custom_id", "method", "url", "body")
@@ -187,9 +190,9 @@ def _lines_together(limits: Limits) -> Together:
             are_texts(identifiers) and all(map(str.strip, identifiers)) and are_texts(urls) and are_objects(bodies)
         ):
             return None
-        endpoint, first = urls[0], bodies[0]
-        is_one = methods.count("POST") == urls.count(endpoint) == len(rows) and endpoint in ENDPOINTS
-        if not (is_one and _ask_alike(endpoint, bodies)):
+        endpoint, first = BY_URL.get(urls[0]), bodies[0]
+        is_one = methods.count("POST") == urls.count(urls[0]) == len(rows)
+        if endpoint is None or not (is_one and _ask_alike(endpoint, bodies)):
             return None
         encoded = list(map(_encode, bodies))
         made = LineForm(endpoint, (b"", b"")).lines(rows, [encoded])
@@ -271,11 +274,12 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
     method, url, body = record["method"], record["url"], record["body"]
     if method != "POST":
         raise ItemRefused("bad_request", f"`method` is {_brief(method)}; the Batch API takes `POST` alone")
-    if not isinstance(url, str) or url not in ENDPOINTS:
+    endpoint = BY_URL.get(url) if isinstance(url, str) else None
+    if endpoint is None:
         raise ItemRefused("bad_request", f"`url` is {_brief(url)}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
     if not isinstance(body, dict):
         raise ItemRefused("bad_request", "`body` is no JSON object; text that holds JSON has to become an object")
-    return url, body
+    return endpoint, body
 
 
 def _brief(value: JsonValue) -> str:

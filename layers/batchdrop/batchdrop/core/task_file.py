@@ -6,14 +6,14 @@ the first task is read, because most invocations read none.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Never
+from typing import Annotated, Never
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.ledger_rows import ItemAccess, TaskOptions
-from batchdrop.core.requests import Endpoint
+from batchdrop.core.requests import BY_URL, Endpoint
 from batchdrop.core.task_yaml import load
 
 # A task is a page of text; S3 would deliver terabytes.
@@ -24,12 +24,17 @@ MAX_COST_USD_MAX = 1_000_000
 _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
 
+def _in_full(endpoint: object) -> object:
+    """Return `/v1/…` for an endpoint that was written without its version; anything else as it is."""
+    return BY_URL.get(endpoint, endpoint) if isinstance(endpoint, str) else endpoint
+
+
 class TaskFile(BaseModel):
     """The fields of a task file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    endpoint: Endpoint
+    endpoint: Annotated[Endpoint, BeforeValidator(_in_full)]
     body: dict[object, object]
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member

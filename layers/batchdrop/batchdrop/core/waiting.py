@@ -14,6 +14,12 @@ from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
 
+UNCERTAIN: Final = Reason(
+    "submission_unknown",
+    "The provider never said whether it took a batch of this job, and nothing is known to stop a batch that comes late, so its "
+    "requests are not sent again. If the batch shows itself within a week its answers are collected; else these items fail.",
+)
+
 # What a job's row says that it waits for; others are set elsewhere and left alone here.
 DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"
@@ -31,6 +37,13 @@ def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
         waiting_for=waits_for,
         waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
     )
+
+
+def waits_for_one(job: Job, cause: Reason) -> Job:
+    """Return *job* owing a notification for *cause*, which holds up some of it while the rest goes on."""
+    is_known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
+    is_over = job.state is not JobState.RUNNING or job.cancelled_at
+    return job if is_known or is_over else replace(job, waits=(*job.waits, Wait(cause)))
 
 
 def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:

@@ -127,7 +127,8 @@ class OpenAIProvider:
                     input_file_id=file,
                     endpoint=self.dialect.endpoint(endpoint),  # type: ignore[arg-type]  # the provider says which it takes
                     completion_window=self.dialect.completion_window,  # type: ignore[arg-type]  # as the endpoint
-                    metadata=dict(metadata),
+                    # What the server does not show again it need not be told.
+                    metadata=dict(metadata) if self.dialect.echoes_metadata else openai.omit,
                 )
             return _answer(as_mapping(made), str(made._request_id or ""), self.dialect)  # noqa: SLF001 - public by the SDK's readme
         except openai.APIStatusError as error:

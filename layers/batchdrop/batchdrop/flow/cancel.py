@@ -45,7 +45,7 @@ def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> No
 
     What it answered is harvested when it has ended, and the rest is sent again as after an expiry.
     """
-    if is_stuck(shard, batch, work.ports.clock.now(), work.limits):
+    if is_stuck(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
         work.ports.log.warning(
             "batch.stuck", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
         )

@@ -4,7 +4,8 @@
     the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one try an hour
 
 Rule: a batch that bears a ticket of the attempt is adopted wherever the shard stands. Nothing is sent anew before the file
-of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt.
+of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt. Where it is not
+known that a deleted file stops a create (`Dialect.is_fence_known`) nothing is sent anew at all: the shard is PARKED.
 """
 
 from batchdrop.core.errors import ProviderRefused, ProviderUnavailable
@@ -12,10 +13,12 @@ from batchdrop.core.events import BatchFound, FenceBegun, Fenced, FenceFailed, G
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.observing import find_batch
+from batchdrop.core.waiting import UNCERTAIN
 from batchdrop.flow.key import believe, close_circuit
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, move_shard
 from batchdrop.flow.sweep import Sweep
+from batchdrop.flow.waiting import note_wait
 
 
 def recover(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
@@ -69,8 +72,10 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
         ):
             return None
         return move_shard(work, shard, NothingFound(shard.ticket))
+    if not provider.dialect.is_fence_known:
+        return _park_unfenced(work, shard)
     if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
-        return move_shard(work, shard, FenceFailed(shard.ticket))
+        return _park_unfenced(work, shard)
     try:
         if shard.file:  # never uploaded is fenced
             provider.delete_file(shard.file)
@@ -80,6 +85,17 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
         )
         return None
     return move_shard(work, shard, Fenced(shard.ticket))
+
+
+def _park_unfenced(work: Work, shard: Shard) -> Shard:
+    """Give the try up as one that may still run: the file stays, because it may be in use, and nothing is sent again.
+
+    The job owes a notification: a batch that shows itself within a week is collected, and a person may know more.
+    """
+    work.ports.log.warning("shard.unfenced", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
+    parked = move_shard(work, shard, FenceFailed(shard.ticket))
+    note_wait(work, shard.job, UNCERTAIN)
+    return parked
 
 
 def _from_parked(work: Work, shard: Shard, seen: Sweep) -> Shard | None:

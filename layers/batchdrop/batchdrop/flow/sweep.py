@@ -4,8 +4,8 @@ Rule: a list proves that something is *not* there only if it was read to its end
 is asked about in a list that was seen to descend; and it counts from the moment that its first page was asked for.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.ledger_rows import Shard, ShardState
@@ -39,6 +39,35 @@ class Sweep:
         is_past = self.descended_to is not None and self.descended_to < time - _HORIZON_SLACK_SECONDS
         return self.is_complete or is_past
 
+    def keep(self, batch: Batch | None) -> None:
+        """Remember one of our batches."""
+        if batch is None:
+            return
+        self.by_id[batch.id] = batch
+        if batch.ticket:
+            self.by_ticket[batch.ticket] = prefer(self.by_ticket.get(batch.ticket), batch)
+
+
+class _Ours:
+    """Tells this installation's batches from others', by their tickets.
+
+    Where the server shows no metadata a batch is told by its input file, which is uploaded for one try and bears its ticket's
+    name, and one whose create was answered by its id.
+    """
+
+    def __init__(self, install: str, shards: Sequence[Shard], *, has_tickets: bool) -> None:
+        self._prefix = f"{install}."
+        self._tickets = {} if has_tickets else {shard.file: shard.ticket for shard in shards if shard.file}
+        self._running = {shard.batch for shard in shards if shard.state is ShardState.RUNNING}
+
+    def known(self, batch: Batch) -> Batch | None:
+        """Return *batch* with its ticket, as far as that is known; None where it is not ours."""
+        if batch.ticket.startswith(self._prefix):
+            return batch
+        if not batch.ticket and batch.input_file in self._tickets:
+            return replace(batch, metadata={"ticket": self._tickets[batch.input_file]})
+        return batch if batch.id in self._running else None
+
 
 def is_sought(shard: Shard) -> bool:
     """Whether a batch of *shard* may be at the provider without our knowing it."""
@@ -50,12 +79,13 @@ def is_sought(shard: Shard) -> bool:
 def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
     """List batches until everything is shown that the sought and RUNNING among *shards* could have at the provider.
 
-    Keeps only batches that bear this installation's tickets; bounded in pages.
+    Keeps only batches that are this installation's; bounded in pages.
     """
-    starts = [_may_exist_since(shard) for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
+    at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
+    ours = _Ours(work.install.id, at_provider, has_tickets=provider.dialect.echoes_metadata)
+    starts = [_may_exist_since(shard) for shard in at_provider]
     seen = Sweep(work.ports.clock.now())
     horizon = min(starts, default=seen.began_at) - _HORIZON_SLACK_SECONDS
-    ours = f"{work.install.id}."
     after: str | None = None
     last_created = None
     descends = True
@@ -65,9 +95,7 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
             descends = descends and (last_created is None or batch.created_at <= last_created)
             last_created = batch.created_at
             seen.descended_to = last_created if descends else None
-            if batch.ticket.startswith(ours):
-                seen.by_ticket[batch.ticket] = prefer(seen.by_ticket.get(batch.ticket), batch)
-                seen.by_id[batch.id] = batch
+            seen.keep(ours.known(batch))
         after = page.next_after
         if after is None or (descends and last_created is not None and last_created < horizon):
             seen.is_complete = True

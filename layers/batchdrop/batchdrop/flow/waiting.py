@@ -10,10 +10,10 @@ from batchdrop.core.common_waits import Cause, after_cause, cause_of, to_be_told
 from batchdrop.core.common_waits import told as told_of
 from batchdrop.core.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Install, Job, Shard, Write, circuit_key
+from batchdrop.core.ledger_rows import Change, Install, Job, Reason, Shard, Write, circuit_key
 from batchdrop.core.money import allowed_microdollars
 from batchdrop.core.notices import render_common_wait, render_hold, render_wait
-from batchdrop.core.waiting import hold_expired, owed, owed_hold, told
+from batchdrop.core.waiting import hold_expired, owed, owed_hold, told, waits_for_one
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, change_install, move_job, read_job, settle, written
 
@@ -58,6 +58,18 @@ def tell_common_wait(work: Work) -> None:
     work.ports.notices.publish(render_common_wait(wait))
     change_install(work, lambda install: told_of(install, wait.number))
     work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
+
+
+def note_wait(work: Work, job: str, cause: Reason) -> None:
+    """Write to *job* that some of it waits for *cause*, once."""
+
+    def decide() -> Change | None:
+        read = read_job(work, job)
+        after = waits_for_one(read, cause)
+        return None if after == read else Change((Write(read, written(work.ports, after)),))
+
+    if settle(work.ports, decide) is not None:
+        work.ports.log.warning("job.waits", job_id=job, code=cause.code)
 
 
 def tell_waits(work: Work, job: Job) -> None:
