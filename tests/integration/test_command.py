@@ -266,7 +266,7 @@ def test_results_keep_the_names_that_users_gave(stack: Stack, tmp_path: Path) ->
     """An upload may lie in folders of any name, and an item be called anything: each file is found under its own name."""
     upload = Upload(stack.inbox, "inbox/ask/übung + 100% of?#x/a b.csv", "v1")
     keys = Keys(upload.job_id, upload.key)
-    names = [item_name(name) for name in ("../../etc/passwd", "100 %", "ü", "a+b", "..", "CON")]
+    names = [item_name(name) for name in ("../../etc/passwd", "100 %", "ü", "a+b", "..")]
     stack.write_status(job_of(upload, **ended("completed", succeeded=len(names))))
     for name in names:
         stack.write(keys.item(name), name.encode())
@@ -276,6 +276,39 @@ def test_results_keep_the_names_that_users_gave(stack: Stack, tmp_path: Path) ->
     found = {path.stem: path.read_text() for path in (tmp_path / "out/items").iterdir()}
     assert result.exit_code == 0
     assert found == {name: name for name in names}
+
+
+def test_results_have_names_that_every_system_takes(stack: Stack, tmp_path: Path) -> None:
+    """What Windows or macOS would refuse, drop or take for another arrives all the same, and a file says what is what."""
+    upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
+    folder = Keys(upload.job_id, upload.key).results
+    kept = ["items/R1.json", "items/a b.json"]
+    changed = [
+        "items/r1.json",
+        "items/CON.json",
+        "C:/x",
+        "a:b",
+        "dots.",
+        "items/R1.json/below",
+        "renamed.json",
+        "bell\x07",
+    ]
+    changed += ["../up", "a//b", "end/", "/start"]
+    stack.write_status(job_of(upload, **ended("completed", succeeded=len(changed))))
+    for name in kept + changed:
+        stack.write(folder + name, name.encode())
+
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "out")
+
+    renamed = json.loads((tmp_path / "out/renamed.json").read_text())
+    read = {name: (tmp_path / "out" / renamed.get(name, name)).read_text() for name in kept + changed}
+    assert (result.exit_code, read) == (0, {name: name for name in kept + changed})
+    assert renamed.keys() == {*changed, "items/R1.json"} - {"items/R1.json/below"}
+    assert f"{len(renamed)} of them have a name there" in result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("status.json", "renamed.json", "renamed~2.json", "items", "C%3A", "a%3Ab", "dots%2E", "bell%07"),
+        *(".%2E", "a", "end", "_"),
+    }
 
 
 def test_results_overwrite_nothing(stack: Stack, tmp_path: Path) -> None:
@@ -296,12 +329,25 @@ def test_a_place_that_cannot_be_written_is_a_message(stack: Stack, tmp_path: Pat
     """What the file system refuses is told with the file's name."""
     upload = Upload(stack.inbox, "inbox/x.jsonl", "v1")
     stack.write_status(job_of(upload, state=JobState.RUNNING))
-    stack.write(Keys(upload.job_id, upload.key).results + "x" * 300, b"")
+    stack.write(Keys(upload.job_id, upload.key).results + "/".join(["x" * 250] * 3), b"")
 
-    result = stack.run("results", upload.job_id, "--to", tmp_path / "out")
+    result = stack.run("results", upload.job_id, "--to", tmp_path / "/".join(["y" * 250] * 14))
 
     assert result.exit_code == 1
     assert "File name too long" in result.stderr
+
+
+def test_a_file_of_a_hostile_name_is_a_message(stack: Stack, tmp_path: Path) -> None:
+    """A name from an unpacked archive clears no screen, whether there is such a file or not."""
+    (tmp_path / "there\x1b[2J.csv").write_text("a\n1\n")
+
+    gone = stack.run("drop", tmp_path / "gone\x1b[2J.csv", "--task", "ask")
+    there = stack.run("drop", tmp_path / "there\x1b[2J.csv", "--task", "ask")
+
+    assert (gone.exit_code, there.exit_code) == (2, 0)
+    assert "gone\\x1b[2J.csv" in gone.stderr
+    assert "there\\x1b[2J.csv" in there.stdout
+    assert "\x1b" not in gone.output + there.output
 
 
 def test_results_of_a_running_job_are_said_to_be_partial(stack: Stack, tmp_path: Path) -> None:

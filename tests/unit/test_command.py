@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -31,8 +33,8 @@ from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
 from batchdrop_cli.notices import mail_text, read_notice
 from batchdrop_cli.quote import Quote, batch_price, quotes, requests_of
-from batchdrop_cli.results import place_below
 from batchdrop_cli.show import make_console, show_job, show_jobs
+from batchdrop_cli.terminal import disarmed_json
 from batchdrop_cli.tree import show_tree
 from batchdrop_cli.waiting import visible_progress, wait_for
 
@@ -128,17 +130,76 @@ def test_a_stack_file_of_another_kind_is_refused(tmp_path: Path, content: str) -
     assert "does not describe a local stack" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a//x", ".", "..", "", "a/.", "a\\x", "a\0x"])
-def test_no_name_leaves_its_folder(name: str) -> None:
-    """A key that was made by somebody else cannot write elsewhere on this machine."""
-    with pytest.raises(CommandFailed):
-        place_below(Path("/target"), name)
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["status", "--\x1b[2J"], "--\\x1b[2J"),
+        (["status", "--stack-file", "no\x1b[2J.json"], "no\\x1b[2J.json"),
+        (["\x1b[2J"], "\\x1b[2J"),
+        (["--stack-\x1b[2J", "status"], "\\x1b[2J"),
+        (["check", "no\x1b[2J.yaml", "x.csv"], "no\\x1b[2J.yaml"),
+        (["costs", "--month", "\u202e01-2026\x9b"], "\\u202e01-2026\\x9b"),
+    ],
+)
+def test_a_message_commands_no_terminal(asked: list[str], said: str) -> None:
+    """Names come from others, by a folder that was unpacked or a key that was copied; a message shows them as text."""
+    result = CliRunner().invoke(main, asked)
+
+    assert result.exit_code in {1, 2}
+    assert said in result.output
+    assert not {char for char in result.output if not char.isprintable()} - {"\n"}
 
 
-@pytest.mark.parametrize("name", ["status.json", "items/%2E%2E.json", "items/a b~c.json", "items/...json"])
-def test_names_that_the_stack_gives_are_kept(name: str) -> None:
-    """What is downloaded is called as it is in the bucket."""
-    assert str(place_below(Path("/target"), name)) == f"/target/{name}"
+def test_what_a_defect_says_commands_no_terminal() -> None:
+    """Even a traceback is text."""
+    program = (
+        "import sys; from batchdrop_cli import main; from unittest import mock\n"
+        "with mock.patch.object(main, 'connect', side_effect=ZeroDivisionError('\\x1b[2J')): main.main(['status'])"
+    )
+
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False).stderr  # noqa: S603  # ours
+
+    assert said.startswith("Traceback")
+    assert said.endswith("ZeroDivisionError: \\x1b[2J\n")
+    assert "\x1b" not in said
+
+
+def test_an_item_on_a_terminal_is_the_same_json() -> None:
+    """What would move the cursor is escaped as JSON does, and reads back as it was."""
+    said = {"output": "a\x9b2J\u202e b\U0001f600\U000e0001 ü"}
+
+    shown = disarmed_json(json.dumps(said, ensure_ascii=False))
+
+    assert json.loads(shown) == said
+    assert shown.isprintable()
+    assert "ü" in shown
+
+
+def test_using_a_deployed_stack_needs_nothing_of_unix() -> None:
+    """The command starts on Windows as well; running a stack there is another matter."""
+    unix = ("fcntl", "termios", "resource", "pwd", "grp")
+    modules = [
+        "main",
+        "deployed",
+        "results",
+        "drop",
+        "control",
+        "check",
+        "costs",
+        "key",
+        "doctor",
+        "show",
+        "waiting",
+        "item",
+    ]
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({unix}))\n"
+        f"import importlib; [importlib.import_module('batchdrop_cli.' + name) for name in {modules}]"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603  # ours
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_estimates_count_what_would_be_sent() -> None:

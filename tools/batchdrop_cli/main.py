@@ -6,7 +6,11 @@ not everything succeeded, 2 where it was asked wrongly.
 
 import os
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -21,29 +25,57 @@ from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
 from batchdrop_cli.operator_commands import cost_model, doctor, key
 from batchdrop_cli.options import stack_option
+from batchdrop_cli.terminal import disarmed, disarmed_json
 from batchdrop_cli.verify_command import verify_provider
 
 EXIT_STOPPED = 130  # as shells report Ctrl-C
 
 
 class ExpectedFailures(click.Group):
-    """A group whose commands end in a message, not in a traceback, for whatever is not a defect of ours."""
+    """A group whose commands end in a message, not in a traceback, for whatever is not a defect of ours.
 
-    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401  # what click returns
+    Whatever it says of what went wrong is text: names of files, words of a server and logs command no terminal.
+    """
+
+    def main(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401  # what click takes and returns
+        """Run the command; even what a defect of ours has to say is disarmed."""
+        sys.excepthook = _show_defect
+        return super().main(*arguments, **named)
+
+    def make_context(self, *arguments: Any, **named: Any) -> click.Context:  # noqa: ANN401  # as above
+        """Read the options."""
+        with _disarmed_messages():
+            return super().make_context(*arguments, **named)
+
+    def invoke(self, context: click.Context) -> Any:  # noqa: ANN401  # as above
         """Run the command; translate what it raises."""
-        try:
-            return super().invoke(context)
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
-        except MisusedCommand as error:
-            raise click.UsageError(str(error)) from error
-        except (CommandFailed, NoStack) as error:
-            raise click.ClickException(str(error)) from error
-        except UploadRejected as error:
-            raise click.ClickException(error.message) from error
-        except Exception as error:
-            _translate(error)
-            raise
+        with _disarmed_messages():
+            try:
+                return super().invoke(context)
+            except (click.ClickException, click.Abort, click.exceptions.Exit):
+                raise
+            except MisusedCommand as error:
+                raise click.UsageError(str(error)) from error
+            except (CommandFailed, NoStack) as error:
+                raise click.ClickException(str(error)) from error
+            except UploadRejected as error:
+                raise click.ClickException(error.message) from error
+            except Exception as error:
+                _translate(error)
+                raise
+
+
+@contextmanager
+def _disarmed_messages() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = disarmed(error.message)  # type: ignore[misc]  # click shows no other
+        raise
+
+
+def _show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(disarmed("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _translate(error: Exception) -> None:
@@ -114,7 +146,7 @@ def drop(*, files: tuple[Path, ...], task: str | None, count: int | None, wait: 
     uploads = []
     with cut_files(files, task, count) as dropped:
         for upload in drop_files(connection, dropped, task):
-            click.echo(f"{upload.job_id}  {upload.key}")
+            click.echo(f"{upload.job_id}  {disarmed(upload.key)}")
             uploads.append(upload)
     if not wait:
         return
@@ -160,13 +192,14 @@ def results(*, job: str, target: Path | None, item: str | None, stack: StackPlac
         from batchdrop_cli.item import read_item  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
 
         connection = connect(stack)
-        click.echo(read_item(connection, find_job(connection, job), item))
+        found = read_item(connection, find_job(connection, job), item)
+        click.echo(disarmed_json(found.decode()) if sys.stdout.isatty() else found)
     if target is not None:
         _download(job, target, stack)
 
 
 def _download(job: str, target: Path, stack: StackPlace) -> None:
-    from batchdrop_cli.results import download, results_listing  # noqa: PLC0415  # threads: 0.1 s for `--help`
+    from batchdrop_cli.results import RENAMED, download, results_listing  # noqa: PLC0415  # threads: 0.1 s for `--help`
     from batchdrop_cli.show import state_of  # noqa: PLC0415  # as above
 
     connection = connect(stack)
@@ -174,10 +207,12 @@ def _download(job: str, target: Path, stack: StackPlace) -> None:
     listing = results_listing(connection, found)
     is_hidden = not sys.stderr.isatty()
     with click.progressbar(length=len(listing), label="Downloading", file=sys.stderr, hidden=is_hidden) as bar:
-        download(connection, found, listing, target, lambda _size_bytes: bar.update(1))
+        renamed = download(connection, found, listing, target, lambda _size_bytes: bar.update(1))
     click.echo(f"{len(listing):,} files in {target}")
+    if renamed:
+        click.echo(f"{renamed:,} of them have a name there that every system takes; {RENAMED} says which.", err=True)
     if not found.is_over:
-        click.echo(f"The job is not over ({state_of(found)}): these are the results so far.", err=True)
+        click.echo(f"The job is not over ({disarmed(state_of(found))}): these are the results so far.", err=True)
 
 
 @main.group(invoke_without_command=True)

@@ -14,6 +14,7 @@ from batchdrop.core.limits import MINUTE
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
 from batchdrop_cli.provider_probe import MODEL
+from batchdrop_cli.terminal import disarmed
 
 DOLLARS_MAX = Decimal("0.01")
 
@@ -52,9 +53,9 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
     finally:
         left = probe.clean()
         if left:
-            click.echo(f"Could not be cleaned up at the provider: {', '.join(left)}", err=True)
+            click.echo(f"Could not be cleaned up at the provider: {disarmed(', '.join(left))}", err=True)
     counts = {verdict: sum(seen.verdict is verdict for seen in found) for verdict in Verdict}
-    click.echo(f"{base_url}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".")
+    click.echo(f"{disarmed(base_url)}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".")
     if counts[Verdict.HOLDS] < len(found):
         click.get_current_context().exit(1)
 

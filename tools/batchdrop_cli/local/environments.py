@@ -4,7 +4,6 @@ Rule: what is installed is exactly what a lock file names, hashes checked. Each 
 lock and of the interpreter; while the stamp holds, starting installs nothing and needs no network.
 """
 
-import fcntl
 import hashlib
 import platform
 import shutil
@@ -139,6 +138,8 @@ def read_stamp(home: Path, name: str) -> str | None:
 @contextmanager
 def held(lock: Path) -> Iterator[None]:
     """Hold *lock* against other processes; it is given back when this one ends, however it ends."""
+    import fcntl  # noqa: PLC0415  # Windows has none, and needs none to use a deployed stack
+
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
