@@ -7,11 +7,12 @@ bound is refused: macros, recursive loops, `*` and `+` of what may be no number,
 A loop cannot carry a value from one round to the next: `{% set %}` in a loop ends with the round, and `namespace` is not there.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
+
+from batchdrop.core.template_code import CLOSES, OPENS, Token, codes
 
 # The most that one value in a template may take, while it is made or when it is done. A function has 1,769 MB. Chosen.
 VALUES_BYTES_MAX: Final = 128_000_000
@@ -19,14 +20,6 @@ VALUES_BYTES_MAX: Final = 128_000_000
 TEXT_BYTES_MAX: Final = 16_000_000
 # Steps of the engine that one template may take: thousands of rounds of a loop, well under a second.
 STEPS_MAX: Final = 100_000
-
-_TOKEN = re.compile(
-    r"""\s+|(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d+)?)"""
-    r"""|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|//|[=!<>]=|.)""",
-    re.DOTALL,
-)
-_CODE_BEGINS = re.compile(r"\{(?:(?P<raw>%[-+]?\s*raw\s*[-+]?%\})|(?P<kind>[{%#]))")
-_RAW_ENDS = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 
 # How many times longer than its input the result of each filter may be. Others are not there.
 _GROWTH = {
@@ -72,7 +65,6 @@ _NUMBER_FILTERS = frozenset({"abs", "count", "float", "int", "length", "round"})
 _LOOP_NUMBERS = frozenset({"depth", "depth0", "index", "index0", "length", "revindex", "revindex0"})
 _NUMBER_SIGNS = frozenset({"-", "/", "//", "%", "**", "*", "+"})
 _NO_NUMBER = frozenset({"~", ",", "if", "and", "or", ":"})
-_OPENS, _CLOSES = frozenset("([{"), frozenset(")]}")
 
 
 class Unbounded(ValueError):
@@ -95,7 +87,7 @@ class Bounds:
 def bounds_of(source: str) -> Bounds:
     """Return what bounds the template *source*, whose syntax the engine has accepted. Raises Unbounded."""
     binding, output, repeated_chars, loops = [1], 1, 1, 0
-    for code in _codes(source):
+    for code in codes(source):
         if isinstance(code, int):
             repeated_chars = max(repeated_chars, code if loops else 0)
             continue
@@ -117,59 +109,14 @@ def bounds_of(source: str) -> Bounds:
     return Bounds(growth, max(1, min(STEPS_MAX, VALUES_BYTES_MAX // (4 * repeated_chars))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
-    text: str
-    is_name: bool = False
-    is_number: bool = False
-    is_output: bool = False  # within `{{ }}` and not `{% %}`
-
-
-def _codes(source: str) -> Iterator[int | list[_Token]]:
-    """Yield the length of each constant text and the tokens of each code of *source*, in order."""
-    position = 0
-    while found := _CODE_BEGINS.search(source, position):
-        yield found.start() - position
-        if found["raw"]:
-            ends = _RAW_ENDS.search(source, found.end())
-            yield (ends.start() if ends else len(source)) - found.end()
-            position = ends.end() if ends else len(source)
-        elif found["kind"] == "#":
-            ends_at = source.find("#}", found.end())
-            position = ends_at + 2 if ends_at >= 0 else len(source)
-        else:
-            tokens, position = _tokens(source, found.end(), is_output=found["kind"] == "{")
-            yield tokens
-    yield len(source) - position
-
-
-def _tokens(source: str, start: int, *, is_output: bool) -> tuple[list[_Token], int]:
-    """Return the tokens of the code that begins at *start*, and where it ends."""
-    tokens: list[_Token] = []
-    position, depth, end = start, 0, "}}" if is_output else "%}"
-    while position < len(source) and not (depth == 0 and source.startswith(end, position)):
-        found = _TOKEN.match(source, position)
-        assert found is not None  # noqa: S101 - the last alternative takes any character
-        text, position = found[0], found.end()
-        if text.isspace():
-            continue
-        depth += (text in _OPENS) - (text in _CLOSES and depth > 0)
-        tokens.append(_Token(text, found["name"] is not None, found["number"] is not None, is_output))
-    if tokens and tokens[0].text in "-+":
-        del tokens[0]  # `{{-` trims what stands before
-    if tokens and tokens[-1].text in "-+":
-        del tokens[-1]
-    return tokens, position + 2
-
-
-def _filter_growths(code: Sequence[_Token]) -> Iterator[int]:
+def _filter_growths(code: Sequence[Token]) -> Iterator[int]:
     """Yield for each filter of *code* how much it may lengthen. Raises Unbounded."""
     for index, token in enumerate(code[:-1]):
         if token.text == "|":
             yield _filter_growth(code[index + 1].text, _arguments(code[index + 2 :]))
 
 
-def _filter_growth(name: str, arguments: Sequence[_Token]) -> int:
+def _filter_growth(name: str, arguments: Sequence[Token]) -> int:
     if name in ("batch", "indent", "slice"):
         return 1 + _width(name, arguments)
     if name in ("join", "replace"):
@@ -188,19 +135,19 @@ def _filter_growth(name: str, arguments: Sequence[_Token]) -> int:
     return _GROWTH[name]
 
 
-def _arguments(code: Sequence[_Token]) -> Sequence[_Token]:
+def _arguments(code: Sequence[Token]) -> Sequence[Token]:
     """Return the tokens between the brackets that *code* begins with; none where it begins with none."""
     if not code or code[0].text != "(":
         return ()
     depth = 0
     for index, token in enumerate(code):
-        depth += (token.text in _OPENS) - (token.text in _CLOSES)
+        depth += (token.text in OPENS) - (token.text in CLOSES)
         if depth == 0:
             return code[1:index]
     return code[1:]
 
 
-def _width(name: str, arguments: Sequence[_Token]) -> int:
+def _width(name: str, arguments: Sequence[Token]) -> int:
     """Return the number that the first argument is. Raises Unbounded where it is none, or too large."""
     values = (
         arguments[2:] if [token.text for token in arguments[:2]] in (["width", "="], ["indent", "="]) else arguments
@@ -212,14 +159,14 @@ def _width(name: str, arguments: Sequence[_Token]) -> int:
     return int(values[0].text)
 
 
-def _literal_bytes(name: str, arguments: Sequence[_Token]) -> int:
+def _literal_bytes(name: str, arguments: Sequence[Token]) -> int:
     """Return how long the texts are that `join` or `replace` puts in. Raises Unbounded where one is not written out."""
     if any(token.text[0] not in "\"'," for token in arguments):
         raise Unbounded(f"`{name}` takes texts in quotes: how long the value of a column is cannot be told before")
     return sum(len(token.text.encode()) for token in arguments)
 
 
-def _check_arithmetic(code: Sequence[_Token]) -> None:
+def _check_arithmetic(code: Sequence[Token]) -> None:
     """Refuse `+` and `*` where they could join or repeat texts and lists. Raises Unbounded."""
     for index, token in enumerate(code):
         if token.text not in ("+", "*") or index == 0:
@@ -231,7 +178,7 @@ def _check_arithmetic(code: Sequence[_Token]) -> None:
             raise Unbounded("`+` takes numbers alone; write `a|float + b|float` for a sum, and `a ~ b` to join texts")
 
 
-def _is_number_before(code: Sequence[_Token], end: int) -> bool:
+def _is_number_before(code: Sequence[Token], end: int) -> bool:
     """Whether the operand that ends before *end* is a number, or an error."""
     last = code[end - 1]
     if last.is_number:
@@ -244,7 +191,7 @@ def _is_number_before(code: Sequence[_Token], end: int) -> bool:
     return _is_number_filter(code, end - 1) or _is_of_loop(code, end - 3)
 
 
-def _is_number_after(code: Sequence[_Token], start: int) -> bool:
+def _is_number_after(code: Sequence[Token], start: int) -> bool:
     """Whether the operand that begins at *start* is a number, or an error."""
     while start < len(code) and code[start].text in ("-", "+"):
         start += 1
@@ -253,29 +200,29 @@ def _is_number_after(code: Sequence[_Token], start: int) -> bool:
     return code[start].is_number or _is_of_loop(code, start) or _is_number_before(code, _operand_end(code, start))
 
 
-def _operand_end(code: Sequence[_Token], start: int) -> int:
+def _operand_end(code: Sequence[Token], start: int) -> int:
     """Return where the operand that begins at *start* ends, its members and filters included."""
     depth = 0
     for index in range(start, len(code)):
         token, goes_on = code[index], index == start or code[index - 1].text in ("|", ".")
         if depth == 0 and not goes_on and token.text not in ("|", ".", "(", "["):
             return index
-        depth += (token.text in _OPENS) - (token.text in _CLOSES)
+        depth += (token.text in OPENS) - (token.text in CLOSES)
     return len(code)
 
 
-def _is_of_loop(code: Sequence[_Token], start: int) -> bool:
+def _is_of_loop(code: Sequence[Token], start: int) -> bool:
     """Whether a number of the loop stands there, such as `loop.index`; the engine lets no other value be called `loop`."""
     if start < 0 or start + 2 >= len(code):
         return False
     return code[start].text == "loop" and code[start + 1].text == "." and code[start + 2].text in _LOOP_NUMBERS
 
 
-def _is_number_filter(code: Sequence[_Token], index: int) -> bool:
+def _is_number_filter(code: Sequence[Token], index: int) -> bool:
     return index > 0 and code[index - 1].text == "|" and code[index].text in _NUMBER_FILTERS
 
 
-def _is_number_group(code: Sequence[_Token], start: int, end: int) -> bool:
+def _is_number_group(code: Sequence[Token], start: int, end: int) -> bool:
     """Whether what stands in brackets gives a number: arithmetic does, whose operands are looked at by themselves."""
     depth, is_arithmetic = 0, False
     for index in range(start, end):
@@ -283,15 +230,15 @@ def _is_number_group(code: Sequence[_Token], start: int, end: int) -> bool:
         if depth == 0 and token.text in _NO_NUMBER:
             return False
         is_arithmetic |= depth == 0 and index > start and token.text in _NUMBER_SIGNS
-        depth += (token.text in _OPENS) - (token.text in _CLOSES)
+        depth += (token.text in OPENS) - (token.text in CLOSES)
     return is_arithmetic or (end > start and _is_number_before(code, end))
 
 
-def _opening(code: Sequence[_Token], closed: int) -> int:
+def _opening(code: Sequence[Token], closed: int) -> int:
     """Return where the bracket opens that closes at *closed*."""
     depth = 0
     for index in range(closed, -1, -1):
-        depth += (code[index].text in _CLOSES) - (code[index].text in _OPENS)
+        depth += (code[index].text in CLOSES) - (code[index].text in OPENS)
         if depth == 0:
             return index
     return 0

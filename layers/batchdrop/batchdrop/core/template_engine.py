@@ -13,13 +13,12 @@ import msgspec
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.planning import JsonValue
 from batchdrop.core.template_bounds import STEPS_MAX, TEXT_BYTES_MAX, Bounds, Unbounded, bounds_of
+from batchdrop.core.template_code import asked_about, members_of_row
 from batchdrop.core.templates import RAW_HINT, Piece, Row, TemplateInvalid, text_of, too_large, undefined
 
 _GLOBALS_REMOVED = ("cycler", "debug", "dict", "joiner", "namespace")
 
 _EXPRESSION_ALONE = re.compile(r"\{\{[-+]?(?P<inside>.*?)[-+]?\}\}", re.DOTALL)
-_CODE = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
-_MEMBER_OF_ROW = re.compile(r"\brow\s*\[\s*(?:\"([^\"\\]*)\"|'([^'\\]*)')\s*\]")
 
 # What Python methods of JSON values raise inside a template, besides the engine's own error.
 _RENDER_FAULTS = (
@@ -175,13 +174,4 @@ def _environment(finalizer: Callable[[object], str]) -> minijinja.Environment:
 def _columns_of(environment: minijinja.Environment, source: str) -> set[str]:
     """Return the columns that *source* cannot do without: all that it names but those that it asks about first."""
     names = environment.undeclared_variables_in_str(source) - {"row", "range"}
-    if "{% raw" not in source and "{%- raw" not in source:
-        code = " ".join(_CODE.findall(source))
-        names |= {double or single for double, single in _MEMBER_OF_ROW.findall(code)}
-    return {name for name in names if not _is_optional(name, source)}
-
-
-def _is_optional(name: str, source: str) -> bool:
-    return bool(
-        re.search(rf"{re.escape(name)}[\"'\]\s]*(?:\|\s*(?:default|d)\b|is\s+(?:not\s+)?(?:un)?defined\b)", source)
-    )
+    return (names | members_of_row(source)) - asked_about(source)

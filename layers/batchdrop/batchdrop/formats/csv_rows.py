@@ -19,8 +19,11 @@ from batchdrop.core.wording import separator_advice, shown_name
 from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.guesses import encoding_advice
 from batchdrop.formats.json_text import NULL, free_name
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record
+from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, check_blanks
 
+# As many as a sheet of Excel or LibreOffice has.
+COLUMNS_MAX = 16_384
+_BLANK_LINES = frozenset({b"\n", b"\r\n"})
 _ANSWER_COLUMNS = ("output", "status", "error")
 # https://owasp.org/www-community/attacks/CSV_Injection (2026-11-22), and the full-width forms of the same signs.
 _FORMULA_SIGNS = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001 - the full-width forms are meant
@@ -49,6 +52,9 @@ class CsvRows:
         """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
         reader = _RowReader(self, stream, _Place(0, line=1))
         while line := stream.readline(self.record_bytes_max + 1):
+            if line in _BLANK_LINES:
+                check_blanks(0, reader.place.skip(line), self.record_bytes_max)
+                continue
             raw, fields = reader.careful_row(line)
             if fields:
                 return Header(reader.place.offset, raw, _columns(fields), _line_end(raw))
@@ -83,7 +89,8 @@ class CsvRows:
         """Return the header with the answer columns; nothing for an empty file."""
         if not header.columns:
             return header.head
-        names = [free_name(name, header.columns) for name in _ANSWER_COLUMNS]
+        taken = frozenset(header.columns)
+        names = [free_name(name, taken) for name in _ANSWER_COLUMNS]
         return _without_line_end(header.head) + _joined(("", *names)) + header.line_end
 
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
@@ -122,6 +129,13 @@ class _Place:
     offset: int
     line: int | None
 
+    def skip(self, line: bytes) -> int:
+        """Go on behind *line* and return the byte there."""
+        self.offset += len(line)
+        if self.line:
+            self.line += 1
+        return self.offset
+
     def __str__(self) -> str:
         return f"line {self.line} (byte {self.offset})" if self.line else f"byte {self.offset}"
 
@@ -133,8 +147,11 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     """
     line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
     readline, reader = stream.readline, _RowReader(limits, stream, place)
-    start, offset, lines, run = place.offset, place.offset, 0, list[Record]()
-    while line := reader.unread.pop() if reader.unread else readline(limits.record_bytes_max + 1):
+    start, offset, filled, lines, run = place.offset, place.offset, place.offset, 0, list[Record]()
+    blanks_max = limits.record_bytes_max
+    while offset - filled <= blanks_max and (
+        line := reader.unread.pop() if reader.unread else readline(limits.record_bytes_max + 1)
+    ):
         raw = line
         try:
             fields = fields_of_line(line.decode()) if len(line) <= line_bytes_max else None
@@ -155,12 +172,14 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
             row += 1
             record = Record(row, offset, end, raw, fields)
             run.append(record if len(fields) == width else _ragged(record, width))
+            filled = end
             if len(run) == RUN_RECORDS or end - start >= RUN_BYTES:
                 yield run
                 start, run = end, []
         offset = end
     if run:
         yield run
+    check_blanks(filled, offset, blanks_max)
 
 
 class _RowReader:
@@ -226,9 +245,7 @@ class _RowReader:
                 raise self._too_large()
             text = self._text(line)
             self._lines.append(line)
-            self.place.offset += len(line)
-            if self.place.line:
-                self.place.line += 1
+            self.place.skip(line)
             yield text
 
     def _too_large(self) -> UploadRejected:
@@ -294,16 +311,22 @@ def _opening_quote(lines: Sequence[bytes], place: _Place) -> _Place:
 
 def _columns(fields: Sequence[str]) -> tuple[str, ...]:
     """Return the column names. Raises UploadRejected(`bad_header`)."""
+    if len(fields) > COLUMNS_MAX:
+        raise UploadRejected(
+            "bad_header",
+            f"the CSV header (line 1) has {len(fields):,} columns; {COLUMNS_MAX:,} is the most, as in a sheet",
+        )
+    numbers: dict[str, int] = {}
     for number, name in enumerate(fields, 1):
         if not name.strip():
             raise UploadRejected(
                 "bad_header",
                 f"column {number} of the CSV header (line 1) has no name; name it, or remove the empty column",
             )
-        if name in fields[: number - 1]:
+        if numbers.setdefault(name, number) != number:
             raise UploadRejected(
                 "bad_header",
-                f"columns {fields.index(name) + 1} and {number} of the CSV header (line 1) are both called {shown_name(name)}; "
+                f"columns {numbers[name]} and {number} of the CSV header (line 1) are both called {shown_name(name)}; "
                 "rename one of them",
             )
     return tuple(fields)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
-from batchdrop.formats.records import Columns, Header, JsonValue, Record, in_runs
+from batchdrop.formats.records import Columns, Header, JsonValue, Record, check_blanks, in_runs
 
 _SPACE = b" \t\r\n"
 # White space that may precede the array; far more than any tool writes.
@@ -223,11 +223,13 @@ class _Elements:
 
     def _next_byte(self) -> bytes:
         """Skip white space and return the byte that follows without taking it; nothing at the end."""
+        start = self._offset
         while True:
             if found := _NO_SPACE.search(self._buffer, self._position):
                 self._position = found.start()
                 return found[0]
             self._position = len(self._buffer)
+            check_blanks(start, self._offset, self._element_bytes_max)
             self._drop_taken()
             self._buffer = self._stream.read(_READ_BYTES)
             if not self._buffer:

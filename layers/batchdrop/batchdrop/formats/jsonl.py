@@ -12,7 +12,7 @@ from typing import BinaryIO
 from batchdrop.core.errors import UploadRejected
 from batchdrop.core.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record
+from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, check_blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class JsonLines:
     def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
         """Yield a record for each line that is not blank. Raises UploadRejected(`record_too_large`)."""
         del header
-        line_bytes_max, start, run = self.record_bytes_max, offset, list[Record]()
+        line_bytes_max, start, filled, run = self.record_bytes_max, offset, offset, list[Record]()
         for line in iter(partial(stream.readline, line_bytes_max + 1), b""):
             size_bytes = len(line)
             if size_bytes > line_bytes_max:
@@ -39,13 +39,17 @@ class JsonLines:
                 raise self._too_large(row + 1, offset)
             if not line.isspace():
                 row += 1
-                run.append(Record(row, offset, offset + size_bytes, line))
+                filled = offset + size_bytes
+                run.append(Record(row, offset, filled, line))
             offset += size_bytes
+            if offset - filled > line_bytes_max:
+                break
             if run and (len(run) == RUN_RECORDS or offset - start >= RUN_BYTES):
                 yield run
                 start, run = offset, []
         if run:
             yield run
+        check_blanks(filled, offset, line_bytes_max)
 
     def _too_large(self, row: int, offset: int) -> UploadRejected:
         return UploadRejected(

@@ -16,7 +16,8 @@ from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.outcomes import Outcome
 from batchdrop.core.planning import Columns, JsonValue
 
-__all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record", "in_runs", "read_records"]
+__all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record"]
+__all__ += ["check_blanks", "in_runs", "read_records"]
 
 # Records that are read together: what is done once for a run is little beside what is done for each, and all that is made of
 # one stays in the processor's cache. Its last record may be of any size.
@@ -88,6 +89,19 @@ class Format(Protocol):
 
     def failure_tail(self, header: Header) -> bytes:
         """Return what stands after the last failed record."""
+
+
+def check_blanks(start: int, end: int, bytes_max: int) -> None:
+    """Raise UploadRejected where bytes *start* to *end*, which hold blanks alone, are more than *bytes_max*.
+
+    Such a stretch is bounded as a record is: time is only looked at between two records.
+    """
+    if end - start > bytes_max:
+        message = (
+            f"from byte {start} on stand more than {bytes_max:,} bytes of blank lines and spaces, the limit between two "
+            "records (record_bytes_max); remove them"
+        )
+        raise UploadRejected("too_many_blanks", message)
 
 
 def read_records(form: Format, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
