@@ -11,7 +11,7 @@ and boto3 in threads.
 import hashlib
 import io
 import json
-import shutil
+import os
 import sys
 import tempfile
 import time
@@ -24,11 +24,12 @@ from statistics import median
 from typing import Any, BinaryIO, Final
 
 from build import LONG, SHORT, TASK, lines, table
-from measuring import cpu_seconds, memory_rows, own_peak_mb
+from measuring import cpu_seconds, memory_rows, own_peak_mb, printed
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_most, print_rows
 
 from batchdrop.core.batches import Batch
+from batchdrop.core.dialects import Dialects
 from batchdrop.core.errors import NotYet, UploadRejected
 from batchdrop.core.jobs import INTERNAL_PREFIX, Keys, Upload
 from batchdrop.core.ledger_rows import Job, Shard
@@ -39,11 +40,12 @@ from batchdrop.flow.harvest import archive, derive
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.merge import merge
 from batchdrop.flow.plan import pin_task, plan_pages
-from batchdrop.flow.ports import Ports
+from batchdrop.flow.ports import ByteSink, Ports
 
 ITEMS: Final = 5_000
 ROUNDS: Final = 5
 KINDS: Final = ("csv", "jsonl")
+RAW_NAMES: Final = ("/output.jsonl", "/errors.jsonl")  # of the provider's files in the archive
 LIMITS: Final = Limits()
 SHARD_ITEMS: Final = 50_000
 LINE_BYTES: Final = 2_500
@@ -55,6 +57,11 @@ LATENCY_MS: Final = 22
 LATENCY_ITEMS: Final = 50_000
 LATENCY_BOUNDS_MAX: Final = 1.2
 MEMORY_ITEMS: Final = (50_000, 500_000)
+# Outputs that the disk does not hold, at a hundredth of what a function has.
+LARGE_ITEMS: Final = (45, 450)
+LARGE_LINE_BYTES: Final = 100_000
+LARGE_DISK_BYTES: Final = 20_000_000
+LARGE_MORE_MB_MAX: Final = 24
 
 type PutMany = Callable[[Iterable[tuple[str, bytes]]], int]
 
@@ -71,6 +78,7 @@ class FolderStorage:
         self.folder = folder
         self.put_many: PutMany = forget
         self.is_upload_gone = False
+        self.keeps_archive = False
 
     def path(self, key: str) -> Path:
         """Return where an object lies."""
@@ -102,14 +110,29 @@ class FolderStorage:
         """Write an object."""
         self.path(key).write_bytes(content)
 
-    def put_file(self, key: str, source: BinaryIO, _content_type: str = "") -> None:
-        """Drop the archive: it is never read back here."""
+    @contextmanager
+    def open_ranges(self, key: str) -> Iterator["Parts"]:
+        """Open an object for reading parts of it."""
+        with self.open(key) as stream:
+            yield Parts(stream)
 
     @contextmanager
     def writer(self, key: str, _content_type: str = "") -> Iterator[Any]:
-        """Write a part; drop what a person would read."""
-        with self.path(key).open("wb") if key.startswith(INTERNAL_PREFIX) else Nowhere() as target:
+        """Write a part; drop what a person would read, and the archive where it is never read back."""
+        is_kept = key.startswith(INTERNAL_PREFIX) and (self.keeps_archive or not key.endswith(RAW_NAMES))
+        with self.path(key).open("wb") if is_kept else Nowhere() as target:
             yield target
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """One object."""
+
+    stream: BinaryIO
+
+    def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """Return the bytes at each place."""
+        return [os.pread(self.stream.fileno(), size_bytes, start) for start, size_bytes in places]
 
 
 class Nowhere(io.RawIOBase):
@@ -123,15 +146,16 @@ class Nowhere(io.RawIOBase):
 class FolderProvider:
     """The provider's files, as paths."""
 
+    dialects = Dialects()
+
     def open(self) -> "FolderProvider":
         """Return the provider."""
         return self
 
-    def download(self, file: str, target: BinaryIO) -> int:
-        """Copy the file."""
-        with Path(file).open("rb") as source:
-            shutil.copyfileobj(source, target, 1 << 20)
-        return target.tell()
+    def download(self, file: str, target: ByteSink) -> int:
+        """Copy the file, in pieces as the real one gives them."""
+        with Path(file).open("rb", buffering=0) as source:
+            return sum(map(target.write, iter(lambda: source.read(1 << 20), b"")))
 
 
 class Quiet:
@@ -146,6 +170,10 @@ class Quiet:
         """Return no time."""
         return 0
 
+    def remaining_seconds(self) -> float:
+        """Return a whole invocation's time."""
+        return float(LIMITS.worker_timeout_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Harvestable:
@@ -157,6 +185,7 @@ class Harvestable:
     chunks: Sequence[Chunk]
     shards: Sequence[Shard]
     answers: Sequence[Path]
+    limits: Limits = LIMITS
 
     def derive(self) -> None:
         """Archive each batch and derive its outcomes, as for the first time: a repeat puts no step of objects again."""
@@ -164,8 +193,8 @@ class Harvestable:
             steps = Keys(self.job.id, self.job.key).put_steps(shard.number, shard.attempt)
             self.storage.path(steps).unlink(missing_ok=True)
             batch = Batch("batch_1", "completed", 1, output_file=str(file), total=shard.items, completed=shard.items)
-            with archive(self.ports, self.job, shard, batch) as found:
-                derive(self.ports, LIMITS, self.job, shard, self.chunks, found, batch)
+            with archive(self.ports, self.limits, self.job, shard, batch) as found:
+                derive(self.ports, self.limits, self.job, shard, self.chunks, found, batch)
 
     def split(self) -> None:
         """Derive everything and merge it."""
@@ -317,7 +346,26 @@ def measure(items: int = ITEMS, rounds: int = ROUNDS) -> Sequence[Row]:
         *(row for kind in KINDS for row in measured(kind, items, rounds)),
         through_latency(),
         *memory_rows(__file__, "split", "item", MEMORY_ITEMS),
+        large_row(),
     ]
+
+
+def large_row() -> Row:
+    """Return what outputs that the disk does not hold take more of memory than a tenth of them."""
+    few, many = (printed(__file__, "--large", str(count)) for count in LARGE_ITEMS)
+    sizes = [count * LARGE_LINE_BYTES / 1e6 for count in LARGE_ITEMS]
+    return at_most(
+        f"split: memory that {sizes[1]:g} MB of answers take more than {sizes[0]:g} MB, {LARGE_DISK_BYTES / 1e6:g} MB of disk",
+        many - few, LARGE_MORE_MB_MAX, "MB", f"{many:.0f} MB then",
+    )  # fmt: skip
+
+
+def print_large_peak(items: int) -> None:
+    """Split *items* long answers, of which the disk holds some, and print the most memory that it took."""
+    with answered("jsonl", items, LARGE_LINE_BYTES) as made:
+        made.storage.keeps_archive = True
+        replace(made, limits=replace(LIMITS, answer_spool_bytes_max=LARGE_DISK_BYTES)).split()
+    print(own_peak_mb())
 
 
 def print_peak(items: int) -> None:
@@ -330,5 +378,7 @@ def print_peak(items: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peak"]:
         print_peak(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--large"]:
+        print_large_peak(int(sys.argv[2]))
     else:
         sys.exit(print_rows(measure(int(sys.argv[1]) if sys.argv[1:] else ITEMS)))

@@ -65,7 +65,7 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
         "size_bytes": in_results("s3:GetObject"),
         "put": in_results("s3:PutObject"),
         "put_many": put_each,
-        "put_file": in_results("s3:PutObject", "s3:AbortMultipartUpload"),
+        "open_ranges": in_results("s3:GetObject"),
         "writer": in_results("s3:PutObject", "s3:AbortMultipartUpload"),
     },
     "ledger": {

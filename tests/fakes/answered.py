@@ -19,7 +19,7 @@ from batchdrop.core.planning import Chunk
 from batchdrop.flow.harvest import Harvest, archive, derive
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.plan import pin_task, plan_pages
-from batchdrop.flow.ports import Ports
+from batchdrop.flow.ports import ByteSink, Ports
 
 CHAT = "/v1/chat/completions"
 
@@ -77,7 +77,7 @@ class AnsweringProvider:
         """Return the provider."""
         return self
 
-    def download(self, file: str, target: BinaryIO) -> int:
+    def download(self, file: str, target: ByteSink) -> int:
         """Write the file, or a part of it where a cut is due."""
         self.downloads += 1
         if file not in self.files:
@@ -177,7 +177,7 @@ class AnsweredJob:
     ) -> Harvest:
         """Archive and derive *shard*'s attempt as a batch with these files; *counts* are total, completed and failed."""
         batch = self.batch(shard, output, errors, status=status, counts=counts, batch_errors=batch_errors)
-        with archive(self.ports, self.job, shard, batch) as answers:
+        with archive(self.ports, self.limits, self.job, shard, batch) as answers:
             return derive(
                 self.ports, self.limits, self.job, shard, self.chunks, answers, batch, give_up_missing=give_up
             )

@@ -5,7 +5,7 @@ Rule: a fake is at least as strict as the real thing. The contract suite runs th
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
@@ -31,6 +31,7 @@ from batchdrop.edge.ledger_format import (
 )
 from batchdrop.edge.notices import check_notice
 from batchdrop.edge.object_keys import checked_key, is_key_usable
+from batchdrop.edge.storage import ReadMismatch
 from batchdrop.edge.telemetry import FIELDS
 from batchdrop.flow.ports import Notice
 
@@ -320,10 +321,11 @@ class MemoryStorage:
             count += 1
         return count
 
-    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
-        """Write one object from a file, from its first byte."""
-        source.seek(0)
-        self.put(key, source.read(), content_type)
+    @contextmanager
+    def open_ranges(self, key: str) -> Iterator["MemoryRanges"]:
+        """Open an object of the results bucket for reading parts of it."""
+        with self.open(key) as opened:
+            yield MemoryRanges(self, key, opened.read())
 
     @contextmanager
     def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator[io.BytesIO]:
@@ -332,6 +334,22 @@ class MemoryStorage:
         pieces = io.BytesIO()
         yield pieces
         self.put(key, pieces.getvalue(), content_type)
+
+
+@dataclass(frozen=True)
+class MemoryRanges:
+    """Parts of an object as it was when it was opened; refused once it is another one, as S3 refuses a foreign entity tag."""
+
+    storage: MemoryStorage
+    key: str
+    content: bytes
+
+    def read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes at each place."""
+        if self.storage.read(self.key) != self.content:
+            raise ReadMismatch(f"{self.key} was replaced")
+        assert all(0 <= start < start + size_bytes <= len(self.content) for start, size_bytes in places), places
+        return [self.content[start : start + size_bytes] for start, size_bytes in places]
 
 
 class MemoryHints:

@@ -7,7 +7,7 @@ reads is counted, and only what the flows read again is kept.
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -206,12 +206,13 @@ class SpoolStorage:
         self.waits(count / SMALL_PUTS_IN_FLIGHT)
         return count
 
-    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
-        """Write an object from a file."""
-        source.seek(0)
-        with self.writer(key, content_type) as target:
-            while content := source.read(READ_BUFFER_BYTES):
-                target.write(content)
+    @contextmanager
+    def open_ranges(self, key: str) -> Iterator["_Ranges"]:
+        """Open an object for reading parts of it."""
+        if self.size_bytes(key) is None:
+            raise NotYet(key)
+        with self._path(key).open("rb", buffering=0) as stream:
+            yield _Ranges(stream, self._count)
 
     @contextmanager
     def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator["_Parts"]:
@@ -232,6 +233,24 @@ class SpoolStorage:
 
     def _stored(self, key: str, size_bytes: int) -> None:
         self.stored_bytes[key.partition("/")[0]] += size_bytes
+
+
+@dataclass(frozen=True)
+class _Ranges:
+    """Parts of an object on disk, a request each."""
+
+    stream: io.FileIO
+    count: Callable[[str], None]
+
+    def read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes at each place."""
+        read = []
+        for start, size_bytes in places:
+            self.count("GET")
+            self.stream.seek(start)
+            read.append(self.stream.read(size_bytes))
+            assert len(read[-1]) == size_bytes
+        return read
 
 
 class _Parts:

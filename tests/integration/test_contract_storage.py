@@ -1,20 +1,20 @@
 """The storage's contract, on the fake and on S3: what the flows may rely upon."""
 
 import io
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import boto3
 import pytest
 from fakes.memory import FakeClock, MemoryStorage
+from obstore.exceptions import PreconditionError
 
 from batchdrop.core.errors import NotYet, UploadRejected
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
-from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, S3Storage, open_bucket
+from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, ReadMismatch, S3Storage, open_bucket
 from batchdrop.flow.ports import Storage
 from batchdrop_cli.local.emulator import Address
 
@@ -93,13 +93,6 @@ def short_pages(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batchdrop.edge.storage.INBOX_PAGE_VERSIONS", 2)
     if isinstance(case.storage, MemoryStorage):
         case.storage.inbox_page_keys = 2
-
-
-@pytest.fixture
-def on_disk() -> Iterator[BinaryIO]:
-    """An empty file on disk."""
-    with tempfile.TemporaryFile() as file:
-        yield file
 
 
 @pytest.mark.parametrize("key", ["inbox/plain.csv", "inbox/t/a b+c%20é#?&=~.csv", "inbox/日本/x", "inbox/a.b/..c"])
@@ -277,14 +270,35 @@ def test_the_first_failure_of_many_puts_is_raised(storage: Storage) -> None:
         storage.put_many(broken())
 
 
-@pytest.mark.parametrize("size_bytes", [0, 5, PART_BYTES + 1])
-def test_a_file_is_put_whole(storage: Storage, on_disk: BinaryIO, size_bytes: int) -> None:
-    """From its first byte, wherever it stands; in parts where it is large."""
-    on_disk.write(bytes(size_bytes))
+def test_parts_of_an_object_are_read_side_by_side(storage: Storage) -> None:
+    """In the order that was asked for, the whole of it too; many more than are asked for at a time."""
+    content = b"".join(b"%08d\n" % number for number in range(1_000))
+    places = [(number * 9, 8) for number in range(999, -1, -1)]
+    storage.put("internal/raw.jsonl", content)
 
-    storage.put_file("results/file.jsonl", on_disk)
+    with storage.open_ranges("internal/raw.jsonl") as ranges:
+        read = ranges.read(places)
+        whole = ranges.read([(0, len(content))])
+        nothing = ranges.read([])
 
-    assert storage.size_bytes("results/file.jsonl") == size_bytes
+    assert read == [b"%08d" % number for number in range(999, -1, -1)]
+    assert (whole, nothing) == ([content], [])
+
+
+def test_parts_of_two_contents_are_never_mixed(storage: Storage) -> None:
+    """Whoever replaces the object meanwhile stops its reader."""
+    storage.put("internal/raw.jsonl", b"before")
+
+    with storage.open_ranges("internal/raw.jsonl") as ranges:
+        storage.put("internal/raw.jsonl", b"longer than before")
+        with pytest.raises((ReadMismatch, PreconditionError)):
+            ranges.read([(0, 3)])
+
+
+def test_parts_of_nothing_are_not_there(storage: Storage) -> None:
+    """As for every other way to open it."""
+    with pytest.raises(NotYet), storage.open_ranges("internal/none"):
+        pass
 
 
 @pytest.mark.parametrize("size_bytes", [0, 5, PART_BYTES * 2 + 1])
@@ -322,14 +336,12 @@ def test_a_writer_that_fails_leaves_nothing(storage: Storage, size_bytes: int) -
 @pytest.mark.parametrize(
     "key", ["", "x" * 1_025, "é" * 513, "/x", "x/", "a//b", "a/../b", "a/./b", "..", "a\nb", "a\x00b", "a\x7fb"]
 )
-def test_a_key_that_a_store_would_bend_or_refuse_is_a_bug_of_ours(
-    storage: Storage, on_disk: BinaryIO, key: str
-) -> None:
+def test_a_key_that_a_store_would_bend_or_refuse_is_a_bug_of_ours(storage: Storage, key: str) -> None:
     """No way to write takes it, and no way to read looks for it."""
     calls: list[Callable[[], object]] = [
         lambda: storage.put(key, b""),
         lambda: storage.put_many([(key, b"")]),
-        lambda: storage.put_file(key, on_disk),
+        lambda: storage.open_ranges(key).__enter__(),
         lambda: storage.writer(key).__enter__(),
         lambda: storage.read(key),
         lambda: storage.open(key),

@@ -1,43 +1,89 @@
 """What is done for some items in a row, against the same done one by one."""
 
-import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import batched
+from typing import NamedTuple
 
 import pytest
 from fakes.answered import AnsweredJob, answer_line, chat_body, chat_request, error_line, json_lines, success
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.answers import row_of_answer
 from batchdrop.flow import described, harvest
-from batchdrop.flow.archive import AnswerIndex
+from batchdrop.flow.answer_index import AnswerFile, AnswerIndex, Disk
 from batchdrop.flow.described import describe
 
 ROWS = st.lists(st.integers(1, 9), max_size=12)
 STRANGE = b'{"custom_id": "nobody"}\n'
 
 
-@given(output=ROWS, errors=ROWS, wanted=st.sets(st.integers(1, 9)), length=st.integers(1, 9), strange=st.booleans())
+class Parts(NamedTuple):
+    """One object of the archive."""
+
+    content: bytes
+
+    def read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes at each place."""
+        return [self.content[start : start + size_bytes] for start, size_bytes in places]
+
+
+@contextmanager
+def indexed(content: Mapping[str, bytes], size_bytes_max: int, piece_bytes: int) -> Iterator[AnswerIndex]:
+    """Yield the index of both files, which came in pieces; of their bytes so many fit on disk."""
+    disk = Disk(size_bytes_max)
+    with ExitStack() as opened:
+        files = {key: AnswerFile(key, disk, counts_passing=True) for key in content}
+        for key, file in files.items():
+            opened.callback(file.leave_disk)
+            for start in range(0, len(content[key]), piece_bytes):
+                file.write(content[key][start : start + piece_bytes])
+            file.finish()
+        yield AnswerIndex(files["out"], files["err"], lambda key: Parts(content[key]))
+
+
+@given(
+    output=ROWS,
+    errors=ROWS,
+    wanted=st.sets(st.integers(1, 9)),
+    length=st.integers(1, 9),
+    size_bytes_max=st.integers(0, 6_000),
+    piece_bytes=st.integers(1, 2_000),
+    strange=st.booleans(),
+)
 def test_answers_taken_in_runs_are_the_answers_taken_one_by_one(
-    output: list[int], errors: list[int], wanted: set[int], length: int, *, strange: bool
+    output: list[int],
+    errors: list[int],
+    wanted: set[int],
+    length: int,
+    size_bytes_max: int,
+    piece_bytes: int,
+    *,
+    strange: bool,
 ) -> None:
-    """Lines that are missing, come twice or answer nobody count the same wherever a run ends."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        out.write(b"".join(map(success, output)) + STRANGE * strange)
-        err.write(b"".join(error_line(row, "batch_expired") for row in errors))
-        out.seek(0)
-        err.seek(0)
-        index = AnswerIndex(out, err)
-        rows = sorted(wanted)
-        expected = [index.take(row) for row in rows]
+    """Lines that are missing, come twice or answer nobody count the same wherever a run ends, and wherever they are read."""
+    content = {
+        "out": b"".join(map(success, output)) + STRANGE * strange,
+        "err": b"".join(error_line(row, "batch_expired") for row in errors),
+    }
+    rows = sorted(wanted)
+    expected = [
+        [line for kind in content.values() for line in kind.splitlines(keepends=True) if row_of_answer(line) == row]
+        for row in rows
+    ]
+
+    with indexed(content, size_bytes_max, piece_bytes) as index:
+        one_by_one = [list(index.take(row)) for row in rows]
         index.finish()
         counted = index.unknown, index.duplicates
         index.restart()
-
         found = [list(lines) for run in batched(rows, length) for lines in index.take_run(run)]
         index.finish()
+        again = [index.find(row) for row in rows]
 
-        assert found == expected
-        assert (index.unknown, index.duplicates) == counted
+    assert found == one_by_one == again == expected
+    assert (index.unknown, index.duplicates) == counted
 
 
 def two_attempts() -> dict[str, bytes]:

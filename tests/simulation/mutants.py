@@ -14,7 +14,7 @@ from simulation import mutations as as_if
 from batchdrop.core import lifecycle, room
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import admit, archive, complete, create, harvest, key, merge, poll, reconcile, submit
+from batchdrop.flow import admit, answer_index, archive, complete, create, harvest, key, merge, poll, reconcile, submit
 
 MUTANT_TURNS_MAX = 1_500  # a mutant may keep its world busy for ever
 
@@ -92,7 +92,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _of("an expired batch is sent again whole", {1, 23}, "expiry",
         _replaced(harvest, "_fate", as_if.expired_sent_whole)),
     _of("answers are joined by their place", {5}, "small",
-        _replaced(archive.AnswerIndex, "take_run", as_if.rows_exchanged)),
+        _replaced(answer_index.AnswerIndex, "take_run", as_if.rows_exchanged)),
     # Results and notices.
     _of("what was never sent has no object", {4}, "cancelled",
         _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),

@@ -5,9 +5,9 @@ Rule: a mutation is a patch in this process, never an edit of a file.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 from unittest.mock import patch
 
 from simulation.wire import adapters
@@ -24,7 +24,7 @@ from batchdrop.core.summary import Results, results_of_summary
 from batchdrop.core.verdicts import Verdict
 from batchdrop.edge.provider import OpenAIProvider
 from batchdrop.flow import complete, poll, steps, submit
-from batchdrop.flow.ports import Ports
+from batchdrop.flow.ports import ByteSink, Ports
 from batchdrop.flow.steps import Work
 
 type Patch = Callable[[], AbstractContextManager[object]]
@@ -174,14 +174,28 @@ def missing_sent_again(original: Callable[..., Verdict | None]) -> Callable[...,
     return verdict
 
 
+@dataclass
+class CountingSink:
+    """Counts what it hands on."""
+
+    inner: ByteSink
+    size_bytes: int = 0
+
+    def write(self, content: bytes) -> int:
+        """Hand on *content*."""
+        self.size_bytes += len(content)
+        return self.inner.write(content)
+
+
 def cut_is_whole(original: Callable[..., int]) -> Callable[..., int]:
     """What came of a cut download is taken for all of it."""
 
-    def download(self: OpenAIProvider, file: str, target: BinaryIO) -> int:
+    def download(self: OpenAIProvider, file: str, target: ByteSink) -> int:
+        counting = CountingSink(target)
         try:
-            return original(self, file, target)
+            return original(self, file, counting)
         except DownloadCut:
-            return target.tell()
+            return counting.size_bytes
 
     return download
 
@@ -221,7 +235,12 @@ class SummaryFirst:
 
 def summary_first(original: Callable[..., Results]) -> Callable[..., Results]:
     """The summary is put before the files that it describes."""
-    return lambda ports, *arguments: original(replace(ports, storage=SummaryFirst(ports.storage)), *arguments)
+
+    def merge(ports: Ports, *arguments: object, **options: object) -> Results:
+        storage: Any = SummaryFirst(ports.storage)
+        return original(replace(ports, storage=storage), *arguments, **options)
+
+    return merge
 
 
 def notified_first(_original: object) -> Callable[[Work, Job], None]:
@@ -252,7 +271,7 @@ def rows_exchanged(original: Callable[..., Any]) -> Callable[..., Any]:
     def take_run(self: Any, rows: list[int]) -> Iterator[object]:  # noqa: ANN401 - private to archive
         places = sorted(range(len(self._offsets)), key=self._offsets.__getitem__)
         for row, answers in zip(rows, original(self, rows), strict=True):
-            yield answers and [self._line(places[row - 1])]
+            yield answers and [self._line(places[row - 1], self._read_again)]
 
     return take_run
 

@@ -4,13 +4,14 @@ Rule: a reading call may fail or be slow; a call with an effect may also be cut 
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 from uuid import UUID
 
-from fakes.memory import MemoryLedger, MemoryNotices, MemoryStorage
+from fakes.memory import MemoryLedger, MemoryNotices, MemoryRanges, MemoryStorage
 from simulation.gate import EFFECT, READ, Fault, Gate
 from simulation.queues import Queue
 from simulation.tasks import Tasks
@@ -151,10 +152,11 @@ class GatedStorage:
             count += 1
         return count
 
-    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
-        """Write one object from a file."""
-        source.seek(0)
-        self._put("storage.put_file", key, source.read(), content_type)
+    @contextmanager
+    def open_ranges(self, key: str) -> Iterator["GatedRanges"]:
+        """Open an object for reading parts of it."""
+        with self._gate.call("storage.open_ranges", lambda: self._inner.open_ranges(key)) as ranges:
+            yield GatedRanges(self._gate, ranges)
 
     @contextmanager
     def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator[ObjectWriter]:
@@ -165,6 +167,18 @@ class GatedStorage:
 
     def _put(self, name: str, key: str, content: bytes, content_type: str) -> None:
         self._gate.call(name, lambda: self._inner.put(key, content, content_type), EFFECT)
+
+
+@dataclass(frozen=True)
+class GatedRanges:
+    """Parts of an object."""
+
+    gate: Gate
+    inner: MemoryRanges
+
+    def read(self, places: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes at each place."""
+        return self.gate.call("storage.ranges", lambda: self.inner.read(places))
 
 
 class GatedHints:

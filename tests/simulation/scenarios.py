@@ -150,6 +150,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         limits=_SHARDS,
     ),
     Scenario(
+        # What comes is larger than the disk: answers are read from the archive by range, a later answer's after an earlier one.
+        name="large_output",
+        happenings=(_switch("expires", value=0.5, times=1), dropped("inbox/four.jsonl", bodies(4))),
+        limits={"answer_spool_bytes_max": 1},
+        calm_after_seconds=DAY + 2 * HOUR,
+        tick_seconds_min=300,
+    ),
+    Scenario(
         name="versions",
         happenings=(dropped("inbox/same.jsonl", bodies(2, "old")), dropped("inbox/same.jsonl", bodies(3, "new"), 30)),
         limits=_SMALL,

@@ -223,7 +223,7 @@ def test_what_was_never_sent_is_no_copy() -> None:
     job = repeating_job("a", "a")
     shard = replace(job.shard(), batch="", reason=Reason("cancelled", "x"))
 
-    with archive(job.ports, job.job, shard, None) as answers:
+    with archive(job.ports, job.limits, job.job, shard, None) as answers:
         derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
 
     assert [(one.row, one.is_copy) for one in job.part()] == [(1, False), (2, False)]

@@ -301,7 +301,7 @@ def test_a_shard_without_a_batch_fails_with_its_reason() -> None:
     job = chat_job(2)
     shard = replace(job.shard(), batch="", batches=(), reason=Reason("submission_unknown", "Nobody knows."))
 
-    with archive(job.ports, job.job, shard, None) as answers:
+    with archive(job.ports, job.limits, job.job, shard, None) as answers:
         harvest = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
 
     assert harvest.failed == 2
@@ -316,7 +316,7 @@ def test_answers_that_are_archived_outlive_the_provider() -> None:
     job.harvest(shard, success(1), counts=(2, 2, 0))
     gone = replace(shard, reason=Reason("answers_gone", "m"))
 
-    with archive(job.ports, job.job, gone, None) as answers:
+    with archive(job.ports, job.limits, job.job, gone, None) as answers:
         harvest = derive(job.ports, job.limits, job.job, gone, job.chunks, answers, None)
 
     assert (harvest.succeeded, harvest.failed) == (1, 1)
@@ -333,7 +333,7 @@ def test_harvesting_twice_changes_nothing_and_needs_no_provider() -> None:
     batch = job.batch(shard, *files, status="expired")
     job.provider.files.clear()
 
-    with archive(job.ports, job.job, shard, batch) as answers:
+    with archive(job.ports, job.limits, job.job, shard, batch) as answers:
         second = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, batch)
 
     assert second == first
@@ -364,7 +364,7 @@ def test_a_file_that_is_gone_is_an_error_of_the_provider() -> None:
     batch = job.batch(job.shard(), success(1), None)
     job.provider.files.clear()
 
-    with pytest.raises(NotAtProvider), archive(job.ports, job.job, job.shard(), batch):
+    with pytest.raises(NotAtProvider), archive(job.ports, job.limits, job.job, job.shard(), batch):
         pass
 
     assert job.items() == {}

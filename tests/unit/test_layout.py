@@ -35,7 +35,7 @@ FORBIDDEN: dict[str, set[str]] = {
 ALONE = {
     "openai": {"edge/provider.py"},
     "genai_prices": {"edge/prices.py"},
-    "os": {"edge/settings.py", "flow/archive.py"},
+    "os": {"edge/settings.py", "flow/answer_index.py"},
 }
 
 

@@ -64,6 +64,25 @@ def test_a_shard_ends_at_the_first_limit_that_it_meets(size: tuple[int, int, int
     assert cut == Cut(0, end, tokens, tokens, inputs)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "ends"),
+    [("/v1/images/generations", [30, 60, 90]), ("/v1/images/edits", [30, 60, 90]), ("/v1/embeddings", [80, 90])],
+)
+def test_a_batch_of_images_ends_where_its_answers_could_not_be_collected(endpoint: str, ends: list[int]) -> None:
+    """Within a chunk, too: images are a thousand times as long as what asks for them."""
+    chunks, limits = (
+        chunks_of((40, 10, 1, 0), (40, 10, 1, 0), (10, 10, 1, 0)),
+        replace(LIMITS, shard_image_requests_max=30),
+    )
+    limits = replace(limits, shard_requests_max=80)
+    group, found = replace(group_of(chunks), endpoint=endpoint), list[int]()
+
+    while cut := next_cut(replace(group, cut_lines=found[-1] if found else 0), chunks, free_of(), None, limits):
+        found.append(cut.end_line)
+
+    assert found == ends
+
+
 def test_the_next_shard_begins_where_the_last_one_ended() -> None:
     """Lines that were cut are not cut again, and the last shard takes what is left."""
     chunks = chunks_of(*[(40, 10, 1, 0)] * 3)

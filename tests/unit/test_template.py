@@ -13,6 +13,8 @@ import pytest
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
+from batchdrop.core.bounds import first_breach
+from batchdrop.core.limits import Limits
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import CODE_PROPERTIES, FUNCTION, Template, code_locations, localized, parse
 
@@ -316,6 +318,16 @@ def test_mapping_brings_single_messages_at_a_bounded_width(
     assert "FunctionResponseTypes" not in mapping
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
     assert "MaximumBatchingWindowInSeconds" not in mapping
+
+
+def test_what_is_kept_on_disk_fits(resources: dict[str, Resource]) -> None:
+    """A shard of the largest size is sent, and the answers of a batch are kept, with a quarter of the disk to spare."""
+    disks = {name: resources[name]["Properties"]["EphemeralStorage"]["Size"] << 20 for name in ("Submit", "Complete")}
+
+    for limits in (Limits(), Limits(shard_bytes_max=200_000_000)):
+        assert first_breach(limits) is None
+        assert limits.shard_bytes_max < 0.75 * disks["Submit"]
+        assert limits.answer_spool_bytes_max < 0.75 * disks["Complete"]
 
 
 def test_concurrency_stays_within_what_lambda_takes(template: Template) -> None:

@@ -7,6 +7,7 @@ line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-2
 """
 
 import json
+import re
 from typing import Final
 
 import msgspec
@@ -25,6 +26,8 @@ ROW_DIGITS_MAX: Final = 15
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TOO_MANY_REQUESTS = 429
+# At the top of a line: before anything that a model wrote.
+_CUSTOM_ID: Final = re.compile(rb'\s*\{(?:\s*"id"\s*:\s*"[^"\\]*"\s*,)?\s*"custom_id"\s*:\s*"?(\d+)"?\s*[,}]')
 _UNREADABLE = "unreadable_answer"
 
 
@@ -110,6 +113,22 @@ def row_of_answer(line: bytes) -> int | None:
         return _row(_named.decode(line).custom_id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return parse_answer(line).row
+
+
+def row_of_head(head: bytes) -> int | None:
+    """Return the row of a line of which only the *head* is there; None where the head does not tell it."""
+    found = _CUSTOM_ID.match(head)
+    return _row(found[1].decode()) if found else None
+
+
+def too_large(row: int, size_bytes: int, size_bytes_max: int) -> bytes:
+    """Return what stands for the line that answers *row* where it is too long to be read: it is paid for, and fails."""
+    message = (
+        f"The answer has {size_bytes:,} bytes, and more than {size_bytes_max:,} cannot be read. The request ran and is paid for, "
+        "so it is not sent again; the answer stays in the provider's file below internal/ for a while."
+    )
+    error = {"code": "answer_too_large", "message": message}
+    return msgspec.json.encode({"custom_id": str(row), "response": {"status_code": 200}, "error": error})
 
 
 def parse_answer(line: bytes) -> Answer:

@@ -31,6 +31,9 @@ class Limits:
     shard_requests_max: int = 50_000
     shard_bytes_max: int = 190_000_000
     shard_embedding_inputs_max: int = 50_000
+    # Requests of a batch of images: an answer has 3 MB in base64, so this is 3 GB, which a function downloads and makes into
+    # outcomes in its 15 minutes. Chosen; the provider would take 50,000, and 150 GB would come back.
+    shard_image_requests_max: int = 1_000
     # A chunk is held in memory while it fills.
     chunk_lines_max: int = 2_000
     chunk_bytes_max: int = 8_000_000
@@ -83,6 +86,14 @@ class Limits:
     parked_seconds_max: int = 7 * DAY
     unreachable_seconds_max: int = 7 * DAY
     circuit_seconds: int = 5 * MINUTE
+
+    # Disk. Submit keeps the requests of one shard in /tmp (190 MB, 200 MB at most) and nothing else. Complete keeps the answers
+    # of one batch, at most so many bytes, and reads what is beyond from the archive by range. Merging keeps nothing on disk.
+    # Both functions have 2,048 MB (template.yaml); a test compares.
+    answer_spool_bytes_max: int = 1_500_000_000
+    # Answers that become outcomes in a second, at least: more than what is left of an invocation is left to the next one.
+    # Chosen; 100 MB of answers take 1 s of processor time (docs/benchmarks.md), the rest is waiting for S3.
+    derived_bytes_per_second: int = 10_000_000
 
     # Answers that the provider counted but does not show yet.
     answers_missing_seconds_max: int = DAY

@@ -16,6 +16,7 @@ from batchdrop.core.planning import Chunk
 _ACCOUNT_CHARS = 12
 # A model's room is shared by some shards, so that one that ends makes room for another while the others run.
 _SHARES = 8
+_IMAGES = "/v1/images/"
 
 
 def account_of(base_url: str) -> str:
@@ -101,7 +102,7 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
         part = _rest_of(chunk, chunk_end - line)
         if taken.lines and not _fits_batch(taken + part, limits):
             break
-        lines = _fitting_lines(part, taken, free, ratio)
+        lines = min(_fitting_lines(part, taken, free, ratio), _answers_left(group.endpoint, taken, part, limits))
         if lines == part.lines:
             taken += part
             continue
@@ -174,6 +175,11 @@ def _fits_batch(part: _Part, limits: Limits) -> bool:
         and part.size_bytes <= limits.shard_bytes_max
         and part.inputs <= limits.shard_embedding_inputs_max
     )
+
+
+def _answers_left(endpoint: str, taken: _Part, part: _Part, limits: Limits) -> int:
+    """Return how many lines of *part* may follow what is *taken* so that the answers of the batch can be collected in time."""
+    return limits.shard_image_requests_max - taken.lines if endpoint.startswith(_IMAGES) else part.lines
 
 
 def _fitting_lines(part: _Part, taken: _Part, free: Space, ratio: Ratio | None) -> int:

@@ -28,6 +28,7 @@ from batchdrop.edge.provider_reading import (
     read_list,
     read_page,
 )
+from batchdrop.flow.ports import ByteSink
 
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
@@ -234,7 +235,7 @@ class OpenAIProvider:
         if answer.get("deleted") is False:
             raise ProviderUnavailable(f"{file} was not deleted")
 
-    def download(self, file: str, target: BinaryIO) -> int:
+    def download(self, file: str, target: ByteSink) -> int:
         """Write the file's content to *target* and return its bytes, checked against the announced length."""
         size_bytes = 0
         with (

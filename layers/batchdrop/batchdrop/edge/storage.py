@@ -7,7 +7,7 @@ Small puts cost a tenth of boto3's CPU here (docs/decisions/0002-dependencies.md
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from batchdrop.core.inbox import InboxPage, ListedUpload
 from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
 from batchdrop.edge.object_keys import checked_key, is_key_usable
 from batchdrop.edge.refused_reads import refusals_told
-from batchdrop.flow.ports import PUTS_AHEAD_MAX, ObjectWriter
+from batchdrop.flow.ports import PUTS_AHEAD_MAX, ObjectWriter, Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
@@ -49,6 +49,8 @@ READ_BUFFER_BYTES = 1 << 20
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html, 2026-11-22): 156 GiB in all.
 PART_BYTES = 16 << 20
 PARTS_IN_FLIGHT = 2
+# Parts of one object that are read at a time.
+RANGES_IN_FLIGHT = 32
 # In flight at a time; at 22 ms a put that is 2,900 puts a second, below the 3,500 that a prefix takes.
 SMALL_PUTS_IN_FLIGHT = 64
 # Made ahead of who puts them: 22 ms of puts, so that none waits while the next are derived, a run of some dozens at a time.
@@ -92,12 +94,15 @@ class _Source:
     options: "GetOptions"  # what names this content: its version or its entity tag
 
     def block(self, start: int) -> memoryview:
-        """Return the bytes from *start* on, at most a block; raises ReadMismatch where others came.
+        """Return the bytes from *start* on, at most a block; raises as `part`."""
+        return self.part(start, min(start + BLOCK_BYTES, self.size_bytes))
+
+    def part(self, start: int, end: int) -> memoryview:
+        """Return the bytes from *start* to before *end*; raises ReadMismatch where others came.
 
         Of an upload raises UploadRejected or UploadWithheld: S3 shows archived objects, and those under a foreign key, to a
         HEAD.
         """
-        end = min(start + BLOCK_BYTES, self.size_bytes)
         options: GetOptions = {**self.options, "range": (start, end)}
         if (start, end) == (0, self.size_bytes):
             options = self.options  # the whole: asked for as such, because it can be
@@ -131,6 +136,22 @@ class _Blocks(io.RawIOBase):
         into[:size_bytes] = self._block[:size_bytes]
         self._block = self._block[size_bytes:]
         return size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """Parts of a source, read by several threads: each waits 20 ms for its first byte."""
+
+    source: _Source
+    pool: ThreadPoolExecutor
+
+    def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """Return the bytes at each place, an offset and a length, in order."""
+        return list(self.pool.map(self._part, places))
+
+    def _part(self, place: tuple[int, int]) -> bytes:
+        start, size_bytes = place
+        return bytes(self.source.part(start, start + size_bytes))
 
 
 def _reader(source: _Source, start: int) -> BinaryIO:
@@ -225,10 +246,14 @@ class S3Storage:
 
     def open(self, key: str) -> AbstractContextManager[BinaryIO]:
         """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
+        return _reader(self._current(key), 0)
+
+    def _current(self, key: str) -> _Source:
+        """Return the content that an object of the results bucket has now. Raises NotYet where there is none."""
         found = self._head(key)
         if found is None:
             raise NotYet(f"{key} is not there")
-        return _reader(_Source(self._results, key, found["size"], {"if_match": found["e_tag"]}), 0)
+        return _Source(self._results, key, found["size"], {"if_match": found["e_tag"]})
 
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""
@@ -270,17 +295,11 @@ class S3Storage:
             count += 1
         return count
 
-    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
-        """Write one object of the results bucket from a file on disk, from its first byte, in parts where it is large."""
-        source.seek(0)
-        obstore.put(
-            self._results,
-            checked_key(key),
-            source,
-            attributes={"Content-Type": content_type},
-            chunk_size=PART_BYTES,
-            max_concurrency=PARTS_IN_FLIGHT,
-        )
+    @contextmanager
+    def open_ranges(self, key: str) -> Iterator[Ranges]:
+        """Open an object of the results bucket for reading parts of it as it is now. Raises NotYet where there is none."""
+        with ThreadPoolExecutor(RANGES_IN_FLIGHT) as pool:
+            yield _Ranges(self._current(key), pool)
 
     @contextmanager
     def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator[ObjectWriter]:

@@ -14,6 +14,7 @@ from batchdrop.core.errors import (
     LeaseLost,
     NotAtProvider,
     NotYet,
+    OutOfTime,
     ProviderRefused,
     ProviderUnavailable,
     UploadWithheld,
@@ -105,11 +106,11 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
     except NotAtProvider as error:
         _wait_for_gone(work, _still_mine(work, shard), error)
         return None
-    except (DownloadCut, NotYet, ProviderRefused, ProviderUnavailable, UploadWithheld) as error:
+    except (DownloadCut, NotYet, OutOfTime, ProviderRefused, ProviderUnavailable, UploadWithheld) as error:
         if isinstance(error, UploadWithheld):
             note_withheld(work, read_job(work, shard.job), error)
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, _still_mine(work, shard), MINUTE)
+        postpone(work, _still_mine(work, shard), 0 if isinstance(error, OutOfTime) else MINUTE)
         return None
     if harvest.must_wait:
         work.ports.log.info("answers.awaited", job_id=shard.job, shard=shard.number, missing=harvest.missing)
@@ -155,7 +156,7 @@ def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
     job = read_job(work, shard.job)
     chunks = read_chunks(work.ports.storage, job)
     give_up = work.ports.clock.now() - shard.batch_ended_at >= work.limits.answers_missing_seconds_max
-    with archive(work.ports, job, shard, batch) as answers:
+    with archive(work.ports, work.limits, job, shard, batch) as answers:
         return derive(work.ports, work.limits, job, shard, chunks, answers, batch, give_up_missing=give_up)
 
 

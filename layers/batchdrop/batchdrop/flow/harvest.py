@@ -26,7 +26,8 @@ from batchdrop.core.repeats import FirstLine, Repeats
 from batchdrop.core.requests import is_structured
 from batchdrop.core.usual import CHAT, usual_outcome
 from batchdrop.core.verdicts import Verdict, judge
-from batchdrop.flow.archive import AnswerIndex, archive
+from batchdrop.flow.answer_index import AnswerIndex
+from batchdrop.flow.archive import archive
 from batchdrop.flow.described import RUN_BYTES, RUN_ITEMS, Described, Run, describe
 from batchdrop.flow.growing import GrowingObject
 from batchdrop.flow.item_objects import STEP_OBJECTS_MAX, Objects, put_in_steps

@@ -5,7 +5,7 @@ repetition could cost money. `edge` keeps these against AWS and OpenAI, the test
 suite is run on both.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
@@ -100,6 +100,20 @@ class ObjectWriter(Protocol):
         """Append *content*."""
 
 
+class ByteSink(Protocol):
+    """Takes bytes as they come."""
+
+    def write(self, content: bytes) -> int:
+        """Append *content* and return how many bytes it has."""
+
+
+class Ranges(Protocol):
+    """One content of one object, of which parts are read."""
+
+    def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+        """Return the bytes at each place, an offset and a length, in order. All are held, and asked for side by side."""
+
+
 class PlanStorage(Protocol):
     """What planning needs of both buckets. Puts replace whole objects, so each may be repeated."""
 
@@ -154,8 +168,8 @@ class Storage(PlanStorage, Protocol):
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""
 
-    def put_file(self, key: str, source: BinaryIO, content_type: str = "application/x-ndjson") -> None:
-        """Write one object of the results bucket from a file on disk, in parts where it is large."""
+    def open_ranges(self, key: str) -> AbstractContextManager[Ranges]:
+        """Open an object of the results bucket for reading parts of it as it is now. Raises NotYet where there is none."""
 
 
 class Provider(Protocol):
@@ -212,10 +226,10 @@ class Provider(Protocol):
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
 
-    def download(self, file: str, target: BinaryIO) -> int:
-        """Write the file's content to *target* and return its bytes, checked against the announced length.
+    def download(self, file: str, target: ByteSink) -> int:
+        """Write the file's content to *target* as it comes and return its bytes, checked against the announced length.
 
-        Raises DownloadCut where fewer came; *target* must then be emptied.
+        Raises DownloadCut where fewer came; what was written to *target* is then of no use.
         """
 
 
