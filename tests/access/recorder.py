@@ -81,6 +81,7 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
     "hints": {
         "submit": always(Permission("sqs:SendMessage", "SubmissionsQueue.Arn")),
         "drop": always(Permission("sqs:SendMessage", "SubmissionsQueue.Arn")),
+        "count_submissions": always(Permission("sqs:GetQueueAttributes", "SubmissionsQueue.Arn")),
         "complete": always(Permission("sqs:SendMessage", "CompletionsQueue.Arn")),
     },
     "providers": {"open": always(Permission("secretsmanager:GetSecretValue", "Secret.Id"))},

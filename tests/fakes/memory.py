@@ -360,6 +360,7 @@ class MemoryHints:
         self.completes: list[tuple[str, int | None]] = []
         self.tells = 0
         self.drops: list[Upload] = []
+        self.others = 0  # messages of the submissions queue that are not ours
 
     def submit(self, job: str, shard: int | None = None) -> None:
         """Ask a submit function to look."""
@@ -376,6 +377,10 @@ class MemoryHints:
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of an upload."""
         self.drops.append(upload)
+
+    def count_submissions(self) -> int:
+        """Return how many messages wait for a submit function."""
+        return len(self.submits) + len(self.drops) + self.others
 
 
 class MemoryNotices:

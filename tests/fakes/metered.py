@@ -119,6 +119,11 @@ class MeteredHints:
         self.counts["messages"] += 1
         self.inner.drop(upload)
 
+    def count_submissions(self) -> int:
+        """Return how many messages wait for a submit function."""
+        self.counts["looks"] += 1
+        return self.inner.count_submissions()
+
 
 @dataclass
 class MeteredNotices:

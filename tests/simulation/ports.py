@@ -204,6 +204,10 @@ class GatedHints:
         named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}
         self._post(self._submissions, {"drop": named})
 
+    def count_submissions(self) -> int:
+        """Return how many messages wait for a submit function."""
+        return self._gate.call("hints.count", self._submissions.count_visible)
+
     def _send(self, queue: Queue, job: str, shard: int | None) -> None:
         self._post(queue, {"job": job, "shard": shard})
 

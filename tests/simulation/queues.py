@@ -61,6 +61,10 @@ class Queue:
             self.send(message.body)
         self.dead.clear()
 
+    def count_visible(self) -> int:
+        """Return how many messages wait to be received."""
+        return sum(message.visible_at <= self.now() for message in self.messages)
+
     def next_visible(self) -> float | None:
         """Return when a message comes (again)."""
         return min((message.visible_at for message in self.messages), default=None)

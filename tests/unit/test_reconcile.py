@@ -1,11 +1,15 @@
 """Drops whose event never came: found by listing the inbox, and only where nothing can have been paid for before."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
 from fakes.memory import MemoryLedger, MemoryLog
 from fakes.world import World
 
+from batchdrop.core.inbox import ListedUpload, is_round_due, is_to_be_told, may_be_put_off, may_be_started
 from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import JobState
+from batchdrop.core.ledger_rows import Install, JobState, Round
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.flow import poll, submit
 
@@ -189,3 +193,68 @@ def test_the_log_names_the_job_and_not_the_key(world: World) -> None:
     log: MemoryLog = world.log
     assert "drop.missed" in log.events
     assert "canary" not in repr(log.lines)
+
+
+def test_what_is_queued_is_not_taken_for_missed(world: World) -> None:
+    """Many small files: their events wait in the queue, so nothing is told of them, and nothing is listed."""
+    for number in range(200):
+        world.storage.drop(f"inbox/{number}.jsonl", DROP)
+    world.hints.others = 200
+
+    for _ in range(20 * 60):
+        world.advance(MINUTE)
+        poll.tick(world.ports(), world.limits)
+
+    assert world.hints.drops == []
+    assert "round.put_off" in world.log.events
+    world.hints.others = 150
+    poll.tick(world.ports(), world.limits)
+    assert len(world.hints.drops) == 200
+
+
+def test_a_queue_that_is_never_short_puts_a_round_off_for_a_day(world: World) -> None:
+    """A drop whose event never came is found all the same, beside traffic that never ends."""
+    upload = world.storage.drop("inbox/lost.jsonl", DROP)
+    dropped_at = world.clock.now()
+    world.hints.others = 10_000
+
+    while world.ledger.job(upload.job_id) is None:
+        world.tick(5 * MINUTE)
+
+    assert DAY <= world.clock.now() - dropped_at <= DAY + HOUR
+
+
+def test_a_version_is_told_again_every_six_hours_at_most(world: World) -> None:
+    """Where nobody takes what was told, a version is told a few times a day instead of 29 times."""
+    uploads = [world.storage.drop(f"inbox/{number}.jsonl", DROP) for number in range(3)]
+    told: list[tuple[int, Upload]] = []
+    for _ in range(24 * 12):
+        world.advance(5 * MINUTE)
+        poll.tick(world.ports(), world.limits)
+        told += [(world.clock.now(), upload) for upload in world.hints.drops]
+        world.hints.drops = []
+
+    for upload in uploads:
+        times = [at for at, each in told if each == upload]
+        assert len(times) == 4
+        assert all(later - earlier >= 6 * HOUR - 50 * MINUTE for earlier, later in itertools.pairwise(times))
+
+
+def test_a_hundred_thousand_files_make_few_messages_beside_their_own() -> None:
+    """At 1,800 an hour they wait for 55 hours. By the decisions alone, version by version: 29 rounds a day were 2 million."""
+    limits, install = Limits(), Install(id="i", started_at=0)
+    files, dropped_at, per_hour = 100_000, 10 * DAY, 1_800
+    now, told, step = dropped_at, 0, Round(began_at=dropped_at - MINUTE)
+    while (left := files - per_hour * (now - dropped_at) // HOUR) > 0:
+        now += MINUTE
+        install = replace(install, inbox_round=step)
+        if not is_round_due(install, now, limits):
+            continue
+        if left > limits.queued_messages_max and may_be_put_off(step, now, limits):
+            step = replace(step, put_off_at=step.put_off_at or now)
+            continue
+        step = Round(began_at=now, before=step.began_at)
+        listed = ListedUpload(Upload("inbox", "inbox/x.jsonl", "v"), dropped_at)
+        told += left * (may_be_started(listed, install, now, limits) and is_to_be_told(listed, step, limits))
+
+    assert 0 < told < files

@@ -586,7 +586,15 @@ def allowed(resources: dict[str, Resource], function: str, service: str) -> set[
         ("Submit", "sns", set()),
         ("Poll", "sns", set()),
         ("Complete", "sns", {("Publish", "Topic")}),
-        ("Poll", "sqs", {("SendMessage", "SubmissionsQueue.Arn"), ("SendMessage", "CompletionsQueue.Arn")}),
+        (
+            "Poll",
+            "sqs",
+            {
+                ("SendMessage", "SubmissionsQueue.Arn"),
+                ("SendMessage", "CompletionsQueue.Arn"),
+                ("GetQueueAttributes", "SubmissionsQueue.Arn"),
+            },
+        ),
         (
             "Poll",
             "s3",

@@ -185,13 +185,14 @@ class Line:
 def idle_lines() -> Iterator[Line]:
     """Yield the bill of a month in which nothing is dropped."""
     receives = MAPPINGS * RECEIVES_PER_MINUTE * TICKS
+    looks = receives + DAYS * IDLE_DAY_LISTS  # before the inbox is listed, poll looks how long the queue is
     gigabytes = TICKS * IDLE_TICK_LOG_BYTES / GIGABYTE
     reads, writes = TICKS * IDLE_HALF_READS / 2 + DAYS * IDLE_DAY_READS, DAYS * IDLE_DAY_WRITES
     lists = DAYS * IDLE_DAY_LISTS
     yield Line("CloudWatch alarms", f"{ALARMS}", ALARMS * ALARM)
     yield Line("Secrets Manager", "1 secret", SECRET)
     yield Line("CloudWatch metrics", f"{IDLE_SERIES} series", IDLE_SERIES * SERIES)
-    yield Line("SQS, looked into by Lambda", f"{receives:,} requests", (receives - SQS_FREE) * SQS_MILLION / MILLION)
+    yield Line("SQS, looked into by Lambda", f"{looks:,} requests", (looks - SQS_FREE) * SQS_MILLION / MILLION)
     yield Line("EventBridge Scheduler", f"{TICKS:,} rounds", TICKS * SCHEDULE_MILLION / MILLION)
     yield Line("CloudWatch Logs", f"about {round(gigabytes * 1000, -1):.0f} MB", gigabytes * LOGS_GIGABYTE)
     yield Line("Lambda", f"{TICKS:,} rounds", _invoked(TICKS) + _ran(TICKS * TICK_SECONDS, "poll"))

@@ -7,7 +7,7 @@ older may have been paid for by rows that are gone: an emptied table over a full
 from dataclasses import dataclass
 
 from batchdrop.core.jobs import Upload, is_ignored
-from batchdrop.core.ledger_rows import Install
+from batchdrop.core.ledger_rows import Install, Round
 from batchdrop.core.limits import Limits
 
 
@@ -25,6 +25,28 @@ class InboxPage:
 
     uploads: tuple[ListedUpload, ...]
     next_after: str
+
+
+def is_round_due(install: Install, now: int, limits: Limits) -> bool:
+    """Whether another round over the inbox may begin, if the queue allows it."""
+    step = install.inbox_round
+    return not step.after and now - step.began_at >= limits.inbox_round_seconds
+
+
+def may_be_put_off(step: Round, now: int, limits: Limits) -> bool:
+    """Whether the round after *step*, which is due, may still wait for the queue to become short."""
+    return not step.put_off_at or now - step.put_off_at < limits.inbox_round_put_off_seconds_max
+
+
+def is_to_be_told(listed: ListedUpload, step: Round, limits: Limits) -> bool:
+    """Whether the round *step* tells of *listed*: once it is late, and again after each `told_again_seconds`.
+
+    It depends on when this round and the one before began, so that nothing has to be kept for each version.
+    """
+    late_at = listed.modified_at + limits.event_awaited_seconds
+    told_by_now = (step.began_at - late_at) // limits.told_again_seconds
+    told_before = (step.before - late_at) // limits.told_again_seconds
+    return told_by_now > max(told_before, -1)
 
 
 def may_be_started(listed: ListedUpload, install: Install, now: int, limits: Limits) -> bool:

@@ -145,6 +145,13 @@ class Limits:
     old_drop_seconds: int = 7 * DAY
     # Drops whose event never came: a round over the inbox begins so often, so that each starts within the hour.
     inbox_round_seconds: int = 50 * MINUTE
+    # While so many messages wait for a submit function, events of files are among them that are older than the next limit: a
+    # round is put off then, for a day at most. Creates are 1,800 an hour, so that is what five minutes take.
+    queued_messages_max: int = 150
+    inbox_round_put_off_seconds_max: int = DAY
+    # A version that still has no job is told again after so long. Chosen: 100,000 files that wait for two days would
+    # otherwise make two million messages.
+    told_again_seconds: int = 6 * HOUR
     # An event takes seconds; until then a version without a job is none that was missed.
     event_awaited_seconds: int = 5 * MINUTE
     # A page is 1,000 versions (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).

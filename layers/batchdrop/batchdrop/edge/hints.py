@@ -5,7 +5,7 @@ Rule: a hint says where to look and nothing else; what is to be done stands in t
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from batchdrop.core.jobs import Upload
 
@@ -37,6 +37,12 @@ class SqsHints:
         """Tell a submit function of *upload*, as its event would have."""
         named = {"bucket": upload.bucket, "key": upload.key, "version": upload.version}
         self._post(self._submissions, {"drop": named})
+
+    def count_submissions(self) -> int:
+        """Return about how many messages wait for a submit function."""
+        name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
+        found = self._client().get_queue_attributes(QueueUrl=self._submissions, AttributeNames=[name])
+        return int(found["Attributes"][name])
 
     def _send(self, queue: str, job: str, shard: int | None) -> None:
         self._post(queue, {"job": job, "shard": shard})

@@ -92,6 +92,9 @@ class Hints(Protocol):
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of *upload*, as its event would have."""
 
+    def count_submissions(self) -> int:
+        """Return about how many messages wait for a submit function; those that one works on are not counted."""
+
 
 class ObjectWriter(Protocol):
     """An object under construction; it becomes visible when its context ends without an exception, or not at all."""

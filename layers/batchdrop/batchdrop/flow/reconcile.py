@@ -6,25 +6,24 @@ round may be repeated, cut short or walked by two pollers: one version is one jo
 
 from dataclasses import replace
 
-from batchdrop.core.inbox import InboxPage, may_be_started
+from batchdrop.core.inbox import InboxPage, is_round_due, is_to_be_told, may_be_put_off, may_be_started
 from batchdrop.core.ledger_rows import Change, Round, Write
 from batchdrop.flow.steps import Work, settle, written
 
 
 def reconcile(work: Work) -> int:
-    """Go on with the round over the inbox if one is due, and return how many drops were told anew."""
-    limits, now = work.limits, work.ports.clock.now()
-    step = work.install.inbox_round
+    """Continue the round over the inbox, or begin one that is due, and return how many drops were told."""
+    now, step = work.ports.clock.now(), work.install.inbox_round
     if not step.after:
-        if now - step.began_at < limits.inbox_round_seconds:
+        if not is_round_due(work.install, now, work.limits) or _is_put_off(work, step):
             return 0
-        step = Round(began_at=now)
+        step = Round(began_at=now, before=step.began_at)
     told = 0
-    for _ in range(limits.inbox_pages_per_tick_max):
+    for _ in range(work.limits.inbox_pages_per_tick_max):
         if not work.may_go_on():
             break
         page = work.ports.storage.list_inbox(step.after)
-        told += _tell_missed(work, page)
+        told += _tell_missed(work, step, page)
         step = replace(step, after=page.next_after)
         if not step.after:
             break
@@ -32,12 +31,28 @@ def reconcile(work: Work) -> int:
     return told
 
 
-def _tell_missed(work: Work, page: InboxPage) -> int:
+def _is_put_off(work: Work, step: Round) -> bool:
+    """Whether events are still queued that the list would take for missed; written down when it begins."""
+    now = work.ports.clock.now()
+    if not may_be_put_off(step, now, work.limits):
+        return False
+    queued = work.ports.hints.count_submissions()
+    if queued <= work.limits.queued_messages_max:
+        return False
+    if not step.put_off_at:
+        work.ports.log.info("round.put_off", count=queued)
+        _keep(work, replace(step, put_off_at=now))
+    return True
+
+
+def _tell_missed(work: Work, step: Round, page: InboxPage) -> int:
     """Tell the submit function of each upload of *page* that is due a job and has none; return how many."""
     now, told = work.ports.clock.now(), 0
     for listed in page.uploads:
         upload = listed.upload
-        if not may_be_started(listed, work.install, now, work.limits) or work.ports.ledger.job(upload.job_id):
+        if not may_be_started(listed, work.install, now, work.limits) or not is_to_be_told(listed, step, work.limits):
+            continue
+        if work.ports.ledger.job(upload.job_id):
             continue
         work.ports.log.warning("drop.missed", job_id=upload.job_id, seconds=now - listed.modified_at)
         work.ports.hints.drop(upload)
