@@ -23,7 +23,7 @@ J, S = JobState, ShardState
 # Written down here once more, apart from the tables of the code: a table that lost or gained an edge is noticed.
 SHARD_EDGES: Final = {
     S.WAITING: {S.RESERVED, S.HARVESTING},
-    S.RESERVED: {S.UPLOADED, S.RUNNING, S.HARVESTING},
+    S.RESERVED: {S.UPLOADED, S.RUNNING, S.WAITING, S.HARVESTING},
     S.UPLOADED: {S.RESERVED, S.CREATING, S.RUNNING, S.HARVESTING},
     S.CREATING: {S.RUNNING, S.HARVESTING, S.UPLOADED, S.RESERVED, S.PARKED, S.WAITING, S.FENCING},
     S.FENCING: {S.RUNNING, S.RESERVED, S.PARKED, S.HARVESTING},

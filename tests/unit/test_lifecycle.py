@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import IllegalTransition, Superseded
-from batchdrop.core.ledger_rows import Lease, Reason, Shard, ShardState, ticket_of
+from batchdrop.core.ledger_rows import Lease, Reason, Refusal, Scope, Shard, ShardState, ticket_of
 from batchdrop.core.lifecycle import CANCELLED, EDGES, Now, advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import DAY, HOUR, Limits
 
@@ -46,6 +46,9 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.CreateIntended: on.CreateIntended(ticket),
         on.CreateRefused: on.CreateRefused(ticket, reason),
         on.CreateTurnedAway: on.CreateTurnedAway(ticket, 60),
+        on.InputDoubted: on.InputDoubted(ticket),
+        on.SendRefused: on.SendRefused(ticket, reason),
+        on.ModelRefused: on.ModelRefused(ticket, Refusal(reason, 1, NOW.time, Scope.MODEL)),
         on.BatchFound: on.BatchFound(batch, ticket),
         on.FenceBegun: on.FenceBegun(ticket),
         on.Fenced: on.Fenced(ticket),

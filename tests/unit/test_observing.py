@@ -8,7 +8,8 @@ from openai.types import Batch as SdkBatch
 
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
-from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.errors import ProviderRefused
+from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState
 from batchdrop.core.lifecycle import Now, advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.observing import (
@@ -18,10 +19,12 @@ from batchdrop.core.observing import (
     find_batch,
     observe,
     read_refusal,
+    read_upload_refusal,
 )
 from batchdrop.core.refusals import is_account_refused
 
 NOW = 1_000_000
+REFUSED = on.SendRefused("t2", Reason("invalid_request", "Cannot find file file-1"))
 LIMITS = Limits()
 SHARD = Shard(
     job="j", number=0, account="a", endpoint="/v1/embeddings", model="m", group=0, state=ShardState.CREATING,
@@ -137,7 +140,11 @@ def test_a_failed_batch_answers_only_the_present_try() -> None:
         (Declined(400, "bad_url", "no such endpoint"), on.CreateRefused("t2", Reason("bad_url", "no such endpoint"))),
         (Declined(413, "", "too large"), on.CreateRefused("t2", Reason("http_413", "too large"))),
         (Declined(422, "bad", "no"), on.CreateRefused("t2", Reason("bad", "no"))),
-        (Declined(404, "", "not found"), on.InputUnusable("t2")),
+        (Declined(404, "", "not found"), on.SendRefused("t2", Reason("http_404", "not found"))),
+        (
+            Declined(403, "model_not_found", "no"),
+            on.ModelRefused("t2", Refusal(Reason("model_not_found", "no"), 1, NOW, Scope.MODEL)),
+        ),
         (Declined(429, "rate_limit_exceeded", "slow down"), on.CreateTurnedAway("t2", MINUTE)),
         (Declined(429, "rate_limit_exceeded", "slow down", 121), on.CreateTurnedAway("t2", 121)),
         (Declined(429, "insufficient_quota", "no money"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
@@ -158,8 +165,62 @@ def test_a_file_that_cannot_be_found_is_waited_for_a_while() -> None:
     declined = Declined(400, "invalid_request", "Cannot find file file-1")
     old = replace(SHARD, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
 
+    followed = replace(SHARD, refusal=Refusal(REFUSED.reason, 1, NOW))
+
     assert read_refusal(declined, SHARD, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
-    assert read_refusal(declined, old, NOW, LIMITS, is_idle=False) == on.InputUnusable("t2")
+    assert read_refusal(declined, old, NOW, LIMITS, is_idle=False) == REFUSED
+    assert read_refusal(declined, followed, NOW, LIMITS, is_idle=False) == REFUSED
+
+
+@pytest.mark.parametrize(
+    "declined",
+    [
+        Declined(400, "invalid_request", "The file is not in a processed state."),
+        Declined(400, "", "Input file-9 is not ready."),
+        Declined(400, "invalid_file", "No."),
+        Declined(400, "x", "No.", param="input_file_id"),
+        Declined(400, "x", "File is pending"),
+    ],
+)
+def test_a_fresh_file_that_is_named_gets_one_more_look(declined: Declined) -> None:
+    """By its id, as the parameter, or in words; once, and not when it has lain there for long."""
+    shard = replace(SHARD, file="file-9")
+    old = replace(shard, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
+    reason = Reason(declined.code or "http_400", declined.message)
+
+    assert read_refusal(declined, shard, NOW, LIMITS, is_idle=False) == on.InputDoubted("t2")
+    for later in (old, replace(shard, is_doubted=True)):
+        assert read_refusal(declined, later, NOW, LIMITS, is_idle=False) == on.CreateRefused("t2", reason)
+
+
+@pytest.mark.parametrize("message", ["no such endpoint", "Your profile is wrong.", "filed under x", ""])
+def test_a_refusal_that_names_no_file_gets_no_second_look(message: str) -> None:
+    """What is wrong with the request stays wrong."""
+    assert isinstance(
+        read_refusal(Declined(400, "x", message), replace(SHARD, file="file-9"), NOW, LIMITS, is_idle=False),
+        on.CreateRefused,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "is_too_large"),
+    [
+        (413, "", "no", True), (400, "", "File is too large.", True), (400, "file_too_large", "no", True),
+        (400, "", "The file exceeds the maximum allowed size of 100 MB.", True), (422, "", "Payload too big", True),
+        (400, "", "`expires_after` is out of range", False), (400, "", "Your storage quota is exceeded: too large", False),
+        (400, "storage_limit", "The organization's storage size limit is reached.", False),
+    ],
+)  # fmt: skip
+def test_an_upload_is_refused_for_its_size_or_for_something_else(
+    status: int,
+    code: str,
+    message: str,
+    is_too_large: bool,  # noqa: FBT001 - a column
+) -> None:
+    """Only where fewer lines may do it is worth splitting."""
+    event = read_upload_refusal(ProviderRefused(status, code, message), SHARD)
+
+    assert event == on.SendRefused("t2", Reason(code or f"http_{status}", message), is_too_large=is_too_large)
 
 
 def test_a_file_not_found_is_no_fault_of_the_account() -> None:

@@ -84,6 +84,7 @@ class Declined:
     code: str
     message: str
     retry_after_seconds: int = 0
+    param: str = ""  # what the refusal is about, as the provider names it
 
 
 @dataclass(frozen=True, slots=True)

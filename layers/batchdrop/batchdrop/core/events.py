@@ -7,7 +7,7 @@ a slow worker or a lagging index concluded about one try must never be done to t
 from dataclasses import dataclass
 
 from batchdrop.core.batches import Batch
-from batchdrop.core.ledger_rows import Reason
+from batchdrop.core.ledger_rows import Reason, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,38 @@ class CreateRefused:
 
     ticket: str
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class InputDoubted:
+    """The create was refused for the file, which was uploaded just before: no batch; it gets one more look."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendRefused:
+    """The provider refuses the upload, or does not know the file that it took: no batch, and another file may do no better.
+
+    *is_too_large*: fewer lines may do. *is_given_up*: it refused others of the job so for a day already.
+    """
+
+    ticket: str
+    reason: Reason
+    is_too_large: bool = False
+    is_given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRefused:
+    """The provider refuses the create because of the model: no batch. *refusal* is the model's, this one counted.
+
+    *is_given_up*: that has lasted for a day, and the job is no younger.
+    """
+
+    ticket: str
+    refusal: Refusal
+    is_given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +188,7 @@ class BatchEnded:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """There is no way left to learn more: all items fail with this reason."""
+    """There is no way left to learn more, or no use in asking: all items fail with this reason."""
 
     ticket: str
     reason: Reason
@@ -202,6 +234,9 @@ type ShardEvent = (
     | InputUnusable
     | CreateIntended
     | CreateRefused
+    | InputDoubted
+    | SendRefused
+    | ModelRefused
     | CreateTurnedAway
     | BatchFound
     | FenceBegun

@@ -87,6 +87,24 @@ class Reason:
     message: str
 
 
+class Scope(StrEnum):
+    """What a refusal concerns: the smallest thing that it names."""
+
+    LINE = "line"  # one request, which is too large by itself
+    SHARD = "shard"
+    MODEL = "model"  # all shards of it
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the provider refuses for good: its last words, how often it did, and since when."""
+
+    reason: Reason
+    count: int
+    since: int
+    scope: Scope = Scope.SHARD
+
+
 @dataclass(frozen=True, slots=True)
 class Wait:
     """A cause that a job waited for and that a person can put right; the notice about it is owed until it is told."""
@@ -159,10 +177,14 @@ class Job:
     reason: Reason | None = None
     waiting_for: str = ""
     waiting_since: int = 0
+    waiting_code: str = ""  # of that among `waits`, where it is one of them
     waits: tuple[Wait, ...] = ()  # each cause once
     waited_seconds: int = 0  # for room, until it last got some
     cancelled_at: int = 0  # from then on nothing is cut or sent
     unsent: int = 0  # of `failed`, those planned items that were never sent
+    given_up: Refusal | None = (
+        None  # what its shards were refused for a day: how many failed for it, and the last one when
+    )
     delivered_row: int = 0  # up to which items of a cancelled job that were never cut have their objects
     retries: int = 0  # times that a person started it again after it was rejected
     withheld_at: int = 0  # since when S3 refuses to give the upload
@@ -245,6 +267,9 @@ class Shard:
     cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
     refused_count: int = 0  # times that the provider had no room although nothing else of ours was in
     refused_since: int = 0  # the first of them
+    refusal: Refusal | None = None  # of its upload, or of its create; over once a batch is made
+    is_doubted: bool = False  # its create was refused for the file, uploaded just before: it gets one more look
+    failed_uploads: int = 0  # of this try, because the provider was not there
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
     due_at: int | None = None
     lease: Lease | None = None
@@ -307,6 +332,7 @@ class Lesson:
     ratios: Mapping[str, Ratio] = field(default_factory=dict)  # by task; for the model as a whole by `EVERY_TASK`
     lengths: Mapping[str, Lengths] = field(default_factory=dict)  # by task
     most: int = 0  # the most that was ever proven, whatever was refused since
+    refusal: Refusal | None = None  # of the model as a whole; `cool_until` says when it is asked again
 
 
 EVERY_TASK = ""  # no task is called so

@@ -7,7 +7,8 @@
        │            └────────────┼───────  FENCING        │            │
        │            │            │            ▼           │            │
        │            └────────────┼───────  PARKED         │            │
-       └────────────────────────────────────────────────  ┴ (no room)  ┴ (next attempt)
+       └────────────┴────────────────────────┴──────────  ┴ (no room)  ┴ (next attempt)
+          (refused for good)      (refused, no room)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
 an error changes nothing. `advance` is the only way from one state to another. The functions below the table say what
@@ -20,6 +21,7 @@ Rules kept here, each the reason why nothing is paid twice:
   not a definite refusal passes FENCING and ends in RESERVED, without a file.
 * CREATING is entered before the call and left only by an answer or by the fence; also where a list that is behind showed a
   batch of an earlier try as alive: once that one is seen to have failed, the create is as uncertain as it was.
+* A definite refusal leaves nothing uncertain: its shard waits without room and without a file, for a day at most.
 * An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
 * A cancelled shard never comes to where something may be sent: it is harvested instead. Where a create may have been made
   the rules above hold for it as for any other, so that a batch that was paid for is found.
@@ -31,7 +33,7 @@ from typing import Any
 
 from batchdrop.core import events as on
 from batchdrop.core.errors import IllegalTransition, Superseded
-from batchdrop.core.ledger_rows import Reason, Shard, ShardState, ticket_of
+from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState, ticket_of
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 
 CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
@@ -40,16 +42,20 @@ _S = ShardState
 
 # Another try with another file, none after too many, or never again where the job was cancelled.
 _FRESH_TRY = frozenset({_S.RESERVED, _S.PARKED, _S.HARVESTING})
+# A few tries at once, then one an hour without room, then none.
+_REFUSED = frozenset({_S.RESERVED, _S.WAITING, _S.HARVESTING})
 _SENDS = frozenset({_S.WAITING, _S.RESERVED, _S.UPLOADED})  # from here a create may come next
 
 EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.WAITING: {
         on.Admitted: frozenset({_S.RESERVED}),
         on.Restored: frozenset({_S.WAITING, _S.CREATING}),
+        on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.HARVESTING}),
     },
     _S.RESERVED: {
         on.InputUploaded: frozenset({_S.UPLOADED}),
+        on.SendRefused: _REFUSED,
         on.Restored: frozenset({_S.RESERVED, _S.CREATING}),
         on.BatchFound: frozenset({_S.RUNNING}),
         on.Cancelled: frozenset({_S.HARVESTING}),
@@ -66,7 +72,9 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.CreateRefused: frozenset({_S.HARVESTING}),
         on.Restored: frozenset({_S.CREATING}),
         on.CreateTurnedAway: frozenset({_S.UPLOADED, _S.HARVESTING}),
-        on.InputUnusable: frozenset({_S.RESERVED, _S.HARVESTING}),
+        on.InputDoubted: frozenset({_S.UPLOADED, _S.HARVESTING}),
+        on.SendRefused: _REFUSED,
+        on.ModelRefused: frozenset({_S.WAITING, _S.HARVESTING}),
         on.InputMissed: _FRESH_TRY,
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
         on.FenceBegun: frozenset({_S.FENCING}),
@@ -184,7 +192,7 @@ def _mint(shard: Shard, now: Now, **changes: Any) -> Shard:  # noqa: ANN401 - fi
 
 
 def _without_file(shard: Shard) -> Shard:
-    return replace(shard, file="", file_uploaded_at=0, intent_at=0, fencing_at=0, fenced_at=0)
+    return replace(shard, file="", file_uploaded_at=0, is_doubted=False, intent_at=0, fencing_at=0, fenced_at=0)
 
 
 def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
@@ -200,7 +208,8 @@ def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Sh
     # What is not sent takes no room: it is given back here, because nobody knew before.
     return replace(
         saved, state=_S.UPLOADED, room_tokens=saved.sent_tokens, room_inputs=saved.sent_inputs, file=event.file,
-        file_uploaded_at=now.time, base_url=event.base_url, fingerprint=event.fingerprint, unreachable_at=0, due_at=now.time,
+        file_uploaded_at=now.time, failed_uploads=0, base_url=event.base_url, fingerprint=event.fingerprint, unreachable_at=0,
+        due_at=now.time,
     )  # fmt: skip
 
 
@@ -223,14 +232,62 @@ def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Sh
 
 def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now) -> Shard:
     again = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
-    return replace(again, due_at=now.time + event.wait_seconds)
+    return replace(again, due_at=now.time + max(event.wait_seconds, _pace_seconds(again, now.limits)))
+
+
+def _pace_seconds(shard: Shard, limits: Limits) -> int:
+    """Return how long the next try waits at least, so that the tickets of an outage of weeks do not fill the row."""
+    if shard.try_number <= limits.quick_tries_max:
+        return 0
+    return limits.slow_try_seconds if shard.try_number <= 2 * limits.quick_tries_max else HOUR
+
+
+def _after_input_doubted(shard: Shard, _event: on.InputDoubted, now: Now) -> Shard:
+    again = _mint(shard, now, state=_S.UPLOADED, intent_at=0, is_doubted=True)
+    return replace(again, due_at=now.time + MINUTE)
+
+
+def _after_send_refused(shard: Shard, event: on.SendRefused, now: Now) -> Shard:
+    limits, known = now.limits, shard.refusal or Refusal(event.reason, 0, now.time)
+    if event.is_too_large and shard.sent_items > 1:
+        # Whoever wrote this splits it: each part is asked for the first time.
+        parted = replace(shard, refusal=replace(known, reason=event.reason, count=0))
+        return replace(_refused(parted), due_at=now.time)
+    scope = Scope.LINE if event.is_too_large else Scope.SHARD
+    refusal = Refusal(event.reason, known.count + 1, known.since, scope)
+    shard = replace(shard, refusal=refusal)
+    is_over = refusal.count > limits.refused_tries_max and now.time - refusal.since >= limits.refused_seconds_max
+    if event.is_given_up or is_over:
+        return _to_harvest(replace(shard, reason=event.reason), now)
+    if refusal.count >= limits.refused_tries_max:
+        return replace(_refused(shard), due_at=now.time + limits.refused_retry_seconds)
+    again = _mint(_without_file(shard), now, state=_S.RESERVED)
+    return replace(again, due_at=now.time + limits.refused_try_seconds)
+
+
+def _after_model_refused(shard: Shard, event: on.ModelRefused, now: Now) -> Shard:
+    shard = replace(shard, refusal=event.refusal)
+    if event.is_given_up:
+        return _to_harvest(replace(shard, reason=event.refusal.reason), now)
+    return replace(_refused(shard), due_at=now.time + refused_wait_seconds(event.refusal, now.limits))
+
+
+def refused_wait_seconds(refusal: Refusal, limits: Limits) -> int:
+    """Return how long to wait before what was refused so often is asked again."""
+    is_fresh = refusal.count < limits.refused_tries_max
+    return limits.refused_try_seconds if is_fresh else limits.refused_retry_seconds
+
+
+def _refused(shard: Shard) -> Shard:
+    """Return *shard* waiting without room, file or worker. The provider has answered: nothing about it is uncertain any more."""
+    return replace(_without_room(_without_file(shard)), state=_S.WAITING, parked_at=0, lease=None)
 
 
 def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
     # A parked shard gave its room back; the batch takes it whether there is room or not.
     return replace(
         shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.sent_tokens,
-        room_inputs=shard.sent_inputs, parked_at=0, unreachable_at=0, lease=None,
+        room_inputs=shard.sent_inputs, parked_at=0, unreachable_at=0, refusal=None, lease=None,
         due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
@@ -375,8 +432,8 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     return replace(
         rest, state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(), source_shard=shard.number,
         source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines, uncertain=0, first_intent_at=0,
-        parked_at=0, is_unfenced=False, refused_count=0, refused_since=0, batch="", batch_status="", batch_ended_at=0,
-        cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
+        parked_at=0, is_unfenced=False, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
+        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
@@ -408,6 +465,9 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.CreateIntended: _after_create_intended,
     on.CreateRefused: _after_create_refused,
     on.CreateTurnedAway: _after_create_turned_away,
+    on.InputDoubted: _after_input_doubted,
+    on.SendRefused: _after_send_refused,
+    on.ModelRefused: _after_model_refused,
     on.BatchFound: _after_batch_found,
     on.FenceBegun: _after_fence_begun,
     on.Fenced: _after_fenced,

@@ -95,6 +95,25 @@ class Limits:
     # Chosen; 100 MB of answers take 1 s of processor time (docs/benchmarks.md), the rest is waiting for S3.
     derived_bytes_per_second: int = 10_000_000
 
+    # What the provider refuses for good (an upload, a file that it took, a model). Chosen: three tries within ten minutes, in
+    # case a proxy spoke for it; then one an hour, and after a day the items fail with its words.
+    refused_tries_max: int = 3
+    refused_try_seconds: int = 4 * MINUTE
+    refused_retry_seconds: int = HOUR
+    refused_seconds_max: int = DAY
+    # An upload that fails because the provider is not there goes again in a minute, then in two, up to this.
+    upload_backoff_seconds_max: int = 10 * MINUTE
+    # So many shards of a job are tried while each is refused; the others of that model wait for what becomes of them. More
+    # where each is a lone request that is too large: the others are other requests.
+    refused_shards_max: int = 3
+    refused_lines_max: int = 20
+    # Shards that were refused and are tried again in a tick, of all jobs; and likewise parts of those that were too large.
+    refused_retries_per_tick_max: int = 4
+    # A create that was never sent, or that met a rate limit, is tried each minute at first. Each try leaves a ticket in the row:
+    # after so many the next follow in a quarter of an hour, and after as many more in an hour.
+    quick_tries_max: int = 60
+    slow_try_seconds: int = 15 * MINUTE
+
     # Answers that the provider counted but does not show yet.
     answers_missing_seconds_max: int = DAY
     answers_retry_seconds: int = 10 * MINUTE

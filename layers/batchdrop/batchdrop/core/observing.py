@@ -4,12 +4,15 @@ Rule: terminal is what the provider calls terminal, and nothing else. An unknown
 zero, and a refusal is told apart by its code first and by its words only where the provider has no code for it.
 """
 
+import re
+
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.dialects import Dialect
-from batchdrop.core.ledger_rows import Reason, Shard, ShardState
+from batchdrop.core.errors import ProviderRefused
+from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
-from batchdrop.core.refusals import is_account_refused
+from batchdrop.core.refusals import is_about_model, is_account_refused
 from batchdrop.core.stated import stated_limit
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
@@ -26,9 +29,13 @@ _TOKEN_LIMIT_WORDS = "enqueued token limit"  # noqa: S105 - words of the provide
 _INPUT_LIMIT_WORDS = "enqueued embedding"
 _INPUT_PARAM = "input_file_id"
 _INPUT_WORDS = ("cannot find file", "input file not found")  # OpenAI and OGX; AIBrix
+_FILE = re.compile(r"(?<![a-z])(?:input_?)?file(?:_id)?(?![a-z])")
 _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
 
-_BAD_REQUEST, _NOT_FOUND, _TOO_MANY = 400, 404, 429
+# As servers word it: "File is too large", `file_too_large`, "Request Entity Too Large", "exceeds the maximum allowed size".
+_TOO_LARGE_WORDS = ("too large", "too big", "maximum size", "maximum allowed size", "maximum file size", "size limit")
+_STORAGE_WORDS = ("storage", "quota")
+_BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 400, 404, 413, 429
 
 
 def is_token_limit(code: str, message: str) -> bool:
@@ -40,6 +47,14 @@ def is_token_limit(code: str, message: str) -> bool:
 def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
     is_inputs = _INPUT_LIMIT_WORDS in message.lower()
     return on.NoRoom(shard.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
+
+
+def names_input(shard: Shard, declined: Declined) -> bool:
+    """Whether a refusal speaks of the input file, by its id, as the parameter that is wrong, or in words."""
+    said = f"{declined.code} {declined.message}".lower()
+    return (
+        declined.param == _INPUT_PARAM or (bool(shard.file) and shard.file.lower() in said) or bool(_FILE.search(said))
+    )
 
 
 def is_input_missing(code: str, message: str, param: str | None) -> bool:
@@ -129,17 +144,43 @@ def find_batch(shard: Shard, batches: dict[str, Batch]) -> on.ShardEvent | None:
 def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, is_idle: bool) -> on.ShardEvent:
     """Return what a definite refusal of the create call means. None of these is uncertain: no batch exists."""
     code, message = declined.code, declined.message
-    wait_seconds = max(MINUTE, declined.retry_after_seconds)
     if is_token_limit(code, message):
         return _no_room(shard, message, is_idle=is_idle)
-    if is_account_refused(declined.status, code):
-        return on.CreateTurnedAway(shard.ticket, max(wait_seconds, limits.circuit_seconds))
-    if declined.status == _TOO_MANY:
-        return on.CreateTurnedAway(shard.ticket, wait_seconds)
+    is_account = is_account_refused(declined.status, code)
+    if is_account or declined.status == _TOO_MANY:
+        least_seconds = limits.circuit_seconds if is_account else MINUTE
+        return on.CreateTurnedAway(shard.ticket, max(least_seconds, declined.retry_after_seconds))
+    reason = Reason(code or f"http_{declined.status}", message)
+    if is_about_model(declined.status, code):
+        return on.ModelRefused(shard.ticket, Refusal(reason, 1, now, Scope.MODEL))
+    return _refused_for_file(declined, shard, reason, now, limits) or on.CreateRefused(shard.ticket, reason)
+
+
+def _refused_for_file(
+    declined: Declined, shard: Shard, reason: Reason, now: int, limits: Limits
+) -> on.ShardEvent | None:
+    """Return what a refusal means that is about the input file; None where it is about something else."""
     if declined.status == _NOT_FOUND:
-        return on.InputUnusable(shard.ticket)
-    if declined.status == _BAD_REQUEST and is_input_missing(code, message, None):
-        # A file may be invisible for a moment after its upload; later it is gone.
-        is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
-        return on.CreateTurnedAway(shard.ticket, MINUTE) if is_fresh else on.InputUnusable(shard.ticket)
-    return on.CreateRefused(shard.ticket, Reason(code or f"http_{declined.status}", message))
+        return on.SendRefused(shard.ticket, reason)
+    if declined.status != _BAD_REQUEST:
+        return None
+    is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
+    if is_input_missing(declined.code, declined.message, None):
+        # A file may be invisible for a moment after its upload; later it is gone. One that follows it gets no such time.
+        is_waited_for = is_fresh and shard.refusal is None
+        return on.CreateTurnedAway(shard.ticket, MINUTE) if is_waited_for else on.SendRefused(shard.ticket, reason)
+    is_doubtful = is_fresh and not shard.is_doubted and names_input(shard, declined)
+    return on.InputDoubted(shard.ticket) if is_doubtful else None
+
+
+def read_upload_refusal(refused: ProviderRefused, shard: Shard) -> on.SendRefused:
+    """Return what a definite refusal of the upload means."""
+    reason = Reason(refused.code or f"http_{refused.status}", refused.message)
+    return on.SendRefused(shard.ticket, reason, is_too_large=is_too_large(refused))
+
+
+def is_too_large(refused: ProviderRefused) -> bool:
+    """Whether a refusal of the upload says that fewer lines may do."""
+    said = f"{refused.code} {refused.message}".lower().replace("_", " ")
+    is_of_storage = any(word in said for word in _STORAGE_WORDS)  # all files together: a smaller one is one more
+    return refused.status == _TOO_LARGE or (not is_of_storage and any(words in said for words in _TOO_LARGE_WORDS))

@@ -73,6 +73,11 @@ def space(room: Room, account: Room, now: int, limits: Limits) -> Space | None:
     return Space(limit - room.used if room.used else None, inputs, limit, share)
 
 
+def whole_space(limits: Limits) -> Space:
+    """Return the space of a batch that takes no room, because it is never sent: as much as a batch may hold."""
+    return Space(None, None, limits.shard_bytes_max, limits.shard_bytes_max)
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """A run of a group's lines that fits one batch and the room there is."""

@@ -18,6 +18,7 @@ from batchdrop.core.outcome_runs import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
 from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
+from batchdrop.core.waiting import waited_reason
 from batchdrop.core.wording import iso_time
 
 SCHEMA: Final = 1
@@ -251,6 +252,9 @@ def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict
     if job.waiting_for in NOT_WAITING:
         return None
     waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
+    reason = waited_reason(job)
+    if reason:
+        waiting |= {"reason": _reason(reason)}
     if job.waiting_for != ROOM:
         return waiting
     models = {group.model for group in job.groups if group.cut_lines < group.lines}

@@ -10,9 +10,11 @@ from typing import Final
 
 from batchdrop.core.common_waits import NOT_WAITING
 from batchdrop.core.job_lifecycle import NEXT_ATTEMPT, ROOM
-from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Shard, Wait
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
+from batchdrop.core.refusing import is_under_refusal
+from batchdrop.core.wording import provider_words
 
 UNCERTAIN: Final = Reason(
     "submission_unknown",
@@ -23,6 +25,14 @@ UNCERTAIN: Final = Reason(
 # What a job's row says that it waits for; others are set elsewhere and left alone here.
 DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"
+REFUSED: Final = "refused"  # its uploads, or its creates
+MODEL: Final = "model"
+_REFUSALS: Final = frozenset({REFUSED, MODEL})
+_REFUSED: Final = "The provider refuses what is sent to it."
+_MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
+_ASKED_AGAIN: Final = (
+    "It is asked again at most once an hour, and after a day the requests fail with its words, unsent and unpaid."
+)
 # A row holds each cause once, and codes are the provider's.
 WAITS_MAX: Final = 20
 
@@ -36,6 +46,7 @@ def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
         waits=job.waits if known else (*job.waits, Wait(cause)),
         waiting_for=waits_for,
         waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
+        waiting_code=cause.code,
     )
 
 
@@ -46,6 +57,30 @@ def waits_for_one(job: Job, cause: Reason) -> Job:
     return job if is_known or is_over else replace(job, waits=(*job.waits, Wait(cause)))
 
 
+def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
+    """Return *job* as what the provider *refusal*-s it leaves it: waiting, and owing a notice for a cause that is new to it.
+
+    Without a refusal it waits for none any more.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return job
+    if refusal is None:
+        return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in _REFUSALS else job
+    is_of_model = refusal.scope is Scope.MODEL
+    ours = _MODEL_REFUSED if is_of_model else _REFUSED
+    message = f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}"
+    since = max(refusal.since, job.created_at)
+    waiting = _waiting(job, MODEL if is_of_model else REFUSED, Reason(refusal.reason.code, message), since)
+    return replace(waiting, waiting_since=since)
+
+
+def waited_reason(job: Job) -> Reason | None:
+    """Return why *job* waits, where it is more than a turn that comes by itself."""
+    if job.waiting_for in _TURNS or job.waiting_for == ROOM:
+        return None
+    return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
+
+
 def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
     """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be; empty for nothing.
 
@@ -53,7 +88,7 @@ def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
     """
     if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in _TURNS:
         return job.waiting_for
-    listed = list(waiting)
+    listed = [shard for shard in waiting if not is_under_refusal(shard)]
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):
         return ROOM
     return NEXT_ATTEMPT if listed else job.waiting_for
@@ -70,7 +105,9 @@ def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
         f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
         "the next day begins (UTC), or when DailyCostUsdMax is raised."
     )
-    return _waiting(job, DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
+    waiting = _waiting(job, DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
+    # What the provider refuses of it lasts longer than a day's money.
+    return replace(job, waits=waiting.waits) if job.waiting_for in _REFUSALS else waiting
 
 
 def owed(job: Job) -> Mapping[int, Reason]:

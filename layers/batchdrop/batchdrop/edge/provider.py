@@ -27,6 +27,7 @@ from batchdrop.edge.provider_reading import (
     read_files,
     read_list,
     read_page,
+    said_of,
 )
 from batchdrop.flow.ports import ByteSink
 
@@ -147,7 +148,8 @@ class OpenAIProvider:
         code = _code(error)
         if is_account_refused(error.status_code, code):
             self._on_refused()
-        return Declined(error.status_code, code, _short(error), _retry_after_seconds(error.response))
+        wait_seconds = _retry_after_seconds(error.response)
+        return Declined(error.status_code, code, _short(error), wait_seconds, str(error.param or ""))
 
     def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
         """Store an input file under *name*, to expire by itself where the server can be told so, and return its id."""
@@ -289,9 +291,9 @@ def _code(error: openai.APIStatusError) -> str:
 
 def _short(error: Exception) -> str:
     """Return the provider's words with its id of the request; bounded, because a proxy may answer with a page."""
-    body, request = getattr(error, "body", None), getattr(error, "request_id", None)
-    message = body.get("message") if isinstance(body, Mapping) else None
-    return str(message or error)[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
+    request = getattr(error, "request_id", None)
+    message = said_of(getattr(error, "body", None)) or str(error)
+    return message[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
 
 
 def _retry_after_seconds(response: httpx2.Response) -> int:

@@ -44,6 +44,29 @@ def read_list(content: bytes, dialect: Dialect = OPENAI) -> Mapping[str, object]
     return read
 
 
+def said_of(body: object) -> str:
+    """Return the words of an error's *body*, whatever form it has: a text, `message`, or `detail` with a text or a list.
+
+    Empty where there are none. `detail` is what FastAPI answers a 422 with: what is wrong, and where.
+    """
+    if isinstance(body, str):
+        return body
+    fields = _mapping(body)
+    detail = fields.get("detail")
+    said = _text(fields.get("message")) or _text(fields.get("error")) or _text(detail) or said_of_detail(detail)
+    return said or (said_of(detail) if isinstance(detail, Mapping) else "")
+
+
+def said_of_detail(detail: object) -> str:
+    """Return the words of a list of what is wrong, each with its place."""
+    said = []
+    for entry in map(_mapping, _list(detail)):
+        place = ".".join(map(str, _list(entry.get("loc"))))
+        words = _text(entry.get("msg")) or _text(entry.get("message"))
+        said.append(f"{place}: {words}" if place and words else place or words)
+    return "; ".join(filter(None, said))
+
+
 def read_page(page: Mapping[str, object], dialect: Dialect = OPENAI) -> BatchPage:
     """Return one page; the next follows its last batch where the provider says that there are more, or names the cursor."""
     entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and _text(entry.get("id"))]

@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import islice
 
 from batchdrop.core.errors import Conflict
-from batchdrop.core.events import Admitted, ShardEvent, Unparked
+from batchdrop.core.events import Admitted, GivenUp, ShardEvent, Unparked
 from batchdrop.core.job_lifecycle import Held, ShardCut, ShardServed, advance_job
 from batchdrop.core.learning import after_create, ratio_of
 from batchdrop.core.ledger_rows import (
@@ -20,6 +20,7 @@ from batchdrop.core.ledger_rows import (
     Job,
     JobState,
     Lease,
+    Reason,
     Room,
     RoomWrite,
     Shard,
@@ -30,7 +31,18 @@ from batchdrop.core.lifecycle import advance, split
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.money import answers_of_cut, cost_of, needs_approval
 from batchdrop.core.planning import Chunk
-from batchdrop.core.room import Cut, Space, account_of, fitting_items, input_limit, next_cut, space, token_limit
+from batchdrop.core.refusing import hopeless_reason, is_asked_for, is_under_refusal, refused_places, to_be_tried
+from batchdrop.core.room import (
+    Cut,
+    Space,
+    account_of,
+    fitting_items,
+    input_limit,
+    next_cut,
+    space,
+    token_limit,
+    whole_space,
+)
 from batchdrop.core.waiting import DAILY_CAP, turn_waited_for, waits_for_a_day
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.money import Purse, open_purse, quote_whole
@@ -68,6 +80,7 @@ class _Answer(Enum):
     HELD = "held"  # somebody has to approve first
     DAY_SPENT = "day spent"
     CONFLICT = "conflict"
+    REFUSED = "refused"  # the provider refuses the model: one shard of it asks for all, once in a while
 
 
 @dataclass(slots=True)
@@ -93,6 +106,7 @@ class _Turn:
     model: str
     held: int = 0  # tokens of this model
     waiting: list[Shard] = field(default_factory=list)
+    may_cut: bool = True  # not while many of its shards are refused
     conflicts: int = 0
 
     def order(self) -> tuple[int, int, int, str]:
@@ -103,22 +117,26 @@ class _Turn:
 
 
 def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way: Iterable[Shard]) -> list[_Turn]:
-    """Return a turn for each job and model of which something waits."""
+    """Return a turn for each job and model of which something waits, and may be tried."""
     sources = {job.id: _Source(work, job) for job in jobs}
+    listed = list(under_way)
+    for shard in waiting:
+        if shard.job not in sources:
+            sources[shard.job] = _Source(work, read_job(work, shard.job))
+    refused = refused_places((source.job for source in sources.values()), listed, work.limits)
     turns = {
         (job.id, group.model): _Turn(sources[job.id], group.model)
         for job in jobs
         for group in job.groups
-        if group.cut_lines < group.lines
+        if group.cut_lines < group.lines and (job.id, group.model) not in refused
     }
-    for shard in waiting:
-        if shard.job not in sources:
-            sources[shard.job] = _Source(work, read_job(work, shard.job))
+    for shard in to_be_tried(waiting, refused, work.limits):
         if not _may_be_served(sources[shard.job].job):
             continue
         place = (shard.job, shard.model)
-        turns.setdefault(place, _Turn(sources[shard.job], shard.model)).waiting.append(shard)
-    for shard in under_way:
+        fresh = _Turn(sources[shard.job], shard.model, may_cut=place not in refused)
+        turns.setdefault(place, fresh).waiting.append(shard)
+    for shard in listed:
         turn = turns.get((shard.job, shard.model))
         if turn is not None:
             turn.held += shard.room_tokens
@@ -137,7 +155,7 @@ def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
             turns = [other for other in turns if other.model != turn.model]
         elif answer is _Answer.HELD:
             turns = [other for other in turns if other.source is not turn.source]
-        elif answer in (_Answer.NOTHING_LEFT, _Answer.DAY_SPENT) or not _is_read_again(work, turn):
+        elif answer in (_Answer.NOTHING_LEFT, _Answer.DAY_SPENT, _Answer.REFUSED) or not _is_read_again(work, turn):
             turns.remove(turn)
 
 
@@ -155,17 +173,70 @@ def _may_be_served(job: Job) -> bool:
 
 
 def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
-    """Let in the next shard of *turn*."""
-    place = _Place.read(work, _account(work, turn), turn.model)
+    """Let in the next shard of *turn*, or give it up where there is no use in asking for it."""
+    ledger, account = work.ports.ledger, _account(work, turn)
+    room, whole = ledger.room(account, turn.model), ledger.room(account, WHOLE_ACCOUNT)
+    reason = hopeless_reason(turn.source.job, room.lesson, work.ports.clock.now(), work.limits)
+    if reason:
+        return _give_up(work, turn, room, reason)
+    if is_asked_for(room, work.ports.clock.now()):
+        return _Answer.REFUSED
+    place = _Place.of(work, room, whole)
     if place is None:
         return _Answer.NO_ROOM
     if turn.waiting:
         return _serve_waiting(work, turn, place)
+    index = _next_group(turn)
+    return _Answer.NOTHING_LEFT if index is None else _serve_cut(work, turn, place, index)
+
+
+def _next_group(turn: _Turn) -> int | None:
+    """Return the first group of the turn's model that has lines to cut, by its place; None where there is none."""
+    if not turn.may_cut:
+        return None
+    groups = enumerate(turn.source.job.groups)
+    return next((i for i, group in groups if group.model == turn.model and group.cut_lines < group.lines), None)
+
+
+def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _Answer:
+    """Return the turn's next shard with all of its items failed for *reason*: nothing of it was sent, or will be."""
     job = turn.source.job
-    for index, group in enumerate(job.groups):
-        if group.model == turn.model and group.cut_lines < group.lines:
-            return _serve_cut(work, turn, place, index)
-    return _Answer.NOTHING_LEFT
+    waiting = next((shard for shard in turn.waiting if shard.state is ShardState.WAITING), None)
+    index = _next_group(turn)
+    if waiting:
+        change = _failing(work, waiting, waiting, reason)
+        turn.waiting.remove(waiting)
+    elif index is None:
+        return _Answer.NOTHING_LEFT
+    else:
+        cut = next_cut(job.groups[index], turn.source.chunks(index), whole_space(work.limits), None, work.limits)
+        assert cut is not None, job.id  # noqa: S101 - there is a line, and all the room
+        change = _failing(work, None, _cut_shard(job, room.account, index, cut), reason)
+        grown = advance_job(job, ShardCut(index, cut.end_line - cut.first_line), work.now())
+        change = replace(change, writes=(*change.writes, Write(job, written(work.ports, grown))))
+    try:
+        done = work.ports.ledger.write(change)
+    except Conflict:
+        return _Answer.CONFLICT
+    shard, *jobs = (write.after for write in done.writes)
+    turn.source.job = next((row for row in jobs if isinstance(row, Job)), job)
+    assert isinstance(shard, Shard), shard  # noqa: S101 - it was written first
+    log_transition(work, shard, GivenUp(shard.ticket, reason))
+    return shard
+
+
+def _failing(work: Work, read: Shard | None, shard: Shard, reason: Reason) -> Change:
+    return Change((Write(read, written(work.ports, advance(shard, GivenUp(shard.ticket, reason), work.now()))),))
+
+
+def _cut_shard(job: Job, account: str, index: int, cut: Cut, answer_tokens: int = 0) -> Shard:
+    """Return the job's next shard, of those lines of one of its groups; it waits."""
+    group = job.groups[index]
+    return Shard(
+        job=job.id, number=job.shards, account=account, endpoint=group.endpoint, model=group.model, group=index,
+        first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens, base_tokens=cut.base_tokens, inputs=cut.inputs,
+        answer_tokens=answer_tokens,
+    )  # fmt: skip
 
 
 def _account(work: Work, turn: _Turn) -> str:
@@ -182,10 +253,9 @@ class _Place:
     writes: tuple[RoomWrite, ...]
 
     @classmethod
-    def read(cls, work: Work, account: str, model: str) -> "_Place | None":
-        """Return the rooms of *model*, or None while nothing may be let in."""
-        ledger, limits, now = work.ports.ledger, work.limits, work.ports.clock.now()
-        room, whole = ledger.room(account, model), ledger.room(account, WHOLE_ACCOUNT)
+    def of(cls, work: Work, room: Room, whole: Room) -> "_Place | None":
+        """Return the *room* of a model and the *whole* account's, or None while nothing may be let in."""
+        limits, now = work.limits, work.ports.clock.now()
         free, counted = space(room, whole, now, limits), after_create(whole.lesson, now, limits)
         if free is None or counted is None:
             return None
@@ -275,11 +345,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
             return _wait_for_a_day(work, turn)
         offer = smaller
     cut, cost = offer.cut, offer.microdollars or 0
-    waiting = Shard(
-        job=job.id, number=job.shards, account=place.room.account, endpoint=group.endpoint, model=group.model, group=index,
-        first_line=cut.first_line, end_line=cut.end_line, tokens=cut.tokens, base_tokens=cut.base_tokens, inputs=cut.inputs,
-        answer_tokens=offer.answer_tokens,
-    )  # fmt: skip
+    waiting = _cut_shard(job, place.room.account, index, cut, offer.answer_tokens)
     event = Admitted(cost, purse.day if purse else "")
     shard = written(work.ports, advance(waiting, event, work.now()))
     moved = ShardCut(index, cut.end_line - cut.first_line, cost)
@@ -351,7 +417,9 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
         match row:
             case Job(state=JobState.RUNNING, waiting_for="room") if row.id != but:
                 models.update(group.model for group in row.groups if group.cut_lines < group.lines)
-            case Shard(state=ShardState.WAITING) if row.job != but and row.job not in held:
+            case Shard(state=ShardState.WAITING) if (
+                row.job != but and row.job not in held and not is_under_refusal(row)
+            ):
                 models.add(row.model)
     return frozenset(models)
 

@@ -7,42 +7,22 @@ Rule: the intent is durable before the call, the call is made once, and what is 
 """
 
 import tempfile
-from dataclasses import replace
+from typing import Final
 
 from batchdrop.core.batches import Accepted, CreateAnswer, Declined, NotSent
 from batchdrop.core.errors import (
     IllegalTransition,
     KeyRefused,
     LeaseLost,
+    NotAtProvider,
     ProviderRefused,
     ProviderUnavailable,
     Superseded,
 )
-from batchdrop.core.events import (
-    NOTHING_SAVED,
-    BatchFound,
-    CreateTurnedAway,
-    InputUnusable,
-    InputUploaded,
-    NoRoom,
-    ShardEvent,
-)
-from batchdrop.core.job_lifecycle import ShardSplit, advance_job
-from batchdrop.core.learning import after_refused, believed_limit, cooled
-from batchdrop.core.ledger_rows import (
-    WHOLE_ACCOUNT,
-    Change,
-    Lesson,
-    Reason,
-    Room,
-    RoomWrite,
-    Shard,
-    ShardState,
-    Write,
-)
-from batchdrop.core.lifecycle import advance, is_foreign, no_room_backoff_seconds, split
+from batchdrop.core.events import NOTHING_SAVED, BatchFound, CreateTurnedAway, InputUnusable, InputUploaded
+from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import MINUTE
-from batchdrop.core.observing import is_duplicate, read_refusal
+from batchdrop.core.observing import is_duplicate, read_refusal, read_upload_refusal
 from batchdrop.core.refusals import is_account_refused
 from batchdrop.core.repeats import SentOnce
 from batchdrop.core.requests import sent_lines
@@ -52,18 +32,23 @@ from batchdrop.flow.duplicates import note_duplicate
 from batchdrop.flow.key import close_circuit, keep_proof, may_create, note_refusal, open_circuit
 from batchdrop.flow.lines import read_chunks, shard_lines
 from batchdrop.flow.ports import Provider
+from batchdrop.flow.refused import obey
 from batchdrop.flow.steps import (
     Work,
     intend_create,
-    log_transition,
+    keep_shard,
     move_shard,
     postpone,
     read_job,
     read_shard,
-    settle,
     take_shard_lease,
-    written,
 )
+
+# How often the status of a file is read that is not processed yet: with each tick.
+FILE_LOOK_SECONDS: Final = 30
+# Where the SDK, too, waits no longer (`files.wait_for_processing`), and what a server may say instead of `error`. Anything else
+# is on its way: Azure says `pending` (https://learn.microsoft.com/en-us/answers/questions/2203029, 2026-11-22).
+FILE_STATUSES_FINAL: Final = frozenset({"processed", "error", "failed", "deleted"})
 
 
 def send(work: Work, provider: Provider, shard: Shard) -> Shard:
@@ -85,10 +70,30 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     except KeyRefused as error:
         note_refusal(work, provider, error)
         postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
-    except (ProviderRefused, ProviderUnavailable) as error:
+    except ProviderRefused as error:
+        work.ports.log.warning(
+            "upload.refused",
+            job_id=shard.job,
+            shard=shard.number,
+            ticket=shard.ticket,
+            status=error.status,
+            code=error.code,
+        )
+        obey(work, provider, read_shard(work, shard), read_upload_refusal(error, shard))
+    except ProviderUnavailable as error:
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, read_shard(work, shard), MINUTE)
+        _postpone_failed(work, read_shard(work, shard))
     return read_shard(work, shard)
+
+
+def _postpone_failed(work: Work, shard: Shard) -> None:
+    """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again."""
+    if shard.state is not ShardState.RESERVED:
+        postpone(work, shard, MINUTE)
+        return
+    wait_seconds = min(MINUTE << min(shard.failed_uploads, 16), work.limits.upload_backoff_seconds_max)
+    due_at = work.ports.clock.now() + wait_seconds
+    keep_shard(work, shard, lease=None, due_at=due_at, failed_uploads=shard.failed_uploads + 1)
 
 
 def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
@@ -112,6 +117,8 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
     limits = work.limits
     if work.ports.clock.remaining_seconds() < limits.create_timeout_seconds + limits.create_margin_seconds:
         return postpone(work, shard, 0)
+    if provider.dialect.waits_for_processed and not _is_processed(work, provider, shard):
+        return postpone(work, shard, FILE_LOOK_SECONDS)
     shard = intend_create(work, shard)
     if shard.state is not ShardState.CREATING:
         return shard
@@ -121,6 +128,22 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
         metadata={"ticket": shard.ticket, "job": shard.job, "shard": str(shard.number)},
     )
     return _record(work, provider, shard, answer)
+
+
+def _is_processed(work: Work, provider: Provider, shard: Shard) -> bool:
+    """Whether to make a batch of the file, which was uploaded just before: once it is processed, or was waited for long enough.
+
+    What was not processed by then, or never will be, the create says in the provider's own words.
+    """
+    if work.ports.clock.now() - shard.file_uploaded_at >= work.limits.file_visible_seconds_max:
+        return True
+    try:
+        status = provider.file_status(shard.file)
+    except NotAtProvider:
+        return False  # not visible yet
+    except ProviderRefused:
+        return True
+    return status in FILE_STATUSES_FINAL
 
 
 def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) -> Shard:
@@ -139,23 +162,14 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         if is_account_refused(answer.status, answer.code):
             open_circuit(work, provider, Reason(answer.code or f"http_{answer.status}", answer.message))
         event = read_refusal(answer, shard, work.ports.clock.now(), work.limits, is_idle=is_idle_but_for(work, shard))
-        return _obey(work, shard, event)
+        return obey(work, provider, shard, event)
     if isinstance(answer, NotSent):
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
-        return _obey(work, shard, CreateTurnedAway(shard.ticket, MINUTE))
+        return obey(work, provider, shard, CreateTurnedAway(shard.ticket, MINUTE))
     work.ports.log.warning(
         "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
     )
     return shard
-
-
-def _obey(work: Work, shard: Shard, refusal: ShardEvent) -> Shard:
-    """Do what a definite refusal asks for, unless `recover` has taken the try further meanwhile."""
-    try:
-        return back_off(work, shard, refusal) if isinstance(refusal, NoRoom) else move_shard(work, shard, refusal)
-    except (IllegalTransition, Superseded) as error:
-        work.ports.log.info("refusal.late", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error))
-        return read_shard(work, shard)
 
 
 def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
@@ -166,42 +180,3 @@ def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
         now = read_shard(work, shard)
         is_beside = is_duplicate(now, found.batch, found.ticket)
         return note_duplicate(work, now, found.batch, found.ticket) if is_beside else now
-
-
-def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
-    """Send *shard* back to wait for room, learn from it, and split it where it was refused with nothing else enqueued."""
-    rows = iter([shard])
-
-    def decide() -> Change:
-        read = next(rows, None) or read_shard(work, shard)
-        now = work.now()
-        room = work.ports.ledger.room(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
-        held = read.room_inputs if event.is_inputs else read.room_tokens
-        seen = replace(event, is_idle=room.used <= held, stated=believed_limit(room.lesson, event.stated))
-        waiting = advance(read, seen, now)
-        rooms = (RoomWrite(room, _lesson(work, read, seen, room, held)),)
-        if waiting.state is not ShardState.WAITING or not seen.is_idle or waiting.sent_items == 1:
-            return Change((Write(read, written(work.ports, waiting)),), rooms)
-        job = read_job(work, read.job)
-        first, second = split(waiting, job.shards, waiting.items // 2)
-        grown = advance_job(job, ShardSplit(), now)
-        writes = (Write(read, first), Write(None, second), Write(job, grown))
-        return Change(tuple(replace(write, after=written(work.ports, write.after)) for write in writes), rooms)
-
-    settle(work.ports, decide)
-    after = read_shard(work, shard)
-    log_transition(work, after, event)
-    return after
-
-
-def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> Lesson:
-    """Return what is known of *room* after *shard*, which held so much of it, was refused.
-
-    Where a lower limit keeps nobody away, because somebody else fills the queue, time does.
-    """
-    total = room.taken + held if not shard.taken_at else room.taken
-    lesson = after_refused(room.lesson, total, event.stated)
-    if not is_foreign(shard, event):
-        return lesson
-    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits)
-    return cooled(lesson, work.ports.clock.now() + wait_seconds)

@@ -32,7 +32,7 @@ from batchdrop.flow.status import rewrite_statuses, write_status
 from batchdrop.flow.steps import Work, begin, read_job
 from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
-from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait
+from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait, note_refusals
 from batchdrop.flow.wake import SUBMIT_STATES, Wakes
 from batchdrop.flow.watch import has_failed, look_up, note_taken, watch
 
@@ -95,6 +95,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     way = passage(work, provider) if provider else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
     waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
+    waiting |= note_refusals(work, jobs, _newest(shards, admitted))
     work = note_common_wait(work, jobs, shards, provider)
     wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}

@@ -10,10 +10,11 @@ from batchdrop.core.common_waits import Cause, after_cause, cause_of, to_be_told
 from batchdrop.core.common_waits import told as told_of
 from batchdrop.core.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Install, Job, Reason, Shard, Write, circuit_key
+from batchdrop.core.ledger_rows import Change, Install, Job, Reason, Refusal, Shard, Write, circuit_key
 from batchdrop.core.money import allowed_microdollars
 from batchdrop.core.notices import render_common_wait, render_hold, render_wait
-from batchdrop.core.waiting import hold_expired, owed, owed_hold, told, waits_for_one
+from batchdrop.core.refusing import refused_models, waited_for
+from batchdrop.core.waiting import hold_expired, owed, owed_hold, told, waits_for_one, waits_for_refused
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, change_install, move_job, read_job, settle, written
 
@@ -48,6 +49,34 @@ def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
         work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
         work.ports.hints.tell()
     return replace(work, install=install)
+
+
+def note_refusals(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> set[str]:
+    """Write to *jobs* which refusal of the provider they wait for, where that is new, and return the ids of those."""
+    by_job: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_job.setdefault(shard.job, []).append(shard)
+    models = refused_models(shards)
+    noted = set()
+    for job in jobs:
+        refusal = waited_for(job, by_job.get(job.id, ()), models, work.limits)
+        if not work.may_go_on():
+            break
+        if waits_for_refused(job, refusal) != job and _note_refusal(work, job, refusal):
+            noted.add(job.id)
+    return noted
+
+
+def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
+    def decide() -> Change | None:
+        read = read_job(work, job.id)
+        after = waits_for_refused(read, refusal)
+        return Change((Write(read, written(work.ports, after)),)) if after != read else None
+
+    is_new = settle(work.ports, decide) is not None
+    if is_new and refusal and refusal.reason.code != job.waiting_code:
+        work.ports.log.warning("job.waits", job_id=job.id, code=refusal.reason.code)
+    return is_new
 
 
 def tell_common_wait(work: Work) -> None:

@@ -15,11 +15,12 @@ from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Room, Room
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import HOUR
 from batchdrop.core.observing import STATUS_FAILED, STATUSES_TAKEN, STATUSES_UNDER_WAY, observe
+from batchdrop.core.refusing import accepted
 from batchdrop.core.room import input_limit, token_limit
 from batchdrop.flow.admit import is_idle_but_for
-from batchdrop.flow.create import back_off
 from batchdrop.flow.key import believe
 from batchdrop.flow.ports import Provider
+from batchdrop.flow.refused import back_off
 from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, written
 
 # A share of the first shard: no account is known whose queue takes so little.
@@ -71,7 +72,8 @@ def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
     room = ledger.room(taken.account, taken.model)
     total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
     sliver = limits.first_shard_tokens // _SLIVERS
-    yield from _lesson(room, after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver))
+    lesson = accepted(after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver), taken.intent_at)
+    yield from _lesson(room, lesson)
     if taken.room_inputs:
         whole = ledger.room(taken.account, WHOLE_ACCOUNT)
         total, limit = whole.taken + taken.room_inputs, input_limit(whole, limits)
