@@ -10,6 +10,7 @@ from fakes.memory import MemoryStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.answer_bounds import AnswerBound
 from batchdrop.core.errors import ItemRefused
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import FillingChunk, JsonValue, Recipe, Request, RequestRun, SeenNames
@@ -74,8 +75,8 @@ def assert_same(run: RequestRun, requests: list[Request | None]) -> None:
     assert [b"".join(run.parts[start : start + each]) for start in range(0, len(run.parts), each)] == lines
     assert list(run.sizes) == list(map(len, lines))
     assert list(run.tokens) == [request.tokens for request in expected]
-    same = (run.endpoint, run.model, run.inputs, run.answer_tokens)
-    assert {(one.endpoint, one.model, one.inputs, one.answer_tokens) for one in expected} == {same}
+    same = (run.endpoint, run.model, run.inputs, run.answers)
+    assert {(one.endpoint, one.model, one.inputs, one.answers) for one in expected} == {same}
 
 
 @given(RECORDS.filter(bool), ENDPOINTS, BODIES, st.sampled_from(["id", None]))
@@ -189,10 +190,10 @@ def test_a_row_that_fits_no_header_has_no_columns() -> None:
         Limits, chunk_lines_max=st.integers(1, 6), chunk_bytes_max=st.integers(1, 30),
         shard_embedding_inputs_max=st.integers(3, 9),
     ),
-    st.integers(0, 20), st.sampled_from([None, 4]),
+    st.integers(0, 20), st.builds(AnswerBound, st.integers(1, 3), st.integers(0, 4), st.integers(0, 1)),
 )  # fmt: skip
 def test_a_chunk_takes_a_run_as_it_takes_its_lines(
-    runs: list[list[int]], inputs: int, limits: Limits, spare_bytes: int, answers: int | None
+    runs: list[list[int]], inputs: int, limits: Limits, spare_bytes: int, answers: AnswerBound
 ) -> None:
     """It holds the same, and stops at the same line."""
     together, one_by_one, row = FillingChunk(0, 1, 0), FillingChunk(0, 1, 0), 1

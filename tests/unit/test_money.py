@@ -4,10 +4,18 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from fakes.drops import job_of, planned
+from fakes.memory import MemoryStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED, ANSWER_TOKENS_MAX, answer_tokens
+from batchdrop.core.answer_bounds import (
+    ANSWER_FIELDS,
+    ANSWER_TOKENS_ASSUMED,
+    ANSWER_TOKENS_MAX,
+    AnswerBound,
+    answer_bound,
+)
 from batchdrop.core.learning import TASKS_MAX, Expected, after_answers, expected_answers, lengths_of
 from batchdrop.core.ledger_rows import Group, Job, Lengths, Lesson, Quote, Rate
 from batchdrop.core.limits import Limits
@@ -21,35 +29,114 @@ JOB = Job(id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, ta
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "body", "tokens"),
+    ("endpoint", "body", "bound"),
     [
-        (CHAT, {"max_tokens": 50}, 50),
-        (CHAT, {"max_completion_tokens": 70, "max_tokens": 50}, 70),
-        ("/v1/responses", {"max_output_tokens": 90}, 90),
-        (CHAT, {"max_tokens": 50, "n": 3}, 150),
-        (CHAT, {}, None),
-        (CHAT, {"max_tokens": None}, None),
-        (CHAT, {"max_tokens": -1}, None),
-        (CHAT, {"max_tokens": "50"}, None),
-        (CHAT, {"max_tokens": 10**30}, ANSWER_TOKENS_MAX),
-        (CHAT, {"max_tokens": 50, "n": "many"}, 50),
-        ("/v1/embeddings", {"max_tokens": 50}, 0),
-        ("/v1/moderations", {}, 0),
+        (CHAT, {"max_tokens": 50}, (1, 50, 0)),
+        (CHAT, {"max_completion_tokens": 70, "max_tokens": 50}, (1, 70, 0)),
+        (CHAT, {"max_completion_tokens": 50, "max_tokens": 70}, (1, 70, 0)),
+        ("/v1/responses", {"max_output_tokens": 90}, (1, 90, 0)),
+        (CHAT, {"max_tokens": 50, "n": 3}, (3, 150, 0)),
+        (CHAT, {"n": 128}, (128, 0, 128)),
+        ("/v1/completions", {"max_tokens": 50, "n": 2, "best_of": 5}, (5, 250, 0)),
+        ("/v1/completions", {"max_tokens": 50, "n": 2, "prompt": ["a", "b", "c"]}, (6, 300, 0)),
+        ("/v1/completions", {"max_tokens": 50, "prompt": [1, 2, 3]}, (1, 50, 0)),
+        (CHAT, {}, (1, 0, 1)),
+        (CHAT, {"max_tokens": None}, (1, 0, 1)),
+        (CHAT, {"max_tokens": -1}, (1, 0, 1)),
+        (CHAT, {"max_tokens": "50"}, (1, 0, 1)),
+        (CHAT, {"max_tokens": True}, (1, 0, 1)),
+        (CHAT, {"max_tokens": 10**30}, (1, ANSWER_TOKENS_MAX, 0)),
+        (CHAT, {"max_tokens": 50, "n": "many"}, (1, 50, 0)),
+        (CHAT, {"reasoning_effort": "high"}, (1, 19 * ANSWER_TOKENS_ASSUMED, 1)),
+        (CHAT, {"reasoning_effort": "high", "max_completion_tokens": 90}, (1, 90, 0)),
+        (
+            "/v1/responses",
+            {"reasoning": {"effort": "low"}, "text": {"verbosity": "high"}},
+            (1, 5 * ANSWER_TOKENS_ASSUMED, 1),
+        ),
+        ("/v1/images/generations", {"n": 4, "quality": "low"}, (4, 4 * 408, 0)),
+        ("/v1/images/generations", {"quality": "auto"}, (1, 6_240, 0)),
+        ("/v1/embeddings", {"max_tokens": 50}, (1, 0, 0)),
+        ("/v1/moderations", {}, (1, 0, 0)),
     ],
 )
-def test_a_request_may_limit_its_answer(endpoint: str, body: dict[str, object], tokens: int | None) -> None:
+def test_a_body_bounds_its_answers(endpoint: str, body: dict[str, object], bound: tuple[int, int, int]) -> None:
     """By the members that the endpoints have for it; a slip is no limit and upsets no sum."""
-    assert answer_tokens(endpoint, body) == tokens
+    assert answer_bound(endpoint, body) == AnswerBound(*bound)
 
 
-@pytest.mark.parametrize(("limit", "tokens"), [("40", 40), ('"{{ most }}"', 7), ('"{{ none }}"', None)])
-def test_a_task_limits_answers_for_all_records_or_for_each(limit: str, tokens: int | None) -> None:
+GROWING = {
+    **dict.fromkeys(("max_output_tokens", "max_completion_tokens", "max_tokens"), st.integers(1, 10**7)),
+    **dict.fromkeys(("n", "best_of", "max_tool_calls", "partial_images"), st.integers(1, 10**5)),
+    "prompt": st.integers(1, 50).map(lambda count: ["x"] * count),
+    "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh"]),
+    "reasoning": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh"]).map(
+        lambda effort: {"effort": effort}
+    ),
+    "verbosity": st.sampled_from(["low", "medium", "high"]),
+    "text": st.sampled_from(["low", "medium", "high"]).map(lambda verbosity: {"verbosity": verbosity}),
+    "modalities": st.sampled_from([["text"], ["text", "audio"]]),
+    "prediction": st.integers(0, 1_000).map(lambda count: {"type": "content", "content": "x" * count}),
+    "quality": st.sampled_from(["low", "medium", "high"]),
+    "size": st.just("1024x1024"),
+}
+ORDER = ["none", "minimal", "low", "medium", "high", "xhigh"]
+
+
+def size_of(value: object) -> int:
+    """Return what orders the values of a field."""
+    text = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+    if isinstance(text, str) and text in ORDER:
+        return ORDER.index(text)
+    return value if isinstance(value, int) else len(msgspec.json.encode(value))
+
+
+@given(data=st.data(), endpoint=st.sampled_from([CHAT, "/v1/responses", "/v1/completions", "/v1/images/generations"]))
+def test_a_quote_does_not_fall_when_a_field_grows(data: st.DataObject, endpoint: str) -> None:
+    """Of every field that multiplies or lengthens answers, whatever else stands in the body, learned lengths or not.
+
+    A first limit is no growth: it bounds what had none.
+    """
+    body = data.draw(st.fixed_dictionaries({}, optional=GROWING))
+    field = data.draw(st.sampled_from(sorted(GROWING)))
+    values = sorted((data.draw(GROWING[field]), data.draw(GROWING[field])), key=size_of)
+    lengths = data.draw(st.none() | st.builds(Lengths, st.integers(1, 1_000), st.integers(0, 10**6), st.just(1)))
+    bounds = [answer_bound(endpoint, {**body, field: value}) for value in values]
+
+    smaller, larger = (
+        expected_answers(lengths, bound.answers, bound.tokens, bound.unlimited).tokens for bound in bounds
+    )
+
+    assert smaller <= larger
+    assert field in ANSWER_FIELDS
+
+
+def test_ten_requests_for_128_choices_are_quoted_128_fold() -> None:
+    """The cap is compared with what is paid, and so is what is learned."""
+    lines = [
+        {"custom_id": f"{number}", "method": "POST", "url": CHAT, "body": {"model": "m", "messages": [], "n": count}}
+        for count in (1, 128) for number in range(10)
+    ]  # fmt: skip
+    storage = MemoryStorage()
+    quotes = []
+    for start in (0, 10):
+        content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines[start : start + 10])
+        job = planned(storage, job_of(storage, f"inbox/{start}.jsonl", content))
+        quotes.append(quote_of_rest(job, {"m": Lesson()}).output_tokens)
+        learned = quote_of_rest(replace(job, task="t"), {"m": Lesson(lengths={"t": Lengths(10, 70, 1)})})
+        quotes.append(learned.output_tokens)
+
+    assert quotes == [10 * ANSWER_TOKENS_ASSUMED, 70, 1_280 * ANSWER_TOKENS_ASSUMED, 128 * 70]
+
+
+@pytest.mark.parametrize(("limit", "tokens"), [("40", 40), ('"{{ most }}"', 7), ('"{{ none }}"', 0)])
+def test_a_task_limits_answers_for_all_records_or_for_each(limit: str, tokens: int) -> None:
     """A limit that a template gives is read from what it was rendered to."""
     task = f'endpoint: {CHAT}\nbody:\n  model: m\n  max_tokens: {limit}\n  messages: [{{role: user, content: "{{{{ a }}}}"}}]\n'
 
     request = recipe_of_task(parse_task("t", task.encode()), Limits()).build({"a": "x", "most": 7, "none": None}, "1")
 
-    assert request.answer_tokens == tokens
+    assert request.answers == AnswerBound(1, tokens, unlimited=not tokens)
     assert msgspec.json.decode(request.body)["model"] == "m"
 
 

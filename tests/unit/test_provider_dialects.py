@@ -140,7 +140,7 @@ def test_an_upload_is_repeated_whole(row: Dialect, monkeypatch: pytest.MonkeyPat
 def test_a_create_names_the_endpoint_as_its_lines_do(dialect: Dialect, endpoint: str, sent: str) -> None:
     """The same form in both, because servers compare them."""
     provider, wire = speaking(dialect, {"id": "batch_1"})
-    line = request_line(7, Request("a", endpoint, "m", b'{"model":"m"}', 1, 0, None))
+    line = request_line(7, Request("a", endpoint, "m", b'{"model":"m"}', 1, 0))
 
     provider.create_batch(file="file-1", endpoint=endpoint, metadata={"ticket": "t"})
     (made,) = sent_lines([line], endpoint, dialect)
@@ -154,7 +154,7 @@ def test_a_line_may_have_no_url() -> None:
     """Together's lines are an id and a body; nothing else of them changes, whatever the body says."""
     planted = '","method":"POST","url":"/v1/chat/completions","body":'
     body = json.dumps({"model": "m", "input": planted}).encode()
-    line = request_line(7, Request("a", "/v1/chat/completions", "m", body, 1, 0, None))
+    line = request_line(7, Request("a", "/v1/chat/completions", "m", body, 1, 0))
 
     (made,) = sent_lines([line], "/v1/chat/completions", TOGETHER)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.jobs import NO_TASK, Keys, Upload
 from batchdrop.core.ledger_rows import Group, Job
 from batchdrop.core.limits import Limits

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.errors import ItemRefused
-from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.jobs import Upload
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import Usage
@@ -60,7 +60,7 @@ def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
     totals: dict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for request in requests:
         count, input_tokens, output_tokens = totals[request.model]
-        answers = ANSWER_TOKENS_ASSUMED if request.answer_tokens is None else request.answer_tokens
+        answers = request.answers.tokens + request.answers.unlimited * ANSWER_TOKENS_ASSUMED
         totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + answers)
     return [
         Quote(

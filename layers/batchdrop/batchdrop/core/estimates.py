@@ -1,11 +1,11 @@
-"""How many tokens a request will have, by its bytes, and how many its answer. What batches teach about either is in `learning`.
+"""How many tokens a request will have, by its bytes. What batches teach about that is in `learning`.
 
 Rule: an estimate is a function of the body alone, so that planning twice gives the same plan. It need not be right, only
 proportional: the ratio to what the provider counts is learned, as long as it is not off by more than twenty times.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 # A picture counts by its size in pixels, not by its bytes. Of the tiled models one of 1,024 by 1,024 has 4 tiles of 170 tokens
@@ -18,15 +18,6 @@ IMAGE_TOKENS_LOW: Final = 85
 FILE_BYTES_PER_TOKEN: Final = 32
 # Chosen: ten tokens a second of sound, between what a second takes as MP3 (10 KB in base64) and as WAV (64 KB).
 AUDIO_BYTES_PER_TOKEN: Final = 2_500
-
-# Where neither a request limits its answer nor experience tells: two short paragraphs.
-ANSWER_TOKENS_ASSUMED: Final = 300
-# No model writes more at one time; what a body says beyond it is a slip that must not upset a sum.
-ANSWER_TOKENS_MAX: Final = 1_000_000
-ENDPOINTS_WITHOUT_ANSWER_TOKENS: Final = frozenset({"/v1/embeddings", "/v1/moderations"})
-
-# The members of a body that limit its answers, by endpoint and age of the client, and the one that says how many are asked for.
-ANSWER_LIMITS: Final = ("max_output_tokens", "max_completion_tokens", "max_tokens", "n")
 
 _IMAGE_MARKS: Final = (b'"type":"image_url"', b'"type":"input_image"')
 _FILE_MARKS: Final = (b'"type":"file"', b'"type":"input_file"', b'"type":"input_audio"')
@@ -81,15 +72,3 @@ def _file_bytes(body: bytes, *, has_images: bool) -> tuple[int, int]:
         else:
             files += size_bytes
     return pictures, files
-
-
-def answer_tokens(endpoint: str, body: Mapping[str, object]) -> int | None:
-    """Return the most tokens that *body* lets its answers have; 0 where they have none, None where it does not say."""
-    if endpoint in ENDPOINTS_WITHOUT_ANSWER_TOKENS:
-        return 0
-    stated = body.get("max_output_tokens") or body.get("max_completion_tokens") or body.get("max_tokens")
-    if not isinstance(stated, int) or stated <= 0:
-        return None
-    count = body.get("n")
-    answers = count if isinstance(count, int) and count > 0 else 1
-    return min(stated * answers, ANSWER_TOKENS_MAX)

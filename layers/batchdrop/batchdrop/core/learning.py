@@ -8,7 +8,7 @@ Nothing here is certain: who else is in, and what the provider's own limit is, c
 from dataclasses import dataclass, replace
 from typing import Final
 
-from batchdrop.core.estimates import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.jobs import NO_TASK
 from batchdrop.core.ledger_rows import EVERY_TASK, Lengths, Lesson, Ratio
 from batchdrop.core.limits import HOUR, Limits
@@ -161,16 +161,16 @@ def lengths_of(lesson: Lesson, task: str) -> Lengths | None:
     return None if task == NO_TASK else lesson.lengths.get(task)
 
 
-def expected_answers(lengths: Lengths | None, lines: int, limit_tokens: int, unlimited: int) -> Expected:
-    """Return what is expected of the answers to *lines* requests, of which *unlimited* set no limit, the others *limit_tokens*.
+def expected_answers(lengths: Lengths | None, answers: int, limit_tokens: int, unlimited: int) -> Expected:
+    """Return what is expected of *answers*, of which *unlimited* have no limit, and the others *limit_tokens* in all.
 
     What was learned counts, but never more than a limit allows; where nothing was, the limit does, or a number is assumed.
     """
-    limited = lines - unlimited
+    limited = answers - unlimited
     if lengths is None:
         return Expected(limit_tokens + unlimited * ANSWER_TOKENS_ASSUMED, assumed=unlimited)
     learned, rest = (-(-count * lengths.tokens // lengths.answers) for count in (limited, unlimited))
-    return Expected(min(limit_tokens, learned) + rest, learned=lines if learned < limit_tokens else unlimited)
+    return Expected(min(limit_tokens, learned) + rest, learned=answers if learned < limit_tokens else unlimited)
 
 
 def after_answers(lesson: Lesson, task: str, answers: int, tokens: int, now: int) -> Lesson:

@@ -66,8 +66,9 @@ class Group:
     served_at: int = 0  # when a shard of it last got room: jobs take turns at each model
     tokens: int = 0  # estimated by bytes alone
     answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
-    unlimited: int = 0  # requests that do not
+    unlimited: int = 0  # answers that have no limit
     rate: Rate | None = None  # as of when the job was planned; None where nobody knows it
+    extra_answers: int = 0  # beyond one a request
 
 
 @dataclass(frozen=True, slots=True)

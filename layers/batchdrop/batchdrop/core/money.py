@@ -62,17 +62,18 @@ class Estimate:
 
 def answers_of_cut(cut: Cut, lesson: Lesson, task: str) -> Expected:
     """Return what is expected of the answers to *cut*, by what was learned of its model."""
-    lines = cut.end_line - cut.first_line
-    return expected_answers(lengths_of(lesson, task), lines, cut.answer_tokens, cut.unlimited)
+    answers = cut.end_line - cut.first_line + cut.extra_answers
+    return expected_answers(lengths_of(lesson, task), answers, cut.answer_tokens, cut.unlimited)
 
 
 def estimate_of_rest(group: Group, lesson: Lesson, task: str) -> Estimate:
     """Return what is expected of those lines of *group* that are in no shard yet."""
     lines = group.lines - group.cut_lines
-    base_tokens, limit_tokens, unlimited = (
-        -(-amount * lines // group.lines) for amount in (group.tokens, group.answer_tokens, group.unlimited)
+    base_tokens, limit_tokens, unlimited, extra = (
+        -(-amount * lines // group.lines)
+        for amount in (group.tokens, group.answer_tokens, group.unlimited, group.extra_answers)
     )
-    answers = expected_answers(lengths_of(lesson, task), lines, limit_tokens, unlimited)
+    answers = expected_answers(lengths_of(lesson, task), lines + extra, limit_tokens, unlimited)
     return Estimate(expected_tokens(ratio_of(lesson, task), base_tokens), answers)
 
 

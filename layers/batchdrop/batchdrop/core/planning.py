@@ -16,6 +16,7 @@ from typing import TypeGuard
 
 import msgspec
 
+from batchdrop.core.answer_bounds import UNLIMITED, AnswerBound
 from batchdrop.core.errors import BrokenState
 from batchdrop.core.ledger_rows import Group, PlanCursor
 from batchdrop.core.limits import Limits
@@ -43,7 +44,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes  # a JSON object on one line
     tokens: int  # estimated input tokens
     inputs: int  # embedding inputs; 0 for other endpoints
-    answer_tokens: int | None = None  # the most that its answer may have; None where the body does not limit it
+    answers: AnswerBound = UNLIMITED
 
 
 class RequestRun(msgspec.Struct, frozen=True):
@@ -57,14 +58,14 @@ class RequestRun(msgspec.Struct, frozen=True):
     endpoint: str
     model: str
     inputs: int  # of each
-    answer_tokens: int | None  # of each
+    answers: AnswerBound  # of each
 
     def from_to(self, start: int, end: int) -> "RequestRun":
         """Return the run of the lines from *start* to before *end*."""
         lines, each = slice(start, end), len(self.parts) // len(self.rows)
         return RequestRun(
             self.rows[lines], self.names[lines], self.parts[start * each : end * each], self.sizes[lines], self.tokens[lines],
-            self.endpoint, self.model, self.inputs, self.answer_tokens,
+            self.endpoint, self.model, self.inputs, self.answers,
         )  # fmt: skip
 
 
@@ -110,7 +111,8 @@ class Chunk:
     last_row: int
     start: int  # byte offset in the upload of its first record
     answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
-    unlimited: int = 0  # requests that do not
+    unlimited: int = 0  # answers that have no limit
+    extra_answers: int = 0  # beyond one a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class FillingChunk:
     inputs: int = 0
     answer_tokens: int = 0
     unlimited: int = 0
+    extra_answers: int = 0
     lines: int = 0
     parts: list[bytes] = field(default_factory=list)  # of the lines, in order
 
@@ -170,10 +173,7 @@ class FillingChunk:
         self.lines += 1
         self.size_bytes, self.inputs, self.last_row = size_bytes, inputs, row
         self.tokens += request.tokens
-        if request.answer_tokens is None:
-            self.unlimited += 1
-        else:
-            self.answer_tokens += request.answer_tokens
+        self._count(request.answers, 1)
         return True
 
     def extend(self, run: RequestRun, limits: Limits, spare_bytes: int) -> int:
@@ -199,11 +199,13 @@ class FillingChunk:
         self.size_bytes, self.last_row = self.size_bytes + sizes[count - 1], taken.rows[-1]
         self.inputs += run.inputs * count
         self.tokens += sum(taken.tokens)
-        if run.answer_tokens is None:
-            self.unlimited += count
-        else:
-            self.answer_tokens += run.answer_tokens * count
+        self._count(run.answers, count)
         return count
+
+    def _count(self, answers: AnswerBound, requests: int) -> None:
+        self.answer_tokens += answers.tokens * requests
+        self.unlimited += answers.unlimited * requests
+        self.extra_answers += (answers.answers - 1) * requests
 
     def content(self) -> bytes:
         """Return the lines as one: joined once, where appending each would copy it twice."""
@@ -223,6 +225,7 @@ class FillingChunk:
             start=self.start,
             answer_tokens=self.answer_tokens,
             unlimited=self.unlimited,
+            extra_answers=self.extra_answers,
         )
 
 
@@ -231,6 +234,7 @@ def grown(group: Group, chunk: Chunk) -> Group:
     return replace(
         group, chunks=group.chunks + 1, lines=group.lines + chunk.lines, tokens=group.tokens + chunk.tokens,
         answer_tokens=group.answer_tokens + chunk.answer_tokens, unlimited=group.unlimited + chunk.unlimited,
+        extra_answers=group.extra_answers + chunk.extra_answers,
     )  # fmt: skip
 
 

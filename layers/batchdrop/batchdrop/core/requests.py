@@ -10,9 +10,10 @@ from typing import Literal, get_args
 
 import msgspec
 
+from batchdrop.core.answer_bounds import AnswerBound, answer_bound
 from batchdrop.core.dialects import Dialect
 from batchdrop.core.errors import ItemRefused
-from batchdrop.core.estimates import answer_tokens, base_tokens
+from batchdrop.core.estimates import base_tokens
 from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.limits import Limits
 from batchdrop.core.planning import (
@@ -126,8 +127,8 @@ def body_of_line(line: bytes) -> bytes:
     return line[line.index(b',"body":') + 8 : line.rindex(b"}")]
 
 
-def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int, *, answers: int | None) -> Request:
-    """Return the request of the item called *name*, of so many estimated *tokens*; *answers* is what its answers may have."""
+def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int, *, answers: AnswerBound) -> Request:
+    """Return the request of the item called *name*, of so many estimated *tokens*; *answers* bounds its answers."""
     return Request(name, endpoint, model, body, tokens, inputs_of(endpoint, body), answers)
 
 
@@ -176,7 +177,7 @@ def ready_made(limits: Limits) -> Recipe:
         endpoint, body = _endpoint_and_body(_record(value))
         encoded = _encode(body)
         tokens = base_tokens(encoded, limits.bytes_per_token)
-        return make_request(name, endpoint, checked_model(body), encoded, tokens, answers=answer_tokens(endpoint, body))
+        return make_request(name, endpoint, checked_model(body), encoded, tokens, answers=answer_bound(endpoint, body))
 
     return Recipe(_ready_made_name, build, names_from_user=True, together=_lines_together(limits))
 
@@ -199,7 +200,7 @@ def _lines_together(limits: Limits) -> Together:
         tokens = list(map(base_tokens, encoded, repeat(limits.bytes_per_token)))
         return RequestRun(
             rows, item_names(identifiers), made.parts, made.sizes, tokens, endpoint, checked_model(first),
-            inputs_of(endpoint, encoded[0]), answer_tokens(endpoint, first),
+            inputs_of(endpoint, encoded[0]), answer_bound(endpoint, first),
         )  # fmt: skip
 
     return Together(frozenset(_LINE_MEMBERS), requests)
@@ -211,9 +212,9 @@ def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:
         model = checked_model(bodies[0])
     except ItemRefused:
         return False
-    answers = answer_tokens(endpoint, bodies[0])
+    answers = answer_bound(endpoint, bodies[0])
     for body in bodies:
-        if body.get("model") != model or body.get("stream") or answer_tokens(endpoint, body) != answers:
+        if body.get("model") != model or body.get("stream") or answer_bound(endpoint, body) != answers:
             return False
         if endpoint == _EMBEDDINGS and not isinstance(body.get("input"), str):
             return False

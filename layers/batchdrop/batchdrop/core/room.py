@@ -88,7 +88,8 @@ class Cut:
     base_tokens: int
     inputs: int
     answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
-    unlimited: int = 0  # requests that do not
+    unlimited: int = 0  # answers that have no limit
+    extra_answers: int = 0  # beyond one a request
 
 
 def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | None, limits: Limits) -> Cut | None:
@@ -119,7 +120,7 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
         return None
     return Cut(
         first, first + taken.lines, expected_tokens(ratio, taken.base_tokens), max(1, taken.base_tokens), taken.inputs,
-        taken.answer_tokens, taken.unlimited,
+        taken.answer_tokens, taken.unlimited, taken.extra_answers,
     )  # fmt: skip
 
 
@@ -150,18 +151,21 @@ class _Part:
     inputs: int = 0
     answer_tokens: int = 0
     unlimited: int = 0
+    extra_answers: int = 0
 
     def __add__(self, other: "_Part") -> "_Part":
         return _Part(
             self.lines + other.lines, self.size_bytes + other.size_bytes, self.base_tokens + other.base_tokens,
             self.inputs + other.inputs, self.answer_tokens + other.answer_tokens, self.unlimited + other.unlimited,
+            self.extra_answers + other.extra_answers,
         )  # fmt: skip
 
 
 def _rest_of(chunk: Chunk, lines: int) -> _Part:
     """Return the last *lines* lines of *chunk*."""
     whole = _Part(
-        chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs, chunk.answer_tokens, chunk.unlimited
+        chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs, chunk.answer_tokens, chunk.unlimited,
+        chunk.extra_answers,
     )  # fmt: skip
     return _shared(whole, lines)
 
@@ -170,7 +174,7 @@ def _shared(part: _Part, lines: int) -> _Part:
     """Return *lines* lines of *part*, its sums shared in proportion and rounded up."""
     if lines == part.lines:
         return part
-    amounts = (part.size_bytes, part.base_tokens, part.inputs, part.answer_tokens, part.unlimited)
+    amounts = (part.size_bytes, part.base_tokens, part.inputs, part.answer_tokens, part.unlimited, part.extra_answers)
     return _Part(lines, *(-(-amount * lines // part.lines) for amount in amounts))
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from batchdrop.core.answer_bounds import ANSWER_FIELDS, answer_bound
 from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.estimates import ANSWER_LIMITS, answer_tokens, base_tokens, text_tokens, tokens_of_sizes
+from batchdrop.core.estimates import base_tokens, text_tokens, tokens_of_sizes
 from batchdrop.core.jobs import item_name, item_names, row_name
 from batchdrop.core.ledger_rows import TaskOptions
 from batchdrop.core.limits import Limits
@@ -29,7 +30,7 @@ class Task:
     model: str | None  # None where a template gives it
     body: Compiled
     id: str | None  # the column that names the item
-    answer_limits: Mapping[str, object] | None  # of the body; None where a template gives one of them
+    bounding: Mapping[str, object] | None  # what bounds answers in the body; None where a template gives some of it
     options: TaskOptions
 
 
@@ -48,8 +49,8 @@ def parse_task(name: str, content: bytes) -> Task:
     except TemplateInvalid as error:
         reject(name, f"{at_line(str(error), lines)}{error}")
     model = named_model(name, fields.body, lines)
-    limits: dict[str, object] = {member: fields.body[member] for member in ANSWER_LIMITS if member in fields.body}
-    constant = None if any(isinstance(limit, str) for limit in limits.values()) else limits
+    bounding: dict[str, object] = {member: fields.body[member] for member in ANSWER_FIELDS if member in fields.body}
+    constant = None if is_template(msgspec.json.encode(bounding).decode()) else bounding
     options = TaskOptions(items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd))
     return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
 
@@ -67,14 +68,14 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
         return _unusual_identifier(record, task.id)
 
     body_of, may_show_files, bytes_per_token = task.body.render, task.body.may_show_files, limits.bytes_per_token
-    allowed = answer_tokens(task.endpoint, task.answer_limits or {})
+    constant = None if task.bounding is None else answer_bound(task.endpoint, task.bounding)
 
     def build(value: JsonValue, name: str) -> Request:
         record = value if isinstance(value, dict) else _record(value)
         body = body_of(record)
         model = task.model or _rendered_model(body)
         estimate = base_tokens if may_show_files(record) else text_tokens
-        answers = allowed if task.answer_limits is not None else answer_tokens(task.endpoint, _limits_of(body))
+        answers = constant or answer_bound(task.endpoint, _bounding(body))
         return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
 
     columns = task.body.columns | ({task.id} if task.id else frozenset())
@@ -85,11 +86,11 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
 
 def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together | None:
     """Return how *task* makes the requests of a run; None where a template says more than which column stands where."""
-    body, endpoint, model, answer_limits = task.body, task.endpoint, task.model, task.answer_limits
-    if model is None or answer_limits is None or not body.is_plain:
+    body, endpoint, model, bounding = task.body, task.endpoint, task.model, task.bounding
+    if model is None or bounding is None or not body.is_plain:
         return None
     form = LineForm(endpoint, (body.start, *(ready for _, ready in body.pieces)))
-    answers = answer_tokens(endpoint, answer_limits)
+    answers = answer_bound(endpoint, bounding)
 
     def requests(columns: Columns, rows: range) -> RequestRun | None:
         pieces = body.pieces_together(columns)
@@ -144,10 +145,10 @@ def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
     raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
 
 
-def _limits_of(body: bytes) -> Mapping[str, object]:
-    """Return the members of *body*, an object, undecoded but for those that limit its answers."""
+def _bounding(body: bytes) -> Mapping[str, object]:
+    """Return those members of *body*, an object, that bound its answers."""
     members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    return {member: msgspec.json.decode(members[member]) for member in ANSWER_LIMITS if member in members}
+    return {member: msgspec.json.decode(members[member]) for member in ANSWER_FIELDS if member in members}
 
 
 def _rendered_model(body: bytes) -> str:

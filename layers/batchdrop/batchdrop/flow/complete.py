@@ -220,7 +220,9 @@ def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomW
     if is_whole:
         lesson = after_usage(lesson, job.task, base_tokens, usage.input_tokens, now)
     if usage.output_tokens:
-        lesson = after_answers(lesson, job.task, harvest.counted, usage.output_tokens, now)
+        group = job.groups[shard.group]
+        answers = harvest.counted * (group.lines + group.extra_answers) // group.lines
+        lesson = after_answers(lesson, job.task, answers, usage.output_tokens, now)
     return () if lesson == room.lesson else (RoomWrite(room, lesson),)
 
 
