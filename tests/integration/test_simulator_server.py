@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock, WallClock
 from openai_batch_simulator.answers.remote import RemoteResponder
+from openai_batch_simulator.blobs import Blobs
 from openai_batch_simulator.main import main
 from openai_batch_simulator.sdk import chat_file, connect
 from openai_batch_simulator.server import SimulatorServer
@@ -87,6 +88,23 @@ def upload(client: openai.OpenAI, content: bytes | None = None) -> str:
 def create(client: openai.OpenAI, file_id: str) -> openai.types.Batch:
     """Create the batch of an input file."""
     return client.batches.create(input_file_id=file_id, endpoint=CHAT, completion_window="24h")
+
+
+def test_a_run_that_finds_the_disk_full_stops_the_simulator_in_words(
+    simulator: Simulator, sdk: OpenSdk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has run is charged and cannot be written: going on would be a lie, and standing still a riddle."""
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with SimulatorServer(simulator) as server:
+        client = sdk(server.url)
+        file = upload(client, chat_file(200))
+        monkeypatch.setattr(Blobs, "path", lambda _: full)
+
+        create(client, file)
+        server.wait()
+
+    assert "No space is left" in server.failure
 
 
 def wait_for_end(client: openai.OpenAI, batch_id: str) -> openai.types.Batch:

@@ -1,5 +1,6 @@
 """The command without a stack: what it refuses, what it shows, what it would cost."""
 
+import errno
 import io
 import json
 import subprocess
@@ -117,6 +118,21 @@ def test_without_a_stack_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pyt
     assert result.stderr.splitlines() == [
         "Error: No local stack runs here (.local/stack.json does not exist). Start one: batchdrop local"
     ]
+
+
+@pytest.mark.parametrize(("named", "where"), [((), ""), (("d/outcomes.jsonl",), " for d/outcomes.jsonl")])
+def test_a_full_disk_is_said_in_words(monkeypatch: pytest.MonkeyPatch, named: tuple[str, ...], where: str) -> None:
+    """Results may be larger than what a person has left."""
+
+    def find_none(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", *named)
+
+    monkeypatch.setattr("batchdrop_cli.main.connect", find_none)
+
+    result = CliRunner().invoke(main, ["results", "0", "--to", "d"])
+
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: No space is left on the disk{where}. Free some, and run the command again.\n"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"endpoint_url": 1}'])

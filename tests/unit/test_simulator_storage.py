@@ -1,18 +1,22 @@
+import gc
 import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from openai_batch_simulator.agenda import Agenda
-from openai_batch_simulator.blobs import MEMORY_BYTES_MAX, Blobs
+from openai_batch_simulator.application import Simulator
+from openai_batch_simulator.blobs import MEMORY_BYTES_MAX, Blobs, DiskFullError
 from openai_batch_simulator.chance import Chance, Identifiers
 from openai_batch_simulator.clock import VirtualClock
 from openai_batch_simulator.multipart import read_form
 from openai_batch_simulator.paging import page_of
+from openai_batch_simulator.sdk import connect
 from openai_batch_simulator.values import Refusal
 
 BOUNDARY = "simulated-boundary"
@@ -103,6 +107,62 @@ def test_large_blobs_leave_the_disk_with_their_simulator(tmp_path: Path, monkeyp
 
     assert len(before) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_blob_leaves_the_disk_when_nothing_refers_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that was deleted, or refused half-way, takes no space from those that follow."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    blobs = Blobs()
+    kept, gone = blobs.new(), blobs.new()
+    kept.append(bytes(MEMORY_BYTES_MAX + 1))
+    gone.append(bytes(MEMORY_BYTES_MAX + 1))
+
+    del gone
+    gc.collect()
+
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+    assert len(b"".join(kept.chunks())) == MEMORY_BYTES_MAX + 1
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes to disk finds it full."""
+    numbers = iter(range(100))
+
+    def on_full_disk(_blobs: Blobs) -> Path:
+        path = tmp_path / str(next(numbers))
+        path.symlink_to("/dev/full")
+        return path
+
+    monkeypatch.setattr(Blobs, "path", on_full_disk)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_told_and_adds_nothing() -> None:
+    """What was there before is there still."""
+    blob = Blobs().new()
+    blob.append(b"before")
+
+    with pytest.raises(DiskFullError, match="No space is left"):
+        blob.append(bytes(MEMORY_BYTES_MAX))
+
+    assert (b"".join(blob.chunks()), blob.size_bytes) == (b"before", 6)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_an_upload_that_finds_the_disk_full_is_refused_in_words() -> None:
+    """The client hears why, and small files go on."""
+    simulator = Simulator(VirtualClock())
+    client = connect(simulator, max_retries=0)
+
+    with pytest.raises(openai.InternalServerError, match="No space is left") as refused:
+        client.files.create(file=("a.jsonl", bytes(2 * MEMORY_BYTES_MAX)), purpose="batch")
+    small = client.files.create(file=("b.jsonl", b"{}"), purpose="batch")
+
+    assert (refused.value.status_code, refused.value.code) == (507, "insufficient_storage")
+    assert [file.id for file in client.files.list()] == [small.id]
 
 
 @given(st.lists(st.integers(0, 20), max_size=30), st.integers(0, 20))

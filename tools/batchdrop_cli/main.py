@@ -4,6 +4,7 @@ Rule: what fails in an expected way ends in a line or two on standard error and 
 not everything succeeded, 2 where it was asked wrongly.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -92,6 +93,11 @@ def _translate(error: Exception) -> None:
         raise click.ClickException(str(error)) from error
     if isinstance(error, (BotoCoreError, ClientError, BaseError)):
         raise click.ClickException(f"The stack did not do it: {error}") from error
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        where = f" for {error.filename}" if error.filename else ""
+        raise click.ClickException(
+            f"No space is left on the disk{where}. Free some, and run the command again."
+        ) from error
     if isinstance(error, OSError) and error.filename is not None:
         raise click.FileError(str(error.filename), error.strerror) from error
 

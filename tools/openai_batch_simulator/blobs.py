@@ -1,24 +1,50 @@
 """The bytes of files: small ones in memory, larger ones on disk.
 
 Rule: no file that is larger than `MEMORY_BYTES_MAX` is ever held in memory, and no file handle outlives a call,
-because a thousand batches that run at once would otherwise exhaust the handles of a process.
+because a thousand batches that run at once would otherwise exhaust the handles of a process. A full disk is told in words.
 """
 
+import errno
 import io
+import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from openai_batch_simulator.values import Refusal
 
 # A drop of a few lines never touches the disk; ten thousand such files take 640 MB at the very most.
 MEMORY_BYTES_MAX = 1 << 16
 CHUNK_BYTES = 1 << 18
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class DiskFullError(Refusal):
+    """There is no space left for the simulator's files: the message is for whoever runs it, and the client hears it too."""
+
+    def __init__(self) -> None:
+        folder = tempfile.gettempdir()
+        message = f"No space is left for the simulator's files in {folder}. Free some, or set TMPDIR to another disk."
+        super().__init__(507, message, kind="server_error", code="insufficient_storage")
+
+
+@contextmanager
+def told_of_full_disk() -> Iterator[None]:
+    """Raise DiskFullError where the disk has no space left."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise DiskFullError from error
 
 
 class Blobs:
-    """Makes blobs; their files share one folder, which is removed with this object."""
+    """Makes blobs; their files share one folder, which is removed with this object, and each file with its blob."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
@@ -47,21 +73,41 @@ class Blob:
         self.size_bytes = 0
 
     def append(self, piece: bytes | bytearray | memoryview) -> None:
-        """Add *piece* at the end; cheap for large pieces, a file is opened each time."""
-        self.size_bytes += len(piece)
-        if self._path is None and self.size_bytes <= MEMORY_BYTES_MAX:
+        """Add *piece* at the end; cheap for large pieces, a file is opened each time.
+
+        Raises DiskFullError where there is no space for it; then nothing of it was added.
+        """
+        if self._path is None and self.size_bytes + len(piece) <= MEMORY_BYTES_MAX:
             self._memory += piece
+            self.size_bytes += len(piece)
             return
-        if self._path is None:
-            self._path = self._blobs.path()
-        with self._path.open("ab") as target:
-            target.write(self._memory)
-            target.write(piece)
+        with told_of_full_disk():
+            self._write(self._on_disk(), piece)
         self._memory = bytearray()
+        self.size_bytes += len(piece)
+
+    def _on_disk(self) -> Path:
+        """Return the path of this blob's file."""
+        if self._path is None:
+            path = self._blobs.path()
+            weakref.finalize(self, path.unlink, missing_ok=True)
+            self._path = path
+        return self._path
+
+    def _write(self, path: Path, piece: bytes | bytearray | memoryview) -> None:
+        """Write what is in memory and *piece* behind what the file has."""
+        try:
+            with path.open("ab") as target:
+                target.write(self._memory)
+                target.write(piece)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, self.size_bytes - len(self._memory))
+            raise
 
     def open(self) -> BinaryIO:
         """Return a reader at the first byte; the caller closes it."""
-        return io.BytesIO(self._memory) if self._path is None else self._path.open("rb")
+        return self._path.open("rb") if self._path and not self._memory else io.BytesIO(self._memory)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield all bytes in pieces of at most `CHUNK_BYTES`."""
@@ -72,8 +118,7 @@ class Blob:
     def drop_last_byte(self) -> None:
         """Remove the last byte, if there is one."""
         self.size_bytes = max(0, self.size_bytes - 1)
-        if self._path is None:
-            del self._memory[self.size_bytes :]
+        if self._path and not self._memory:
+            os.truncate(self._path, self.size_bytes)
         else:
-            with self._path.open("r+b") as target:
-                target.truncate(self.size_bytes)
+            del self._memory[self.size_bytes :]

@@ -101,7 +101,7 @@ def _serve(simulator: Simulator, port: int, ready_file: Path | None, *, answers:
             click.echo(f"Control calls need the header {TOKEN_HEADER}: {server.control_token}")
         server.wait()
     if not told:
-        raise click.ClickException("the simulator failed; the reason is above")
+        raise click.ClickException(server.failure or "the simulator failed; the reason is above")
 
 
 def _announce(ready_file: Path, url: str) -> None:

@@ -22,6 +22,7 @@ from typing import Self
 from openai_batch_simulator import control
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import MEBIBYTE
+from openai_batch_simulator.blobs import DiskFullError, told_of_full_disk
 from openai_batch_simulator.values import Carriage, Refusal, Request, Response, json_response
 
 HOST = "127.0.0.1"
@@ -50,6 +51,7 @@ class SimulatorServer:
         self._simulator = simulator
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self.failure = ""  # why the server stopped by itself, where that is known
         self._http = _Http((HOST, port), _Handler)
         self._http.owner = self
         self._threads = [
@@ -116,6 +118,8 @@ class SimulatorServer:
                     is_behind = self._advance_for(TICK_SECONDS)
                 # A moment without the lock lets calls in between the steps of a large batch.
                 self._stopping.wait(TURN_SECONDS if is_behind else TICK_SECONDS)
+        except DiskFullError as error:
+            self.failure = str(error)  # what a batch has run is charged by now, and cannot be written
         finally:
             self.stop()
 
@@ -163,7 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             # Nothing refers to the received body once the answer is there, so leaving the block may remove it.
             with tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX) as received:
                 for piece in self._receive():
-                    received.write(piece)
+                    with told_of_full_disk():
+                        received.write(piece)
                 received.seek(0)
                 request = Request(
                     method=self.command,
