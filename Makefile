@@ -55,16 +55,16 @@ lint: dev-environment
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 
-# The account, the region and the keys are those that every AWS client finds. What will change is shown and asked about.
+# The account, the region and the keys are those that every AWS client finds. They are asked before anything is built; what will
+# change is shown and asked about. Without ARCHITECTURE a stack keeps its processor.
 STACK ?= batchdrop
-ARCHITECTURE ?= arm64
+ARCHITECTURE ?=
 PARAMETERS ?=
 SAM_OPTIONS ?=
-deploy: local-environment sam-environment
-	@find functions -name __pycache__ -type d -prune -exec rm -rf {} +
-	@export SAM_CLI_TELEMETRY=0 ARCHITECTURE=$(ARCHITECTURE) PYTHON=$(CURDIR)/.venv/bin/python && \
-		.local/sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) && \
-		.local/sam/bin/sam deploy --stack-name $(STACK) --parameter-overrides Architecture=$(ARCHITECTURE) $(PARAMETERS) $(SAM_OPTIONS)
+BUILDS ?= .aws-sam
+deploy: local-environment
+	@.venv/bin/batchdrop --stack $(STACK) deploy --builds $(BUILDS) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
+		--sam-options '$(SAM_OPTIONS)' $(PARAMETERS)
 
 audit: dev-environment checkov-environment
 	@.venv/bin/python tools/audit.py .local/checkov/bin/checkov

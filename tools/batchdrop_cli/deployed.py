@@ -11,6 +11,7 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import ClientError
 
+from batchdrop_cli.account import person_options
 from batchdrop_cli.connection import StackPlace, described
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.deployment import STACK_NAME
@@ -48,7 +49,7 @@ def site_of(stack: StackPlace) -> Site:
     """Return where *stack* runs. Raises NoStack, and CommandFailed where there is none of that name."""
     if isinstance(stack, Path):
         return read_site(described(stack).client_options(), STACK_NAME, is_local=True)
-    return read_site({}, stack.name, is_local=False)
+    return read_site(person_options(), stack.name, is_local=False)
 
 
 def read_site(options: ClientOptions, name: str, *, is_local: bool) -> Site:

@@ -18,6 +18,7 @@ import click
 
 from batchdrop.core.errors import UploadRejected
 from batchdrop_cli.connection import STACK_FILE, StackPlace, connect
+from batchdrop_cli.deploy_command import deploy
 from batchdrop_cli.drop import drop_files
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.job_commands import approve, cancel, check, costs, forget, retry
@@ -84,6 +85,7 @@ def _translate(error: Exception) -> None:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # 0.2 s, needed only when something failed
     from obstore.exceptions import BaseError  # noqa: PLC0415  # as above
 
+    from batchdrop_cli.account import explained  # noqa: PLC0415  # as above
     from batchdrop_cli.local.deployment import DeploymentFailed  # noqa: PLC0415  # as above
     from batchdrop_cli.local.environments import InstallationFailed  # noqa: PLC0415  # as above
     from batchdrop_cli.local.processes import ChildFailed  # noqa: PLC0415  # as above
@@ -91,6 +93,8 @@ def _translate(error: Exception) -> None:
 
     if isinstance(error, (DeploymentFailed, InstallationFailed, ChildFailed, StackRuns)):
         raise click.ClickException(str(error)) from error
+    if isinstance(error, (BotoCoreError, ClientError)) and (words := explained(error)):
+        raise click.ClickException(words) from error
     if isinstance(error, (BotoCoreError, ClientError, BaseError)):
         raise click.ClickException(f"The stack did not do it: {error}") from error
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -296,7 +300,7 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     click.confirm("Send the examples and pay for them?", abort=True)
 
 
-for command in (approve, cancel, retry, forget, check, key, doctor, verify_provider, cost_model, costs):
+for command in (approve, cancel, retry, forget, check, key, deploy, doctor, verify_provider, cost_model, costs):
     main.add_command(command)
 
 
