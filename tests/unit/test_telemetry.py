@@ -10,6 +10,7 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 from fakes.memory import MemoryLog
 
+from batchdrop import __version__
 from batchdrop.core.metrics import COUNTED, NAMESPACE, counted
 from batchdrop.edge.telemetry import FIELDS, PowertoolsLog
 
@@ -43,6 +44,8 @@ def test_a_field_that_is_not_on_the_list_is_not_written() -> None:
     assert (first["message"], first["job_id"], first["dropped_fields"]) == ("job.left", "j", ["prompt"])
     assert (second["level"], second["cause"]) == ("WARNING", "because")
     assert "canary" not in stream.getvalue()
+    # After an upgrade the lines of both releases can be told apart.
+    assert first["release"] == second["release"] == __version__
 
 
 def test_the_log_of_tests_takes_it_for_an_error() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from batchdrop import __version__
 from batchdrop.core.backlog import backlog
 from batchdrop.core.dialects import BY_HOST
 from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError
@@ -28,6 +29,8 @@ TICK_WINDOW = timedelta(minutes=15)
 # Later than this a worker has failed: a hint is taken in seconds and given again after 16 minutes.
 LATE_SECONDS = 1_800
 LIST_TIMEOUT_SECONDS = 60
+
+FIRST_RELEASE = "0.1.0"  # its stacks have no output that says so
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
 PENDING = frozenset({"PendingConfirmation", "pending confirmation"})
@@ -88,6 +91,15 @@ def opened_provider(site: Site) -> Iterator[OpenAIProvider]:
 def open_ledger(site: Site) -> DynamoLedger:
     """Return the stack's ledger."""
     return DynamoLedger(boto3.client("dynamodb", **site.options), site.named("Table"), SystemClock(), NoLog())
+
+
+def check_release(site: Site) -> Finding:
+    """Look whether this command is of the release that is deployed."""
+    deployed = site.outputs.get("Release", FIRST_RELEASE)
+    if deployed == __version__:
+        return Finding("release", f"{deployed}, as this command")
+    advice = "Use the command of that release, or deploy this one: docs/upgrading.md."
+    return Finding("release", f"the stack is of {deployed}, this command of {__version__}", advice)
 
 
 def check_key(site: Site) -> Finding:
@@ -270,6 +282,7 @@ def subscription_problem(site: Site, name: str, topic: str) -> str:
 
 
 CHECKS: dict[str, Check] = {
+    "release": check_release,
     "key": check_key,
     "circuit": check_circuit,
     "schedule": check_schedule,

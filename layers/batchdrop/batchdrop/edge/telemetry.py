@@ -6,6 +6,7 @@ field is dropped and named in the record; with `is_strict`, which tests set, it 
 
 from typing import TYPE_CHECKING
 
+from batchdrop import __version__
 from batchdrop.core.metrics import counted
 
 if TYPE_CHECKING:
@@ -28,9 +29,13 @@ FIELDS = frozenset(
 
 
 class PowertoolsLog:
-    """The log of one function; what of it is counted goes to CloudWatch as a line in its embedded metric format."""
+    """The log of one function; what of it is counted goes to CloudWatch as a line in its embedded metric format.
+
+    Each line says which release wrote it.
+    """
 
     def __init__(self, logger: "Logger", metrics: "Metrics") -> None:
+        logger.append_keys(release=__version__)
         self._logger = logger
         self._metrics = metrics
 
