@@ -12,8 +12,8 @@ import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.prices import TablePrices
 
+from batchdrop.core.api_key import read_key
 from batchdrop.core.dialects import OPENAI, Dialects
-from batchdrop.core.errors import KeyMissing
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import Job, JobState, Shard
 from batchdrop.core.limits import Limits
@@ -72,9 +72,8 @@ class WorldProviders:
 
     def open(self) -> Provider:
         """Return the provider as the key is now; building a client takes a while, so each key has one."""
-        if self.key is None:
-            raise KeyMissing("the secret has no value yet")
-        return self._opened.setdefault(self.key, self._provider(self.key))
+        key = read_key(self.key or "")
+        return self._opened.setdefault(key, self._provider(key))
 
     def _provider(self, key: str) -> Provider:
         if key in self._opened:

@@ -154,7 +154,10 @@ def tell_nobody_of_alarms(site: Site) -> Repair:
 @pytest.mark.parametrize(
     ("subject", "spoil", "seen"),
     [
-        ("key", key_becomes(" "), "there is none"),
+        ("key", key_becomes(" "), "There is no API key yet."),
+        ("key", key_becomes('{"key": "sk-canary"}'), "(key_is_json)"),
+        ("key", key_becomes("sk-canary\u2011"), "(key_not_ascii)"),
+        ("key", key_becomes("sk canary"), "(key_with_blanks)"),
         ("key", key_becomes("sk-wrong"), "invalid_api_key"),
         ("circuit", open_the_circuit, "no money (insufficient_quota)"),
         ("schedule", stop_the_schedule, "disabled"),
@@ -265,7 +268,7 @@ def test_a_key_from_standard_input_is_what_the_functions_read(stack: LocalStack,
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize("typed", ["", " \n", "two words", "two\nlines", "schlüssel", "x" * 8_001])
+@pytest.mark.parametrize("typed", ["", " \n", "two words", "two\nlines", "schlüssel", "x" * 8_001, '{"key": "sk-x"}'])
 def test_what_is_no_key_changes_nothing(stack: LocalStack, site: Site, typed: str) -> None:
     """An empty pipe, a file or a sentence does not take the place of a key that works."""
     result = run(stack, "key", "set", typed=typed)

@@ -103,6 +103,6 @@ MUTANTS: tuple[Mutant, ...] = (
         _replaced(complete, "results_of_summary", as_if.counts_swapped)),
     _of("a checksum is of something else", {6}, "small",
         _replaced(merge._Measured, "finished", as_if.merged_wrongly)),  # noqa: SLF001 - what is mutated is private
-    _of("the key is logged", {18}, "small", _replaced(poll, "open_provider", as_if.told)),
+    _of("the key is logged", {18}, "small", _replaced(poll, "provider_or_lack", as_if.told)),
 )
 # fmt: on

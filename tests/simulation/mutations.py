@@ -279,12 +279,12 @@ def rows_exchanged(original: Callable[..., Any]) -> Callable[..., Any]:
 def told(original: Callable[..., Any]) -> Callable[..., Any]:
     """The key's name goes into the log."""
 
-    def open_provider(work: Work) -> object:
-        provider = original(work)
-        work.ports.log.info("key.read", cause=str(provider and provider.fingerprint))
-        return provider
+    def provider_or_lack(work: Work) -> object:
+        found = original(work)
+        work.ports.log.info("key.read", cause=str(getattr(found, "fingerprint", "")))
+        return found
 
-    return open_provider
+    return provider_or_lack
 
 
 def merged_wrongly(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,8 +16,8 @@ from simulation.gate import EFFECT, READ, Fault, Gate
 from simulation.queues import Queue
 from simulation.tasks import Tasks
 
+from batchdrop.core.api_key import read_key
 from batchdrop.core.dialects import Dialects
-from batchdrop.core.errors import KeyMissing
 from batchdrop.core.inbox import InboxPage
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
@@ -248,8 +248,6 @@ class GatedProviders:
     def open(self) -> Provider:
         """Return the provider."""
         if self._opened is None:
-            key = self._gate.call("secret.read", self._key)
-            if key is None:
-                raise KeyMissing("the secret has no value yet")
+            key = read_key(self._gate.call("secret.read", self._key) or "")
             self._opened = self._adapters[key]
         return self._opened

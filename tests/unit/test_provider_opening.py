@@ -19,17 +19,17 @@ class NotFound(Exception):
 class Secrets:
     """Secrets Manager, as far as it is called."""
 
-    value: str | None = "sk-1"
+    value: str | bytes | None = "sk-1"
     reads: int = 0
     exceptions: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ResourceNotFoundException=NotFound))
 
-    def get_secret_value(self, SecretId: str) -> dict[str, str]:  # noqa: N803 - AWS's name
+    def get_secret_value(self, SecretId: str) -> dict[str, str | bytes]:  # noqa: N803 - AWS's name
         """Return the value, or say that there is none."""
         assert SecretId == "arn:secret"
         self.reads += 1
         if self.value is None:
             raise NotFound
-        return {"SecretString": self.value}
+        return {"SecretBinary" if isinstance(self.value, bytes) else "SecretString": self.value}
 
 
 @dataclass
@@ -81,14 +81,34 @@ def test_a_refused_key_is_read_again_at_once() -> None:
     assert case.secrets.reads == 2
 
 
-@pytest.mark.parametrize("value", [None, "", " \n"])
-def test_a_secret_without_a_key_is_told(value: str | None) -> None:
-    """A fresh installation has none; nothing is remembered of that."""
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "key_missing"),
+        ("", "key_missing"),
+        (" \n", "key_missing"),
+        ('{"api key": "sk-canary"}', "key_is_json"),
+        ('["sk-canary"]', "key_is_json"),
+        ('"sk-canary"', "key_is_json"),
+        ("sk-canary\u200b", "key_not_ascii"),
+        ("“sk-canary”", "key_not_ascii"),
+        ("sk-canary sk-two", "key_with_blanks"),
+        ("Bearer sk-canary", "key_with_blanks"),
+        ("sk-canary\r\nx", "key_with_blanks"),
+        ("sk-canary\x00", "key_with_blanks"),
+        ("x" * 8_001, "key_too_long"),
+        (b"sk-canary", "key_is_binary"),
+        ("[" * 100_000, "key_too_long"),
+    ],
+)
+def test_a_secret_without_a_key_is_told(value: str | bytes | None, code: str) -> None:
+    """What is no key is named and not shown; nothing is remembered of it, so the next one counts at once."""
     case = Case(Secrets(value))
     providers = case.providers()
 
-    with pytest.raises(KeyMissing):
+    with pytest.raises(KeyMissing) as raised:
         providers.open()
+    assert (raised.value.code, "canary" in str(raised.value)) == (code, False)
     case.secrets.value = "sk-1\n"
 
     assert providers.open().fingerprint == fingerprint_of("sk-1")

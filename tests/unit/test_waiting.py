@@ -81,6 +81,38 @@ def test_without_a_key_one_notice_serves_all_jobs(world: World) -> None:
     assert [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs] == [None] * 2
 
 
+@pytest.mark.parametrize(
+    ("key", "code", "said"),
+    [
+        ('{"OPENAI_API_KEY": "sk-canary"}', "key_is_json", "plain text"),
+        ("sk\u2011canary", "key_not_ascii", "outside of ASCII"),
+        ("sk-canary two", "key_with_blanks", "blanks"),
+        ("sk-canary\nsk-two", "key_with_blanks", "line breaks"),
+        ("sk-canary" * 1_000, "key_too_long", "8,000"),
+    ],
+)
+def test_a_key_that_cannot_be_sent_is_waited_for_by_name(world: World, key: str, code: str, said: str) -> None:
+    """What was put into the secret instead is named in status and notification, never shown, and never sent."""
+    world.providers.key = key
+    job = world.drop("inbox/one.jsonl", DROP)
+    hours(world, 2)
+
+    waiting = json.loads(world.result(job, "status.json"))["waiting"]
+    told, calls = world.notices.published[0], sum(world.tap.counts.values())
+    world.providers.key = ""
+    hours(world, 1)
+    missing = json.loads(world.result(job, "status.json"))["waiting"]
+    world.providers.key = "sk-test"
+    world.run(job)
+
+    assert (waiting["for"], waiting["reason"]["code"], calls) == ("key", code, 0)
+    assert said in waiting["reason"]["message"]
+    assert said in told.text
+    assert missing["reason"]["code"] == "key_missing"
+    assert published(world) == ["install/key/1", "install/key/2", "completed"]
+    assert "canary" not in repr(world.notices.published) + repr(world.log.lines) + json.dumps(waiting)
+
+
 def test_a_job_that_is_dropped_later_waits_without_another_notice(world: World) -> None:
     """Its status says what for, since its drop, before any tick."""
     world.providers.key = None
@@ -338,11 +370,11 @@ def test_what_is_told_is_owed_no_more() -> None:
 
 def test_a_cause_is_said_with_the_providers_words() -> None:
     """Without a key its circuit does not matter; a code of money concerns the account, any other the key."""
-    missing = cause_of(Reason("http_403", WORDS), is_key_there=False)
-    refused = cause_of(Reason("http_403", WORDS), is_key_there=True)
-    unpaid = cause_of(Reason("insufficient_quota", "You exceeded your current quota."), is_key_there=True)
+    missing = cause_of(Reason("http_403", WORDS), Reason("key_missing", "There is no API key yet."))
+    refused = cause_of(Reason("http_403", WORDS), None)
+    unpaid = cause_of(Reason("insufficient_quota", "You exceeded your current quota."), None)
 
-    assert cause_of(None, is_key_there=True) is None
+    assert cause_of(None, None) is None
     assert missing is not None
     assert (missing.waits_for, missing.reason.code) == (KEY, "key_missing")
     assert refused is not None

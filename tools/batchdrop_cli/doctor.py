@@ -108,8 +108,8 @@ def check_key(site: Site) -> Finding:
     try:
         with opened_provider(site) as provider:
             provider.list_batches(None)
-    except KeyMissing:
-        return Finding("key", "there is none, and everything waits for it", "Put it there: batchdrop key set")
+    except KeyMissing as error:
+        return Finding("key", f"{error} Everything waits for it. ({error.code})", "Put it there: batchdrop key set")
     except KeyRefused as error:
         advice = (
             "Put a good one there: batchdrop key set. If it is the account: its limits and billing at the provider."

@@ -9,11 +9,10 @@ import sys
 import boto3
 import click
 
+from batchdrop.core.api_key import KEY_CHARS_MAX, read_key
+from batchdrop.core.errors import KeyMissing
 from batchdrop_cli.deployed import Site
 from batchdrop_cli.failures import MisusedCommand
-
-# The longest kinds are tokens of about 2,000 characters; this stops a file that was piped by mistake.
-KEY_CHARS_MAX = 8_000
 
 
 def ask_for_key() -> str:
@@ -26,12 +25,12 @@ def ask_for_key() -> str:
 
 def checked_key(given: str) -> str:
     """Return *given* without the space around it. Raises MisusedCommand where it is empty or can be no key."""
-    key = given.strip()
-    if not key:
+    if not given.strip():
         raise MisusedCommand("The key is empty. Nothing was changed.")
-    if len(key) > KEY_CHARS_MAX or not key.isascii() or not key.isprintable() or " " in key:
-        raise MisusedCommand("That is no key: one has a single line of letters, digits and signs. Nothing was changed.")
-    return key
+    try:
+        return read_key(given)
+    except KeyMissing as error:
+        raise MisusedCommand(f"{error} Nothing was changed.") from None
 
 
 def set_key(site: Site, key: str) -> None:

@@ -34,12 +34,14 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
     """
     from batchdrop.core.errors import KeyRefused  # noqa: PLC0415  # with what follows 0.5 s for `--help`
     from batchdrop_cli.assumptions import Verdict, look_at_all  # noqa: PLC0415  # as above
+    from batchdrop_cli.key import checked_key  # noqa: PLC0415  # as above
     from batchdrop_cli.provider_probe import open_probe  # noqa: PLC0415  # as above
     from batchdrop_cli.show import make_console, show_seen  # noqa: PLC0415  # as above
 
     key = os.environ.get("OPENAI_API_KEY")
     if not key:
         raise MisusedCommand("verify-provider needs OPENAI_API_KEY.")
+    key = checked_key(key)
     base_url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL).rstrip("/")
     agree(model, base_url, yes=yes)
     probe = open_probe(base_url, key, name=f"probe-{uuid4()}", model=model, patience_seconds=minutes * MINUTE)

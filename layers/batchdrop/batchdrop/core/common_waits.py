@@ -21,7 +21,7 @@ ACCOUNT: Final = "account"
 # What a job's row says while it waits for nothing of its own. Older releases wrote common waits into it.
 NOT_WAITING: Final = frozenset({"", KEY, ACCOUNT})
 
-_KEY_MISSING: Final = Reason("key_missing", "There is no API key yet: nothing is sent or fetched until it is set.")
+_UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 
@@ -40,10 +40,10 @@ class Cause:
     is_for_a_person: bool = True
 
 
-def cause_of(refused: Reason | None, *, is_key_there: bool) -> Cause | None:
-    """Return what holds jobs up; None where nothing does. *refused* is why the circuit is open."""
-    if not is_key_there:
-        return Cause(KEY, _KEY_MISSING)
+def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
+    """Return what holds jobs up; None where nothing does. *refused* is why the circuit is open, *lack* why there is no key."""
+    if lack is not None:
+        return Cause(KEY, Reason(lack.code, f"{lack.message} {_UNTIL_SET}"))
     if refused is None:
         return None
     is_account = is_money_code(refused.code)

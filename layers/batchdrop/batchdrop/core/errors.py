@@ -10,7 +10,7 @@ BatchdropError
   OutOfTime             nobody: the function's time ends; the due index brings the work back
   NotYet                nobody: a thing that should be there is not visible yet; the due index brings the work back
   ProviderError
-    KeyMissing          the operator: the secret has no value
+    KeyMissing          the operator: the secret has no value, or none that is a key
     KeyRefused          the operator: the provider refuses the key or the account (401, 403, quota, billing)
     ProviderRefused     whoever it concerns: a definite no to this one call, which repeating does not change
     NotAtProvider       nobody yet: the provider does not know this id under this key (404, 410)
@@ -72,7 +72,11 @@ class ProviderError(BatchdropError):
 
 
 class KeyMissing(ProviderError):
-    """The secret holds no API key yet."""
+    """The secret holds no API key that could be sent; *code* names what it holds instead, and the message holds none of it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class KeyRefused(ProviderError):

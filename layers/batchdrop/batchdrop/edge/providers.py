@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from batchdrop.core.api_key import binary_key, read_key
 from batchdrop.core.dialects import BY_HOST, Dialects
-from batchdrop.core.errors import KeyMissing
 from batchdrop.flow.ports import Clock, Provider
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class SecretProviders:
         return self._dialects
 
     def open(self) -> Provider:
-        """Return the provider. Raises KeyMissing while the secret has no value."""
+        """Return the provider. Raises KeyMissing while the secret has no value that is a key."""
         if not self._key or self._clock.now() - self._read_at >= KEY_KEPT_SECONDS:
             self._take(self._read_key())
         if self._opened is None:
@@ -75,13 +75,12 @@ class SecretProviders:
     def _read_key(self) -> str:
         client = self._client()
         try:
-            key = client.get_secret_value(SecretId=self._secret).get("SecretString", "").strip()
-        except client.exceptions.ResourceNotFoundException as error:
-            # What Secrets Manager says of a secret that never had a value.
-            raise KeyMissing("the secret has no value yet") from error
-        if not key:
-            raise KeyMissing("the secret is empty")
-        return key
+            found = client.get_secret_value(SecretId=self._secret)
+        except client.exceptions.ResourceNotFoundException:
+            return read_key("")  # what Secrets Manager says of a secret that never had a value
+        if "SecretBinary" in found:
+            raise binary_key()
+        return read_key(found.get("SecretString", ""))
 
     def _build(self) -> Provider:
         from batchdrop.edge.provider import OpenAIProvider  # noqa: PLC0415 - half a second, spent only by who needs it

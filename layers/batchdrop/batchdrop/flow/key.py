@@ -18,11 +18,17 @@ from batchdrop.flow.steps import Work, change_install, keep_shard, move_shard, w
 
 def open_provider(work: Work) -> Provider | None:
     """Return the provider, or None while there is no key."""
+    found = provider_or_lack(work)
+    return None if isinstance(found, Reason) else found
+
+
+def provider_or_lack(work: Work) -> Provider | Reason:
+    """Return the provider, or why there is no key that could be sent."""
     try:
         return work.ports.providers.open()
-    except KeyMissing:
-        work.ports.log.warning("key.missing")
-        return None
+    except KeyMissing as error:
+        work.ports.log.warning("key.missing", code=error.code)
+        return Reason(error.code, str(error))
 
 
 class Passage(Enum):

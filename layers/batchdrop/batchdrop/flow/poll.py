@@ -19,12 +19,12 @@ from batchdrop.core.errors import (
     ProviderUnavailable,
     Superseded,
 )
-from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
+from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.duplicates import report_duplicates
-from batchdrop.flow.key import Passage, is_key_refused, note_refusal, open_provider, passage
+from batchdrop.flow.key import Passage, is_key_refused, note_refusal, passage, provider_or_lack
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.recover import recover
@@ -88,7 +88,8 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
     wakes = Wakes(work)
     wakes.without_provider([*jobs, *shards])
-    provider = open_provider(work)
+    found = provider_or_lack(work)
+    provider = None if isinstance(found, Reason) else found
     look = _observe(work, provider, shards) if provider else Look([], Passage.CLOSED)
     moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
@@ -96,7 +97,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     admitted = _admit(work, jobs, shards, way)
     waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
-    work = note_common_wait(work, jobs, shards, provider)
+    work = note_common_wait(work, jobs, shards, found)
     wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
     touched |= waiting | {shard.job for shard in (*moved, *admitted)}

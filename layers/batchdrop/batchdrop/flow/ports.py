@@ -240,7 +240,7 @@ class Providers(Protocol):
     """Opens the provider with the key as it is now."""
 
     def open(self) -> Provider:
-        """Return the provider. Raises KeyMissing while the secret has no value."""
+        """Return the provider. Raises KeyMissing while the secret has no value that is a key."""
 
     @property
     def base_url(self) -> str:

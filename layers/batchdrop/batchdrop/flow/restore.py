@@ -47,7 +47,7 @@ def recover_all(ports: Ports, limits: Limits) -> Recovery:
     work = begin(ports, limits)
     provider = open_provider(work)
     if provider is None:
-        raise KeyMissing("without the key nobody knows which batches there are")
+        raise KeyMissing("key_missing", "without the key nobody knows which batches there are")
     _check_project(work, provider)
     batches = _list_all(work, provider)
     tries = tries_of(batches, work.install.id)

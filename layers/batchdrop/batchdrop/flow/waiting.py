@@ -19,13 +19,17 @@ from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, change_install, move_job, read_job, settle, written
 
 
-def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], provider: Provider | None) -> Work:
+def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], found: Provider | Reason) -> Work:
     """Write what holds up jobs of the whole installation, ask for the notification about it, and return *work* as it is then.
 
-    However many jobs wait, it is one write where a cause begins or ends and none otherwise. *provider* is None without a key.
+    However many jobs wait, it is one write where a cause begins or ends and none otherwise. *found* is the provider, or why
+    there is no key for it.
     """
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint)) if provider else None
-    cause = cause_of(circuit.reason if circuit else None, is_key_there=provider is not None)
+    if isinstance(found, Reason):
+        cause = cause_of(None, found)
+    else:
+        circuit = work.install.circuits.get(circuit_key(found.base_url, found.fingerprint))
+        cause = cause_of(circuit.reason if circuit else None, None)
     return _noted(work, cause, waiting_jobs(cause.waits_for, jobs, shards) if cause else 0)
 
 
