@@ -216,6 +216,10 @@ REJECTED = (
         "A key with a part `.` or `..`, an empty one, or a control character", "inbox/sentiment/../reviews.csv", text(TABLE),
         "key_unusable", ("`..`",), "Rename it.",
     ),
+    Wrong(
+        "Results that were copied back into the inbox", "inbox/sentiment/reviews.csv/0123456789abcdef0123/results.csv",
+        text(TABLE), "key_of_results", ("the id of a job",), "Drop only files of your own.",
+    ),
 )  # fmt: skip
 
 FAILED = (

@@ -128,6 +128,8 @@ def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> Non
         ("inbox/sentiment/../../internal/x.csv", rows(2), "key_unusable"),
         ("inbox/sentiment//x.csv", rows(2), "key_unusable"),
         ("inbox/sentiment/\x07x.csv", rows(2), "key_unusable"),
+        ("inbox/sentiment/good.csv/0123456789abcdef0123/results.csv", rows(2), "key_of_results"),
+        ("inbox/sentiment/0123456789abcdef0123/x.csv", rows(2), "key_of_results"),
     ],
 )
 def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str, content: bytes, code: str) -> None:

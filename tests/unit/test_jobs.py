@@ -2,7 +2,16 @@ import hashlib
 
 import pytest
 
-from batchdrop.core.jobs import Keys, Upload, is_ignored, is_key_too_long, item_name, refused_name, row_name
+from batchdrop.core.jobs import (
+    Keys,
+    Upload,
+    is_ignored,
+    is_key_too_long,
+    is_of_results,
+    item_name,
+    refused_name,
+    row_name,
+)
 
 
 def test_a_job_is_its_upload() -> None:
@@ -111,3 +120,51 @@ def test_keys_lie_below_their_job() -> None:
 def test_names_of_refused_items_sort_with_their_rows() -> None:
     """A refused item is found by its row."""
     assert refused_name(7, "invalid") == f"{row_name(7)}~invalid" == "000000007~invalid"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["inbox/a.csv/0123456789abcdef0123/results.csv", "inbox/0123456789abcdef0123/a.csv", "inbox/0123456789abcdef0123"],
+)
+def test_no_job_s_folder_lies_within_another_s(key: str) -> None:
+    """What looks like a job's folder in an upload's key is escaped in the key of its results."""
+    folders = Keys("fedcba98765432100000", key).results.split("/")[1:-2]
+
+    assert is_of_results(key)
+    assert not is_of_results("/".join(folders))
+    assert not is_of_results("inbox/0123456789abcdef01234.csv")
+
+
+def test_a_job_knows_by_name_what_it_wrote() -> None:
+    """What lies in its folder under another name, or deeper, is another's."""
+    keys = Keys("0123456789abcdef0123", "inbox/a.csv")
+    mine = [
+        keys.status,
+        keys.summary,
+        keys.outcomes,
+        keys.outcome_index,
+        keys.report,
+        keys.merged("csv"),
+        keys.failures("csv"),
+    ]
+    mine += [keys.item("R-1"), keys.item("a%2Fb"), keys.chunk(0, 1), keys.part(3), keys.task_snapshot]
+    others = [
+        f"{keys.results}{name}"
+        for name in ("notes.txt", "items/deep/x.json", "results.csv/fedcba98765432100000/status.json")
+    ]
+
+    assert all(map(keys.is_written, mine))
+    assert not any(
+        map(keys.is_written, [*others, "results/b.csv/0123456789abcdef0123/status.json", "internal/other/x"])
+    )
+
+
+@pytest.mark.parametrize("lead", range(4))
+def test_a_folder_is_cut_between_characters(lead: int) -> None:
+    """A key that is too long is cut to 700 bytes or a few less, and never within a character."""
+    folder = Keys("0123456789abcdef0123", "inbox/" + "k" * lead + "\U0001f600" * 300).results
+
+    cut = folder.removeprefix("results/").removesuffix("~/0123456789abcdef0123/")
+
+    assert cut == "k" * lead + "\U0001f600" * ((700 - lead) // 4)
+    assert 697 <= len(cut.encode()) <= 700

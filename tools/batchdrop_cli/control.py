@@ -77,7 +77,9 @@ def versions_of(connection: Connection, job: JobStatus) -> list[Version]:
         raise CommandFailed(f"The job is not over ({job.state}). Cancel it first: batchdrop cancel {job.job}")
     _check_notified(job)
     keys = Keys(job.job, job.upload.key)
-    found = [*_versions(connection, keys.internal), *_versions(connection, keys.results)]
+    below = [*_versions(connection, keys.internal), *_versions(connection, keys.results)]
+    # By name: releases before this one let another job's folder lie within.
+    found = (version for version in below if keys.is_written(version.key))
     return sorted(found, key=lambda version: version.key == keys.status)
 
 

@@ -17,6 +17,7 @@ _BY_CODE: Final[Mapping[str, str]] = {
     "task_invalid": "Correct the task and drop the file again.",
     "key_too_long": _RENAME,
     "key_unusable": _RENAME,
+    "key_of_results": "Results need not be dropped again; a file of your own may be renamed and dropped.",
     "csv_without_task": "Write the task and drop the file below its folder.",
     "unknown_format": "Drop it in a format that is taken: .csv (with a task), .jsonl or .json.",
     "unversioned": _OPERATOR,

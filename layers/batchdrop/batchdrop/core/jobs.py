@@ -22,6 +22,11 @@ NO_TASK = "-"
 # What file managers leave behind when a folder is copied.
 _IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db"})
 _HASH_CHARS = 16
+_JOB_ID = re.compile(r"[0-9a-f]{20}").fullmatch
+# What a job writes into its folder, beside its items; `results` and `failures` have the ending of the upload.
+_RESULT_NAME = re.compile(
+    r"status\.json|summary\.json|outcomes\.jsonl|outcomes\.index|report\.html|(?:results|failures)\.\w+|items/[^/]+\.json"
+).fullmatch
 _SAFE = r"\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*+"
 _SAFE_NAME = re.compile(_SAFE).fullmatch
 _SAFE_NAMES = re.compile(rf"(?:{_SAFE}/)*+{_SAFE}").fullmatch
@@ -63,6 +68,11 @@ def is_ignored(key: str) -> bool:
 def is_key_too_long(key: str) -> bool:
     """Whether the keys of the results could grow over what S3 takes."""
     return len(key.encode()) > UPLOAD_KEY_BYTES_MAX
+
+
+def is_of_results(key: str) -> bool:
+    """Whether a part of *key* looks like the id of a job: results that were copied back into the inbox have such a key."""
+    return any(map(_JOB_ID, key.split("/")))
 
 
 def is_key_plain(key: str) -> bool:
@@ -110,9 +120,14 @@ def _whole_escapes(encoded: str) -> int:
 
 
 def _safe_segment(segment: str) -> str:
-    """Return one part of an upload's key as it may stand in a result's key; what could leave the folder is escaped."""
+    """Return one part of an upload's key as it may stand in a result's key.
+
+    What could leave the folder is escaped, and what looks like a job's folder: else one job's could lie within another's.
+    """
     if not segment.strip("."):
         return "".join(f"%{ord(char):02X}" for char in segment or "/")
+    if _JOB_ID(segment):
+        return f"%{ord(segment[0]):02X}{segment[1:]}"
     return "".join(char if char.isprintable() else quote(char) for char in segment)
 
 
@@ -150,6 +165,12 @@ class Keys:
     def internal(self) -> str:
         """The folder of what only Batchdrop reads, with its slash; a lifecycle rule empties it."""
         return f"{INTERNAL_PREFIX}{self.job}/"
+
+    def is_written(self, key: str) -> bool:
+        """Whether *key* is one of those that this job writes."""
+        if key.startswith(self.internal):
+            return True
+        return key.startswith(self.results) and _RESULT_NAME(key.removeprefix(self.results)) is not None
 
     def item(self, name: str) -> str:
         """The object of the item called *name* (already a safe name)."""

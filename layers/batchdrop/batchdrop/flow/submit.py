@@ -6,7 +6,7 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
 from batchdrop.core.job_lifecycle import TASK, Rejected, TaskAwaited, is_withheld_for_good
-from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long
+from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.core.wording import listed, shown_name
@@ -117,6 +117,12 @@ def _check_upload(work: Work, job: Job) -> None:
             f"The key is longer than {UPLOAD_KEY_BYTES_MAX} bytes, and results need room for names. Use a shorter one."
         )
         raise UploadRejected("key_too_long", message)
+    if is_of_results(upload.key):
+        message = (
+            "A part of the key looks like the id of a job, as in results that were copied back into the inbox: they are "
+            "not asked again. If this is a file of your own, rename that part."
+        )
+        raise UploadRejected("key_of_results", message)
     if not is_key_plain(upload.key):
         message = "The key has an empty part, a part `.` or `..`, or a control character, and cannot be read safely. Rename it."
         raise UploadRejected("key_unusable", message)
