@@ -6,7 +6,7 @@ counts what is posted.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
@@ -23,6 +23,7 @@ from batchdrop.flow.ports import Ports, Provider
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import CALM, Behaviour
 from openai_batch_simulator.clock import VirtualClock
+from openai_batch_simulator.dialects import DIALECTS as SIMULATED
 from openai_batch_simulator.transport import transport
 
 BASE_URL = "http://simulator.invalid/v1"
@@ -97,7 +98,8 @@ class World:
         """Begin with empty buckets and an empty table."""
         self.clock = FakeClock()
         self.provider_clock = VirtualClock(float(self.clock.time))
-        self.simulator = Simulator(self.provider_clock, seed=self.seed, behaviour=self.behaviour)
+        behaviour = replace(self.behaviour, dialect=SIMULATED[self.dialect])
+        self.simulator = Simulator(self.provider_clock, seed=self.seed, behaviour=behaviour)
         self.tap = WireTap(transport(self.simulator))
         self.providers = WorldProviders(self.tap, self.limits, dialects=Dialects(BASE_URL, self.dialect))
         self.log = MemoryLog()

@@ -5,6 +5,7 @@ import pytest
 
 from openai_batch_simulator import FAULTS
 from openai_batch_simulator.control import PREFIX, calls
+from openai_batch_simulator.dialects import DIALECTS
 from openai_batch_simulator.faults import WORDS
 from openai_batch_simulator.profiles import PROFILES
 
@@ -68,6 +69,16 @@ def test_every_word_and_form_is_documented() -> None:
 
     assert {word for cell in rows for word in re.findall(r"`(\w+)`", cell)} == set(WORDS)
     assert forms <= set(re.findall(r"`(\w+)`", rows["`form`"]))
+
+
+def test_every_dialect_is_documented(sources: dict[str, str]) -> None:
+    """The table of other servers names each, with tests that exist."""
+    rows = rows_below("As another server")
+
+    assert [row[0].strip("` ") for row in rows] == list(DIALECTS)
+    for row in rows:
+        assert named_tests(row[3]), row[0]
+        assert set(named_tests(row[3])) <= sources.keys(), row[0]
 
 
 def test_every_control_call_is_documented() -> None:

@@ -13,6 +13,7 @@ from openai_batch_simulator.answers import Imitation, Responder
 from openai_batch_simulator.behaviour import CALM, Behaviour
 from openai_batch_simulator.call_faults import LOSSES, REFUSALS, SPOILERS, lost
 from openai_batch_simulator.clock import Clock
+from openai_batch_simulator.dialects import Dialect, refusal_as
 from openai_batch_simulator.faults import Faults
 from openai_batch_simulator.ledger import Ledger
 from openai_batch_simulator.subject import buffered, model_of
@@ -24,7 +25,6 @@ type Call = Callable[[World, Caller, Request, str], Response]
 _ROUTES: tuple[tuple[str, re.Pattern[str], str, Call], ...] = tuple(
     (method, re.compile(pattern), operation, call)
     for method, pattern, operation, call in (
-        ("POST", r"/v1/files", "files.create", file_calls.create),
         ("GET", r"/v1/files", "files.list", file_calls.list_page),
         ("GET", r"/v1/files/([^/]+)", "files.retrieve", file_calls.retrieve),
         ("DELETE", r"/v1/files/([^/]+)", "files.delete", file_calls.delete),
@@ -87,12 +87,13 @@ class Simulator:
         try:
             response = self._respond(request)
         except Refusal as refusal:
+            refusal.envelope = refusal_as(self._world.behaviour.dialect, refusal.envelope)
             response = refusal.response()
         named = {"x-request-id": self._world.identifiers.call(), "openai-simulated": "true"}
         return replace(response, headers={**response.headers, **named})
 
     def _respond(self, request: Request) -> Response:
-        operation, call, identifier = _route(request)
+        operation, call, identifier = _route(request, self._world.behaviour.dialect)
         self._world.ledger.calls[operation] += 1
         if not self._world.faults.switches:
             return self._perform(call, request, identifier, self.clock.now())
@@ -124,7 +125,7 @@ class Simulator:
     def _accept_later(self, request: Request, operation: str, seconds: float) -> None:
         """Do the call when *seconds* have passed; its answer reaches nobody."""
         kept = replace(request, body=(b"".join(request.body),))
-        _, call, identifier = _route(kept)
+        _, call, identifier = _route(kept, self._world.behaviour.dialect)
 
         def accept(due: float) -> None:
             self._world.ledger.calls[f"{operation} (late)"] += 1
@@ -139,17 +140,23 @@ class Simulator:
         return call(self._world, self._caller(request, now), request, identifier)
 
     def _caller(self, request: Request, now: float) -> Caller:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        project = self._world.behaviour.project_of(key.strip()) if scheme.lower() == "bearer" else None
+        behaviour = self._world.behaviour
+        key = request.headers.get(behaviour.dialect.key_header, "")
+        if behaviour.dialect.key_header == "authorization":
+            scheme, _, key = key.partition(" ")
+            key = key if scheme.lower() == "bearer" else ""
+        project = behaviour.project_of(key.strip()) if key else None
         if project is None:
             message = "Incorrect API key provided: the simulator does not know it."
             raise Refusal(401, message, code="invalid_api_key")
         return Caller(key.strip(), project, now)
 
 
-def _route(request: Request) -> tuple[str, Call, str]:
+def _route(request: Request, dialect: Dialect) -> tuple[str, Call, str]:
     """Return the operation, its call and the identifier in the path. Raises Refusal where there is none."""
     is_path_known = False
+    if request.method == "POST" and request.path == dialect.upload_path:
+        return "files.create", file_calls.create, ""
     for method, pattern, operation, call in _ROUTES:
         found = pattern.fullmatch(request.path)
         if found is None:

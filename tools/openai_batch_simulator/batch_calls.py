@@ -10,6 +10,7 @@ import msgspec
 from openai_batch_simulator.answers import ENDPOINTS
 from openai_batch_simulator.answers.asked import is_object
 from openai_batch_simulator.batches import TERMINAL, Batch, Happening, Status
+from openai_batch_simulator.dialects import batch_as, list_as, list_query
 from openai_batch_simulator.files import EXPIRY_SECONDS_MAX, expiry_seconds
 from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
 from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
@@ -27,8 +28,10 @@ BODY_BYTES_MAX = 1 << 18
 def create(world: World, caller: Caller, request: Request, _id: str) -> Response:
     """Accept a batch; what is wrong with its lines is found later."""
     asked = _read_object(request)
-    refuse_unknown(asked, _CREATE_PARAMETERS)
-    endpoint = _choice(asked, "endpoint", ENDPOINTS)
+    dialect = world.behaviour.dialect
+    refuse_unknown(asked, _CREATE_PARAMETERS if dialect.shows_metadata else _CREATE_PARAMETERS - {"metadata"})
+    written = tuple(dialect.url(one) for one in ENDPOINTS if dialect.endpoints is None or one in dialect.endpoints)
+    endpoint = dialect.endpoint(_choice(asked, "endpoint", written))
     _choice(asked, "completion_window", ("24h",))
     metadata = _read_metadata(asked.get("metadata"))
     output_expires_seconds = _read_output_expiry(asked.get("output_expires_after"))
@@ -48,6 +51,8 @@ def create(world: World, caller: Caller, request: Request, _id: str) -> Response
     )
     world.batches[batch.id] = batch
     world.lifecycle.begin(batch)
+    if dialect.batch_form == "job":
+        return json_response(201, {"job": _describe(world, batch, caller.now), "warning": ""})
     return _shown(world, batch, caller.now)
 
 
@@ -132,8 +137,11 @@ def retrieve(world: World, caller: Caller, _request: Request, batch_id: str) -> 
 
 def list_page(world: World, caller: Caller, request: Request, _id: str) -> Response:
     """Return a page of the batches, newest first."""
-    refuse_unknown(request.query, _LIST_PARAMETERS)
-    limit = read_limit(request.query, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX)
+    dialect = world.behaviour.dialect
+    query = list_query(dialect, request.query)
+    refuse_unknown(query, _LIST_PARAMETERS)
+    default = LIST_LIMIT_DEFAULT if dialect.list_form != "array" else len(world.batches)
+    limit = read_limit(query, default, max(default, LIST_LIMIT_MAX)) if default else 1
     newest_seen = caller.now - (world.faults.strike("list_lags") or 0.0)
     seen = [
         batch
@@ -143,8 +151,8 @@ def list_page(world: World, caller: Caller, request: Request, _id: str) -> Respo
     if world.faults.strike("list_reordered") is not None:
         # By identifier: no order in time, but the same on every page.
         seen.sort(key=lambda batch: batch.id)
-    page = page_of(seen, request.query.get("after"), limit)
-    return json_response(200, page.describe([_describe(world, batch, caller.now) for batch in page.items]))
+    page = page_of(seen, query.get("after"), limit)
+    return json_response(200, list_as(dialect, page.describe([_describe(world, b, caller.now) for b in page.items])))
 
 
 def cancel(world: World, caller: Caller, _request: Request, batch_id: str) -> Response:
@@ -174,7 +182,7 @@ def _shown(world: World, batch: Batch, now: float) -> Response:
 
 def _describe(world: World, batch: Batch, now: float) -> dict[str, object]:
     """Return the Batch object as the client is told it, which faults may distort."""
-    described = batch.describe(now)
+    described = batch_as(world.behaviour.dialect, batch.describe(now))
     if not world.faults.switches:
         return described
     if world.faults.strike("unknown_status") is not None:

@@ -6,6 +6,8 @@ Rule: every limit has its documented value as the default, and says where that i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from openai_batch_simulator.dialects import OPENAI, Dialect
+
 HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS
 MEBIBYTE = 1 << 20
@@ -44,6 +46,8 @@ class Behaviour:
     creates_per_hour: int = 2_000
     uploads_per_minute: int = 1_000
     file_bytes_max: int = 512 * MEBIBYTE
+
+    dialect: Dialect = OPENAI  # what kind of server it is
 
     organization: str = "org-simulated"
     projects: Mapping[str, str] = field(default_factory=dict)  # key to project; empty: every key opens one project

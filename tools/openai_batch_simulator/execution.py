@@ -5,7 +5,7 @@ moment at which it runs, before anything is written about it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,12 +15,19 @@ from openai_batch_simulator.batches import Batch
 from openai_batch_simulator.blobs import Blob
 from openai_batch_simulator.ledger import BatchAccount
 from openai_batch_simulator.pranks import Pranks, instead_of_answer, spoil
-from openai_batch_simulator.validation import InputLine
 
 if TYPE_CHECKING:
     from array import array
 
-_decode_line = msgspec.json.Decoder(InputLine).decode
+
+class _Line(msgspec.Struct):
+    """What a run needs of a line; where it goes says the batch."""
+
+    custom_id: str
+    body: msgspec.Raw
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
 _encode = msgspec.json.encode
 WRITE_BYTES = 1 << 18
 FIRST_ERROR_STATUS = 400
@@ -46,6 +53,7 @@ class Run:
     pranks: Pranks
     output: Blob
     errors: Blob
+    bodies_are_text: bool = False
     position: int = 0
 
     def advance_to(self, position: int, now: float) -> None:
@@ -63,7 +71,7 @@ class Run:
             writer.write(_without_response(self.batch.id, line, request.custom_id, error), is_success=False)
         writer.flush()
 
-    def _requests(self, position: int) -> Iterator[tuple[int, InputLine]]:
+    def _requests(self, position: int) -> Iterator[tuple[int, _Line]]:
         offsets = self.account.offsets
         with self.account.source.open() as source:
             while self.position < position:
@@ -72,17 +80,19 @@ class Run:
                 source.seek(offsets[line])
                 yield line, _decode_line(source.read(offsets[line + 1] - offsets[line]))
 
-    def _run_line(self, line: int, request: InputLine, now: float, writer: "_Writer") -> None:
+    def _run_line(self, line: int, request: _Line, now: float, writer: "_Writer") -> None:
         struck = self.pranks.on(line) if self.pranks.lines else frozenset()
         answer = instead_of_answer(self.pranks, struck)
         if answer is None:
-            answer = self.responder.answer(request.url, bytes(request.body), now)
+            answer = self.responder.answer(self.batch.endpoint, bytes(request.body), now)
             if struck and answer.status_code < FIRST_ERROR_STATUS:
                 answer = spoil(answer, struck)
         is_charged = 0 < answer.status_code < FIRST_ERROR_STATUS
         is_success = is_charged or "lines_status_zero" in struck
         self.account.note(line, answer.status_code, charged=is_charged, delivered="lines_missing" not in struck)
         self._count(answer, is_success=is_success)
+        if self.bodies_are_text and answer.status_code:
+            answer = replace(answer, body=_encode(answer.body.decode()))
         text = _line_text(self.batch.id, line, request.custom_id, answer, is_success=is_success)
         for piece in _pieces(text, request.custom_id, struck):
             writer.write(piece, is_success=is_success)

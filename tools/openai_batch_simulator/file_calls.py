@@ -5,6 +5,7 @@ Rule: a call looks at what was given, changes the world, and returns what the AP
 
 from openai_batch_simulator.behaviour import DAY_SECONDS
 from openai_batch_simulator.call_faults import refusal_of
+from openai_batch_simulator.dialects import Dialect, list_as, list_query
 from openai_batch_simulator.files import File, check_upload, expiry_seconds
 from openai_batch_simulator.multipart import Form, read_form
 from openai_batch_simulator.paging import page_of, read_limit, refuse_unknown
@@ -15,37 +16,44 @@ from openai_batch_simulator.world import Caller, World
 LIST_LIMIT_MAX = 10_000
 BATCH_EXPIRY_SECONDS = 30 * DAY_SECONDS
 _LIST_PARAMETERS = frozenset({"after", "limit", "order", "purpose"})
-_FORM_PARAMETERS = frozenset({"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"})
+_FORM_REQUIRED = frozenset({"file", "purpose"})
+_FORM_PARAMETERS = _FORM_REQUIRED | {"expires_after[anchor]", "expires_after[seconds]"}
 
 
 def create(world: World, caller: Caller, request: Request, _id: str) -> Response:
     """Take an upload; its lines are not looked at."""
     world.uploads_of(caller.key).spend(caller.now, "uploads")
     form = read_form(request.headers.get("content-type", ""), request.body, world.blobs.new)
-    refuse_unknown({**form.fields, **form.files}, _FORM_PARAMETERS)
-    if "file" not in form.files or "purpose" not in form.fields:
-        name = "file" if "file" not in form.files else "purpose"
-        raise Refusal(400, f"'{name}' is a required property", param=name)
+    dialect = world.behaviour.dialect
+    refuse_unknown({**form.fields, **form.files}, _form_parameters(dialect))
+    required = ("file", "purpose", "file_name") if dialect.needs_file_name else ("file", "purpose")
+    for name in required:
+        if name not in form.files and name not in form.fields:
+            raise Refusal(400, f"'{name}' is a required property", param=name)
     filename, content = form.files["file"]
     purpose = form.fields["purpose"]
+    if dialect.purpose is not None and purpose != dialect.purpose:
+        raise Refusal(400, f"'{purpose}' is not '{dialect.purpose}' - 'purpose'", param="purpose")
+    purpose = "batch" if dialect.purpose else purpose
     check_upload(filename, purpose, content.size_bytes, world.behaviour)
     _refuse_large(world, content.size_bytes)
-    lifetime_seconds = _lifetime_seconds(form, purpose)
+    lifetime_seconds = _lifetime_seconds(form, purpose, dialect)
     file = File(
         id=world.identifiers.file(),
         project=caller.project,
-        filename=filename,
+        filename=filename if dialect.keeps_file_names else "modified_file.jsonl",
         purpose=purpose,
         content=content,
         created_at=caller.now,
         expires_at=None if lifetime_seconds is None else caller.now + lifetime_seconds,
         visible_at=caller.now + (world.faults.strike("file_unseen") or 0.0),
+        processed_at=caller.now + dialect.process_seconds,
     )
     pending = world.faults.first_striking(["file_unprocessed"])
     if pending is not None:
         file.processed_at, file.refused_until_then = caller.now + pending.value, pending.message
     world.files.add(file)
-    return json_response(200, file.describe(caller.now))
+    return json_response(200, _shown(world, file, caller.now))
 
 
 def _refuse_large(world: World, size_bytes: int) -> None:
@@ -55,40 +63,66 @@ def _refuse_large(world: World, size_bytes: int) -> None:
             raise refusal_of(switch.status or 413, switch)
 
 
-def _lifetime_seconds(form: Form, purpose: str) -> int | None:
+def _form_parameters(dialect: Dialect) -> frozenset[str]:
+    """Return the fields that an upload may have."""
+    named = frozenset({"file_name"}) if dialect.needs_file_name else frozenset()
+    return (_FORM_PARAMETERS if dialect.expiry or dialect.ignores_expiry else _FORM_REQUIRED) | named
+
+
+def _lifetime_seconds(form: Form, purpose: str, dialect: Dialect) -> int | None:
+    if dialect.expiry is None:
+        return BATCH_EXPIRY_SECONDS
     anchor, seconds = (form.fields.get(f"expires_after[{name}]") for name in ("anchor", "seconds"))
     if anchor is None and seconds is None:
         return BATCH_EXPIRY_SECONDS if purpose == "batch" else None
-    return expiry_seconds(anchor, int(seconds) if seconds and seconds.isdecimal() else seconds, "expires_after")
+    given = int(seconds) if seconds and seconds.isdecimal() else seconds
+    return expiry_seconds(anchor, given, "expires_after", dialect.expiry)
 
 
 def retrieve(world: World, caller: Caller, _request: Request, file_id: str) -> Response:
     """Return one file's object."""
-    return json_response(200, world.files.get(file_id, caller.project, caller.now).describe(caller.now))
+    return json_response(200, _shown(world, world.files.get(file_id, caller.project, caller.now), caller.now))
 
 
 def list_page(world: World, caller: Caller, request: Request, _id: str) -> Response:
     """Return a page of the files, newest first unless asked otherwise."""
-    refuse_unknown(request.query, _LIST_PARAMETERS)
-    order = request.query.get("order", "desc")
+    dialect = world.behaviour.dialect
+    purpose = request.query.get("purpose")
+    if purpose == dialect.purpose:
+        purpose = purpose and "batch"
+    query = {name: value for name, value in request.query.items() if name != "purpose"}
+    query = dict(list_query(dialect, query))
+    refuse_unknown(query, _LIST_PARAMETERS)
+    order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise Refusal(400, "Invalid 'order': expected 'asc' or 'desc'.", param="order")
-    limit = read_limit(request.query, LIST_LIMIT_MAX, LIST_LIMIT_MAX)
-    purpose = request.query.get("purpose")
+    limit_max = min(LIST_LIMIT_MAX, dialect.files_page_max)
+    limit = read_limit(query, limit_max, limit_max)
     seen = [file for file in world.files.seen_by(caller.project, caller.now) if purpose in (None, file.purpose)]
     if order == "desc":
         seen.reverse()
-    page = page_of(seen, request.query.get("after"), limit)
-    return json_response(200, page.describe([file.describe(caller.now) for file in page.items]))
+    page = page_of(seen, query.get("after"), limit)
+    return json_response(200, list_as(dialect, page.describe([_shown(world, file, caller.now) for file in page.items])))
 
 
 def delete(world: World, caller: Caller, _request: Request, file_id: str) -> Response:
     """Delete a file; batches that name it and did not read it yet will not find it."""
     file = world.files.get(file_id, caller.project, caller.now)
     file.deleted_at = caller.now
-    if world.faults.strike("deletion_ignored") is None:
+    is_ignored = world.faults.strike("deletion_ignored") is not None
+    if world.behaviour.dialect.deletion_stops_create and not is_ignored:
         file.usable_until = caller.now + (world.faults.strike("deletion_delayed") or 0.0)
+    if not world.behaviour.dialect.tells_deleted:
+        return json_response(200, file.describe(caller.now))
     return json_response(200, {"id": file.id, "object": "file", "deleted": True})
+
+
+def _shown(world: World, file: File, now: float) -> dict[str, object]:
+    """Return the File object as this kind of server shows it."""
+    dialect, described = world.behaviour.dialect, file.describe(now)
+    if dialect.purpose and file.purpose == "batch":
+        described["purpose"] = dialect.purpose
+    return {name: value for name, value in described.items() if not (dialect.leaves_out_null and value is None)}
 
 
 def content(world: World, caller: Caller, _request: Request, file_id: str) -> Response:

@@ -99,11 +99,14 @@ def check_upload(filename: str, purpose: str, size_bytes: int, behaviour: Behavi
         raise Refusal(413, f"File exceeds the maximum of {behaviour.file_bytes_max} bytes.", param="file")
 
 
-def expiry_seconds(anchor: object, seconds: object, param: str) -> int:
+def expiry_seconds(
+    anchor: object, seconds: object, param: str, allowed: tuple[int, int] = (EXPIRY_SECONDS_MIN, EXPIRY_SECONDS_MAX)
+) -> int:
     """Return the seconds of an expiry policy. Raises Refusal where the policy is none."""
     if anchor != "created_at":
         raise Refusal(400, f"Invalid value for '{param}.anchor': expected 'created_at'.", param=f"{param}.anchor")
-    if type(seconds) is not int or not EXPIRY_SECONDS_MIN <= seconds <= EXPIRY_SECONDS_MAX:
-        expected = f"an integer from {EXPIRY_SECONDS_MIN} to {EXPIRY_SECONDS_MAX}"
+    least, most = allowed
+    if type(seconds) is not int or not least <= seconds <= most:
+        expected = f"an integer from {least} to {most}"
         raise Refusal(400, f"Invalid value for '{param}.seconds': expected {expected}.", param=f"{param}.seconds")
     return seconds

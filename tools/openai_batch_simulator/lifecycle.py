@@ -48,7 +48,8 @@ class Lifecycle:
         """Start the life of a batch that was just created."""
         due = batch.created_at + self.behaviour.validate_seconds
         self.agenda.note(due, functools.partial(self._validate, batch))
-        self.agenda.note(batch.expires_at, functools.partial(self._end_window, batch))
+        if self.behaviour.dialect.window_expires:
+            self.agenda.note(batch.expires_at, functools.partial(self._end_window, batch))
 
     def cancel(self, batch: Batch, now: float) -> None:
         """Begin to cancel; what is in flight still finishes."""
@@ -113,6 +114,7 @@ class Lifecycle:
             account=self.ledger.open_account(batch.id, self.files.by_id[batch.input_file_id].content, found.offsets),
             order=chance.permutation(batch.lines),
             responder=self.responder,
+            bodies_are_text=self.behaviour.dialect.bodies_are_text,
             pranks=draw_pranks(self.faults, chance, batch.lines),
             output=self.blobs.new(),
             errors=self.blobs.new(),
@@ -190,7 +192,7 @@ class Lifecycle:
 
     def _name_file(self, batch: Batch, content: Blob, kind: str, now: float) -> str | None:
         """Make *content* a file of the project and return its identifier; None if there is nothing in it."""
-        if content.size_bytes == 0:
+        if content.size_bytes == 0 and not (kind == "error" and self.behaviour.dialect.names_empty_errors):
             return None
         early_seconds = self.faults.strike("files_expire_early")
         file = File(

@@ -16,6 +16,7 @@ from openai_batch_simulator.answers.remote import RemoteResponder
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import Behaviour
 from openai_batch_simulator.clock import WallClock
+from openai_batch_simulator.dialects import DIALECTS
 from openai_batch_simulator.faults import Faults, UnknownSwitchError
 from openai_batch_simulator.profiles import PROFILES
 from openai_batch_simulator.server import TOKEN_HEADER, SimulatorServer
@@ -30,6 +31,7 @@ _SECONDS = click.FloatRange(min=0.0)
 @click.option(
     "--profile", type=click.Choice(list(PROFILES)), default="calm", help="Behaviour and faults to start with."
 )
+@click.option("--dialect", type=click.Choice(list(DIALECTS)), default="openai", help="Which kind of server it is.")
 @click.option("--seed", type=int, default=0, help="Decides every order, identifier and drawn fault.")
 @click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Gets the URL once it is served.")
 @click.option("--validate-seconds", type=_SECONDS, help="How long a batch is validating. [default: the profile's]")
@@ -51,6 +53,7 @@ def main(
     *,
     port: int,
     profile: str,
+    dialect: str,
     seed: int,
     ready_file: Path | None,
     enqueued_tokens: tuple[str, ...],
@@ -69,6 +72,7 @@ def main(
         **_read_queues(base, enqueued_tokens),  # type: ignore[arg-type]  # a mapping and a number, named as the fields
         projects=dict(_pair(text, "--key") for text in (*keys, *os.environ.get(KEYS_VARIABLE, "").split())),
         models=frozenset(models),
+        dialect=DIALECTS[dialect],
     )
     simulator = Simulator(
         WallClock(), seed=seed, behaviour=behaviour, responder=_responder(responder_url, responder_key)

@@ -46,11 +46,18 @@ class Valid:
 
 
 class InputLine(msgspec.Struct):
-    """The parts of a request line that are needed to run it."""
+    """The parts of a request line that are looked at."""
 
     custom_id: str
     url: str
     method: str
+    body: msgspec.Raw
+
+
+class BareLine(msgspec.Struct, forbid_unknown_fields=True):
+    """A request line of a server that knows where it goes from the batch alone."""
+
+    custom_id: str
     body: msgspec.Raw
 
 
@@ -62,6 +69,7 @@ class _BodyHead(msgspec.Struct):
 
 _REQUIRED: Final = ("custom_id", "method", "url", "body")
 _decode_line = msgspec.json.Decoder(InputLine).decode
+_decode_bare_line = msgspec.json.Decoder(BareLine).decode
 _decode_head = msgspec.json.Decoder(_BodyHead).decode
 
 
@@ -121,23 +129,26 @@ class _Check:
             yield LineError("too_many_tasks", message)
 
     def _faults(self, text: bytes, number: int) -> Iterator[LineError]:
+        is_bare = self.behaviour.dialect.lines_are_bare
         try:
-            line = _decode_line(text)
-        except UNREADABLE:
-            yield from _malformed(text, number)
+            line = _decode_bare_line(text) if is_bare else _decode_line(text)
+        except UNREADABLE as error:
+            yield from _malformed(text, number, is_bare=is_bare, error=str(error))
             return
         yield from self._line_faults(line, number)
         yield from self._body_faults(line.body, number)
 
-    def _line_faults(self, line: InputLine, number: int) -> Iterator[LineError]:
+    def _line_faults(self, line: InputLine | BareLine, number: int) -> Iterator[LineError]:
         digest = blake2b(line.custom_id.encode(), digest_size=8).digest()
         if digest in self._ids:
             message = f"The custom_id '{line.custom_id}' is already in use in this batch."
             yield LineError("duplicate_custom_id", message, number, "custom_id")
         self._ids.add(digest)
+        if isinstance(line, BareLine):
+            return
         if line.method != "POST":
             yield LineError("invalid_method", "The method of a request must be POST.", number, "method")
-        if line.url != self.endpoint:
+        if line.url != self.behaviour.dialect.url(self.endpoint):
             message = "The URL provided for this request does not match the batch endpoint."
             yield LineError("invalid_url", message, number, "url")
 
@@ -180,7 +191,7 @@ def _count_inputs(given: msgspec.Raw | msgspec.UnsetType) -> int:
     return 1
 
 
-def _malformed(text: bytes, number: int) -> Iterator[LineError]:
+def _malformed(text: bytes, number: int, *, is_bare: bool, error: str) -> Iterator[LineError]:
     """Yield what keeps a line from being a request."""
     try:
         decoded = msgspec.json.decode(text)
@@ -189,6 +200,9 @@ def _malformed(text: bytes, number: int) -> Iterator[LineError]:
         return
     if not isinstance(decoded, dict):
         yield LineError("invalid_request", "This line is not a JSON object.", number)
+        return
+    if is_bare:
+        yield LineError("invalid_request", f"This line is not an id and a body: {error}.", number)
         return
     for name in _REQUIRED:
         if name not in decoded:

@@ -92,7 +92,7 @@ class Refusal(Exception):
         self.status = status
         self.headers = headers or {}
         self.form = form
-        self.envelope = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        self.envelope: dict[str, object] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
     def response(self) -> Response:
         """Return the response that this refusal is."""
