@@ -1,16 +1,19 @@
 """The probe of the provider's assumptions, held against the simulator: calm, and broken in each way that it looks for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from batchdrop.core.dialects import DIALECTS
 from batchdrop_cli.assumptions import LOOKS, Seen, Verdict, look_at_all
 from batchdrop_cli.main import main
 from batchdrop_cli.provider_probe import CREATES_MAX, Probe, open_probe
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import CALM, Behaviour
 from openai_batch_simulator.clock import VirtualClock
+from openai_batch_simulator.dialects import DIALECTS as SIMULATED
 from openai_batch_simulator.transport import transport
 
 BASE_URL = "http://simulator.invalid/v1"
@@ -40,6 +43,32 @@ def test_a_provider_as_documented_keeps_every_assumption(is_input_checked: bool)
     seen = list(look_at_all(probe))
 
     assert [one.verdict for one in seen] == [Verdict.HOLDS] * len(LOOKS), seen
+
+
+@pytest.mark.parametrize(
+    ("name", "assumptions"),
+    [
+        ("ogx", []),
+        ("aibrix", []),
+        ("azure", [FENCE]),
+        ("groq", [FENCE]),
+        ("together", ["metadata comes back as it was sent"]),
+    ],
+)
+def test_another_kind_of_server_can_be_asked(name: str, assumptions: list[str]) -> None:
+    """In its own dialect: the simulator plays a fence that nobody documents as one that does not hold."""
+    simulator = Simulator(VirtualClock(), behaviour=replace(CALM, dialect=SIMULATED[name]))
+    probe = open_probe(
+        BASE_URL, "sk-probe", name="probe", patience_seconds=3_600.0, dialect=DIALECTS[name],
+        transport=transport(simulator),
+    )  # fmt: skip
+    probe.watch = simulator.clock
+
+    seen = list(look_at_all(probe))
+
+    assert set(assumptions) <= set(breached(seen))
+    if not assumptions:
+        assert not breached(seen)
 
 
 BREACHES: tuple[tuple[dict[str, Any], str], ...] = (

@@ -15,8 +15,11 @@ from typing import Protocol
 import httpx2
 
 from batchdrop.core.batches import Accepted, Batch, CreateAnswer
+from batchdrop.core.dialects import OPENAI, Dialect
 from batchdrop.core.errors import NotAtProvider, ProviderError
-from batchdrop.core.limits import DAY, HOUR, Limits
+from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.core.planning import Request
+from batchdrop.core.requests import request_line, sent_lines
 from batchdrop.edge.provider import OpenAIProvider
 
 ENDPOINT = "/v1/chat/completions"
@@ -72,9 +75,13 @@ class Probe:
             "model": self.model, "max_completion_tokens": ANSWER_TOKENS,
             "messages": [{"role": "user", "content": "Answer with the one word yes."}],
         }  # fmt: skip
-        line = json.dumps({"custom_id": CUSTOM_ID, "method": "POST", "url": ENDPOINT, "body": body}).encode()
-        file = self.provider.upload_input(f"{self._ticket()}.jsonl", BytesIO(line + b"\n"), FILE_LIFETIME_SECONDS)
+        request = Request(CUSTOM_ID, ENDPOINT, self.model, json.dumps(body).encode(), REQUEST_TOKENS, 0)
+        lines = sent_lines([request_line(int(CUSTOM_ID), request)], ENDPOINT, self.provider.dialect)
+        name = f"{self._ticket()}.jsonl"
+        file = self.provider.upload_input(name, BytesIO(b"".join(lines)), FILE_LIFETIME_SECONDS)
         self._files.append(file)
+        if self.provider.dialect.waits_for_processed:
+            self.look_until(lambda: self.provider.file_status(file) == "processed", 5 * MINUTE)
         return file
 
     def create(self, file: str) -> CreateAnswer:
@@ -164,12 +171,16 @@ def open_probe(
     name: str,
     model: str = MODEL,
     patience_seconds: float = HOUR,
+    dialect: Dialect = OPENAI,
     transport: httpx2.BaseTransport | None = None,
 ) -> Probe:
-    """Return a probe of whoever serves *base_url*."""
+    """Return a probe of whoever serves *base_url*, a server of this dialect."""
     provider = OpenAIProvider(
         key, base_url, "probe", create_timeout_seconds=Limits().create_timeout_seconds, on_refused=lambda: None,
-        transport=transport,
+        dialect=dialect, transport=transport,
     )  # fmt: skip
-    wire = httpx2.Client(base_url=f"{base_url}/", headers={"authorization": f"Bearer {key}"}, transport=transport)
+    borne: dict[str, str] = (
+        {"authorization": f"Bearer {key}"} if dialect.key_header == "authorization" else {dialect.key_header: key}
+    )
+    wire = httpx2.Client(base_url=f"{base_url}/", headers=borne, transport=transport)
     return Probe(provider, wire, name, model, patience_seconds)

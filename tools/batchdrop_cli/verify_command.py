@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import click
 
+from batchdrop.core.dialects import BY_HOST, DIALECTS, Dialects
 from batchdrop.core.limits import MINUTE
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
@@ -30,6 +31,7 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
     """Look whether a provider does what the rule 'create once' assumes.
 
     Asks the provider of OPENAI_API_KEY and OPENAI_BASE_URL, for under a cent, and deletes its files again.
+    PROVIDER_DIALECT says what kind of server it is, where its host does not.
     The exit code is 0 if every assumption was seen to hold, else 1.
     """
     from batchdrop.core.errors import KeyRefused  # noqa: PLC0415  # with what follows 0.5 s for `--help`
@@ -44,7 +46,13 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
     key = checked_key(key)
     base_url = (os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL).rstrip("/")
     agree(model, base_url, yes=yes)
-    probe = open_probe(base_url, key, name=f"probe-{uuid4()}", model=model, patience_seconds=minutes * MINUTE)
+    chosen = os.environ.get("PROVIDER_DIALECT") or BY_HOST
+    if chosen not in (BY_HOST, *DIALECTS):
+        raise MisusedCommand(f"PROVIDER_DIALECT has to be one of {', '.join((BY_HOST, *DIALECTS))}.")
+    probe = open_probe(
+        base_url, key, name=f"probe-{uuid4()}", model=model, patience_seconds=minutes * MINUTE,
+        dialect=Dialects(base_url, chosen).of(base_url),
+    )  # fmt: skip
     console, found = make_console(), []
     try:
         for seen in look_at_all(probe):
