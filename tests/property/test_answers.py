@@ -117,7 +117,7 @@ PLACES = [
     *((*_BODY, member) for member in ("model", "choices", "usage", "error")),
     *((*_BODY, "choices", place) for place in (0, 1)),
     *((*_CHOICE, member) for member in ("message", "finish_reason")),
-    *((*_MESSAGE, member) for member in ("content", "refusal", "tool_calls")),
+    *((*_MESSAGE, member) for member in ("content", "refusal", "tool_calls", "function_call", "audio")),
     *(
         (*_BODY, "usage", member)
         for member in ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "input_tokens_details")

@@ -264,7 +264,8 @@ def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
 def test_an_odd_batch_is_read() -> None:
     """Nulls, missing and foreign fields, other cases, and numbers as text: nothing is guessed, nothing raises."""
     odd = {
-        "id": "batch/ü+1", "status": "Brand_New", "created_at": None, "errors": {"data": [{"line": "four"}, "x", None]},
+        "id": "batch/ü+1", "status": "Brand_New", "created_at": None,
+        "errors": {"data": [{"line": "four", "code": True}, "x", None]},
         "request_counts": {"total": None, "completed": 2.0, "failed": "3"}, "output_file_id": "", "metadata": [1],
         "usage": "none", "in_progress_at": "soon", "expires_at": "soon", "new": {"deep": 1},
     }  # fmt: skip
@@ -282,13 +283,17 @@ def test_a_failed_batch_tells_line_and_code() -> None:
     failed = BATCH | {
         "status": "failed",
         "failed_at": 9,
-        "errors": {"object": "list", "data": [{"code": "c", "message": "m", "param": None, "line": 4}]},
+        "errors": {"object": "list", "data": [{"code": "c", "message": "m", "param": None, "line": 4}, {"code": 1301}]},
         "request_counts": {"total": 3, "completed": 0, "failed": 0},
     }
 
     batch = replying(200, failed).provider().batch("batch_1")
 
-    assert (batch.status, batch.ended_at, batch.errors) == ("failed", 9, (BatchError("c", "m", 4),))
+    assert (batch.status, batch.ended_at, batch.errors) == (
+        "failed",
+        9,
+        (BatchError("c", "m", 4), BatchError("1301", "", None)),
+    )
     assert (batch.total, batch.completed, batch.failed) == (3, 0, 0)
 
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from batchdrop.core.common_waits import ACCOUNT, KEY
-from batchdrop.core.job_lifecycle import APPROVAL, ROOM
+from batchdrop.core.job_lifecycle import APPROVAL, NEXT_ATTEMPT, ROOM
 from batchdrop.core.notices import printable
-from batchdrop.core.waiting import DAILY_CAP, MODEL, REFUSED
+from batchdrop.core.waiting import DAILY_CAP, DISK, MODEL, REFUSED
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
 
@@ -66,6 +66,8 @@ _CAUSES = {
     DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
     KEY: "an API key that the provider takes; an operator sets it",
     ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
+    NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it goes on by itself",
+    DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
     REFUSED: "what the provider refuses; it is asked again each hour, for a day",
     MODEL: "a model that the provider refuses; it is asked again each hour, for a day",
     "task": "its task, which is not there yet",

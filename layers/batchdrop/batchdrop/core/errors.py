@@ -7,6 +7,7 @@ BatchdropError
   Conflict              nobody: somebody else wrote the ledger row first; read again and decide again
   LeaseLost             nobody: another worker has the work; stop quietly
   Superseded            nobody: the answer belongs to a try that the shard has left behind
+  DiskFull              the operator: the function's disk is smaller than what has to be on it
   OutOfTime             nobody: the function's time ends; the due index brings the work back
   NotYet                nobody: a thing that should be there is not visible yet; the due index brings the work back
   ProviderError
@@ -57,6 +58,10 @@ class LeaseLost(BatchdropError):
 
 class Superseded(BatchdropError):
     """The event bears a ticket that is not the shard's any more."""
+
+
+class DiskFull(BatchdropError):
+    """There is no space left on the function's disk for something that has to be there."""
 
 
 class OutOfTime(BatchdropError):

@@ -6,10 +6,17 @@ Rule: a shard has its own day. What was refused of a job for a day, or of a mode
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from batchdrop.core.ledger_rows import Job, Lesson, Reason, Refusal, Room, Scope, Shard, ShardState
 from batchdrop.core.limits import Limits
 
+# What the function's own disk refuses is waited for, said and given up like what the provider does.
+DISK_FULL: Final = Reason(
+    "disk_full",
+    "No space is left in /tmp of the submit function for the requests of one batch. Raise its EphemeralStorage, or lower "
+    "BATCHDROP_SHARD_BYTES_MAX; on your own machine, free some space.",
+)
 _UNDER_REFUSAL = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardState.UPLOADED, ShardState.CREATING})
 
 

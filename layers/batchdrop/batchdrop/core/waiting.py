@@ -13,7 +13,7 @@ from batchdrop.core.job_lifecycle import NEXT_ATTEMPT, ROOM
 from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
-from batchdrop.core.refusing import is_under_refusal
+from batchdrop.core.refusing import DISK_FULL, is_under_refusal
 from batchdrop.core.wording import provider_words
 
 UNCERTAIN: Final = Reason(
@@ -27,7 +27,8 @@ DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"
 REFUSED: Final = "refused"  # its uploads, or its creates
 MODEL: Final = "model"
-_REFUSALS: Final = frozenset({REFUSED, MODEL})
+DISK: Final = "disk"
+_REFUSALS: Final = frozenset({REFUSED, MODEL, DISK})
 _REFUSED: Final = "The provider refuses what is sent to it."
 _MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
 _ASKED_AGAIN: Final = (
@@ -66,12 +67,22 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
         return job
     if refusal is None:
         return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in _REFUSALS else job
+    waits_for, message = _refused_words(refusal)
+    since = max(refusal.since, job.created_at)
+    waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
+    return replace(waiting, waiting_since=since)
+
+
+def _refused_words(refusal: Refusal) -> tuple[str, str]:
+    """Return what a job waits for whose sending is refused, and the words that people are told."""
+    if refusal.reason == DISK_FULL:
+        return (
+            DISK,
+            f"{DISK_FULL.message} It is tried again at most once an hour, and after a day the requests fail, unsent.",
+        )
     is_of_model = refusal.scope is Scope.MODEL
     ours = _MODEL_REFUSED if is_of_model else _REFUSED
-    message = f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}"
-    since = max(refusal.since, job.created_at)
-    waiting = _waiting(job, MODEL if is_of_model else REFUSED, Reason(refusal.reason.code, message), since)
-    return replace(waiting, waiting_since=since)
+    return MODEL if is_of_model else REFUSED, f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}"
 
 
 def waited_reason(job: Job) -> Reason | None:

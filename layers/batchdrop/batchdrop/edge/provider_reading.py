@@ -134,7 +134,7 @@ def _errors(raw: Mapping[str, object]) -> Iterator[BatchError]:
 def _error(entry: object) -> BatchError:
     fields = _mapping(entry)
     return BatchError(
-        _text(fields.get("code")),
+        _code(fields.get("code")),
         _text(fields.get("message")),
         _number(fields.get("line")),
         param=_text(fields.get("param")) or None,
@@ -147,6 +147,12 @@ def _mapping(raw: object) -> Mapping[str, object]:
 
 def _list(raw: object) -> Sequence[object]:
     return raw if isinstance(raw, list | tuple) else ()
+
+
+def _code(raw: object) -> str:
+    """Return a code as it came, also where it is a number."""
+    number = _number(raw)
+    return _text(raw) if number is None else str(number)
 
 
 def _text(raw: object) -> str:

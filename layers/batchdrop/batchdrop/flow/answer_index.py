@@ -4,7 +4,6 @@ Rule: a file is indexed while its bytes go by, so it is never held whole, whatev
 and a bounded window of the answers that come next.
 """
 
-import errno
 import io
 import os
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Final, cast
 
 from batchdrop.core.answers import failure_of, may_be_sent_again, parse_answer, row_of_answer, row_of_head, too_large
+from batchdrop.flow.disk import is_disk_full
 from batchdrop.flow.ports import Ranges
 
 # One answer, in bytes: images in base64 are the largest. A longer line is not read; its item fails and says so.
@@ -24,7 +24,6 @@ AHEAD_BYTES_MAX: Final = 16_000_000
 # Of a line that is not read, so much is looked at to find whose it is.
 _HEAD_BYTES: Final = 4_096
 _UNKNOWN_ROW: Final = -1
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Disk:
@@ -104,7 +103,7 @@ class AnswerFile:
         try:
             return spool.write(content) == len(content)
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if not is_disk_full(error):
                 raise
             return False
 
@@ -153,7 +152,7 @@ def _new_spool() -> BinaryIO | None:
     try:
         return cast(BinaryIO, tempfile.TemporaryFile(buffering=0))
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if not is_disk_full(error):
             raise
         return None
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from batchdrop.core.batches import Accepted, CreateAnswer, Declined, NotSent
 from batchdrop.core.errors import (
+    DiskFull,
     IllegalTransition,
     KeyRefused,
     LeaseLost,
@@ -19,15 +20,24 @@ from batchdrop.core.errors import (
     ProviderUnavailable,
     Superseded,
 )
-from batchdrop.core.events import NOTHING_SAVED, BatchFound, CreateTurnedAway, InputUnusable, InputUploaded
+from batchdrop.core.events import (
+    NOTHING_SAVED,
+    BatchFound,
+    CreateTurnedAway,
+    InputUnusable,
+    InputUploaded,
+    SendRefused,
+)
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import is_duplicate, read_refusal, read_upload_refusal
 from batchdrop.core.refusals import is_account_refused
+from batchdrop.core.refusing import DISK_FULL
 from batchdrop.core.repeats import SentOnce
 from batchdrop.core.requests import sent_lines
 from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.cancel import ask_to_cancel
+from batchdrop.flow.disk import full_disk_told
 from batchdrop.flow.duplicates import note_duplicate
 from batchdrop.flow.key import close_circuit, keep_proof, may_create, note_refusal, open_circuit
 from batchdrop.flow.lines import read_chunks, shard_lines
@@ -80,6 +90,9 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
             code=error.code,
         )
         obey(work, provider, read_shard(work, shard), read_upload_refusal(error, shard))
+    except DiskFull as error:
+        work.ports.log.warning("disk.full", job_id=shard.job, shard=shard.number, cause=str(error))
+        obey(work, provider, read_shard(work, shard), SendRefused(shard.ticket, DISK_FULL))
     except ProviderUnavailable as error:
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
         _postpone_failed(work, read_shard(work, shard))
@@ -101,7 +114,7 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     chunks = read_chunks(work.ports.storage, job)
     lines = shard_lines(work.ports.storage, job, shard, chunks)
     once = SentOnce(lines) if job.options.dedupe else None
-    with tempfile.TemporaryFile() as spool:
+    with full_disk_told(), tempfile.TemporaryFile() as spool:
         for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
             spool.write(line)
         spool.seek(0)
