@@ -1,5 +1,6 @@
 """`batchdrop doctor` and `batchdrop key set` on the embedded AWS: what is spoilt is found, what is repaired is well again."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
 from batchdrop.core.ledger_rows import Change, Circuit, Install, Job, Reason, Write, circuit_key
+from batchdrop_cli.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
 from batchdrop_cli.deployed import Site, read_site
 from batchdrop_cli.doctor import CHECKS, open_ledger, opened_provider
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.environments import Environments
-from batchdrop_cli.local.stack import LocalSettings, LocalStack
+from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
+from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main
 
 KEY = "sk-simulated"  # what a local stack puts into the secret
@@ -204,11 +207,31 @@ def test_a_poll_that_does_not_run_or_fails_is_found(site: Site) -> None:
 @pytest.mark.emulator
 def test_too_small_a_quota_is_found(site: Site) -> None:
     """A stack that may start more functions than the account runs is told before they are throttled."""
-    greedy = replace(site, parameters={**site.parameters, "MaximumConcurrency": "1000"})
+    functions = boto3.client("lambda", **site.options)
+    free = functions.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
+    stacks = boto3.client("cloudformation", **site.options)
+    (stack,) = stacks.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    outputs = {output["OutputKey"]: {"Value": output["OutputValue"]} for output in stack["Outputs"]}
+    another = {
+        "Parameters": {"MaximumConcurrency": {"Type": "Number"}, "PollMinutes": {"Type": "Number"}},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": outputs,
+    }
 
-    assert "up to 2,001" in CHECKS["concurrency"](greedy).seen
-    assert CHECKS["concurrency"](greedy).advice
-    assert not CHECKS["concurrency"](site).advice
+    alone = CHECKS["concurrency"](site)
+    stacks.create_stack(
+        StackName="another", TemplateBody=json.dumps(another),
+        Parameters=[{"ParameterKey": "MaximumConcurrency", "ParameterValue": "500"},
+                    {"ParameterKey": "PollMinutes", "ParameterValue": "5"}],
+    )  # fmt: skip
+    stacks.get_waiter("stack_create_complete").wait(StackName="another", WaiterConfig={"Delay": 1})
+    together = CHECKS["concurrency"](site)
+    stacks.delete_stack(StackName="another")
+    stacks.get_waiter("stack_delete_complete").wait(StackName="another", WaiterConfig={"Delay": 1})
+
+    assert (alone.seen, alone.advice) == (f"the account runs {free:,} functions side by side, the stack up to 6", "")
+    assert together.seen == f"the account runs {free:,} functions side by side, its 2 Batchdrop stacks up to 1,007"
+    assert "L-B99A9384" in together.advice
 
 
 def test_an_address_that_was_not_confirmed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +246,52 @@ def test_an_address_that_was_not_confirmed_is_found(monkeypatch: pytest.MonkeyPa
         found = CHECKS["subscriptions"](Site({}, {"TopicArn": "arn:aws:sns:us-east-1:0:t"}, {}, is_local=True))
 
     assert found.seen == "not confirmed for notices: a@example.org"
-    assert found.advice
+    assert "Confirm by the link in the mail" in found.advice
+
+
+@pytest.mark.parametrize(
+    "left", [[], [{"SubscriptionArn": "Deleted", "Endpoint": "a@example.org", "Protocol": "email"}]]
+)
+def test_an_address_that_never_confirmed_is_found_after_sns_forgot_it(
+    monkeypatch: pytest.MonkeyPatch, left: list[dict[str, str]]
+) -> None:
+    """After 48 hours there is no subscription to see, and deploying again makes none: the command that does is told."""
+    topics = boto3.client("sns", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    answers = Stubber(topics)
+    others: dict[str, str] = {
+        "SubscriptionArn": "arn:aws:sns:us-east-1:0:t:1",
+        "Endpoint": "arn:q",
+        "Protocol": "sqs",
+    }
+    answers.add_response("list_subscriptions_by_topic", {"Subscriptions": [*left, others]})
+    answers.add_response("list_subscriptions_by_topic", {"Subscriptions": [others]})
+    monkeypatch.setattr(boto3, "client", lambda _service: topics)
+    outputs = {"TopicArn": "arn:aws:sns:us-east-1:0:t", "AlarmsTopicArn": "arn:aws:sns:us-east-1:0:a"}
+
+    with answers:
+        found = CHECKS["subscriptions"](Site({}, outputs, {"NotificationEmail": "a@example.org"}, is_local=False))
+
+    assert found.seen == (
+        "a@example.org hears of no notices: it never confirmed, or left; a@example.org hears of no alarms: it never"
+        " confirmed, or left"
+    )
+    assert "aws sns subscribe --topic-arn arn:aws:sns:us-east-1:0:t --protocol email" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"MaximumConcurrency": "2", "PollMinutes": "1"}, 6),  # two of these are more than the 10 of a new account
+        ({"MaximumConcurrency": "2", "PollMinutes": "2"}, 5),
+        ({"MaximumConcurrency": "1000", "PollMinutes": "5"}, 2_001),
+    ],
+)
+def test_a_stack_runs_so_many_functions(parameters: dict[str, str], expected: int) -> None:
+    """Submit, complete, and as many rounds of poll as its time-out lets run beside each other."""
+    timeout_seconds = parse((REPOSITORY / "template.yaml").read_text())["Resources"]["Poll"]["Properties"]["Timeout"]
+
+    assert side_by_side(parameters) == expected
+    assert timeout_seconds == 60 * POLL_TIMEOUT_MINUTES
 
 
 @pytest.mark.emulator

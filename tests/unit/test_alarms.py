@@ -207,3 +207,14 @@ def test_both_addresses_are_optional(resources: dict[str, Resource]) -> None:
     assert subscription["Properties"]["Endpoint"] == {
         "Fn::If": ["HasAlarmEmail", {"Ref": "AlarmEmail"}, {"Ref": "NotificationEmail"}]
     }
+
+
+def test_a_mail_that_does_not_come_is_explained() -> None:
+    """Until somebody confirms, an address that was given hears nothing: the page for users says so, with the mail's subject."""
+    page = (REPOSITORY / "docs" / "troubleshooting.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| no notification by e-mail")]
+
+    assert all(
+        word in row
+        for word in ("`NotificationEmail`", "`AlarmEmail`", "Confirm the mail", "batchdrop doctor", "48 hours")
+    )

@@ -4,9 +4,8 @@ Rule: looking changes nothing. Each finding says that all is well or what to do,
 something to do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +21,9 @@ from batchdrop.edge.clock import SystemClock
 from batchdrop.edge.ledger import DynamoLedger
 from batchdrop.edge.provider import OpenAIProvider
 from batchdrop.edge.providers import SecretProviders
+from batchdrop_cli.account_checks import check_concurrency, check_subscriptions
 from batchdrop_cli.deployed import Site
+from batchdrop_cli.finding import Check, Finding
 
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
 TICK_WINDOW = timedelta(minutes=15)
@@ -33,19 +34,6 @@ LIST_TIMEOUT_SECONDS = 60
 FIRST_RELEASE = "0.1.0"  # its stacks have no output that says so
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
-PENDING = frozenset({"PendingConfirmation", "pending confirmation"})
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was seen of one subject; *advice* says what to do, and is empty where all is well."""
-
-    subject: str
-    seen: str
-    advice: str = ""
-
-
-type Check = Callable[[Site], Finding]
 
 
 class NoLog:
@@ -191,16 +179,6 @@ def check_readers(site: Site) -> Finding:
     return Finding("readers", f"not reading: {', '.join(stopped)}" if stopped else "both queues are read", advice)
 
 
-def check_concurrency(site: Site) -> Finding:
-    """Look whether the account lets so many functions run as the stack may start."""
-    settings = boto3.client("lambda", **site.options).get_account_settings()
-    free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
-    needed = 2 * int(site.parameters["MaximumConcurrency"]) + 1  # submit, complete, and poll
-    seen = f"the account runs {free:,} functions side by side, the stack up to {needed:,}"
-    advice = "Lower MaximumConcurrency, or ask AWS for a higher quota of Lambda's concurrent executions."
-    return Finding("concurrency", seen, "" if free >= needed else advice)
-
-
 def count_of_messages(site: Site, queue: str) -> int:
     """Return how many messages of *queue* nobody has taken yet."""
     queues = boto3.client("sqs", **site.options)
@@ -261,24 +239,6 @@ def check_announcements(site: Site) -> Finding:
     missing = [prefix for prefix in ("inbox/", "control/") if prefix not in announced]
     advice = "Deploy the stack again: somebody changed the bucket's notifications." if missing else ""
     return Finding("announcements", f"not made of {', '.join(missing)}" if missing else "made of every drop", advice)
-
-
-def check_subscriptions(site: Site) -> Finding:
-    """Look whether somebody hears of jobs, and of alarms where there are any."""
-    topics = {"notices": site.named("TopicArn")} | ({} if site.is_local else {"alarms": site.named("AlarmsTopicArn")})
-    problems = [problem for name, topic in topics.items() if (problem := subscription_problem(site, name, topic))]
-    advice = "Subscribe, and confirm by the link in the mail that SNS sends." if problems else ""
-    return Finding("subscriptions", "; ".join(problems) or "confirmed", advice)
-
-
-def subscription_problem(site: Site, name: str, topic: str) -> str:
-    """Return what is wrong with the subscriptions of a topic, empty if nothing is."""
-    pages = boto3.client("sns", **site.options).get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    subscriptions = [subscription for page in pages for subscription in page["Subscriptions"]]
-    pending = [found.get("Endpoint", "") for found in subscriptions if found.get("SubscriptionArn") in PENDING]
-    if pending:
-        return f"not confirmed for {name}: {', '.join(pending)}"
-    return "" if subscriptions else f"nobody hears of {name}"
 
 
 CHECKS: dict[str, Check] = {

@@ -21,7 +21,7 @@ from batchdrop_cli.tasks import ListedTask
 if TYPE_CHECKING:
     from batchdrop_cli.assumptions import Seen
     from batchdrop_cli.cost_model import Line
-    from batchdrop_cli.doctor import Finding
+    from batchdrop_cli.finding import Finding
 
 # A table in a pipe is cut nowhere: S3 keys have at most 1,024 bytes.
 PIPE_COLUMNS = 4_096
