@@ -58,6 +58,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.InputMissed: on.InputMissed(ticket),
         on.EarlierFailed: on.EarlierFailed(ticket),
         on.NoRoom: on.NoRoom(ticket, is_idle=False),
+        on.MoneyMissed: on.MoneyMissed(ticket, reason),
         on.BatchTaken: on.BatchTaken(ticket),
         on.BatchEnded: on.BatchEnded(ticket, batch),
         on.GivenUp: on.GivenUp(ticket, reason),

@@ -108,6 +108,20 @@ def test_a_failed_batch_of_an_earlier_try_answers_nothing(error: BatchError) -> 
     assert (back.state, back.ticket, back.intent_at, back.batch) == (ShardState.CREATING, "t2", NOW - 9, "")
 
 
+def test_a_batch_that_failed_for_want_of_money_never_ran() -> None:
+    """Whatever else it says: it waits for the account, and no attempt is used."""
+    failed = batch("failed", BatchError("x", "", 3), BatchError("INSUFFICIENT_QUOTA", "No money.", None))
+
+    found = observe(SHARD, failed, is_idle=False)
+
+    assert found == on.MoneyMissed("t2", Reason("INSUFFICIENT_QUOTA", "No money."))
+    running = replace(SHARD, state=ShardState.RUNNING, batch="b", attempt=2, file="f", room_tokens=5)
+    waiting = advance(running, found, Now(NOW, "install", LIMITS))
+    assert (waiting.state, waiting.attempt, waiting.batch, waiting.file, waiting.room_tokens) == (
+        ShardState.WAITING, 2, "", "", 0,
+    )  # fmt: skip
+
+
 def test_lines_that_were_refused_are_harvested() -> None:
     """A failed validation says which items fail."""
     failed = batch("failed", BatchError("invalid_json_line", "This line is not parseable.", 4))

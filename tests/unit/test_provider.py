@@ -133,6 +133,31 @@ def test_a_definite_no_is_declined(status: int, code: str | None, refusals: int)
 
 
 @pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"detail": [{"loc": ["body", "expires_after", 0], "msg": "too small"}, {"loc": [], "msg": "no"}, 7]},
+         "body.expires_after.0: too small; no"),
+        ({"detail": "Not here."}, "Not here."), ({"detail": {"message": "Not there."}}, "Not there."),
+        ({"error": "Nope."}, "Nope."), ({"message": "Neither."}, "Neither."),
+    ],
+)  # fmt: skip
+def test_the_words_of_a_refusal_are_kept_in_whatever_form_they_come(body: object, said: str) -> None:
+    """FastAPI's `detail` for a 422, a bare text, a message without an envelope."""
+    answer = create(replying(422, body))
+
+    assert isinstance(answer, Declined)
+    assert (answer.status, answer.message) == (422, said)
+
+
+def test_a_code_that_nobody_knows_is_kept_as_it_came() -> None:
+    """A number, other cases, and what the refusal is about."""
+    envelope = {"error": {"message": "m", "code": 1234, "param": "input_file_id"}}
+
+    assert create(replying(400, envelope)) == Declined(400, "1234", "m", 0, "input_file_id")
+    assert create(replying(400, error("Some-New.Code"))) == Declined(400, "Some-New.Code", "why")
+
+
+@pytest.mark.parametrize(
     "status", [300, 301, 302, 303, 304, 307, 308, 405, 408, 409, 418, 425, 500, 502, 503, 504, 529]
 )
 def test_any_other_status_is_uncertain_and_not_repeated(status: int) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.outcomes import NULL, Failure
+from batchdrop.core.refusals import is_money_code
 
 # A request was not executed, or its execution is reported to have ended without an answer
 # (https://docs.rs/crate/openai-client-base/latest/source/docs/BatchRequestOutputError.md, read 2026-11-22).
@@ -171,7 +172,7 @@ def may_be_sent_again(answer: Answer, failure: Failure) -> bool:
     status = answer.status
     if status is not None and (status in (0, _TOO_MANY_REQUESTS) or status // 100 == 5):  # noqa: PLR2004  "5xx"
         return True
-    return failure.code in CODES_TO_SEND_AGAIN
+    return failure.code in CODES_TO_SEND_AGAIN or is_money_code(failure.code)
 
 
 def described_failure(raw: msgspec.Raw, fallback: str) -> Failure:

@@ -172,6 +172,14 @@ class NoRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class MoneyMissed:
+    """The batch failed before it ran, because the account has no money: no attempt is used."""
+
+    ticket: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class BatchTaken:
     """The batch passed validation: the provider had room for it."""
 
@@ -202,6 +210,7 @@ class Harvested:
     again_lines: int
     counted_tokens: int = 0  # input tokens, of those items that the provider counted
     counted_items: int = 0
+    is_unpaid: bool = False  # nothing but money is why lines are sent again: the attempt does not count
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +256,7 @@ type ShardEvent = (
     | InputMissed
     | EarlierFailed
     | NoRoom
+    | MoneyMissed
     | BatchTaken
     | BatchEnded
     | GivenUp

@@ -244,6 +244,7 @@ class Shard:
     counted_tokens: int = 0
     expected_tokens: int = 0
     attempt: int = 1
+    unpaid_attempts: int = 0  # of those before this one: they met an account without money, and do not count
     try_number: int = 0
     ticket: str = ""
     tickets: tuple[str, ...] = ()  # all of this attempt
@@ -283,6 +284,11 @@ class Shard:
     def items(self) -> int:
         """How many items this attempt asks for."""
         return self.end_line - self.first_line
+
+    @property
+    def used_attempts(self) -> int:
+        """How many attempts there were, this one counted, of those that may be made."""
+        return self.attempt - self.unpaid_attempts
 
     @property
     def sent_items(self) -> int:
@@ -361,6 +367,9 @@ class Circuit:
 
     open_until: int
     reason: Reason
+    since: int = 0  # when it was refused last
+    is_of_answers: bool = False  # batches are taken and then fail: only an answer, not a create, shows that it is over
+    count: int = 1  # how often that happened in a row
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.InputMissed: _FRESH_TRY,
         on.EarlierFailed: frozenset({_S.CREATING}),
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.MoneyMissed: frozenset({_S.WAITING, _S.HARVESTING}),
         on.BatchTaken: frozenset({_S.RUNNING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
@@ -387,6 +388,11 @@ def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
     return min(limits.no_room_backoff_seconds << min(refused_count, 16), limits.no_room_backoff_seconds_max)
 
 
+def _after_money_missed(shard: Shard, _event: on.MoneyMissed, now: Now) -> Shard:
+    unsent = replace(_without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None)
+    return replace(unsent, due_at=now.time + now.limits.circuit_seconds)
+
+
 def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:
     return replace(shard, taken_at=now.time, lease=None)
 
@@ -427,13 +433,15 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     if not event.again_lines:
         expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
         return replace(shard, state=_S.DONE, lease=None, due_at=None, expires_at=expires_at)
-    assert shard.attempt < now.limits.attempts_max, "the harvest fails what may not be sent again"  # noqa: S101
+    may_go_on = event.is_unpaid or shard.used_attempts < now.limits.attempts_max
+    assert may_go_on, "the harvest fails what may not be sent again"  # noqa: S101
     rest = _without_file(_share_of(shard, event.again_lines))
     return replace(
-        rest, state=_S.WAITING, attempt=shard.attempt + 1, try_number=0, ticket="", tickets=(), source_shard=shard.number,
-        source_attempt=shard.attempt + 1, first_line=0, end_line=event.again_lines, uncertain=0, first_intent_at=0,
-        parked_at=0, is_unfenced=False, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
-        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
+        rest, state=_S.WAITING, attempt=shard.attempt + 1, unpaid_attempts=shard.unpaid_attempts + event.is_unpaid,
+        try_number=0, ticket="", tickets=(), source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0,
+        end_line=event.again_lines, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, refused_count=0,
+        refused_since=0, refusal=None, batch="", batch_status="", batch_ended_at=0, cancel_asked_at=0, lease=None,
+        due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
@@ -477,6 +485,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.InputMissed: _after_input_missed,
     on.EarlierFailed: _after_earlier_failed,
     on.NoRoom: _after_no_room,
+    on.MoneyMissed: _after_money_missed,
     on.BatchTaken: _after_batch_taken,
     on.BatchEnded: _after_batch_ended,
     on.GivenUp: _after_given_up,

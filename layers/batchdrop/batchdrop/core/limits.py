@@ -72,6 +72,8 @@ class Limits:
     hold_seconds_max: int = 7 * DAY
 
     attempts_max: int = 3
+    # Attempts of a shard that do not count, because the account had no money for them. Chosen: one an hour for six weeks.
+    unpaid_attempts_max: int = 1_000
     uncertain_creates_max: int = 5
 
     # The create protocol (docs/decisions/0003-create-once.md).

@@ -12,7 +12,7 @@ from batchdrop.core.dialects import Dialect
 from batchdrop.core.errors import ProviderRefused
 from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState
 from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
-from batchdrop.core.refusals import is_about_model, is_account_refused
+from batchdrop.core.refusals import is_about_model, is_account_refused, is_money_code
 from batchdrop.core.stated import stated_limit
 
 # The statuses of the SDK's own Literal (openai.types.Batch, read in 3.54); a test compares them.
@@ -75,12 +75,18 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
         return None
     if shard.intent_at and batch.ticket != shard.ticket and batch.ticket in shard.tickets:
         return on.EarlierFailed(shard.ticket)
-    full = [error.message for error in batch.errors if is_token_limit(error.code, error.message)]
+    return _never_ran(shard, batch.errors, is_idle=is_idle) or on.BatchEnded(shard.ticket, batch)
+
+
+def _never_ran(shard: Shard, errors: tuple[BatchError, ...], *, is_idle: bool) -> on.ShardEvent | None:
+    """Return what a failed batch means that is tried again as it is; None where its items are to be looked at."""
+    unpaid = [error for error in errors if is_money_code(error.code)]
+    if unpaid:
+        return on.MoneyMissed(shard.ticket, Reason(unpaid[0].code, unpaid[0].message))
+    full = [error.message for error in errors if is_token_limit(error.code, error.message)]
     if full:
         return _no_room(shard, full[0], is_idle=is_idle)
-    if _missed_input(batch.errors):
-        return on.InputMissed(shard.ticket)
-    return on.BatchEnded(shard.ticket, batch)
+    return on.InputMissed(shard.ticket) if _missed_input(errors) else None
 
 
 def is_duplicate(shard: Shard, batch: Batch, ticket: str) -> bool:

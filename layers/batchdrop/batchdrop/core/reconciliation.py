@@ -14,6 +14,7 @@ from batchdrop.core.batches import Batch, BatchError
 from batchdrop.core.ledger_rows import Reason
 from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.outcomes import Failure
+from batchdrop.core.refusals import is_money_code
 from batchdrop.core.verdicts import Verdict
 
 # A batch with one of these ended before it ran all of its requests.
@@ -91,7 +92,7 @@ def verdicts_of_failed(batch: Batch, items: int) -> tuple[Mapping[int, Verdict],
 
 
 def _is_nobodys_fault(error: BatchError) -> bool:
-    return not error.code or error.code.lower() in _PASSING_CODES
+    return not error.code or error.code.lower() in _PASSING_CODES or is_money_code(error.code)
 
 
 def _cause(errors: Sequence[BatchError]) -> BatchError:
@@ -117,6 +118,11 @@ def stopped(verdict: Verdict) -> Verdict:
         return verdict
     message = f"The job was cancelled, so this request was not sent again. {verdict.failure.message}"
     return msgspec.structs.replace(verdict, failure=Failure(CANCELLED.code, message), may_be_sent_again=False)
+
+
+def is_unpaid(verdict: Verdict) -> bool:
+    """Whether the request may be sent again, and only money is why it was not answered: such an attempt does not count."""
+    return verdict.failure is not None and verdict.may_be_sent_again and is_money_code(verdict.failure.code)
 
 
 def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:

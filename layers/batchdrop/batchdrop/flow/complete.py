@@ -28,11 +28,12 @@ from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.money import cost_of
 from batchdrop.core.notices import render
+from batchdrop.core.observing import STATUS_FAILED
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
 from batchdrop.flow.archive import archive
 from batchdrop.flow.harvest import Harvest, derive
-from batchdrop.flow.key import believe, keep_proof, note_refusal, open_provider
+from batchdrop.flow.key import believe, keep_proof, note_answers, note_lack, note_refusal, open_provider
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.merge import merge
 from batchdrop.flow.money import settled
@@ -117,7 +118,19 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         postpone(work, shard, work.limits.answers_retry_seconds)
         return None
     _record(work, shard, harvest)
+    _note_money(work, shard, batch, harvest)
     return shard, batch
+
+
+def _note_money(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest) -> None:
+    """Hold back creates where answers failed for want of money, and let them go on once answers come again."""
+    provider = open_provider(work) if batch else None
+    if provider is None or batch is None:
+        return
+    if harvest.unpaid:
+        note_lack(work, provider, shard, Reason(harvest.unpaid.code, harvest.unpaid.message))
+    elif batch.status != STATUS_FAILED and harvest.succeeded + harvest.failed:
+        note_answers(work, provider, shard)
 
 
 def _still_mine(work: Work, shard: Shard) -> Shard:
@@ -172,7 +185,9 @@ def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
 
 def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
-    done = Harvested(shard.ticket, harvest.again_lines, harvest.usage.input_tokens, harvest.counted)
+    done = Harvested(
+        shard.ticket, harvest.again_lines, harvest.usage.input_tokens, harvest.counted, is_unpaid=harvest.is_unpaid
+    )
     unsent = 0 if shard.batch or shard.attempt > 1 else harvest.failed
 
     def decide() -> Change | None:

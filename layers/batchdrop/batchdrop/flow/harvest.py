@@ -19,9 +19,9 @@ from batchdrop.core.batches import Batch
 from batchdrop.core.jobs import Keys
 from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import NULL, Outcome, Usage, encode_outcome, row_of_outcome
+from batchdrop.core.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
-from batchdrop.core.reconciliation import capped, missing_verdict, rank, stopped, verdicts_of_failed
+from batchdrop.core.reconciliation import capped, is_unpaid, missing_verdict, rank, stopped, verdicts_of_failed
 from batchdrop.core.repeats import FirstLine, Repeats
 from batchdrop.core.requests import is_structured
 from batchdrop.core.usual import CHAT, usual_outcome
@@ -50,6 +50,8 @@ class Harvest:
     duplicates: int  # lines that answer an item once more
     usage: Usage
     counted: int  # items that the provider counted tokens for
+    unpaid: Failure | None = None  # what the account lacks, where that is why lines are sent again
+    is_unpaid: bool = False  # it is why all of them are
 
     @property
     def must_wait(self) -> bool:
@@ -66,6 +68,7 @@ class _Asked:
     batch: Batch | None
     answers: AnswerIndex
     attempts_max: int
+    may_be_unpaid: bool  # a lack of money is no attempt
     give_up_missing: bool
     refused: tuple[Mapping[int, Verdict], Verdict] | None  # of a batch that failed in validation
     attempts: int  # that ran
@@ -88,12 +91,21 @@ class _Counts:
     succeeded: int = 0
     failed: int = 0
     again: int = 0
+    unpaid: int = 0  # of those
+    lack: Failure | None = None
     missing: int = 0
     counted: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     cache_write_tokens: int = 0
+
+    def send_again(self, verdict: Verdict) -> None:
+        """Count an item that is sent again."""
+        self.again += 1
+        if is_unpaid(verdict):
+            self.unpaid += 1
+            self.lack = self.lack or verdict.failure
 
     def decide(self, outcome: Outcome) -> None:
         """Count an item that is not sent again."""
@@ -131,10 +143,12 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
     were waited for long enough. Where nothing is sent again the shard's part is complete. May be repeated.
     """
     refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
-    attempts = shard.attempt if shard.batch else shard.attempt - 1
+    attempts = shard.used_attempts if shard.batch else shard.used_attempts - 1
+    may_be_unpaid = shard.unpaid_attempts < limits.unpaid_attempts_max
     asked = _Asked(
-        job, shard, batch, archived, limits.attempts_max, give_up_missing, refused, attempts, shard.batch or None
-    )
+        job, shard, batch, archived, limits.attempts_max, may_be_unpaid, give_up_missing, refused, attempts,
+        shard.batch or None,
+    )  # fmt: skip
     is_last = not _may_send_again(asked)
     counts = _write(ports, limits, asked, chunks, is_last=is_last)
     if is_last and counts.again:  # an output file that names a passing failure: rare, and known only by now
@@ -151,12 +165,14 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
         archived.duplicates,
         counts.usage,
         counts.counted,
+        counts.lack,
+        is_unpaid=may_be_unpaid and counts.unpaid == counts.again > 0,
     )
 
 
 def _may_send_again(asked: _Asked) -> bool:
     """Whether this attempt is likely to leave something to another; a wrong guess costs a second pass, nothing else."""
-    if asked.shard.attempt >= asked.attempts_max or asked.batch is None or asked.shard.is_cancelled:
+    if asked.shard.used_attempts >= asked.attempts_max or asked.batch is None or asked.shard.is_cancelled:
         return False
     if asked.refused is not None:
         return asked.refused[1].may_be_sent_again
@@ -207,7 +223,7 @@ def _outcomes(asked: _Asked, runs: Iterable[Run], counts: _Counts, again: Growin
         elif fate is None:
             counts.missing += 1
         else:
-            counts.again += 1
+            counts.send_again(fate)
             again.write(sent[0])
 
 
@@ -249,7 +265,8 @@ def _fate(
     verdict, answer = found
     if asked.shard.is_cancelled:
         verdict = stopped(verdict)
-    verdict = capped(verdict, asked.shard.attempt, asked.attempts_max)
+    if not (asked.may_be_unpaid and is_unpaid(verdict)):
+        verdict = capped(verdict, asked.shard.used_attempts, asked.attempts_max)
     return verdict if verdict.may_be_sent_again else _outcome(asked, item, verdict, answer, first)
 
 
@@ -339,5 +356,5 @@ def _decided_lines(
     """Return by row what this shard's attempts decided, up to *last_attempt*; what ran under another number is not its own."""
     shard = asked.shard.number
     keys = [asked.keys.decided(shard, attempt) for attempt in range(1, last_attempt + 1)]
-    streams = [objects.enter_context(storage.open(key)) for key in keys if storage.size_bytes(key) is not None]
+    streams = [objects.enter_context(storage.open(key)) for key in keys if storage.size_bytes(key)]
     return merge(*(((row_of_outcome(line), line) for line in stream) for stream in streams))

@@ -4,12 +4,13 @@ Rule: what a key of another project sees means nothing. A 404 or an empty list c
 to the project that the shard's file or batch lies in.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 
 from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider
 from batchdrop.core.events import GivenUp
-from batchdrop.core.ledger_rows import Change, Circuit, Install, Reason, Shard, Write, circuit_key
+from batchdrop.core.ledger_rows import Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
 from batchdrop.core.limits import HOUR
 from batchdrop.core.refusals import is_money_code
 from batchdrop.flow.ports import Provider
@@ -29,6 +30,9 @@ def provider_or_lack(work: Work) -> Provider | Reason:
     except KeyMissing as error:
         work.ports.log.warning("key.missing", code=error.code)
         return Reason(error.code, str(error))
+
+
+_AT_PROVIDER = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
 
 
 class Passage(Enum):
@@ -73,20 +77,66 @@ def may_create(work: Work, provider: Provider) -> bool:
 def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
     """Stop creating under this key for a while: the provider refuses it, or the account behind it."""
     work.ports.log.warning("circuit.opened", code=reason.code)
-    circuit = Circuit(work.ports.clock.now() + work.limits.circuit_seconds, reason)
+    now = work.ports.clock.now()
+    circuit = Circuit(now + work.limits.circuit_seconds, reason, now)
     change_install(work, lambda install: _with_circuit(install, provider, circuit))
 
 
+def note_lack(work: Work, provider: Provider, shard: Shard, reason: Reason) -> None:
+    """Stop creating: the batch of *shard* was taken, and then failed because the account has no money.
+
+    Each time that one asks for all in vain the next waits for longer, up to an hour: it uploads a file and makes a batch.
+    """
+    work.ports.log.warning("circuit.opened", code=reason.code)
+    name, now, limits = circuit_key(provider.base_url, provider.fingerprint), work.ports.clock.now(), work.limits
+
+    def opened(install: Install) -> Install:
+        known = install.circuits.get(name)
+        count = known.count if known and known.is_of_answers else 0
+        if known and count and shard.intent_at > known.since:
+            count += 1
+        wait_seconds = min(limits.circuit_seconds << min(max(0, count - 1), 8), HOUR)
+        circuit = Circuit(now + wait_seconds, reason, now, is_of_answers=True, count=max(1, count))
+        return _with_circuit(install, provider, circuit)
+
+    change_install(work, opened)
+
+
 def close_circuit(work: Work, provider: Provider) -> None:
-    """A create was taken: the key and the account are good."""
+    """A create was taken: the key is good, and so is the account unless batches fail only later."""
+    _close(work, provider, lambda circuit: not circuit.is_of_answers)
+
+
+def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
+    """Let creates go on if answers were missing for want of money: the batch of *shard*, created since, has some."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is not None and circuit.is_of_answers:  # seldom: else each look at a batch would read the row
+        _close(work, provider, lambda circuit: circuit.is_of_answers and shard.intent_at > circuit.since)
+
+
+def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -> None:
     name = circuit_key(provider.base_url, provider.fingerprint)
 
     def without(install: Install) -> Install | None:
-        kept = {key: value for key, value in install.circuits.items() if key != name}
-        return replace(install, circuits=kept) if len(kept) < len(install.circuits) else None
+        circuit = install.circuits.get(name)
+        if circuit is None or not is_over(circuit):
+            return None
+        return replace(install, circuits={key: value for key, value in install.circuits.items() if key != name})
 
     if change_install(work, without):
         work.ports.log.info("circuit.closed")
+
+
+def is_asking(work: Work, provider: Provider, shards: Iterable[Shard]) -> bool:
+    """Whether one of *shards* asks for all whether the account has money again: its batch runs, or is collected.
+
+    One that takes longer than an hour is not waited for.
+    """
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None or not circuit.is_of_answers:
+        return False
+    since = max(circuit.since, work.ports.clock.now() - HOUR)
+    return any(shard.batch and shard.intent_at > since for shard in shards if shard.state in _AT_PROVIDER)
 
 
 def keep_proof(work: Work, provider: Provider, batch: str) -> None:

@@ -24,7 +24,7 @@ from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
 from batchdrop.flow.duplicates import report_duplicates
-from batchdrop.flow.key import Passage, is_key_refused, note_refusal, passage, provider_or_lack
+from batchdrop.flow.key import Passage, is_asking, is_key_refused, note_answers, note_refusal, passage, provider_or_lack
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.recover import recover
@@ -93,7 +93,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     look = _observe(work, provider, shards) if provider else Look([], Passage.CLOSED)
     moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
-    way = passage(work, provider) if provider else Passage.CLOSED
+    way = passage(work, provider) if provider and not is_asking(work, provider, shards) else Passage.CLOSED
     admitted = _admit(work, jobs, shards, way)
     waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
@@ -178,7 +178,9 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> S
             stop_batch(work, provider, shard, batch)
         if batch:
             stop_stuck(work, provider, shard, batch)
-        return watch(work, shard, batch) if batch else None
+        if batch and batch.completed:
+            note_answers(work, provider, shard)
+        return watch(work, provider, shard, batch) if batch else None
     except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
         return None

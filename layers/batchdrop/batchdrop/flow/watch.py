@@ -9,7 +9,7 @@ from typing import Final
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import Conflict, IllegalTransition, NotAtProvider, Superseded
-from batchdrop.core.events import BatchTaken, NoRoom
+from batchdrop.core.events import BatchTaken, MoneyMissed, NoRoom
 from batchdrop.core.learning import after_taken
 from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Room, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
@@ -18,7 +18,7 @@ from batchdrop.core.observing import STATUS_FAILED, STATUSES_TAKEN, STATUSES_UND
 from batchdrop.core.refusing import accepted
 from batchdrop.core.room import input_limit, token_limit
 from batchdrop.flow.admit import is_idle_but_for
-from batchdrop.flow.key import believe
+from batchdrop.flow.key import believe, note_lack
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.refused import back_off
 from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, written
@@ -27,7 +27,7 @@ from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, r
 _SLIVERS: Final = 10
 
 
-def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
+def watch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard | None:
     """Move the RUNNING *shard* if its *batch* has ended, and return it; None while there is nothing to do."""
     event = (
         observe(shard, batch, is_idle=is_idle_but_for(work, shard)) if batch.status not in STATUSES_UNDER_WAY else None
@@ -36,6 +36,8 @@ def watch(work: Work, shard: Shard, batch: Batch) -> Shard | None:
         if batch.status not in STATUSES_UNDER_WAY:
             work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
         return None
+    if isinstance(event, MoneyMissed):
+        note_lack(work, provider, shard, event.reason)
     return back_off(work, shard, event) if isinstance(event, NoRoom) else move_shard(work, shard, event)
 
 
