@@ -37,7 +37,9 @@ NEXT_ATTEMPT = "next attempt"
 APPROVAL = "approval"
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
-RETRIABLE_CODES = frozenset({"no_such_task", "task_invalid", "too_old", "unreadable", "restored"})
+RETRIABLE_CODES = frozenset({
+    "no_such_task", "task_invalid", "too_old", "unreadable", "restored", "could_not_be_planned",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,16 +259,44 @@ def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
 def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
     since = job.waiting_since if job.waiting_for == TASK else now.time
     return replace(
-        job, waiting_for=TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None
-    )
+        job, waiting_for=TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None,
+        stalled_attempts=0, stalled_at=0,
+    )  # fmt: skip
 
 
 def _after_upload_awaited(job: Job, _event: UploadAwaited, now: Now) -> Job:
     since = job.withheld_at or now.time
     return replace(
         job, withheld_at=since, waiting_for=UPLOAD, waiting_since=since,
-        due_at=now.time + now.limits.withheld_retry_seconds, lease=None,
+        due_at=now.time + now.limits.withheld_retry_seconds, lease=None, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
+
+
+def begun(job: Job, now: int, limits: Limits) -> Job:
+    """Return *job* as an attempt to plan or to finish it begins: counted before it can die, until the next checkpoint."""
+    if now - job.stalled_at < limits.stalled_count_seconds:
+        return job
+    return replace(job, stalled_attempts=job.stalled_attempts + 1, stalled_at=now)
+
+
+def given_up(job: Job, limits: Limits) -> JobEvent | None:
+    """Return what ends *job* where attempt after attempt died or ended without a checkpoint; None while another is due."""
+    if job.stalled_attempts <= limits.stalled_attempts_max:
+        return None
+    tried = f"{limits.stalled_attempts_max} attempts in a row ended without getting any further"
+    if job.state is _J.PLANNING:
+        message = (
+            f"The upload could not be planned: {tried}, each in a function that was ended by its time or its memory, or failed. "
+            "Nothing was sent. Split the file, or tell the operator, whose logs say more."
+        )
+        return Rejected(Reason("could_not_be_planned", message))
+    if job.state is _J.FINISHING:
+        message = (
+            f"The results could not be written: {tried}. Every answer that came is kept below internal/{job.id}/ in the results "
+            "bucket. Tell the operator, whose logs say more."
+        )
+        return Broken(Reason("could_not_be_finished", message))
+    return None
 
 
 def is_withheld_for_good(job: Job, now: int, limits: Limits) -> bool:
@@ -279,12 +309,20 @@ def _given(job: Job) -> Job:
     is_waiting = job.waiting_for == UPLOAD
     return replace(
         job, withheld_at=0, waiting_for="" if is_waiting else job.waiting_for,
-        waiting_since=0 if is_waiting else job.waiting_since,
+        waiting_since=0 if is_waiting else job.waiting_since, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
 
 def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
-    return replace(job, snapshot=event.digest, options=event.options, waiting_for="", waiting_since=0)
+    return replace(
+        job,
+        snapshot=event.digest,
+        options=event.options,
+        waiting_for="",
+        waiting_since=0,
+        stalled_attempts=0,
+        stalled_at=0,
+    )
 
 
 def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
@@ -393,7 +431,7 @@ def _is_settled(job: Job) -> bool:
 
 
 def _finishing(job: Job, now: Now) -> Job:
-    return replace(job, state=_J.FINISHING, lease=None, due_at=now.time)
+    return replace(job, state=_J.FINISHING, lease=None, due_at=now.time, stalled_attempts=0, stalled_at=0)
 
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
@@ -403,7 +441,7 @@ def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0
     return replace(
         job, state=_J.NOTIFYING, event=end, items=items, succeeded=event.succeeded, failed=event.failed,
-        unsent=job.unsent + uncut, waiting_for="", waiting_since=0, due_at=now.time,
+        unsent=job.unsent + uncut, waiting_for="", waiting_since=0, due_at=now.time, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
 
@@ -432,7 +470,7 @@ def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
     assert may_be_retried(job), (job.id, job.event)  # noqa: S101 - the caller asked first
     return replace(
         job, state=_J.PLANNING, event="", reason=None, retries=job.retries + 1, withheld_at=0, ended_at=0, expires_at=None,
-        due_at=now.time, lease=None,
+        due_at=now.time, lease=None, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
 

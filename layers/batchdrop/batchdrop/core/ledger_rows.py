@@ -188,6 +188,9 @@ class Job:
     )
     delivered_row: int = 0  # up to which items of a cancelled job that were never cut have their objects
     retries: int = 0  # times that a person started it again after it was rejected
+    # Attempts of planning or of finishing that were begun since the last checkpoint, and when the last one was counted.
+    stalled_attempts: int = 0
+    stalled_at: int = 0
     withheld_at: int = 0  # since when S3 refuses to give the upload
     quote: Quote | None = None  # as it was planned
     spent_microdollars: int = 0  # by what the provider counted

@@ -155,6 +155,12 @@ class Limits:
     # outlast a throttle or a deployment. Then it is dead-lettered, and the ledger drives its job.
     redelivery_seconds: int = MINUTE
 
+    # Attempts of planning, and of finishing, that may end without a checkpoint. Chosen: a function that is killed begins again
+    # after a quarter of an hour, so that a person is told within one and a half. Attempts that follow each other sooner than
+    # a message's delays after an error (a minute, two, three) count as one, so that a short outage does not end a job.
+    stalled_attempts_max: int = 5
+    stalled_count_seconds: int = 10 * MINUTE
+
     # A task may arrive after the drop that names it, because a sync has no order.
     task_wait_seconds: int = 2 * MINUTE
     # How long an upload that S3 refuses to give is looked at again, and how often. Chosen: permissions and policies take

@@ -20,7 +20,15 @@ from batchdrop.core.errors import (
     UploadWithheld,
 )
 from batchdrop.core.events import GivenUp, Harvested
-from batchdrop.core.job_lifecycle import Broken, Merged, Notified, ShardDone, advance_job, is_withheld_for_good
+from batchdrop.core.job_lifecycle import (
+    Broken,
+    Merged,
+    Notified,
+    ShardDone,
+    advance_job,
+    given_up,
+    is_withheld_for_good,
+)
 from batchdrop.core.jobs import Keys
 from batchdrop.core.learning import after_answers, after_usage
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, RoomWrite, Shard, ShardState, Write
@@ -41,6 +49,7 @@ from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
 from batchdrop.flow.steps import (
     Work,
+    attempted,
     begin,
     log_transition,
     move_job,
@@ -244,12 +253,17 @@ def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomW
 def _finish(work: Work, job: Job) -> None:
     """Bring a job whose items all have an outcome to its end."""
     if job.state is JobState.FINISHING:
-        job = _merge(work, take_job_lease(work, job))
+        with attempted(work, job) as leased:
+            job = _merge(work, leased)
     if job.state is JobState.NOTIFYING:
         _notify(work, take_job_lease(work, job))
 
 
 def _merge(work: Work, job: Job) -> Job:
+    end = given_up(job, work.limits)
+    if end:
+        work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled_attempts - 1)
+        return move_job(work, job, end)
     shards = list(work.ports.ledger.shards(job.id))
     try:
         chunks = read_chunks(work.ports.storage, job)

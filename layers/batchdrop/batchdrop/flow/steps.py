@@ -3,13 +3,14 @@
 Rule: what a write is based on is what was read; a conflict means reading again and deciding again, never writing anyway.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.errors import BrokenState, Conflict, LeaseLost
 from batchdrop.core.events import Cancelled, CreateIntended, ShardEvent
-from batchdrop.core.job_lifecycle import JobEvent, advance_job
+from batchdrop.core.job_lifecycle import JobEvent, advance_job, begun
 from batchdrop.core.ledger_rows import Change, Install, Job, Lease, Shard, Write
 from batchdrop.core.lifecycle import Now, advance
 from batchdrop.core.limits import Limits
@@ -173,8 +174,43 @@ def read_shard(work: Work, shard: Shard) -> Shard:
 
 
 def take_job_lease(work: Work, job: Job) -> Job:
-    """Return *job* leased to this invocation for as long as it may run. Raises LeaseLost where another holds it."""
-    return keep_job(work, job, lease=_lease(work, job.lease))
+    """Return *job* leased to this invocation for as long as it may run, its attempt counted.
+
+    Raises LeaseLost where another holds it.
+    """
+    counted = begun(job, work.ports.clock.now(), work.limits)
+    return keep_job(
+        work,
+        job,
+        lease=_lease(work, job.lease),
+        stalled_attempts=counted.stalled_attempts,
+        stalled_at=counted.stalled_at,
+    )
+
+
+# What a defect of ours raises, which will raise it again; everything else is an outage of what stands behind a port.
+_DEFECTS = (
+    ArithmeticError, AssertionError, AttributeError, BrokenState, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
+@contextmanager
+def attempted(work: Work, job: Job) -> Iterator[Job]:
+    """Yield *job* leased, its attempt counted until a checkpoint; an attempt that an outage ended is not counted.
+
+    Raises LeaseLost where another worker holds it.
+    """
+    leased = take_job_lease(work, job)
+    try:
+        yield leased
+    except _DEFECTS:
+        raise
+    except Exception:
+        with suppress(Exception):  # the outage may be the ledger's; what matters is the error that goes on
+            read = read_job(work, job.id)
+            if read.stalled_attempts and read.lease and read.lease.owner == work.ports.writer:
+                keep_job(work, read, stalled_attempts=read.stalled_attempts - 1, stalled_at=0)
+        raise
 
 
 def take_shard_lease(work: Work, shard: Shard) -> Shard:

@@ -5,7 +5,7 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 """
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
-from batchdrop.core.job_lifecycle import TASK, Rejected, TaskAwaited, is_withheld_for_good
+from batchdrop.core.job_lifecycle import TASK, JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
 from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
@@ -18,7 +18,7 @@ from batchdrop.flow.money import page_planned
 from batchdrop.flow.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.status import write_status
-from batchdrop.flow.steps import Work, begin, keep_job, move_job, read_job, take_job_lease, written
+from batchdrop.flow.steps import Work, attempted, begin, keep_job, move_job, read_job, written
 from batchdrop.flow.withheld import await_upload, rejection
 
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
@@ -66,7 +66,9 @@ def continue_job(work: Work, job: str) -> None:
     if row.state is not JobState.PLANNING:
         return
     try:
-        planned = _plan(work, take_job_lease(work, row))
+        with attempted(work, row) as leased:
+            end = given_up(leased, work.limits)
+            planned = _give_up(work, leased, end) if end else _plan(work, leased)
     except (LeaseLost, IllegalTransition) as error:
         work.ports.log.info("job.left", job_id=job, cause=str(error))
         return
@@ -76,6 +78,12 @@ def continue_job(work: Work, job: str) -> None:
     if planned.state is JobState.RUNNING:
         admit_and_send(work, planned)
         write_status(work, job)
+
+
+def _give_up(work: Work, job: Job, end: JobEvent) -> Job:
+    """Return *job* rejected: what killed attempt after attempt would kill the next."""
+    work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled_attempts - 1)
+    return move_job(work, job, end)
 
 
 def _plan(work: Work, job: Job) -> Job:

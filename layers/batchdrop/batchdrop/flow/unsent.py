@@ -37,8 +37,13 @@ def deliver_unsent(work: Work, job: Job, shards: Sequence[Shard], chunks: Sequen
         return job
     work.ports.log.info("unsent.delivered", job_id=job.id, count=writing.count)
     if writing.is_over:
-        return keep_job(work, job, delivered_row=writing.row)
-    keep_job(work, job, delivered_row=writing.row, lease=None, due_at=work.ports.clock.now())
+        return keep_job(work, job, delivered_row=writing.row, stalled_attempts=0, stalled_at=0)
+    is_further = writing.row > job.delivered_row
+    stalled = (0, 0) if is_further else (job.stalled_attempts, job.stalled_at)
+    keep_job(
+        work, job, delivered_row=writing.row, lease=None, due_at=work.ports.clock.now(), stalled_attempts=stalled[0],
+        stalled_at=stalled[1],
+    )  # fmt: skip
     return None
 
 
