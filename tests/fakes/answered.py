@@ -1,7 +1,7 @@
 """A planned job in memory whose batches the test answers: what harvesting and merging are tried on."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -72,6 +72,11 @@ class AnsweringProvider:
     dialects: Dialects = field(default_factory=Dialects)
     dialect: Dialect = CAUTIOUS
     fingerprint: str = "abc"
+
+    def hurried(self, left_seconds: Callable[[], float]) -> "AnsweringProvider":
+        """Return the provider: it takes no time."""
+        assert left_seconds() > 0
+        return self
 
     def open(self) -> "AnsweringProvider":
         """Return the provider."""

@@ -14,7 +14,20 @@ from simulation import mutations as as_if
 from batchdrop.core import lifecycle, room
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import admit, answer_index, archive, complete, create, harvest, key, merge, poll, reconcile, submit
+from batchdrop.flow import (
+    admit,
+    answer_index,
+    archive,
+    complete,
+    create,
+    harvest,
+    key,
+    merge,
+    observe,
+    poll,
+    reconcile,
+    submit,
+)
 
 MUTANT_TURNS_MAX = 1_500  # a mutant may keep its world busy for ever
 
@@ -59,7 +72,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _replaced(OpenAIProvider, "delete_file", as_if.nothing)),
     _of("the fence is not waited for", {1, 3}, "small http-POST-batches:0=late seed=32", as_if.limits_of(fence_wait_seconds=0)),
     _of("a list of any age proves", {1, 3}, "small http-POST-batches:0=error_after seed=9",
-        _replaced(poll, "sweep", as_if.list_of_any_age)),
+        _replaced(observe, "sweep", as_if.list_of_any_age)),
     _of("any key speaks for any project", {1, 3}, "foreign_key http-POST-batches:0=error_after",
         _replaced(key, "_is_proved", as_if.anything_proves)),
     _of("an answer to an earlier try is obeyed", {1, 3, 4, 14},

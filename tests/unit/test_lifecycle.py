@@ -53,6 +53,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.FenceBegun: on.FenceBegun(ticket),
         on.Fenced: on.Fenced(ticket),
         on.FenceFailed: on.FenceFailed(ticket),
+        on.Unlisted: on.Unlisted(ticket),
         on.NothingFound: on.NothingFound(ticket),
         on.Unparked: on.Unparked(),
         on.InputMissed: on.InputMissed(ticket),
@@ -61,6 +62,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.MoneyMissed: on.MoneyMissed(ticket, reason),
         on.BatchTaken: on.BatchTaken(ticket),
         on.BatchEnded: on.BatchEnded(ticket, batch),
+        on.BatchStuck: on.BatchStuck(ticket, batch, reason),
         on.GivenUp: on.GivenUp(ticket, reason),
         on.Harvested: on.Harvested(ticket, 0),
         on.Cancelled: on.Cancelled(),
@@ -138,7 +140,17 @@ def test_a_ticket_names_one_create_call(state: ShardState, kind: type) -> None:
 
 def test_the_next_attempt_begins_with_nothing_of_the_last() -> None:
     """What was uncertain, parked or not to be fenced is over: its batch was found."""
-    shard = shard_in(S.HARVESTING, uncertain=5, parked_at=5, is_unfenced=True, refused_count=2, refused_since=5)
+    shard = shard_in(
+        S.HARVESTING,
+        uncertain=5,
+        parked_at=5,
+        is_unfenced=True,
+        is_unlisted=True,
+        gone_at=5,
+        cancels_unheard=2,
+        refused_count=2,
+        refused_since=5,
+    )
 
     after = advance(shard, on.Harvested(shard.ticket, 3), NOW)
 
@@ -147,6 +159,9 @@ def test_the_next_attempt_begins_with_nothing_of_the_last() -> None:
         "uncertain",
         "parked_at",
         "is_unfenced",
+        "is_unlisted",
+        "gone_at",
+        "cancels_unheard",
         "refused_count",
         "refused_since",
         "ticket",

@@ -270,6 +270,74 @@ def test_a_reply_that_drips_ends_at_the_deadline(dripping: tuple[str, list[bytes
     assert len(heads) == 1
 
 
+type Asked = Callable[[OpenAIProvider], object]
+
+READS: dict[str, Asked] = {
+    "list": lambda provider: provider.list_batches(None),
+    "retrieve": lambda provider: provider.batch("batch_1"),
+    "cancel": lambda provider: provider.cancel_batch("batch_1"),
+    "files": lambda provider: provider.list_files(None),
+    "file": lambda provider: provider.file_exists("file-1"),
+    "status": lambda provider: provider.file_status("file-1"),
+    "delete": lambda provider: provider.delete_file("file-1"),
+    "upload": lambda provider: provider.upload_input("t.jsonl", io.BytesIO(b"{}\n"), 3_600),
+    "download": lambda provider: provider.download("file-1", io.BytesIO()),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_call_in_a_hurry_is_one_try_within_what_is_left(name: str) -> None:
+    """Whatever it waits for, on the wire too; the provider that is not in a hurry stays as it was."""
+    wire = replying(503)
+    provider = wire.provider()
+    left = iter([7.0] * 9)
+
+    with pytest.raises(ProviderUnavailable):
+        READS[name](provider.hurried(lambda: next(left)))
+    (request,) = wire.requests
+    with pytest.raises(ProviderUnavailable):
+        READS[name](provider)
+
+    assert request.extensions["timeout"]["read"] == 7.0
+    assert request.extensions["timeout"]["connect"] == 5.0
+    assert wire.requests[-1].extensions["timeout"]["read"] >= 60.0
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_call_without_time_is_not_made(name: str) -> None:
+    """It would be cut off at once, and nobody would know what came of it."""
+    wire = replying(200, BATCH)
+
+    with pytest.raises(ProviderUnavailable, match="time for calls"):
+        READS[name](wire.provider().hurried(lambda: 0.5))
+
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("name", READS)
+def test_an_answer_that_drips_ends_when_the_time_is_over(name: str, dripping: tuple[str, list[bytes]]) -> None:
+    """Each byte comes in time; the call as a whole does not."""
+    base_url, heads = dripping
+    provider = OpenAIProvider("sk", base_url, "p", create_timeout_seconds=60, on_refused=lambda: None)
+    began = time.monotonic()
+
+    with pytest.raises(ProviderUnavailable, match="time that was left"):
+        READS[name](provider.hurried(lambda: 1.0))
+
+    assert time.monotonic() - began < 3
+    assert len(heads) == 1
+
+
+def test_a_create_keeps_its_own_time() -> None:
+    """It is never cut short: what a cut create did nobody knows."""
+    wire = replying(200, BATCH)
+
+    answer = wire.provider().hurried(lambda: 1.0).create_batch(file="f", endpoint="/v1/responses", metadata={})
+
+    assert isinstance(answer, Accepted)
+    assert wire.requests[0].extensions["timeout"]["read"] == 2.0
+
+
 def test_nothing_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for creating, not for reading: no organisation, project, header, key or address."""
     for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):

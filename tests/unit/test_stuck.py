@@ -64,7 +64,7 @@ def test_a_batch_that_never_expires_is_cancelled_and_its_rest_is_sent_again() ->
 def test_a_cancel_that_is_refused_changes_nothing(status: int) -> None:
     """The batch had ended meanwhile, or cannot be found: it is looked at again, and asked once in six hours."""
     world = World()
-    world.simulator.faults.switch("stuck_in_finalizing", value=3 * DAY, times=1)
+    world.simulator.faults.switch("stuck_in_finalizing", value=2 * DAY, times=1)
 
     def refuse(request: httpx2.Request) -> httpx2.Response | None:
         return httpx2.Response(status, json={"error": {}}) if request.url.path.endswith("/cancel") else None
@@ -74,7 +74,7 @@ def test_a_cancel_that_is_refused_changes_nothing(status: int) -> None:
     ended = world.run(job, seconds=HOUR // 2)
 
     assert (ended.event, world.tap.creates) == ("completed", 1)
-    assert 1 <= cancels(world) <= 3 * DAY // LIMITS.stuck_seconds
+    assert 1 <= cancels(world) <= 2 * DAY // LIMITS.stuck_seconds
 
 
 ENDED = ["completed", "expired", "cancelled", "failed", "cancelling"]

@@ -133,6 +133,13 @@ class FenceFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlisted:
+    """The provider has no list of batches in which one of this attempt would be seen, while it answers other calls."""
+
+    ticket: str
+
+
+@dataclass(frozen=True, slots=True)
 class NothingFound:
     """A full list that began long enough after the fence shows no batch of this attempt."""
 
@@ -195,6 +202,18 @@ class BatchEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchStuck:
+    """The batch did not end for days after it was due to, and obeys no cancel: what it shows is collected, the rest fails.
+
+    It may still run, so nothing of it is sent again.
+    """
+
+    ticket: str
+    batch: Batch
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class GivenUp:
     """There is no way left to learn more, or no use in asking: all items fail with this reason."""
 
@@ -251,6 +270,7 @@ type ShardEvent = (
     | FenceBegun
     | Fenced
     | FenceFailed
+    | Unlisted
     | NothingFound
     | Unparked
     | InputMissed
@@ -259,6 +279,7 @@ type ShardEvent = (
     | MoneyMissed
     | BatchTaken
     | BatchEnded
+    | BatchStuck
     | GivenUp
     | Harvested
     | Cancelled

@@ -262,14 +262,18 @@ class Shard:
     fenced_at: int = 0
     parked_at: int = 0
     is_unfenced: bool = False
+    is_unlisted: bool = False  # parked because there was no list in which its batch would be seen
     unreachable_at: int = 0
     batch: str = ""
     batches: tuple[str, ...] = ()  # every attempt's, for the summary
     duplicates: tuple[str, ...] = ()  # batches beside those that count, each reported once
     batch_status: str = ""
     batch_ended_at: int = 0
+    gone_at: int = 0  # since when the provider does not show its batch, although it was running
+    is_stuck: bool = False  # its batch was given up while it may still run: it is collected, and nothing is sent again
     is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
     cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
+    cancels_unheard: int = 0  # times in a row that this was not answered
     refused_count: int = 0  # times that the provider had no room although nothing else of ours was in
     refused_since: int = 0  # the first of them
     refusal: Refusal | None = None  # of its upload, or of its create; over once a batch is made
@@ -408,6 +412,14 @@ class PastWait:
     is_told: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Calls of the provider that fail, time after time: since when, and why the first of them did."""
+
+    since: int
+    cause: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
     """This installation: its id travels in every ticket, so that stacks in one project do not see each other."""
@@ -419,6 +431,8 @@ class Install:
     proofs: Mapping[str, str] = field(default_factory=dict)  # by `circuit_key`: a batch that its project holds
     inbox_round: Round = Round()
     files_swept_at: int = 0
+    unanswered: Outage | None = None  # no call of a tick is answered
+    no_list: Outage | None = None  # other calls are, but not the list of batches
     wait: CommonWait | None = None
     past_waits: Mapping[str, PastWait] = field(default_factory=dict)  # by the code of their reason, the last few
     waits_counted: int = 0

@@ -78,6 +78,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.InputMissed: _FRESH_TRY,
         on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
         on.FenceBegun: frozenset({_S.FENCING}),
+        on.Unlisted: frozenset({_S.PARKED}),
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.CREATING}),
     },
@@ -87,6 +88,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.Fenced: frozenset({_S.FENCING}),
         on.Restored: frozenset({_S.FENCING}),
         on.FenceFailed: frozenset({_S.PARKED}),
+        on.Unlisted: frozenset({_S.PARKED}),
         on.NothingFound: _FRESH_TRY,
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.FENCING}),
@@ -94,6 +96,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.PARKED: {
         on.BatchFound: frozenset({_S.RUNNING}),
         on.Unparked: frozenset({_S.RESERVED, _S.HARVESTING}),
+        on.FenceBegun: frozenset({_S.FENCING}),
         on.Restored: frozenset({_S.PARKED}),
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.PARKED}),
@@ -105,6 +108,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.MoneyMissed: frozenset({_S.WAITING, _S.HARVESTING}),
         on.BatchTaken: frozenset({_S.RUNNING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
+        on.BatchStuck: frozenset({_S.HARVESTING}),
         on.GivenUp: frozenset({_S.HARVESTING}),
         on.Cancelled: frozenset({_S.RUNNING}),
         on.CancelAsked: frozenset({_S.RUNNING}),
@@ -288,13 +292,18 @@ def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
     # A parked shard gave its room back; the batch takes it whether there is room or not.
     return replace(
         shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.sent_tokens,
-        room_inputs=shard.sent_inputs, parked_at=0, unreachable_at=0, refusal=None, lease=None,
+        room_inputs=shard.sent_inputs, parked_at=0, is_unfenced=shard.is_unfenced and not shard.is_unlisted, is_unlisted=False,
+        unreachable_at=0, refusal=None, lease=None,
         due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
 
 def _after_fence_begun(shard: Shard, _event: on.FenceBegun, now: Now) -> Shard:
-    return replace(shard, state=_S.FENCING, fencing_at=now.time, fenced_at=0, lease=None, due_at=now.time)
+    # What was parked for want of a list gave its room back; a batch may take it whether there is room or not.
+    return replace(
+        shard, state=_S.FENCING, fencing_at=now.time, fenced_at=0, is_unfenced=False, is_unlisted=False,
+        room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, lease=None, due_at=now.time,
+    )  # fmt: skip
 
 
 def _after_fenced(shard: Shard, _event: on.Fenced, now: Now) -> Shard:
@@ -305,6 +314,11 @@ def _after_fenced(shard: Shard, _event: on.Fenced, now: Now) -> Shard:
 
 def _after_fence_failed(shard: Shard, _event: on.FenceFailed, now: Now) -> Shard:
     return _parked(replace(shard, is_unfenced=True), now)
+
+
+def _after_unlisted(shard: Shard, _event: on.Unlisted, now: Now) -> Shard:
+    # Unfenced, because nothing proves that no batch was made: no new try, until a list is there and the fence is made.
+    return _parked(replace(shard, is_unfenced=True, is_unlisted=True), now)
 
 
 def _after_nothing_found(shard: Shard, _event: on.NothingFound, now: Now) -> Shard:
@@ -402,8 +416,15 @@ def _after_batch_ended(shard: Shard, event: on.BatchEnded, now: Now) -> Shard:
     return _to_harvest(replace(ended, batches=(*shard.batches, shard.batch)), now)
 
 
+def _after_batch_stuck(shard: Shard, event: on.BatchStuck, now: Now) -> Shard:
+    ended = _after_batch_ended(shard, on.BatchEnded(event.ticket, event.batch), now)
+    return replace(ended, reason=event.reason, is_stuck=True)
+
+
 def _after_given_up(shard: Shard, event: on.GivenUp, now: Now) -> Shard:
-    return _to_harvest(replace(shard, reason=event.reason), now)
+    # A batch that was running counts: it may be paid for.
+    batches = (*shard.batches, shard.batch) if shard.state is _S.RUNNING else shard.batches
+    return _to_harvest(replace(shard, reason=event.reason, batches=batches, is_stuck=False), now)
 
 
 def _to_harvest(shard: Shard, now: Now) -> Shard:
@@ -439,9 +460,9 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
     return replace(
         rest, state=_S.WAITING, attempt=shard.attempt + 1, unpaid_attempts=shard.unpaid_attempts + event.is_unpaid,
         try_number=0, ticket="", tickets=(), source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0,
-        end_line=event.again_lines, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, refused_count=0,
-        refused_since=0, refusal=None, batch="", batch_status="", batch_ended_at=0, cancel_asked_at=0, lease=None,
-        due_at=now.time + MINUTE,
+        end_line=event.again_lines, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, is_unlisted=False,
+        gone_at=0, cancels_unheard=0, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
+        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
@@ -480,6 +501,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.FenceBegun: _after_fence_begun,
     on.Fenced: _after_fenced,
     on.FenceFailed: _after_fence_failed,
+    on.Unlisted: _after_unlisted,
     on.NothingFound: _after_nothing_found,
     on.Unparked: _after_unparked,
     on.InputMissed: _after_input_missed,
@@ -488,6 +510,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.MoneyMissed: _after_money_missed,
     on.BatchTaken: _after_batch_taken,
     on.BatchEnded: _after_batch_ended,
+    on.BatchStuck: _after_batch_stuck,
     on.GivenUp: _after_given_up,
     on.Harvested: _after_harvested,
     on.Cancelled: _after_cancelled,

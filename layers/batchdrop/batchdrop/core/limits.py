@@ -121,12 +121,26 @@ class Limits:
     answers_retry_seconds: int = 10 * MINUTE
 
     # Polling.
+    # Of a tick's 120 s, what all of its calls of the provider may take, and any one of them: a call that hangs must leave time
+    # for the others, and all of them for what needs no provider. Chosen: a page of the list takes a second.
+    tick_calls_seconds: int = 40
+    tick_call_seconds: int = 15
+    # Failed calls of a tick after which nothing more is asked of the provider in it.
+    tick_failures_max: int = 3
     list_pages_max: int = 20
     retrieves_per_tick_max: int = 50
     retrieve_interval_seconds: int = 10 * MINUTE
+    # Without a list each batch is looked at alone, in turn: no batch more often than this.
+    unlisted_interval_seconds: int = MINUTE
+    # A provider that answers nothing for so long is what jobs wait for. Chosen: shorter outages end by themselves.
+    unavailable_seconds: int = 15 * MINUTE
     hints_per_tick_max: int = 500
     # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
     stuck_seconds: int = 6 * HOUR
+    # And one that obeys no cancel is given up so long after its end was due: what it answered is collected. Chosen.
+    hopeless_seconds: int = 2 * DAY
+    # A running batch that the provider does not show any more is looked for so long, once an hour. Chosen.
+    gone_seconds_max: int = DAY
     # Input files that nothing refers to any more: so old, looked for so often, at most so many looked at and deleted at a
     # time. They expire by themselves after `input_file_lifetime_seconds`.
     file_sweep_age_seconds: int = DAY
@@ -136,8 +150,10 @@ class Limits:
     # Rows that are read in a tick because a batch looks like one that nobody collects, and how many a shard remembers.
     suspects_per_tick_max: int = 20
     duplicates_per_shard_max: int = 50
-    # A cancel that was not heard is asked for again; until the batch shows it, more of it is run and paid.
-    cancel_retry_seconds: int = 2 * MINUTE
+    # How often a batch is asked to stop; one that was not answered is asked again sooner, and each time later, because until
+    # it is heard more of the batch is run and paid.
+    cancel_retry_seconds: int = HOUR
+    cancel_unheard_seconds: int = 2 * MINUTE
     admissions_per_tick_max: int = 100
     # What holds up all jobs: a cause that comes back so soon is the same one, and nobody is told of it again. Chosen.
     same_wait_seconds: int = HOUR

@@ -37,6 +37,9 @@ ROWS_SKIPPED: Final = Metric(
 PROVIDER_ERRORS: Final = Metric(
     "ProviderErrors", "Count", "Calls that the provider, or the way to it, did not answer well."
 )
+LIST_FAILURES: Final = Metric(
+    "ListFailures", "Count", "Rounds in which the list of batches did not come: each batch is looked at alone, in turn."
+)
 JOBS_BEGUN: Final = Metric("JobsBegun", "Count", "Drops that became a job.")
 JOBS_ENDED: Final = Metric("JobsEnded", "Count", "Jobs that ended, their notice sent.")
 JOBS_REJECTED: Final = Metric("JobsRejected", "Count", "Drops that could not be used.")
@@ -58,6 +61,7 @@ COUNTED: Final[Mapping[str, Mapping[Metric, str]]] = {
     },
     "batch.duplicate": {DUPLICATE_BATCHES: ""},
     "ledger.row_skipped": {ROWS_SKIPPED: ""},
+    "list.failed": {LIST_FAILURES: "", PROVIDER_ERRORS: ""},
     "create.uncertain": {PROVIDER_ERRORS: ""},
     "fence.failed": {PROVIDER_ERRORS: ""},
     "harvest.delayed": {PROVIDER_ERRORS: ""},

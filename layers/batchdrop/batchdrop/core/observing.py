@@ -11,7 +11,7 @@ from batchdrop.core.batches import Batch, BatchError, Declined
 from batchdrop.core.dialects import Dialect
 from batchdrop.core.errors import ProviderRefused
 from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState
-from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, MINUTE, Limits
+from batchdrop.core.limits import COMPLETION_WINDOW_SECONDS, HOUR, MINUTE, Limits
 from batchdrop.core.refusals import is_about_model, is_account_refused, is_money_code
 from batchdrop.core.stated import stated_limit
 
@@ -115,8 +115,7 @@ def overdue_at(shard: Shard, batch: Batch, limits: Limits, dialect: Dialect) -> 
     """
     if not dialect.window_expires:
         return None
-    expires_at = batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
-    return expires_at + max(limits.stuck_seconds, dialect.overdue_seconds)
+    return _expires_at(shard, batch) + max(limits.stuck_seconds, dialect.overdue_seconds)
 
 
 def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dialect) -> bool:
@@ -125,6 +124,27 @@ def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dial
         return False
     late_at = overdue_at(shard, batch, limits, dialect)
     return late_at is not None and now >= max(late_at, shard.cancel_asked_at + limits.stuck_seconds)
+
+
+def is_hopeless(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dialect) -> bool:
+    """Whether *batch*, its own, was to end days ago, and no cancel helped: it is given up although it may still run."""
+    if batch.status in STATUSES_WITH_ANSWERS or batch.status == STATUS_FAILED or not shard.cancel_asked_at:
+        return False
+    is_asked_again = now - shard.cancel_asked_at >= limits.cancel_retry_seconds
+    return is_asked_again and now - _expires_at(shard, batch) >= limits.hopeless_seconds + dialect.overdue_seconds
+
+
+def _expires_at(shard: Shard, batch: Batch) -> int:
+    return batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
+
+
+def stuck_reason(batch: Batch, limits: Limits) -> Reason:
+    """Return why the items of *batch* fail that it has not answered although it was to end long ago."""
+    message = (
+        f"The batch {batch.id} did not end within {limits.hopeless_seconds // HOUR} hours after it was due to, and obeyed no "
+        f"cancel: it is {batch.status}. It may still run and be paid for, so this request is not sent again."
+    )
+    return Reason("batch_stuck", message)
 
 
 def _missed_input(errors: tuple[BatchError, ...]) -> bool:

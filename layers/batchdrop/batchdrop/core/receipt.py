@@ -28,7 +28,9 @@ _EMBEDDINGS: Final = "/v1/embeddings"
 # Tokens of pictures have prices of their own, which these answers do not tell apart in our count.
 _ENDPOINTS_WITHOUT_PRICE: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 # Failures of items that may have been answered, and so be paid, without our having seen it.
-_UNSEEN: Final = frozenset({"answers_missing", "answers_gone", "submission_unknown", "unreachable"})
+_UNSEEN: Final = frozenset(
+    {"answers_missing", "answers_gone", "batch_gone", "batch_stuck", "submission_unknown", "unreachable"}
+)
 
 type PriceLookup = Callable[[str, str], PriceList | None]  # by model and base URL
 

@@ -125,6 +125,14 @@ def is_unpaid(verdict: Verdict) -> bool:
     return verdict.failure is not None and verdict.may_be_sent_again and is_money_code(verdict.failure.code)
 
 
+def left_running(verdict: Verdict) -> Verdict:
+    """Return *verdict*, final because the batch that it is of may still run: what is sent again could be paid twice."""
+    if verdict.failure is None or not verdict.may_be_sent_again:
+        return verdict
+    message = f"{verdict.failure.message} Its batch never ended, so this request was not sent again."
+    return msgspec.structs.replace(verdict, failure=Failure(verdict.failure.code, message), may_be_sent_again=False)
+
+
 def capped(verdict: Verdict, attempt: int, attempts_max: int) -> Verdict:
     """Return *verdict*, final where there is no attempt left."""
     if verdict.failure is None or not verdict.may_be_sent_again or attempt < attempts_max:

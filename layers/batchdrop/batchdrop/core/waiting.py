@@ -22,6 +22,12 @@ UNCERTAIN: Final = Reason(
     "requests are not sent again. If the batch shows itself within a week its answers are collected; else these items fail.",
 )
 
+NO_LIST: Final = Reason(
+    "no_list",
+    "The provider never said whether it took a batch of this job, and has no list of batches in which it would be seen, so these "
+    "requests are not sent again. Once there is a list it is looked for; without one these items fail after a week.",
+)
+
 # What a job's row says that it waits for; others are set elsewhere and left alone here.
 DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"

@@ -6,7 +6,8 @@ variables. Whoever imports this module pays half a second for the SDK: `edge/pro
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from typing import Any, BinaryIO, override
 
 import httpx2
@@ -42,6 +43,8 @@ TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
 UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=CONNECT_TIMEOUT_SECONDS)
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 MESSAGE_CHARS_MAX = 1_000
+# With less than this left no call is begun.
+CALL_SECONDS_MIN = 1.0
 
 # A definite no: no batch exists (docs/decisions/0003-create-once.md). Any other status of a create is uncertain.
 _DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
@@ -99,6 +102,7 @@ class OpenAIProvider:
         self.dialect = dialect
         self._create_timeout_seconds = create_timeout_seconds
         self._on_refused = on_refused
+        self._left_seconds: Callable[[], float] | None = None
         # A list, because the SDK's own client fills in what is not given.
         options: dict[str, Any] = {} if transport is None else {"transport": transport}
         self._client = (_Client if dialect.key_header == "authorization" else _ApiKeyClient)(
@@ -114,6 +118,13 @@ class OpenAIProvider:
             timeout=httpx2.Timeout(float(create_timeout_seconds), connect=CONNECT_TIMEOUT_SECONDS),
             http_client=openai.DefaultHttpxClient(follow_redirects=False, **options),
         )
+
+    def hurried(self, left_seconds: Callable[[], float]) -> "OpenAIProvider":
+        """Return the same provider, each call of which but the create is one try and takes what is left at most."""
+        hurried = copy(self)
+        hurried._client = self._client.with_options(max_retries=0)  # noqa: SLF001 - of this very class
+        hurried._left_seconds = left_seconds  # noqa: SLF001
+        return hurried
 
     def close(self) -> None:
         """Close the connections. For whoever ends before the process does; in Lambda they are kept."""
@@ -166,7 +177,7 @@ class OpenAIProvider:
                 cast_to=FileObject,
                 body={**form, **expiry},
                 files=[("file", (name, lines))],
-                options={"timeout": UPLOAD_TIMEOUT, "headers": {"Content-Type": "multipart/form-data"}},
+                options={"timeout": self._timeout(UPLOAD_TIMEOUT), "headers": {"Content-Type": "multipart/form-data"}},
             )
             file = as_mapping(made).get("id")
         if not isinstance(file, str) or not file:
@@ -181,19 +192,19 @@ class OpenAIProvider:
         if after:
             query[self.dialect.list_cursor] = after
         with self._translated():
-            page = self._client.batches.with_raw_response.list(extra_query=query)
+            page = self._client.batches.with_raw_response.list(extra_query=query, timeout=self._timeout())
             return read_page(read_list(page.content, self.dialect), self.dialect)
 
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
         with self._translated(batch):
-            return read_batch(as_mapping(self._client.batches.retrieve(batch)), self.dialect)
+            return read_batch(as_mapping(self._client.batches.retrieve(batch, timeout=self._timeout())), self.dialect)
 
     def cancel_batch(self, batch: str) -> None:
         """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
         with self._translated(batch):
             try:
-                self._client.with_options(max_retries=0).batches.cancel(batch)
+                self._client.with_options(max_retries=0).batches.cancel(batch, timeout=self._timeout())
             except openai.APIStatusError as error:
                 if error.status_code not in _ENDED:
                     raise
@@ -212,7 +223,7 @@ class OpenAIProvider:
 
     def _file(self, file: str) -> FileObject:
         with self._translated(file):
-            return self._client.files.retrieve(file)
+            return self._client.files.retrieve(file, timeout=self._timeout())
 
     def list_files(self, after: str | None) -> FilePage:
         """Return up to 1,000 input files that follow the one called *after*, where the server orders them the oldest first."""
@@ -222,14 +233,14 @@ class OpenAIProvider:
         if after:
             query[self.dialect.list_cursor] = after
         with self._translated():
-            page = self._client.files.with_raw_response.list(extra_query=query)
+            page = self._client.files.with_raw_response.list(extra_query=query, timeout=self._timeout())
             return read_files(read_list(page.content, self.dialect))
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
             with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
-                answer = as_mapping(self._client.files.delete(file))
+                answer = as_mapping(self._client.files.delete(file, timeout=self._timeout()))
         except ProviderRefused as error:
             if error.status != httpx2.codes.NOT_FOUND:
                 raise
@@ -244,7 +255,7 @@ class OpenAIProvider:
             self._translated(file),
             # Unpacked on the way, the length would be that of something else.
             self._client.files.with_streaming_response.content(
-                file, extra_headers={"accept-encoding": "identity"}
+                file, extra_headers={"accept-encoding": "identity"}, timeout=self._timeout()
             ) as found,
         ):
             announced = found.headers.get("content-length")
@@ -259,11 +270,30 @@ class OpenAIProvider:
             raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes")
         return size_bytes
 
+    def _timeout(self, usual: httpx2.Timeout = TIMEOUT) -> httpx2.Timeout:
+        """Return how long each wait of a call may be: as usual, but no longer than what is left."""
+        if self._left_seconds is None:
+            return usual
+        left = max(CALL_SECONDS_MIN, self._left_seconds())
+        return httpx2.Timeout(min(left, usual.read or left), connect=min(left, CONNECT_TIMEOUT_SECONDS))
+
+    def _deadline(self) -> AbstractContextManager[None]:
+        """Bound one call as a whole by what is left. Raises ProviderUnavailable where that is nothing."""
+        if self._left_seconds is None:
+            return nullcontext()
+        left = self._left_seconds()
+        if left < CALL_SECONDS_MIN:
+            raise ProviderUnavailable("the time for calls of this round is over")
+        return deadline(left)
+
     @contextmanager
     def _translated(self, named: str = "") -> Iterator[None]:
         """Turn the SDK's errors into ours; *named* is the id that a 404 is about."""
         try:
-            yield
+            with self._deadline():
+                yield
+        except DeadlinePassed as error:
+            raise ProviderUnavailable("no answer in the time that was left for it") from error
         except openai.APIStatusError as error:
             code = _code(error)
             if is_account_refused(error.status_code, code):

@@ -7,13 +7,14 @@ whatever dies from here on, poll goes on stopping. A batch is cancelled only by 
 from collections.abc import Iterable
 
 from batchdrop.core.batches import Batch
-from batchdrop.core.errors import IllegalTransition, NotAtProvider, ProviderRefused, ProviderUnavailable
+from batchdrop.core.errors import IllegalTransition, NotAtProvider, ProviderError, ProviderRefused, ProviderUnavailable
 from batchdrop.core.events import CancelAsked, Cancelled
 from batchdrop.core.ledger_rows import Shard
 from batchdrop.core.lifecycle import EDGES
+from batchdrop.core.limits import HOUR
 from batchdrop.core.observing import STATUSES_STOPPABLE, is_stuck
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.steps import Work, move_shard
+from batchdrop.flow.steps import Work, keep_shard, move_shard
 
 
 def stop_shards(work: Work, shards: Iterable[Shard]) -> list[Shard]:
@@ -35,7 +36,7 @@ def stop_shards(work: Work, shards: Iterable[Shard]) -> list[Shard]:
 
 
 def stop_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> None:
-    """Ask the provider to cancel *batch* where that would change anything, again every few minutes until it shows."""
+    """Ask the provider to cancel *batch* where that would change anything, again every hour until it shows."""
     if batch.status in STATUSES_STOPPABLE:
         ask_to_cancel(work, provider, shard)
 
@@ -53,19 +54,30 @@ def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> No
 
 
 def ask_to_cancel(work: Work, provider: Provider, shard: Shard) -> Shard:
-    """Ask the provider to cancel the batch of the RUNNING *shard*, unless it was asked just now.
+    """Ask the provider to cancel the batch of the RUNNING *shard*, unless it was asked within the hour.
 
-    A refusal is logged and asked again later. Raises KeyRefused.
+    One that was not answered is asked again after minutes, each time later. Raises KeyRefused.
     """
-    if work.ports.clock.now() - shard.cancel_asked_at < work.limits.cancel_retry_seconds:
+    now, limits = work.ports.clock.now(), work.limits
+    unheard_seconds = (
+        limits.cancel_unheard_seconds << min(shard.cancels_unheard - 1, 16) if shard.cancels_unheard else HOUR
+    )
+    if now - shard.cancel_asked_at < min(unheard_seconds, limits.cancel_retry_seconds) or not work.may_ask():
         return shard
     asked = move_shard(work, shard, CancelAsked(shard.ticket))
     try:
         provider.cancel_batch(asked.batch)
-    except (NotAtProvider, ProviderRefused, ProviderUnavailable) as error:
-        work.ports.log.warning(
-            "cancel.failed", job_id=asked.job, shard=asked.number, batch_id=asked.batch, cause=str(error)
-        )
+    except ProviderUnavailable as error:
+        _warn(work, asked, error)
+        return keep_shard(work, asked, cancels_unheard=asked.cancels_unheard + 1)
+    except (NotAtProvider, ProviderRefused) as error:
+        _warn(work, asked, error)
     else:
         work.ports.log.info("batch.cancel_asked", job_id=asked.job, shard=asked.number, batch_id=asked.batch)
-    return asked
+    return keep_shard(work, asked, cancels_unheard=0) if asked.cancels_unheard else asked
+
+
+def _warn(work: Work, shard: Shard, error: ProviderError) -> None:
+    work.ports.log.warning(
+        "cancel.failed", job_id=shard.job, shard=shard.number, batch_id=shard.batch, cause=str(error)
+    )

@@ -15,6 +15,7 @@ from batchdrop.core.errors import (
     NotAtProvider,
     NotYet,
     OutOfTime,
+    ProviderError,
     ProviderRefused,
     ProviderUnavailable,
     UploadWithheld,
@@ -39,6 +40,7 @@ from batchdrop.core.notices import render
 from batchdrop.core.observing import STATUS_FAILED
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import Results, results_of_summary
+from batchdrop.core.wording import provider_words
 from batchdrop.flow.archive import archive
 from batchdrop.flow.harvest import Harvest, derive
 from batchdrop.flow.key import believe, keep_proof, note_answers, note_lack, note_refusal, open_provider
@@ -89,13 +91,18 @@ def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None
         ports.log.info("work.left", job_id=job, shard=shard, cause=str(error))
         return
     write_status(work, job)
-    if harvested:
+    if harvested and _has_ended(*harvested):
         tidy_attempt(work, *harvested)
 
 
 def tell(ports: Ports, limits: Limits) -> None:
     """Send the notification that the installation owes, if it does. May be repeated."""
     tell_common_wait(begin(ports, limits))
+
+
+def _has_ended(shard: Shard, batch: Batch | None) -> bool:
+    """Whether nothing of the attempt of *shard* can still run: of what may, no file is deleted before the sweep does."""
+    return not shard.is_stuck and (batch is not None or not shard.batch)
 
 
 def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
@@ -113,10 +120,10 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
         postpone(work, _still_mine(work, shard), work.limits.circuit_seconds)
         return None
-    except NotAtProvider as error:
+    except (NotAtProvider, ProviderRefused) as error:
         _wait_for_gone(work, _still_mine(work, shard), error)
         return None
-    except (DownloadCut, NotYet, OutOfTime, ProviderRefused, ProviderUnavailable, UploadWithheld) as error:
+    except (DownloadCut, NotYet, OutOfTime, ProviderUnavailable, UploadWithheld) as error:
         if isinstance(error, UploadWithheld):
             note_withheld(work, read_job(work, shard.job), error)
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
@@ -155,7 +162,7 @@ def _still_mine(work: Work, shard: Shard) -> Shard:
 
 def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     """Return *shard* and its batch as it is now, without one where there is none to ask for; None where it must wait."""
-    if not shard.batch or shard.reason is not None:
+    if not shard.batch or (shard.reason is not None and not shard.is_stuck):
         return shard, None
     provider = open_provider(work)
     if provider is None:
@@ -182,13 +189,16 @@ def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
         return derive(work.ports, work.limits, job, shard, chunks, answers, batch, give_up_missing=give_up)
 
 
-def _wait_for_gone(work: Work, shard: Shard, error: NotAtProvider) -> None:
+def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
     """Look again for a day for what the provider does not show; then its items fail. They may be paid: never sent again."""
     work.ports.log.warning("answers.not_found", job_id=shard.job, shard=shard.number, cause=str(error))
     if work.ports.clock.now() - shard.batch_ended_at < work.limits.answers_missing_seconds_max:
         postpone(work, shard, work.limits.answers_retry_seconds)
         return
-    message = "The provider does not have the answers any more. They may have been paid for, so the requests are not sent again."
+    message = (
+        "The provider does not give the answers any more. They may have been paid for, so the requests are not sent again. "
+        f"{provider_words(str(error))}"
+    )
     move_shard(work, shard, GivenUp(shard.ticket, Reason("answers_gone", message)))
 
 

@@ -21,7 +21,15 @@ from batchdrop.core.ledger_rows import ItemAccess, Job, Shard
 from batchdrop.core.limits import Limits
 from batchdrop.core.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
 from batchdrop.core.planning import Chunk
-from batchdrop.core.reconciliation import capped, is_unpaid, missing_verdict, rank, stopped, verdicts_of_failed
+from batchdrop.core.reconciliation import (
+    capped,
+    is_unpaid,
+    left_running,
+    missing_verdict,
+    rank,
+    stopped,
+    verdicts_of_failed,
+)
 from batchdrop.core.repeats import FirstLine, Repeats
 from batchdrop.core.requests import is_structured
 from batchdrop.core.usual import CHAT, usual_outcome
@@ -172,7 +180,8 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
 
 def _may_send_again(asked: _Asked) -> bool:
     """Whether this attempt is likely to leave something to another; a wrong guess costs a second pass, nothing else."""
-    if asked.shard.used_attempts >= asked.attempts_max or asked.batch is None or asked.shard.is_cancelled:
+    is_final = asked.shard.is_cancelled or asked.shard.is_stuck
+    if asked.shard.used_attempts >= asked.attempts_max or asked.batch is None or is_final:
         return False
     if asked.refused is not None:
         return asked.refused[1].may_be_sent_again
@@ -265,6 +274,8 @@ def _fate(
     verdict, answer = found
     if asked.shard.is_cancelled:
         verdict = stopped(verdict)
+    if asked.shard.is_stuck:
+        verdict = left_running(verdict)
     if not (asked.may_be_unpaid and is_unpaid(verdict)):
         verdict = capped(verdict, asked.shard.used_attempts, asked.attempts_max)
     return verdict if verdict.may_be_sent_again else _outcome(asked, item, verdict, answer, first)

@@ -24,9 +24,13 @@ def open_provider(work: Work) -> Provider | None:
 
 
 def provider_or_lack(work: Work) -> Provider | Reason:
-    """Return the provider, or why there is no key that could be sent."""
+    """Return the provider, or why there is no key that could be sent.
+
+    In a tick its calls take no longer than what is left for them.
+    """
     try:
-        return work.ports.providers.open()
+        opened = work.ports.providers.open()
+        return opened if work.asks_until is None else opened.hurried(work.call_seconds)
     except KeyMissing as error:
         work.ports.log.warning("key.missing", code=error.code)
         return Reason(error.code, str(error))

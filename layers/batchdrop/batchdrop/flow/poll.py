@@ -7,34 +7,23 @@ Rule: a tick does no long work and loses nothing when it stops half-way: the nex
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batchdrop.core.backlog import backlog
-from batchdrop.core.errors import (
-    Conflict,
-    IllegalTransition,
-    KeyRefused,
-    LeaseLost,
-    ProviderRefused,
-    ProviderUnavailable,
-    Superseded,
-)
 from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.flow.admit import admit, note_waiting
-from batchdrop.flow.cancel import stop_batch, stop_shards, stop_stuck
-from batchdrop.flow.duplicates import report_duplicates
-from batchdrop.flow.key import Passage, is_asking, is_key_refused, note_answers, note_refusal, passage, provider_or_lack
+from batchdrop.flow.cancel import stop_shards
+from batchdrop.flow.key import Passage, is_asking, passage, provider_or_lack
+from batchdrop.flow.observe import Look, observe
+from batchdrop.flow.outage import forget_outages, note_look
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.reconcile import reconcile
-from batchdrop.flow.recover import recover
 from batchdrop.flow.status import rewrite_statuses, write_status
 from batchdrop.flow.steps import Work, begin, read_job
-from batchdrop.flow.sweep import Sweep, is_sought, sweep
 from batchdrop.flow.tidy import sweep_files
 from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait, note_refusals
 from batchdrop.flow.wake import SUBMIT_STATES, Wakes
-from batchdrop.flow.watch import has_failed, look_up, note_taken, watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +38,15 @@ class Tick:
     is_readable: bool = True  # the key is not refused for answers
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look at the provider moved, and whether its answers may be fetched."""
-
-    moved: list[Shard]
-    reads: Passage
-
-
 def tick(ports: Ports, limits: Limits) -> Tick:
     """Do one round. With nothing under way it costs one query, and the provider is not asked."""
     began_at = ports.clock.now()
     install, rows = ports.ledger.install_and_active()
     work = begin(ports, limits, install)
-    done = _drive(work, rows) if rows else Tick(0, 0, 0, 0)
-    if not rows:
-        work = end_common_wait(work)
+    if rows:
+        work, done = _drive(work, rows)
+    else:
+        work, done = _may_ask_from_now(end_common_wait(forget_outages(work))), Tick(0, 0, 0, 0)
     reconcile(work)
     sweep_files(work)
     _report(work, rows, done, began_at)
@@ -81,19 +63,21 @@ def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) 
     )  # fmt: skip
 
 
-def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
-    """Move on whatever of *rows* is due."""
+def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
+    """Move on whatever of *rows* is due, and return *work* as it is then."""
     listed = [row for row in rows if isinstance(row, Job)]
     jobs = expire_holds(work, listed)
     stopped, shards = _stop(work, jobs, [row for row in rows if isinstance(row, Shard)])
     wakes = Wakes(work)
     wakes.without_provider([*jobs, *shards])
+    work = _may_ask_from_now(work)
     found = provider_or_lack(work)
     provider = None if isinstance(found, Reason) else found
-    look = _observe(work, provider, shards) if provider else Look([], Passage.CLOSED)
+    look = observe(work, provider, shards) if provider else Look(reads=Passage.CLOSED)
+    work = note_look(work, look)
     moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
-    way = passage(work, provider) if provider and not is_asking(work, provider, shards) else Passage.CLOSED
+    way = _way(work, provider, shards, look)
     admitted = _admit(work, jobs, shards, way)
     waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
@@ -104,14 +88,25 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> Tick:
     for job in touched:
         write_status(work, job)
     rewrite_statuses(work, jobs, touched)
-    return Tick(
-        len(rows),
-        len(moved),
-        len(admitted),
-        wakes.sent,
-        is_open=way is Passage.OPEN,
+    done = Tick(
+        len(rows), len(moved), len(admitted), wakes.sent, is_open=way is Passage.OPEN,
         is_readable=look.reads is Passage.OPEN,
-    )
+    )  # fmt: skip
+    return work, done
+
+
+def _may_ask_from_now(work: Work) -> Work:
+    """Return *work* with so much time for calls of the provider."""
+    return replace(work, asks_until=work.ports.clock.now() + work.limits.tick_calls_seconds)
+
+
+def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: Look) -> Passage:
+    """Return whether creates may be made: while nothing is answered one tries for all, as after a refusal of the key."""
+    if provider is None or is_asking(work, provider, shards):
+        return Passage.CLOSED
+    way = passage(work, provider)
+    is_down = look.was_asked and not look.is_answered
+    return Passage.PROBE if is_down and way is Passage.OPEN else way
 
 
 def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
@@ -124,66 +119,6 @@ def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[lis
 def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
     """Return *shards*, those of them that *moved* as they are now."""
     return list({(shard.job, shard.number): shard for shard in (*shards, *moved)}.values())
-
-
-def _observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
-    """Move every shard that the provider shows to have moved."""
-    at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
-    if not at_provider:
-        # Nothing was asked: where the key was refused, whoever fetches answers next asks for all.
-        return Look([], Passage.PROBE if is_key_refused(work, provider) else Passage.OPEN)
-    moved = []
-    reads = Passage.OPEN
-    try:
-        seen = sweep(work, provider, at_provider)
-        look_ups = work.limits.retrieves_per_tick_max
-        for shard in _taken_first(work, at_provider, seen):
-            if not work.may_go_on():
-                break
-            is_unseen = shard.state is ShardState.RUNNING and shard.batch not in seen.by_id
-            if is_unseen and (look_ups := look_ups - 1) < 0:
-                continue
-            after = _observe_one(work, provider, shard, seen)
-            if after:
-                moved.append(after)
-        report_duplicates(work, provider, shards, seen)
-    except KeyRefused as error:
-        note_refusal(work, provider, error)
-        reads = Passage.CLOSED
-    except (ProviderRefused, ProviderUnavailable) as error:
-        work.ports.log.warning("provider.unavailable", cause=str(error))
-    return Look(moved, reads)
-
-
-def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard]:
-    """Note which batches the provider took, and return *shards* with those of failed batches first.
-
-    Whatever was refused was refused beside those that were taken, and beside those that ended since. Once there is no time
-    left nothing more is noted, and so nothing is moved either.
-    """
-    noted = [note_taken(work, shard, seen.by_id.get(shard.batch)) if work.may_go_on() else shard for shard in shards]
-    return sorted(noted, key=lambda shard: not has_failed(seen.by_id.get(shard.batch)))
-
-
-def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
-    """Take one shard's step. What somebody else moved meanwhile is left to them: the row that we read was old."""
-    try:
-        if shard.state is not ShardState.RUNNING:
-            return recover(work, provider, shard, seen)
-        batch = seen.by_id.get(shard.batch)
-        if batch is None and (shard.due_at or 0) <= work.ports.clock.now():
-            batch = look_up(work, provider, shard)
-            shard = work.ports.ledger.shard(shard.job, shard.number) or shard
-        if batch and shard.is_cancelled:
-            stop_batch(work, provider, shard, batch)
-        if batch:
-            stop_stuck(work, provider, shard, batch)
-        if batch and batch.completed:
-            note_answers(work, provider, shard)
-        return watch(work, provider, shard, batch) if batch else None
-    except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
-        work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
-        return None
 
 
 def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> list[Shard]:

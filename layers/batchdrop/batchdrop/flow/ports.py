@@ -5,7 +5,7 @@ repetition could cost money. `edge` keeps these against AWS and OpenAI, the test
 suite is run on both.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
@@ -191,6 +191,12 @@ class Provider(Protocol):
     @property
     def fingerprint(self) -> str:
         """A short digest of the key."""
+
+    def hurried(self, left_seconds: Callable[[], float]) -> "Provider":
+        """Return the same provider, each call of which but the create is one try and takes *left_seconds* at most.
+
+        That is asked as each call begins; where nothing is left, the call raises ProviderUnavailable without being made.
+        """
 
     @property
     def dialect(self) -> Dialect:

@@ -3,17 +3,29 @@
     CREATING ──(older than the grace, nothing listed)──► FENCING ──(input file deleted)──► wait ──(a list that began after
     the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one try an hour
 
+A provider that has no list, while it answers other calls, shows nothing: what is uncertain there is PARKED, with no new try, and
+goes on from FENCING once there is a list.
+
 Rule: a batch that bears a ticket of the attempt is adopted wherever the shard stands. Nothing is sent anew before the file
 of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt. Where it is not
 known that a deleted file stops a create (`Dialect.is_fence_known`) nothing is sent anew at all: the shard is PARKED.
 """
 
 from batchdrop.core.errors import ProviderRefused, ProviderUnavailable
-from batchdrop.core.events import BatchFound, FenceBegun, Fenced, FenceFailed, GivenUp, InputMissed, NothingFound
+from batchdrop.core.events import (
+    BatchFound,
+    FenceBegun,
+    Fenced,
+    FenceFailed,
+    GivenUp,
+    InputMissed,
+    NothingFound,
+    Unlisted,
+)
 from batchdrop.core.ledger_rows import Reason, Shard, ShardState
 from batchdrop.core.lifecycle import CANCELLED
 from batchdrop.core.observing import find_batch
-from batchdrop.core.waiting import UNCERTAIN
+from batchdrop.core.waiting import NO_LIST, UNCERTAIN
 from batchdrop.flow.key import believe, close_circuit
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, move_shard
@@ -58,20 +70,24 @@ def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
     """
     limits = work.limits
     ripe_at = max(shard.intent_at + limits.grace_seconds, shard.file_uploaded_at + limits.file_visible_seconds_max)
-    if not seen.shows_all_since(shard.intent_at) or seen.began_at < ripe_at:
+    if seen.began_at < ripe_at:
         return None
-    return move_shard(work, shard, FenceBegun(shard.ticket))
+    if seen.is_missing:
+        return _park(work, shard)
+    return move_shard(work, shard, FenceBegun(shard.ticket)) if seen.shows_all_since(shard.intent_at) else None
+
+
+def _park(work: Work, shard: Shard) -> Shard:
+    """Park *shard*, whose create is uncertain: without a list nobody will see whether a batch came of it."""
+    work.ports.log.warning("create.parked", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
+    parked = move_shard(work, shard, Unlisted(shard.ticket))
+    note_wait(work, shard.job, NO_LIST)
+    return parked
 
 
 def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
     if shard.fenced_at:
-        # Earlier tries of the attempt were shown not to be there before this one began.
-        if (
-            not seen.shows_all_since(shard.intent_at)
-            or seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds
-        ):
-            return None
-        return move_shard(work, shard, NothingFound(shard.ticket))
+        return _from_fenced(work, shard, seen)
     if not provider.dialect.is_fence_known:
         return _park_unfenced(work, shard)
     if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
@@ -87,6 +103,15 @@ def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> 
     return move_shard(work, shard, Fenced(shard.ticket))
 
 
+def _from_fenced(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
+    if seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds:
+        return None
+    if seen.is_missing:
+        return _park(work, shard)
+    # Earlier tries of the attempt were shown not to be there before this one began.
+    return move_shard(work, shard, NothingFound(shard.ticket)) if seen.shows_all_since(shard.intent_at) else None
+
+
 def _park_unfenced(work: Work, shard: Shard) -> Shard:
     """Give the try up as one that may still run: the file stays, because it may be in use, and nothing is sent again.
 
@@ -99,6 +124,9 @@ def _park_unfenced(work: Work, shard: Shard) -> Shard:
 
 
 def _from_parked(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
+    if shard.is_unlisted and seen.shows_all_since(shard.first_intent_at):
+        # There is a list now, and no batch in it: from here on as if there had always been one.
+        return move_shard(work, shard, FenceBegun(shard.ticket))
     if shard.is_cancelled and seen.is_complete and not shard.is_unfenced:
         return move_shard(work, shard, GivenUp(shard.ticket, CANCELLED))
     if work.ports.clock.now() - shard.parked_at < work.limits.parked_seconds_max:

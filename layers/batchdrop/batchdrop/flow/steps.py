@@ -22,11 +22,15 @@ CONFLICTS_MAX = 12
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What every flow is given: the ports, the limits and the installation."""
+    """What every flow is given: the ports, the limits and the installation.
+
+    A tick asks the provider until *asks_until* and no longer; None for a worker, which may take its own time.
+    """
 
     ports: Ports
     limits: Limits
     install: Install
+    asks_until: int | None = None
 
     def now(self) -> Now:
         """Return the circumstances of a transition at this moment."""
@@ -35,6 +39,18 @@ class Work:
     def may_go_on(self) -> bool:
         """Whether there is time for another step before the function must stop."""
         return self.ports.clock.remaining_seconds() > self.limits.stop_margin_seconds
+
+    def may_ask(self) -> bool:
+        """Whether there is time for another call of the provider."""
+        return self.may_go_on() and (self.asks_until is None or self.ports.clock.now() < self.asks_until)
+
+    def call_seconds(self) -> float:
+        """Return how long a call of the provider may take in this tick."""
+        clock = self.ports.clock
+        left = clock.remaining_seconds() - self.limits.stop_margin_seconds
+        if self.asks_until is not None:
+            left = min(left, self.asks_until - clock.now())
+        return min(left, self.limits.tick_call_seconds)
 
 
 def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from batchdrop.core.batches import Batch
+from batchdrop.core.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from batchdrop.core.ledger_rows import Shard, ShardState
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.observing import prefer
@@ -22,12 +23,17 @@ _HORIZON_SLACK_SECONDS = 15 * MINUTE
 class Sweep:
     """What the list showed. *is_complete*: what is not in it was not at the provider when it began.
 
+    *failed*: why a page did not come; what the pages before it showed holds all the same. *is_missing*: that has lasted, while
+    the provider answers other calls.
+
     *descended_to* is how old the last batch was that a list that was not complete showed; None where it did not descend.
     """
 
     began_at: int
     is_complete: bool = False
     descended_to: int | None = None
+    failed: ProviderError | None = None
+    is_missing: bool = False
     by_ticket: dict[str, Batch] = field(default_factory=dict)
     by_id: dict[str, Batch] = field(default_factory=dict)
 
@@ -79,7 +85,7 @@ def is_sought(shard: Shard) -> bool:
 def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
     """List batches until everything is shown that the sought and RUNNING among *shards* could have at the provider.
 
-    Keeps only batches that are this installation's; bounded in pages.
+    Keeps only batches that are this installation's; bounded in pages, each of which is asked for once. Raises KeyRefused.
     """
     at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
     ours = _Ours(work.install.id, at_provider, has_tickets=provider.dialect.echoes_metadata)
@@ -90,7 +96,14 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
     last_created = None
     descends = True
     for _ in range(work.limits.list_pages_max):
-        page = provider.list_batches(after)
+        if not work.may_ask():
+            break
+        try:
+            page = provider.list_batches(after)
+        except (ProviderRefused, ProviderUnavailable) as error:
+            work.ports.log.warning("list.failed", cause=str(error))
+            seen.failed = error
+            break
         for batch in page.batches:
             descends = descends and (last_created is None or batch.created_at <= last_created)
             last_created = batch.created_at

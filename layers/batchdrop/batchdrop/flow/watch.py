@@ -1,20 +1,34 @@
 """Watching batches that are known to exist.
 
 Rule: what the list shows is believed; what it does not show is asked for, each in its turn. A batch that cannot be found is
-waited for, never made again.
+waited for, never made again, and given up after days.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 from batchdrop.core.batches import Batch
-from batchdrop.core.errors import Conflict, IllegalTransition, NotAtProvider, Superseded
-from batchdrop.core.events import BatchTaken, MoneyMissed, NoRoom
+from batchdrop.core.errors import (
+    Conflict,
+    IllegalTransition,
+    NotAtProvider,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
+from batchdrop.core.events import BatchStuck, BatchTaken, GivenUp, MoneyMissed, NoRoom
 from batchdrop.core.learning import after_taken
-from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Room, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Reason, Room, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import HOUR
-from batchdrop.core.observing import STATUS_FAILED, STATUSES_TAKEN, STATUSES_UNDER_WAY, observe
+from batchdrop.core.observing import (
+    STATUS_FAILED,
+    STATUSES_TAKEN,
+    STATUSES_UNDER_WAY,
+    is_hopeless,
+    observe,
+    stuck_reason,
+)
 from batchdrop.core.refusing import accepted
 from batchdrop.core.room import input_limit, token_limit
 from batchdrop.flow.admit import is_idle_but_for
@@ -28,10 +42,15 @@ _SLIVERS: Final = 10
 
 
 def watch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard | None:
-    """Move the RUNNING *shard* if its *batch* has ended, and return it; None while there is nothing to do."""
+    """Move the RUNNING *shard* if its *batch* has ended, or never will, and return it; None while there is nothing to do."""
     event = (
         observe(shard, batch, is_idle=is_idle_but_for(work, shard)) if batch.status not in STATUSES_UNDER_WAY else None
     )
+    if event is None and is_hopeless(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
+        work.ports.log.warning(
+            "batch.given_up", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
+        )
+        return move_shard(work, shard, BatchStuck(shard.ticket, batch, stuck_reason(batch, work.limits)))
     if event is None:
         if batch.status not in STATUSES_UNDER_WAY:
             work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
@@ -88,14 +107,46 @@ def _lesson(room: Room, lesson: Lesson) -> list[RoomWrite]:
 
 
 def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:
-    """Ask for the batch of a RUNNING *shard* that the list did not show; None where it cannot be found for now."""
+    """Ask for the batch of a RUNNING *shard* that the list did not show; None where it cannot be found for now.
+
+    Raises ProviderUnavailable, with the shard's turn over.
+    """
+    later = work.ports.clock.now() + work.limits.retrieve_interval_seconds
     try:
         batch = provider.batch(shard.batch)
-    except NotAtProvider:
-        work.ports.log.warning("batch.not_found", job_id=shard.job, shard=shard.number, batch_id=shard.batch)
+    except (NotAtProvider, ProviderRefused) as error:
+        work.ports.log.warning(
+            "batch.not_found", job_id=shard.job, shard=shard.number, batch_id=shard.batch, cause=str(error)
+        )
         believed = believe(work, provider, shard)
         if believed:
-            keep_shard(work, believed, due_at=work.ports.clock.now() + HOUR)
+            _seek_gone(work, believed)
         return None
-    keep_shard(work, shard, due_at=work.ports.clock.now() + work.limits.retrieve_interval_seconds)
+    except ProviderUnavailable:
+        keep_shard(work, shard, due_at=later)
+        raise
+    keep_shard(work, shard, due_at=later, gone_at=0)
     return batch
+
+
+def _seek_gone(work: Work, shard: Shard) -> None:
+    """Look again in an hour for the batch of *shard*; once it was gone for a day, its items fail.
+
+    They may have run and be paid for, so they are never sent again.
+    """
+    now = work.ports.clock.now()
+    gone_at = shard.gone_at or now
+    if now - gone_at < work.limits.gone_seconds_max:
+        keep_shard(work, shard, gone_at=gone_at, due_at=now + HOUR)
+        return
+    message = (
+        f"The provider does not show the batch {shard.batch} any more. It was looked for, for a day. Its requests may have run "
+        "and may be paid for, so they are not sent again."
+    )
+    work.ports.log.warning("batch.gone", job_id=shard.job, shard=shard.number, batch_id=shard.batch)
+    move_shard(work, shard, GivenUp(shard.ticket, Reason("batch_gone", message)))
+
+
+def note_shown(work: Work, shard: Shard) -> Shard:
+    """Write that the batch of *shard*, which was gone, is shown again, and return the row."""
+    return keep_shard(work, shard, gone_at=0) if shard.gone_at else shard
