@@ -127,6 +127,7 @@ lock:
 	$(COMPILE) pyproject.toml requirements/build.in --extra local --constraint requirements/layer.txt --output-file requirements/local.txt
 	$(COMPILE) pyproject.toml --extra local --extra dev --constraint requirements/local.txt --output-file requirements/dev.txt
 	$(COMPILE) requirements/emulator.in --output-file requirements/emulator.txt
+	$(COMPILE) requirements/moto.in --output-file requirements/moto.txt
 	$(COMPILE) requirements/runtime-client.in --output-file requirements/runtime-client.txt
 	$(COMPILE) requirements/sam.in --output-file requirements/sam.txt
 	$(COMPILE) requirements/checkov.in --output-file requirements/checkov.txt

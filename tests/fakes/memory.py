@@ -274,13 +274,16 @@ class MemoryStorage:
             raise UploadWithheld("unreadable", "S3 refused to give the object: access was denied (AccessDenied).")
         return self.uploads[place]
 
-    def list_inbox(self, after: str) -> InboxPage:
-        """Return the current versions below `inbox/` that follow the key *after*."""
+    def list_inbox(self, after: str, version: str = "") -> InboxPage:
+        """Return the current versions below `inbox/` that follow the key *after*; its *version* is the current one."""
+        assert bool(after) == bool(version) or not version, "a version is nothing without its key"
         current = {key: (version, put_at) for (key, version), (_, put_at) in self.uploads.items()}
         keys = sorted((key for key in current if key.startswith(INBOX_PREFIX) and key > after), key=str.encode)
         shown = keys[: self.inbox_page_keys]
         listed = [ListedUpload(Upload(self.inbox_bucket, key, current[key][0]), current[key][1]) for key in shown]
-        return InboxPage(tuple(listed), shown[-1] if len(keys) > len(shown) else "")
+        if len(keys) == len(shown):
+            return InboxPage(tuple(listed), "")
+        return InboxPage(tuple(listed), shown[-1], current[shown[-1]][0])
 
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""

@@ -4,13 +4,15 @@ Each is a process of its own and belongs to one worker of xdist, which is given 
 """
 
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from batchdrop_cli.local.emulator import Address, running_emulator
-from batchdrop_cli.local.environments import Environments, prepare
+from batchdrop_cli.local.emulator import Address, free_port, running_emulator
+from batchdrop_cli.local.environments import Environments, prepare, prepare_tool
+from batchdrop_cli.local.processes import Child
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
 
@@ -22,7 +24,7 @@ NOBODY = Provider(
 # A batch takes half a second instead of some seconds.
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
 
-SHARED_PROCESSES = {"local_stack", "probe_stack", "emulator"}
+SHARED_PROCESSES = {"local_stack", "probe_stack", "emulator", "second_emulator"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +46,33 @@ def emulator(environments: Environments, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("emulator")
     with running_emulator(environments.emulator_python, files=folder / "files", log=folder / "emulator.log") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def second_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """Another AWS, by other people: what one of the two forgives by accident, the other need not (moto, bare, without IAM)."""
+    commands = prepare_tool("moto", REPOSITORY / ".local", REPOSITORY / "requirements", print)
+    log = tmp_path_factory.mktemp("moto") / "moto.log"
+    address = Address(f"http://127.0.0.1:{free_port()}", "us-east-1", "test", "test")
+    port = address.endpoint_url.rpartition(":")[2]
+    environment = {"PATH": f"{commands}:/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+    server = Child.start(
+        "moto", [str(commands / "moto_server"), "-H", "127.0.0.1", "-p", port], environment=environment, log=log
+    )
+    try:
+        server.wait_until_ready(lambda: answers(f"{address.endpoint_url}/moto-api/"), timeout_seconds=30)
+        yield address
+    finally:
+        server.stop()
+
+
+def answers(url: str) -> bool:
+    """Return whether *url* answers."""
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")

@@ -57,20 +57,29 @@ def in_memory(_: pytest.FixtureRequest) -> Case:
     return Case(MemoryLedger(log), log)
 
 
-def in_dynamodb(request: pytest.FixtureRequest) -> Case:
+def in_dynamodb(request: pytest.FixtureRequest, emulator: str = "emulator") -> Case:
     """Return the adapter over a table of its own, as the template makes it."""
-    address: Address = request.getfixturevalue("emulator")
+    address: Address = request.getfixturevalue(emulator)
     client = boto3.client("dynamodb", **address.client_options())
     table = create_table(client)
     log = MemoryLog()
     return Case(DynamoLedger(client, table, FakeClock(), log), log)
 
 
+def on_moto(request: pytest.FixtureRequest) -> Case:
+    """Return the adapter over the second emulator."""
+    return in_dynamodb(request, "second_emulator")
+
+
 ON_EMULATOR = (pytest.mark.emulator, pytest.mark.xdist_group("emulator"))
 
 
 @pytest.fixture(
-    params=[pytest.param(in_memory, id="memory"), pytest.param(in_dynamodb, id="dynamodb", marks=ON_EMULATOR)]
+    params=[
+        pytest.param(in_memory, id="memory"),
+        pytest.param(in_dynamodb, id="dynamodb", marks=ON_EMULATOR),
+        pytest.param(on_moto, id="moto", marks=ON_EMULATOR),
+    ]
 )
 def case(request: pytest.FixtureRequest) -> Case:
     """A fresh ledger of each kind."""

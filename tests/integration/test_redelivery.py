@@ -13,9 +13,11 @@ from batchdrop_cli.local.emulator import Address
 VISIBILITY_SECONDS = 5_400  # template.yaml
 
 
-def test_a_failed_message_is_received_again(emulator: Address) -> None:
+@pytest.mark.parametrize("aws", ["emulator", "second_emulator"])
+def test_a_failed_message_is_received_again(request: pytest.FixtureRequest, aws: str) -> None:
     """As Lambda does it: receive, fail, and leave the message alone."""
-    client = boto3.client("sqs", **emulator.client_options())
+    address: Address = request.getfixturevalue(aws)
+    client = boto3.client("sqs", **address.client_options())
     made = client.create_queue(QueueName=f"q-{uuid.uuid4()}", Attributes={"VisibilityTimeout": f"{VISIBILITY_SECONDS}"})
     url = made["QueueUrl"]
     arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

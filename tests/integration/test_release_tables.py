@@ -35,10 +35,11 @@ class Table:
         self.client.put_item(TableName=self.name, Item=item)
 
 
-@pytest.fixture
-def table(emulator: Address) -> Table:
-    """A table of its own."""
-    return Table(emulator)
+@pytest.fixture(params=["emulator", "second_emulator"])
+def table(request: pytest.FixtureRequest) -> Table:
+    """A table of its own, in each of the two."""
+    address: Address = request.getfixturevalue(request.param)
+    return Table(address)
 
 
 def items(path: Path) -> list[Item]:

@@ -116,9 +116,9 @@ class GatedStorage:
         """Return when this version was put."""
         return self._gate.call("storage.upload_modified", lambda: self._inner.upload_modified_at(upload))
 
-    def list_inbox(self, after: str) -> InboxPage:
+    def list_inbox(self, after: str, version: str = "") -> InboxPage:
         """Return a page of the inbox."""
-        return self._gate.call("storage.list_inbox", lambda: self._inner.list_inbox(after))
+        return self._gate.call("storage.list_inbox", lambda: self._inner.list_inbox(after, version))
 
     def task(self, name: str) -> bytes | None:
         """Return a task."""

@@ -21,10 +21,11 @@ class ListedUpload:
 
 @dataclass(frozen=True, slots=True)
 class InboxPage:
-    """One page of the inbox, by key. *next_after* is where the next one begins; empty at the end."""
+    """One page of the inbox, by key. The next one begins after version *next_version* of *next_after*; empty at the end."""
 
     uploads: tuple[ListedUpload, ...]
     next_after: str
+    next_version: str = ""
 
 
 def is_round_due(install: Install, now: int, limits: Limits) -> bool:

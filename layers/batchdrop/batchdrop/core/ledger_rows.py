@@ -385,6 +385,7 @@ class Round:
 
     began_at: int = 0
     after: str = ""
+    after_version: str = ""
     before: int = 0  # when the walk before this one began
     put_off_at: int = 0  # since when the next one waits for a queue to become short
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Condition, Lock
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import obstore
 from obstore.store import S3Store
@@ -206,24 +206,28 @@ class S3Storage:
     def _get_one_byte(self, upload: Upload) -> None:
         obstore.get(self._inbox, upload.key, options={"version": upload.version, "range": (0, 1)})
 
-    def list_inbox(self, after: str) -> InboxPage:
-        """Return the current versions below `inbox/` that follow the key *after*.
+    def list_inbox(self, after: str, version: str = "") -> InboxPage:
+        """Return the current versions below `inbox/` from *after* and *version* on, which a page before gave.
 
         One call lists 1,000 versions with their ids and times; ListObjectsV2 names no version, and a HEAD for each key
-        would cost as much as twelve keys listed and need the right to read uploads. Noncurrent versions are passed over:
-        the next page begins after the last key, whose current version came first.
+        would cost as much as twelve keys listed and need the right to read uploads. Noncurrent versions are passed over.
+        Both markers are handed on as S3 gave them: what one of them means alone is not documented
+        (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22), and emulators differ.
         """
         if self._versions is None:
             raise ValueError("this function was not given a client to list versions with")
+        markers: dict[str, Any] = {"KeyMarker": after, "VersionIdMarker": version}
         found = self._versions().list_object_versions(
-            Bucket=self._inbox_bucket, Prefix=INBOX_PREFIX, KeyMarker=after, MaxKeys=INBOX_PAGE_VERSIONS
+            Bucket=self._inbox_bucket,
+            Prefix=INBOX_PREFIX,
+            MaxKeys=INBOX_PAGE_VERSIONS,
+            **{name: marker for name, marker in markers.items() if marker},
         )
         current = [version for version in found.get("Versions", []) if version["IsLatest"]]
-        keys = [entry["Key"] for entry in (*found.get("Versions", []), *found.get("DeleteMarkers", []))]
-        return InboxPage(
-            tuple(self._listed(version) for version in current),
-            max(keys, key=str.encode, default="") if found["IsTruncated"] else "",
-        )
+        uploads = tuple(self._listed(version) for version in current)
+        if not found["IsTruncated"]:
+            return InboxPage(uploads, "")
+        return InboxPage(uploads, found["NextKeyMarker"], found.get("NextVersionIdMarker", ""))
 
     def _listed(self, version: "ObjectVersionTypeDef") -> ListedUpload:
         named = "" if version["VersionId"] == UNVERSIONED else version["VersionId"]

@@ -153,8 +153,10 @@ class Storage(PlanStorage, Protocol):
     def upload_modified_at(self, upload: Upload) -> int:
         """Return when this version was put, in whole seconds; raises as `open_upload`."""
 
-    def list_inbox(self, after: str) -> InboxPage:
-        """Return the current versions below `inbox/` that follow the key *after*, by key, some 1,000 at most.
+    def list_inbox(self, after: str, version: str = "") -> InboxPage:
+        """Return the current versions below `inbox/` from where a page before said that the next begins, some 1,000 at most.
+
+        They come by key.
 
         Deleted keys are left out; a version is empty where the bucket keeps none. A page may be empty and not the last.
         """

@@ -22,9 +22,9 @@ def reconcile(work: Work) -> int:
     for _ in range(work.limits.inbox_pages_per_tick_max):
         if not work.may_go_on():
             break
-        page = work.ports.storage.list_inbox(step.after)
+        page = work.ports.storage.list_inbox(step.after, step.after_version)
         told += _tell_missed(work, step, page)
-        step = replace(step, after=page.next_after)
+        step = replace(step, after=page.next_after, after_version=page.next_version)
         if not step.after:
             break
     _keep(work, step)

@@ -189,11 +189,11 @@ def _ran_since(one: Try, since: int) -> bool:
 def _uploads_of(work: Work, jobs: set[str]) -> Mapping[str, Upload]:
     """Return those uploads of the inbox whose jobs are *jobs*; of what was overwritten or deleted there is none."""
     found: dict[str, Upload] = {}
-    after = ""
+    after = version = ""
     while work.may_go_on():
-        page = work.ports.storage.list_inbox(after)
+        page = work.ports.storage.list_inbox(after, version)
         found |= {listed.upload.job_id: listed.upload for listed in page.uploads if listed.upload.job_id in jobs}
-        after = page.next_after
+        after, version = page.next_after, page.next_version
         if not after:
             break
     return found
