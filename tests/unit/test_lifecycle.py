@@ -13,7 +13,7 @@ from batchdrop.core.batches import Batch
 from batchdrop.core.errors import IllegalTransition, Superseded
 from batchdrop.core.ledger_rows import Lease, Reason, Refusal, Scope, Shard, ShardState, ticket_of
 from batchdrop.core.lifecycle import CANCELLED, EDGES, Now, advance, no_room_backoff_seconds, split
-from batchdrop.core.limits import DAY, HOUR, Limits
+from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 
 S = ShardState
 NOW = Now(1_000_000, "install", Limits())
@@ -236,6 +236,51 @@ def test_a_definite_refusal_keeps_the_file() -> None:
     after = advance(shard, on.CreateTurnedAway(shard.ticket, 90), NOW)
 
     assert (after.state, after.file, after.uncertain, after.due_at) == (S.UPLOADED, "file-1", 0, NOW.time + 90)
+
+
+def test_the_tickets_of_weeks_without_a_connection_fit_the_row() -> None:
+    """A try each minute at first, then each quarter of an hour, then each hour: a month leaves a fifth of what a row holds."""
+    shard, time = shard_in(S.CREATING), NOW.time
+    began = time
+
+    while time - began < 30 * DAY:
+        turned = advance(shard, on.CreateTurnedAway(shard.ticket, MINUTE), replace(NOW, time=time))
+        assert turned.due_at is not None
+        time, shard = turned.due_at, replace(turned, state=S.CREATING)
+
+    assert len(shard.tickets) < 900
+    assert sum(map(len, shard.tickets)) < 40_000
+    quick = [advance(shard_in(S.CREATING), on.CreateTurnedAway(shard_in(S.CREATING).ticket, MINUTE), NOW).due_at]
+    assert quick == [NOW.time + MINUTE]
+
+
+def test_what_is_refused_gives_its_room_back_after_a_few_tries() -> None:
+    """Three tries hold it, in case a proxy spoke; then it waits, and a day after the first its items fail."""
+    shard, times, no = shard_in(S.RESERVED), [NOW.time], Reason("no", "No.")
+    while shard.state is not S.HARVESTING:
+        shard = advance(shard, on.SendRefused(shard.ticket, no), replace(NOW, time=times[-1]))
+        if shard.state is S.WAITING:
+            assert (shard.room_tokens, shard.file) == (0, "")
+            shard = advance(shard, on.Admitted(), NOW)
+            times.append(times[-1] + HOUR)
+        else:
+            times.append(shard.due_at or 0)
+
+    assert [time - NOW.time for time in times[:4]] == [0, 240, 480, 480 + HOUR]
+    assert DAY <= times[-2] - NOW.time < DAY + HOUR
+    assert (shard.reason, shard.room_tokens) == (no, 0)
+
+
+def test_what_is_too_large_is_asked_for_in_parts_as_if_for_the_first_time() -> None:
+    """As long as there are lines to part; a lone one is refused like anything else."""
+    shard = shard_in(S.RESERVED)
+    refused = on.SendRefused(shard.ticket, Reason("large", "No."), is_too_large=True)
+
+    parted = advance(shard, refused, NOW)
+    lone = advance(replace(shard, end_line=shard.first_line + 1), refused, NOW)
+
+    assert (parted.state, parted.due_at, parted.refusal and parted.refusal.count) == (S.WAITING, NOW.time, 0)
+    assert (lone.state, lone.refusal) == (S.RESERVED, Refusal(refused.reason, 1, NOW.time, Scope.LINE))
 
 
 def test_too_many_uncertain_creates_park_the_shard() -> None:
