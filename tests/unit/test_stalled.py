@@ -13,6 +13,7 @@ from batchdrop.core.job_lifecycle import begun, given_up
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import Job, JobState
 from batchdrop.core.limits import MINUTE, Limits
+from batchdrop_cli.doctor import attempts_of
 
 TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 
@@ -179,3 +180,17 @@ def test_a_cancelled_job_whose_upload_is_gone_ends(world: World) -> None:
 
     assert ended.event == "cancelled"
     assert world.result(job, "summary.json")
+
+
+def test_doctor_shows_it_from_the_second_attempt_on() -> None:
+    """One attempt that ended without a checkpoint may be chance; the jobs that were tried most often come first."""
+    jobs = [
+        Job(id=f"j{count}", bucket="b", key="k", version="v", created_at=1, stalled_attempts=count)
+        for count in range(6)
+    ]
+
+    assert not attempts_of(jobs[:2]).advice
+    assert (
+        "j5 (planning, attempt 5), j4 (planning, attempt 4), j3 (planning, attempt 3) and 1 more"
+        in attempts_of(jobs).seen
+    )

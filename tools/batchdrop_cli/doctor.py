@@ -4,7 +4,7 @@ Rule: looking changes nothing. Each finding says that all is well or what to do,
 something to do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from batchdrop import __version__
 from batchdrop.core.backlog import backlog
 from batchdrop.core.dialects import BY_HOST
 from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError
-from batchdrop.core.ledger_rows import Circuit, circuit_key
+from batchdrop.core.ledger_rows import Circuit, Job, circuit_key
 from batchdrop.edge.clock import SystemClock
 from batchdrop.edge.ledger import DynamoLedger
 from batchdrop.edge.provider import OpenAIProvider
@@ -28,6 +28,7 @@ from batchdrop_cli.finding import Check, Finding
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
 TICK_WINDOW = timedelta(minutes=15)
 # Later than this a worker has failed: a hint is taken in seconds and given again after 16 minutes.
+SHOWN_MAX = 3  # jobs that are named
 LATE_SECONDS = 1_800
 LIST_TIMEOUT_SECONDS = 60
 
@@ -215,6 +216,24 @@ def check_due_work(site: Site) -> Finding:
     return Finding("due work", "nothing is late")
 
 
+def check_attempts(site: Site) -> Finding:
+    """Look whether a job kills the functions that plan or finish it."""
+    return attempts_of([row for row in open_ledger(site).active() if isinstance(row, Job)])
+
+
+def attempts_of(jobs: Sequence[Job]) -> Finding:
+    """Return what the attempts of *jobs* show: a second one without a checkpoint is no accident any more."""
+    stalled = sorted((job for job in jobs if job.stalled_attempts > 1), key=lambda job: -job.stalled_attempts)
+    if not stalled:
+        return Finding("attempts", "each job gets further")
+    shown = ", ".join(
+        f"{job.id} ({job.state.value.lower()}, attempt {job.stalled_attempts})" for job in stalled[:SHOWN_MAX]
+    )
+    more = f" and {len(stalled) - SHOWN_MAX:,} more" if len(stalled) > SHOWN_MAX else ""
+    advice = "Look for time-outs and memory in the logs of submit and complete; after five attempts such a job ends by itself."
+    return Finding("attempts", f"without getting any further: {shown}{more}", advice)
+
+
 def check_versions(site: Site) -> Finding:
     """Look whether both buckets keep versions: a job is one version of an object."""
     storage = boto3.client("s3", **site.options)
@@ -252,6 +271,7 @@ CHECKS: dict[str, Check] = {
     "dead letters": check_dead_letters,
     "queues": check_queues,
     "due work": check_due_work,
+    "attempts": check_attempts,
     "versions": check_versions,
     "announcements": check_announcements,
     "subscriptions": check_subscriptions,
