@@ -48,7 +48,7 @@ _STRUCK: tuple[tuple[str, Plan, dict[str, int], frozenset[str]], ...] = (
     ("small", Exact(_LOST), {"uncertain_creates_max": 1}, frozenset()),
     # The input file cannot be deleted: the shard is parked without a fence, and given up after a week.
     (
-        "small", Exact(_LOST | {"http-DELETE-files:0": Fault.BROKEN}, lasts=True), {"fence_attempts_seconds_max": 1800},
+        "small", Exact(_LOST | {"http-DELETE-file:0": Fault.BROKEN}, lasts=True), {"fence_attempts_seconds_max": 1800},
         frozenset({"submission_unknown"}),
     ),
     # The function dies between the objects of a shard and its outcomes.

@@ -37,6 +37,15 @@ class Fault(StrEnum):
     TURNED_AWAY = "turned_away"  # 429
     REFUSED = "refused"  # 401
     BROKEN = "broken"  # 500
+    HANG = "hang"  # never answered: the caller waits for as long as it waits
+    UNREACHABLE = "unreachable"  # the connection is refused: nothing was sent
+    # Definite refusals, each by its status: repeating the call does not change them.
+    DENIED = "denied"  # 400
+    NOT_FOUND = "404"
+    NOT_ALLOWED = "405"
+    GONE = "410"
+    TOO_LARGE = "413"
+    UNPROCESSABLE = "422"
 
 
 READ = (Fault.ERROR_BEFORE, Fault.SLOW_BEFORE)
@@ -45,7 +54,17 @@ EFFECT = (
     Fault.SLOW_AFTER,
 )  # fmt: skip
 # The cause of each of these passes by itself only when the one who broke it repairs it: they may last.
-LASTING = frozenset({Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.BROKEN, Fault.REFUSED, Fault.TURNED_AWAY})
+DEFINITE = frozenset(
+    {Fault.DENIED, Fault.NOT_FOUND, Fault.NOT_ALLOWED, Fault.GONE, Fault.TOO_LARGE, Fault.UNPROCESSABLE}
+)
+LASTING = frozenset(
+    {
+        Fault.ERROR_BEFORE, Fault.ERROR_AFTER, Fault.BROKEN, Fault.REFUSED, Fault.TURNED_AWAY, Fault.HANG, Fault.UNREACHABLE,
+        *DEFINITE,
+    }
+)  # fmt: skip
+# One definite refusal stands for the others where every fault is tried at every call; `refusals` tries each of them.
+BY_NAME_ONLY = DEFINITE - {Fault.DENIED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,13 @@ class Call:
     name: str
     task: str
     faults: tuple[Fault, ...]
+    at: float = 0.0  # seconds since the simulation began
+    thing: str = ""  # what a call of the provider is about: a second one about it is a repeat
+
+
+def usual(call: Call) -> tuple[Fault, ...]:
+    """Return the faults of *call* that are tried at every call."""
+    return tuple(fault for fault in call.faults if fault not in BY_NAME_ONLY)
 
 
 class Plan(Protocol):
@@ -115,7 +141,7 @@ class Storm:
         if self.is_spent or self.random.random() >= rate:
             return None
         self.struck += 1
-        return self.random.choice(call.faults)
+        return self.random.choice(usual(call))
 
     @property
     def is_spent(self) -> bool:
@@ -149,6 +175,7 @@ class Gate:
         failure: Callable[[], Exception] | None = None,
         odd: Mapping[Fault, Callable[[], R]] | None = None,
         later: Callable[[], object] | None = None,
+        thing: str = "",
     ) -> R:
         """Return what *perform* does, or let a fault strike.
 
@@ -160,7 +187,8 @@ class Gate:
             return perform()
         if task.is_dead:
             raise Crash
-        call = Call(f"{name.replace(' ', '-')}:{self._seen[name]}", name, task.name, faults)
+        place = f"{name.replace(' ', '-')}:{self._seen[name]}"
+        call = Call(place, name, task.name, faults, self._tasks.time.passed_seconds, thing)
         self._seen[name] += 1
         self.calls.append(call)
         self._tasks.time.advance(self._call_seconds)
@@ -196,7 +224,11 @@ class Gate:
         return result
 
     def _sleep(self) -> None:
-        self._tasks.sleep(self._sleep_seconds)
+        self.wait(self._sleep_seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Let the running task wait; the platform ends it if its own time is over first."""
+        self._tasks.sleep(seconds)
         self._check_life()
 
     def _check_life(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 import httpx2
@@ -39,7 +39,7 @@ from openai_batch_simulator.behaviour import CALM
 from openai_batch_simulator.transport import transport
 
 if TYPE_CHECKING:
-    from simulation.scenarios import Scenario
+    from simulation.stories import Scenario
 
 RESULTS_BUCKET = "results"
 STRIDE_SECONDS_MAX = HOUR
@@ -73,6 +73,8 @@ class Installation:
     seed: int = 0
     turns_max: int = TURNS_MAX
     stops_at: frozenset[int] = frozenset()  # what is known to break: once it is seen, the rest would tell nothing
+    paced_until: float = 0  # ticks come as the schedule sends them, however little happens; later ever less often
+    is_watched: bool = False  # what is refused stays refused: `refusals` watches, and lifts it in the end
 
     def __post_init__(self) -> None:
         """Begin with empty buckets and an empty table."""
@@ -92,17 +94,22 @@ class Installation:
         self.projects = {KEYS[0]: "ours", KEYS[1]: "ours", KEYS[2]: "foreign"}
         self.key: str | None = KEYS[0]
         self.outages: list[tuple[float, float]] = []
-        behaviour = replace(
-            CALM, validate_seconds=timing.reading, run_seconds=timing.running,
-            input_checked_at_create=timing.is_input_checked, projects=self.projects, **self.scenario.behaviour,
-        )  # fmt: skip
+        pace = {
+            "validate_seconds": timing.reading, "run_seconds": timing.running,
+            "input_checked_at_create": timing.is_input_checked, "projects": self.projects,
+        }  # fmt: skip
+        behaviour = replace(CALM, **{**pace, **self.scenario.behaviour})
         self.simulator = Simulator(self.tasks.time, seed=self.seed, behaviour=behaviour)
         self._set_pace()
         self.inner_wire = transport(self.simulator)
         self.log = MemoryLog()
         self.ledger = JournalLedger(self.log, self.report, lambda: self.limits)
-        self.storage = JournalStorage(_SharedTime(self.tasks), self.report, self._who)
-        self.notices = JournalNotices(self.storage, self.ledger)
+
+        def passed() -> float:
+            return self.tasks.time.passed_seconds
+
+        self.storage = JournalStorage(_SharedTime(self.tasks), self.report, self._who, passed)
+        self.notices = JournalNotices(self.storage, self.ledger, passed)
         self.submissions = Queue("submissions", self.tasks.time.now)
         self.completions = Queue("completions", self.tasks.time.now)
         self.uploads: list[Upload] = []
@@ -287,14 +294,16 @@ class Installation:
             return False
         jobs = [row for row in self.ledger.rows.values() if isinstance(row, Job)]
         is_quiet = all(job.state is JobState.ENDED for job in jobs) and len(jobs) >= len(set(self.uploads))
-        return is_quiet and all(batch.status in TERMINAL for batch in self.simulator.world.batches.values())
+        batches = self.simulator.world.batches.values()
+        return is_quiet and all(batch.status in TERMINAL or batch.is_endless for batch in batches)
 
     def _begin_due(self) -> None:
         time = self.tasks.time
         time.run_late()
         while self._happenings and self._happenings[0].at <= time.passed_seconds:
             self._happenings.pop(0).act(self)
-        if self.gate.plan.is_spent or time.passed_seconds > self.scenario.calm_after_seconds:
+        is_time = time.passed_seconds > self.scenario.calm_after_seconds and not self.is_watched
+        if self.gate.plan.is_spent or is_time:
             self.gate.is_calm = True
         if self.is_off:
             return
@@ -310,7 +319,8 @@ class Installation:
 
     def _set_stride(self) -> None:
         """Tick as the schedule does while something happens; while nothing does, ever less often, as nobody would notice."""
-        has_moved = self.ledger.writes != self._writes_seen or bool(self.tasks.running[self.pollers :])
+        is_paced = self.tasks.time.passed_seconds < self.paced_until
+        has_moved = is_paced or self.ledger.writes != self._writes_seen or bool(self.tasks.running[self.pollers :])
         self._writes_seen = self.ledger.writes
         self._stride = self.timing.tick if has_moved else min(self._stride * 2, STRIDE_SECONDS_MAX)
 
@@ -370,6 +380,17 @@ class Installation:
                 continue
             assert isinstance(arrival, Hint), "only hints go to this queue"
             complete.take_hint(ports, self.limits, arrival.job, arrival.shard)
+
+    @property
+    def began_at(self) -> int:
+        """When the simulation began, in seconds since 1970."""
+        return START_SECONDS
+
+    def outcomes(self) -> Iterator[dict[str, Any]]:
+        """Yield the outcome of every item, as a person finds it."""
+        for key, content in self.storage.objects.items():
+            if key.endswith("/outcomes.jsonl"):
+                yield from map(json.loads, content.splitlines())
 
     def jobs(self) -> Iterator[Job]:
         """Yield every job."""

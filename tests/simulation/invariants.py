@@ -1,7 +1,7 @@
 """What must hold in every world, whatever was struck: numbers 1 to 9 and 14 to 23 of the list in this folder's README.
 
 Rule: judged on the provider's own ledger, the buckets and the topic. Numbers 10 to 13 are about the table itself and are
-checked at each of its writes (`journals`), 17 at each request (`installation`).
+checked at each of its writes (`journals`), 17 at each request (`installation`), 24 while a call is refused for good (`refusals`).
 """
 
 import hashlib
@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from simulation.evidence import Document, Evidence, ResultsOf, did_fail, is_end
+from simulation.gate import DEFINITE
 from simulation.installation import Installation
 from simulation.journals import Finding
-from simulation.scenarios import CANARY, Scenario
-from simulation.wire import KEYS
+from simulation.stories import CANARY, Scenario
+from simulation.wire import KEYS, STATUSES
 
 from batchdrop.core.jobs import Upload
 from batchdrop.core.ledger_rows import JobState, Shard, ShardState
@@ -88,8 +89,14 @@ def every_item_ends_once(seen: Evidence) -> Iterator[str]:
             error = outcome["error"]
             if (outcome["status"] == "failed") != (error is not None):
                 yield f"{upload.key}: row {outcome['row']} is {outcome['status']} with {error}"
-            if error and error["code"] not in seen.here.scenario.failures:
+            if error and error["code"] not in _failures(seen.here):
                 yield f"{upload.key}: row {outcome['row']} failed with {error['code']}: {error['message'][:90]}"
+
+
+def _failures(here: Installation) -> frozenset[str]:
+    """Return what items may fail with: the story's own, and what a create was definitely refused with."""
+    struck = {fault for call, fault in here.gate.struck if call.name == "http POST batches" and fault in DEFINITE}
+    return here.scenario.failures | {f"http_{STATUSES[fault]}" for fault in struck}
 
 
 def _items_can_be_read(upload: Upload, results: ResultsOf, outcomes: Sequence[Document]) -> Iterator[str]:
@@ -200,7 +207,7 @@ def all_ends(seen: Evidence) -> Iterator[str]:
         elif job.event == "failed":
             yield f"{upload.key} failed: {job.reason}"
     for sent in seen.sent:
-        if sent.batch.status not in TERMINAL:
+        if sent.batch.status not in TERMINAL and not sent.batch.is_endless:
             yield f"{sent.ticket} is {sent.batch.status}"
 
 
@@ -306,4 +313,4 @@ def judge(here: Installation) -> list[Finding]:
 def _promised(scenario: Scenario) -> frozenset[int]:
     if scenario.is_emptied:
         return _OF_EMPTIED
-    return _OF_RESTORED if scenario.is_restored else frozenset(range(1, 24))
+    return _OF_RESTORED if scenario.is_restored else frozenset(range(1, 25))

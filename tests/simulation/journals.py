@@ -4,6 +4,7 @@ Rule: a journal only watches. What it finds wrong is noted as a finding and chan
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -65,6 +66,20 @@ class Put:
     key: str
     digest: str
     writer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person could read, and when: a notification, or a job's `status.json`.
+
+    *job* is empty where the whole installation is meant; *waits_for* where nothing is waited for.
+    """
+
+    at: float
+    job: str
+    event: str  # a notification's; empty for a status
+    waits_for: str
+    identity: str = ""  # of a notification
 
 
 type Report = Callable[[int, str], None]
@@ -166,10 +181,11 @@ class JournalLedger(MemoryLedger):
 class JournalStorage(MemoryStorage):
     """Both buckets; puts are remembered, and held against the invariants about keys and order."""
 
-    def __init__(self, clock: FakeClock, report: Report, who: Callable[[], str]) -> None:
+    def __init__(self, clock: FakeClock, report: Report, who: Callable[[], str], passed: Callable[[], float]) -> None:
         super().__init__(clock=clock)
-        self._report, self._who = report, who
+        self._report, self._who, self._passed = report, who, passed
         self.journal: list[Put] = []
+        self.told: list[Told] = []
 
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
         """Write one object and look at it."""
@@ -179,6 +195,9 @@ class JournalStorage(MemoryStorage):
             self._report(19, f"{key} is no key of ours")
         super().put(key, content, content_type)
         self.journal.append(Put(key, hashlib.sha256(content).hexdigest(), self._who()))
+        if key.endswith("/status.json"):
+            status = json.loads(content)
+            self.told.append(Told(self._passed(), status["job"], "", (status["waiting"] or {}).get("for", "")))
         folder = key.partition("/items/")[0].rpartition("/")[0] if "/items/" not in key else key.partition("/items/")[0]
         is_result = key.startswith("results/") and not key.endswith("/status.json")
         if is_result and f"{folder}/summary.json" in self.objects and before != content and before is not None:
@@ -195,14 +214,20 @@ class JournalStorage(MemoryStorage):
 class JournalNotices(MemoryNotices):
     """The topic; each copy remembers whether the summary was there."""
 
-    def __init__(self, storage: MemoryStorage, ledger: MemoryLedger) -> None:
+    def __init__(self, storage: MemoryStorage, ledger: MemoryLedger, passed: Callable[[], float]) -> None:
         super().__init__()
-        self._storage, self._ledger = storage, ledger
+        self._storage, self._ledger, self._passed = storage, ledger, passed
         self.before_summary: list[Notice] = []
+        self.told: list[Told] = []
 
     def publish(self, notice: Notice) -> None:
         """Publish and look whether it was time."""
         super().publish(notice)
-        job = self._ledger.job(notice.attributes.get("job", ""))
+        said = json.loads(notice.json)
+        reason = (said["reason"] or {}).get("code", "") if said["event"] == "waiting" else ""
+        self.told.append(Told(self._passed(), said["job"] or "", said["event"], reason, said["id"]))
+        if said["job"] is None:
+            return  # about the whole installation
+        job = self._ledger.job(said["job"])
         if job is None or Keys(job.id, job.key).summary not in self._storage.objects:
             self.before_summary.append(notice)

@@ -14,6 +14,8 @@ from simulation.gate import LASTING, Call, Exact, Fault, Plan, Storm
 from simulation.installation import TURNS_MAX, Installation
 from simulation.invariants import judge
 from simulation.journals import Finding
+from simulation.refusals import watch
+from simulation.refused_stories import UNENDING
 from simulation.scenarios import BY_NAME
 from simulation.timing import Timing, drawn
 
@@ -22,18 +24,22 @@ PAIRS_OF_A_FIRST = 2
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is to be simulated. *faults* strike by place of call; *seed* draws the timing, and a storm where *is_storm*."""
+    """What is to be simulated. *faults* strike by place of call; *seed* draws the timing, and a storm where *is_storm*.
+
+    *is_for_good*: what the first fault does is done to every later call of that name, until `refusals` has seen enough.
+    """
 
     scenario: str
     faults: tuple[tuple[str, Fault], ...] = ()
     lasts: bool = False
     seed: int | None = None
     is_storm: bool = False
+    is_for_good: bool = False
 
     def __str__(self) -> str:
         words = [self.scenario, *(f"{place}={fault}" for place, fault in self.faults)]
         words += ["lasts"] * self.lasts + ([f"seed={self.seed}"] if self.seed is not None else [])
-        return " ".join([*words, *(["storm"] * self.is_storm)])
+        return " ".join([*words, *(["storm"] * self.is_storm), *(["for-good"] * self.is_for_good)])
 
 
 def read_run(text: str) -> Run:
@@ -46,7 +52,7 @@ def read_run(text: str) -> Run:
             faults.append((name, Fault(value)))
         elif name == "seed":
             seed = int(value)
-    return Run(scenario, tuple(faults), "lasts" in words, seed, "storm" in words)
+    return Run(scenario, tuple(faults), "lasts" in words, seed, "storm" in words, "for-good" in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +76,12 @@ class Verdict:
 
 def build(run: Run) -> Installation:
     """Return the world of *run*, not yet started."""
-    scenario = BY_NAME[run.scenario]
+    scenario = BY_NAME.get(run.scenario) or UNENDING[run.scenario]
     random = Random(f"{run.scenario}/{run.seed}")  # noqa: S311 - replayable on purpose
     timing = Timing() if run.seed is None else drawn(random)
-    timing = replace(timing, tick=max(timing.tick, scenario.tick_seconds_min))
-    plan: Plan = Exact(dict(run.faults), lasts=run.lasts)
+    if not run.is_for_good:
+        timing = replace(timing, tick=max(timing.tick, scenario.tick_seconds_min))
+    plan: Plan = Exact(dict(run.faults), lasts=run.lasts or run.is_for_good)
     if run.is_storm:
         plan = Storm(random, rate=random.choice((0.02, 0.1, 0.3)), count_max=random.choice((5, 20, 60)))
     return Installation(
@@ -89,6 +96,8 @@ def execute(run: Run, stops_at: frozenset[int] = frozenset(), turns_max: int = T
     """
     here = build(run)
     here.stops_at, here.turns_max = stops_at, turns_max
+    if run.is_for_good:
+        watch(here)
     here.run()
     finish(here)
     findings = judge(here)

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from simulation.gate import Fault
 from simulation.installation import Installation
 from simulation.invariants import JUDGES, judge
 from simulation.queues import Message
+from simulation.refusals import broken, watch
 from simulation.runs import Run, build, finish
-from simulation.scenarios import CANARY
+from simulation.stories import CANARY
 
 from batchdrop.core.jobs import Keys, Upload
 from batchdrop.core.ledger_rows import Change, Shard, ShardState, Write
@@ -216,9 +218,56 @@ def test_an_event_that_comes_again_and_changes_something_is_seen() -> None:
     assert 20 in {finding.invariant for finding in here.findings}
 
 
+def refused() -> Installation:
+    """A world in which every upload is refused for good, watched for an hour."""
+    here = build(Run("everyday", (("http-POST-files:0", Fault.REFUSED),), is_for_good=True))
+    watch(here)
+    assert not here.findings
+    return here
+
+
+def test_a_job_that_does_not_say_what_it_waits_for_is_seen() -> None:
+    """Neither ended nor with a word in its status."""
+    here = refused()
+
+    here.storage.told.clear()
+
+    assert "does not say what it waits for" in next(broken(here, "http POST files", 0))
+
+
+def test_a_job_that_waits_without_a_notification_is_seen() -> None:
+    """A status alone tells nobody."""
+    here = refused()
+
+    here.notices.told.clear()
+
+    assert "nobody got a notification" in next(broken(here, "http POST files", 0))
+
+
+def test_a_call_that_is_repeated_in_a_loop_is_seen() -> None:
+    """Ten repeats within a minute are too many, of the refused call and of what is asked in its place."""
+    here = refused()
+    call = next(call for call in here.gate.calls if call.name == "http POST files")
+
+    here.gate.calls.extend(
+        replace(call, name=name) for name in ("http POST files", "http GET files") for _ in range(11)
+    )
+
+    assert {text.partition(" was")[0] for text in broken(here, call.name, 0)} == {"http POST files", "http GET files"}
+
+
+def test_a_refusal_that_never_happens_is_seen() -> None:
+    """A story in which the call is not made proves nothing."""
+    here = build(Run("small", (("http-POST-cancel:0", Fault.DENIED),), is_for_good=True))
+
+    watch(here)
+
+    assert [finding.invariant for finding in here.findings] == [24]
+
+
 def test_every_judge_is_tried() -> None:
     """No invariant stands on the list that nobody has seen broken."""
-    tried = {number for number, _ in BROKEN.values()} | {1, 2, 3, 17, 20}
+    tried = {number for number, _ in BROKEN.values()} | {1, 2, 3, 17, 20, 24}
 
     assert {number for number, _ in JUDGES} <= tried
-    assert tried == set(range(1, 24))
+    assert tried == set(range(1, 25))

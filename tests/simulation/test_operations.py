@@ -9,7 +9,7 @@ from simulation.gate import Exact, Fault
 from simulation.installation import Installation
 from simulation.invariants import judge
 from simulation.runs import finish
-from simulation.scenarios import Scenario, bodies
+from simulation.stories import Scenario, bodies
 from simulation.timing import Timing
 from simulation.wire import KEYS
 

@@ -4,6 +4,7 @@ Rule: a request that is struck leaves the simulator as the real network would le
 heard, or asked later.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
 BASE_URL = "http://simulator.invalid/v1"
 KEYS = ("sk-canary-first", "sk-canary-rotated", "sk-canary-foreign")
 CUT_AFTER_BYTES = 100.0
-_ANSWERS = (Fault.TURNED_AWAY, Fault.REFUSED, Fault.BROKEN)
-_STATUSES = {Fault.TURNED_AWAY: 429, Fault.REFUSED: 401, Fault.BROKEN: 500}
+STATUSES = {
+    Fault.TURNED_AWAY: 429, Fault.REFUSED: 401, Fault.BROKEN: 500, Fault.DENIED: 400, Fault.NOT_FOUND: 404,
+    Fault.NOT_ALLOWED: 405, Fault.GONE: 410, Fault.TOO_LARGE: 413, Fault.UNPROCESSABLE: 422,
+}  # fmt: skip
+_ANSWERS = (*STATUSES, Fault.HANG, Fault.UNREACHABLE)
+# install.job.shard.attempt.try, in the name of a file or in the metadata of a batch.
+_TICKET = re.compile(rb"([0-9a-f-]{36}\.[0-9a-f]{20}\.\d+\.\d+\.\d+)")
+_ONE = {"files": "file", "batches": "batch"}
+# A call without a time-out of its own would wait for ever: longer than any function lives.
+_FOREVER_SECONDS = 3_600.0
 
 
 class Wire(httpx2.BaseTransport):
@@ -39,9 +48,9 @@ class Wire(httpx2.BaseTransport):
         name, operation = _operation(request)
         faults: tuple[Fault, ...] = (*(READ if request.method == "GET" else EFFECT), *_ANSWERS)
         odd: dict[Fault, Callable[[], httpx2.Response]] = {
-            fault: partial(_switched, here, request, "refused", operation, status)
-            for fault, status in _STATUSES.items()
+            fault: partial(_switched, here, request, "refused", operation, status) for fault, status in STATUSES.items()
         }
+        odd |= {Fault.HANG: partial(_hung, here, request), Fault.UNREACHABLE: partial(_unreached, request)}
         later: Callable[[], object] | None = None
         if name == "GET batches":
             faults = (*faults, Fault.STALE)
@@ -54,8 +63,16 @@ class Wire(httpx2.BaseTransport):
         here.notice_request(name, request)
         return here.gate.call(
             f"http {name}", partial(here.answer, request), faults, odd=odd, later=later,
-            failure=lambda: httpx2.ReadTimeout("The read operation timed out", request=request),
+            failure=lambda: httpx2.ReadTimeout("The read operation timed out", request=request), thing=_thing(request),
         )  # fmt: skip
+
+
+def _thing(request: httpx2.Request) -> str:
+    """Return what *request* is about: the attempt of a shard whose file or batch is made, or what the address names."""
+    if request.method == "POST":
+        ticket = _TICKET.search(request.read())
+        return request.url.path if ticket is None else ticket[1].rpartition(b".")[0].decode()
+    return request.url.path
 
 
 def _switched(
@@ -70,6 +87,17 @@ def _switched(
         here.simulator.faults.switches.remove(switch)
 
 
+def _hung(here: "Installation", request: httpx2.Request) -> httpx2.Response:
+    """Wait for as long as the client does, and leave the provider as it was."""
+    seconds = request.extensions.get("timeout", {}).get("read")
+    here.gate.wait(_FOREVER_SECONDS if seconds is None else seconds)
+    raise httpx2.ReadTimeout("The read operation timed out", request=request)
+
+
+def _unreached(request: httpx2.Request) -> httpx2.Response:
+    raise httpx2.ConnectError("[Errno 111] Connection refused", request=request)
+
+
 def _kept(request: httpx2.Request) -> httpx2.Request:
     """Return *request* with its body in memory: what it was read from is gone by the time that a late call arrives."""
     return httpx2.Request(request.method, request.url, headers=request.headers, content=request.read())
@@ -82,7 +110,7 @@ def _operation(request: httpx2.Request) -> tuple[str, str]:
         return ("GET content", "files.content") if parts[2] == "content" else ("POST cancel", "batches.cancel")
     if len(parts) == 2:
         verb = {"GET": "retrieve", "DELETE": "delete"}[request.method]
-        return f"{request.method} {parts[0].removesuffix('es').removesuffix('s')}", f"{parts[0]}.{verb}"
+        return f"{request.method} {_ONE[parts[0]]}", f"{parts[0]}.{verb}"
     return f"{request.method} {parts[0]}", f"{parts[0]}.{'list' if request.method == 'GET' else 'create'}"
 
 

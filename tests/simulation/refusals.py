@@ -1,0 +1,128 @@
+"""Any one call of the provider refused for good: what is asked meanwhile, how often, and what people are told (invariant 24).
+
+Rule: with any one call of the provider refused for good, every job ends or says what it waits for within an hour, and repeats
+of the refused call stay under 10 a minute; what is asked in its place keeps a tick's own bound.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from simulation.gate import DEFINITE, Fault
+from simulation.installation import Installation
+
+from batchdrop.core.ledger_rows import Job, JobState
+from batchdrop.core.limits import DAY, HOUR, MINUTE
+
+REPEATS_A_MINUTE_MAX: Final = 9  # under ten
+SAYS_WITHIN_SECONDS: Final = HOUR
+# What a job waits for that passes without anybody's help, and says nothing about a refusal.
+_ROOM: Final = "room"
+# What a person asked for needs no notification of its own: the job's end is one.
+_ASKED: Final = "cancellation"
+
+# Every call that the adapter makes, and the story in which it matters.
+STORIES: Final[Mapping[str, str]] = {
+    "POST files": "everyday",
+    "POST batches": "everyday",
+    "GET batches": "everyday",
+    "GET batch": "unlisted",
+    "POST cancel": "halted",
+    "GET content": "everyday",
+    "DELETE file": "everyday",
+    "GET files": "swept",
+    "GET file": "rotated",
+}
+KINDS: Final = (*sorted(DEFINITE), Fault.REFUSED, Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one refusal until now: the refused calls in the busiest minute, and when each job first said why."""
+
+    repeats_a_minute: int
+    first_word_seconds: (
+        float | None
+    )  # a notification, or a status that says what is waited for; None where nobody was told
+
+
+def watch(here: Installation) -> None:
+    """Let the story of *here* go on until its fault has struck, and for an hour more, ticking as the schedule does.
+
+    What does not hold is reported. Then the provider obeys again.
+    """
+    here.is_watched, here.paced_until = True, inf
+    while not here.gate.struck and here.tasks.time.passed_seconds < DAY:
+        here.run_for(MINUTE)
+    if not here.gate.struck:
+        here.report(24, "the call that is to be refused was never made")
+        return
+    refused = here.gate.struck[0][0]
+    here.run_for(refused.at + SAYS_WITHIN_SECONDS + 2 * here.timing.tick - here.tasks.time.passed_seconds)
+    for text in broken(here, refused.name, refused.at):
+        here.report(24, text)
+    here.is_watched, here.gate.is_calm, here.paced_until = False, True, 0
+
+
+def broken(here: Installation, name: str, began: float) -> Iterator[str]:
+    """Yield how *here* does not keep the rule while calls named *name* are refused, from *began* on until now."""
+    for called, times in repeats_by_name(here, began).items():
+        allowed = REPEATS_A_MINUTE_MAX if called == name else asked_a_minute(here, called)
+        if busiest_minute(times) > allowed:
+            yield f"{called} was repeated {busiest_minute(times)} times in a minute"
+    for job in here.jobs():
+        waits_for = waiting_for(here, job)
+        if job.state is JobState.ENDED or waits_for:
+            if waits_for not in ("", _ASKED) and first_notification(here, job.id, began) is None:
+                yield f"{job.key} waits for {waits_for}, and nobody got a notification"
+            continue
+        yield f"{job.key} is {job.state} after an hour, and does not say what it waits for"
+
+
+def repeats_by_name(here: Installation, began: float) -> Mapping[str, Sequence[float]]:
+    """Return when each call of the provider was repeated: asked from *began* on, and not the first about its thing."""
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    first = set[tuple[str, str]]()
+    for call in here.gate.calls:
+        if not call.name.startswith("http") or call.at < began:
+            continue
+        if (call.name, call.thing) in first:
+            times[call.name].append(call.at)
+        first.add((call.name, call.thing))
+    return times
+
+
+def busiest_minute(times: Sequence[float]) -> int:
+    """Return the most of the ascending *times* that lie within a minute."""
+    most, first = 0, 0
+    for last, time in enumerate(times):
+        while times[first] <= time - MINUTE:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def asked_a_minute(here: Installation, called: str) -> int:
+    """Return how often a call may be made in the place of a refused one: what a tick may do, at a tick a minute."""
+    of_a_tick = {"http GET batches": here.limits.list_pages_max, "http GET batch": here.limits.retrieves_per_tick_max}
+    return max(REPEATS_A_MINUTE_MAX, of_a_tick.get(called, 0))
+
+
+def waiting_for(here: Installation, job: Job) -> str:
+    """Return what the status of *job*, as it stands, says that it waits for; nothing where that is room alone."""
+    said = [told.waits_for for told in here.storage.told if told.job == job.id]
+    return said[-1] if said and said[-1] != _ROOM else ""
+
+
+def first_notification(here: Installation, job: str, began: float) -> float | None:
+    """Return when the first notification about *job*, or about the whole installation, came after *began*."""
+    return min((told.at for told in here.notices.told if told.job in (job, "") and told.at >= began), default=None)
+
+
+def first_word(here: Installation, job: str, began: float) -> float | None:
+    """Return when *job*'s status or a notification first said that it waits, or that it ended, after *began*."""
+    statuses = (told.at for told in here.storage.told if told.job == job and told.waits_for not in ("", _ROOM))
+    at = [found for found in (first_notification(here, job, began), min(statuses, default=None)) if found is not None]
+    return min(at, default=None)
