@@ -8,6 +8,7 @@
 #   make simulate  the long simulation: SEEDS=100 pairs and storms of each story, every single fault of each, every mutant
 #   make chaos   the real stack with functions killed all the time: ITEMS=20000 MINUTES=45 SEED=1; both write docs/scoreboard.md
 #   make verify-provider  what is assumed of the provider, held against the one of OPENAI_API_KEY; asks before it spends under a cent
+#   make verify-aws  what is assumed of AWS, held against the account of your environment; asks before it spends, deletes it again
 #   make bench   every benchmark, into docs/benchmarks.md: BENCHMARKS="build split" for some of them, ROUNDS=3
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
@@ -16,7 +17,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test simulate chaos verify-provider bench deploy audit lint lock clean
+.PHONY: help demo local test simulate chaos verify-aws verify-provider bench deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,6 +45,9 @@ chaos: both-dev
 VERIFY_OPTIONS ?=
 verify-provider: local-environment
 	@.venv/bin/batchdrop verify-provider $(VERIFY_OPTIONS)
+
+verify-aws: local-environment
+	@.venv/bin/batchdrop verify-aws $(VERIFY_OPTIONS)
 
 ROUNDS ?= 3
 BENCHMARKS ?=

@@ -28,6 +28,7 @@ from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
 from batchdrop_cli.operator_commands import cost_model, doctor, key
 from batchdrop_cli.options import stack_option
 from batchdrop_cli.terminal import disarmed, disarmed_json
+from batchdrop_cli.verify_aws_command import verify_aws
 from batchdrop_cli.verify_command import verify_provider
 
 EXIT_STOPPED = 130  # as shells report Ctrl-C
@@ -300,7 +301,20 @@ def agree_to_cost(provider: Provider, *, yes: bool) -> None:
     click.confirm("Send the examples and pay for them?", abort=True)
 
 
-for command in (approve, cancel, retry, forget, check, key, deploy, doctor, verify_provider, cost_model, costs):
+for command in (
+    approve,
+    cancel,
+    retry,
+    forget,
+    check,
+    key,
+    deploy,
+    doctor,
+    verify_aws,
+    verify_provider,
+    cost_model,
+    costs,
+):
     main.add_command(command)
 
 
