@@ -334,6 +334,24 @@ def test_a_refused_job_of_many_shards_is_not_tried_shard_by_shard() -> None:
     assert world.clock.now() - ended.created_at < DAY + 4 * HOUR
 
 
+def test_repeats_stay_under_ten_a_minute_however_many_jobs_are_refused() -> None:
+    """All of them say within the hour what they wait for, and those that were let in together are not tried together."""
+    world = World()
+    world.tap.answers.append(refusing(FILES, 400))
+    jobs = [world.drop(f"inbox/{n}.jsonl", lines(1, words=n + 3)) for n in range(60)]
+    first, by_minute = world.tap.counts[FILES], []
+
+    for _ in range(60):
+        before = world.tap.counts[FILES]
+        world.tick(MINUTE)
+        by_minute.append(world.tap.counts[FILES] - before)
+
+    assert first <= 60
+    assert max(by_minute) < 10
+    assert all(world.job(job).waiting_for == "refused" for job in jobs)
+    assert len(world.notices.published) == 60
+
+
 def test_an_upload_to_a_provider_that_is_not_there_waits_longer_each_time() -> None:
     """Each try sends all the bytes: a minute, two, four, up to ten."""
     world = World()

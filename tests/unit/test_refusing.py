@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from batchdrop.core.ledger_rows import Group, Job, JobState, Lesson, Reason, Refusal, Room, Scope, Shard, ShardState
-from batchdrop.core.limits import DAY, HOUR, Limits
+from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.refusing import (
     accepted,
     given_up,
@@ -176,16 +176,18 @@ def test_a_job_waits_for_a_model_that_another_job_asked_for() -> None:
     models = refused_models([asking])
     uncut = replace(JOB, groups=(Group("e", "m", lines=9), Group("e", "n", lines=9)))
 
-    assert waited_for(uncut, (), models, LIMITS) == asking.refusal
-    assert waited_for(JOB, [shard()], models, LIMITS) == asking.refusal
-    assert waited_for(JOB, (), models, LIMITS) is None
-    assert waited_for(replace(uncut, groups=uncut.groups[1:]), (), models, LIMITS) is None
+    assert waited_for(uncut, (), models, NOW, LIMITS) == asking.refusal
+    assert waited_for(JOB, [shard()], models, NOW, LIMITS) == asking.refusal
+    assert waited_for(JOB, (), models, NOW, LIMITS) is None
+    assert waited_for(replace(uncut, groups=uncut.groups[1:]), (), models, NOW, LIMITS) is None
 
 
-@pytest.mark.parametrize(("count", "is_told"), [(1, False), (2, False), (3, True), (9, True)])
-def test_people_are_told_after_three_tries(count: int, is_told: bool) -> None:  # noqa: FBT001 - a column
-    """A proxy that spoke for the provider is over by then."""
-    waiting = shard(count=count, scope=Scope.SHARD)
+@pytest.mark.parametrize(
+    ("count", "minutes", "is_told"), [(1, 0, False), (2, 9, False), (3, 8, True), (1, 10, True), (2, 50, True)]
+)
+def test_people_are_told_after_three_tries_or_ten_minutes(count: int, minutes: int, is_told: bool) -> None:  # noqa: FBT001 - a column
+    """A proxy that spoke for the provider is over by then; where thousands were refused the third try takes long to come."""
+    waiting = replace(shard(), refusal=Refusal(NO, count, NOW - minutes * MINUTE))
 
-    assert (waited_for(JOB, [waiting], {}, LIMITS) is not None) == is_told
-    assert waited_for(JOB, [replace(waiting, state=ShardState.RUNNING)], {}, LIMITS) is None
+    assert (waited_for(JOB, [waiting], {}, NOW, LIMITS) is not None) == is_told
+    assert waited_for(JOB, [replace(waiting, state=ShardState.RUNNING)], {}, NOW, LIMITS) is None

@@ -261,7 +261,7 @@ def _after_send_refused(shard: Shard, event: on.SendRefused, now: Now) -> Shard:
     scope = Scope.LINE if event.is_too_large else Scope.SHARD
     refusal = Refusal(event.reason, known.count + 1, known.since, scope)
     shard = replace(shard, refusal=refusal)
-    is_over = refusal.count > limits.refused_tries_max and now.time - refusal.since >= limits.refused_seconds_max
+    is_over = refusal.count >= limits.refused_tries_max and now.time - refusal.since >= limits.refused_seconds_max
     if event.is_given_up or is_over:
         return _to_harvest(replace(shard, reason=event.reason), now)
     if refusal.count >= limits.refused_tries_max:

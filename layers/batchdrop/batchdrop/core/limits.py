@@ -101,6 +101,7 @@ class Limits:
     # case a proxy spoke for it; then one an hour, and after a day the items fail with its words.
     refused_tries_max: int = 3
     refused_try_seconds: int = 4 * MINUTE
+    refused_told_seconds: int = 10 * MINUTE
     refused_retry_seconds: int = HOUR
     refused_seconds_max: int = DAY
     # An upload that fails because the provider is not there goes again in a minute, then in two, up to this.

@@ -78,12 +78,13 @@ def is_under_refusal(shard: Shard) -> bool:
     return shard.refusal is not None and shard.refusal.count > 0 and shard.state in _UNDER_REFUSAL
 
 
-def is_waited_for(shard: Shard, limits: Limits) -> bool:
-    """Whether *shard* was refused so often, or for its model, that people are told what its job waits for."""
+def is_waited_for(shard: Shard, now: int, limits: Limits) -> bool:
+    """Whether *shard* was refused so often, or for so long, or for its model, that people are told what its job waits for."""
     refusal = shard.refusal
     if refusal is None or not is_under_refusal(shard):
         return False
-    return refusal.scope is Scope.MODEL or refusal.count >= limits.refused_tries_max
+    is_often = refusal.count >= limits.refused_tries_max or now - refusal.since >= limits.refused_told_seconds
+    return refusal.scope is Scope.MODEL or is_often
 
 
 type Place = tuple[str, str]  # a job and a model
@@ -149,7 +150,7 @@ def refused_models(shards: Iterable[Shard]) -> Models:
     return found
 
 
-def waited_for(job: Job, shards: Sequence[Shard], models: Models, limits: Limits) -> Refusal | None:
+def waited_for(job: Job, shards: Sequence[Shard], models: Models, now: int, limits: Limits) -> Refusal | None:
     """Return the refusal that *job*, with these *shards* under way, waits for; None where it waits for none.
 
     *models* are those that are refused as a whole: a job that has work of one of them waits for it, tried or not.
@@ -157,5 +158,5 @@ def waited_for(job: Job, shards: Sequence[Shard], models: Models, limits: Limits
     wanted = {shard.model for shard in shards if shard.state is ShardState.WAITING}
     wanted |= {group.model for group in job.groups if group.cut_lines < group.lines}
     refusals = [refusal for (_, model), refusal in models.items() if model in wanted]
-    refusals += [shard.refusal for shard in shards if shard.refusal and is_waited_for(shard, limits)]
+    refusals += [shard.refusal for shard in shards if shard.refusal and is_waited_for(shard, now, limits)]
     return min(refusals, key=lambda refusal: (refusal.since, refusal.reason.code), default=None)

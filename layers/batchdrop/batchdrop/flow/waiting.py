@@ -63,7 +63,7 @@ def note_refusals(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> s
     models = refused_models(shards)
     noted = set()
     for job in jobs:
-        refusal = waited_for(job, by_job.get(job.id, ()), models, work.limits)
+        refusal = waited_for(job, by_job.get(job.id, ()), models, work.ports.clock.now(), work.limits)
         if not work.may_go_on():
             break
         if waits_for_refused(job, refusal) != job and _note_refusal(work, job, refusal):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from batchdrop.core.errors import LeaseLost
 from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
+from batchdrop.core.refusing import is_under_refusal
 from batchdrop.core.waiting import owed, owed_hold
 from batchdrop.flow.key import Passage
 from batchdrop.flow.steps import Work, keep_job, keep_shard
@@ -42,20 +43,23 @@ class Wakes:
     def all(self, rows: Iterable[Job | Shard], *, creates: Passage, reads: Passage) -> None:
         """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
 
+        Of what the provider refused only a few are tried again in a tick, whatever room they were let into.
         A row may be given more than once; its newest reading comes first.
         """
         most = {Passage.OPEN: self.work.limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
         creates_left, reads_left = most[creates], most[reads]
-        seen = set[tuple[str, int]]()
+        seen, retries_left = set[tuple[str, int]](), self.work.limits.refused_retries_per_tick_max
         for row in rows:
             if _name_of(row) in seen:
                 continue
             seen.add(_name_of(row))
             is_create = row.state in SUBMIT_STATES
             is_read = not is_create and needs_provider(row)
-            if (is_create and not creates_left) or (is_read and not reads_left):
+            is_retry = isinstance(row, Shard) and is_create and is_under_refusal(row)
+            if (is_create and not creates_left) or (is_read and not reads_left) or (is_retry and not retries_left):
                 continue
             if self._wake(row):
+                retries_left -= is_retry
                 creates_left -= is_create
                 reads_left -= is_read
 
