@@ -110,4 +110,4 @@ def test_the_table_names_every_variable() -> None:
 
     assert all(f"| `{limit_variable(limit.name)}` | `{limit.default}` |" in table for limit in fields(Limits))
     assert "| `OPENAI_BASE_URL` | `https://api.openai.com/v1` |" in table
-    assert table.count("\n") == 2 + len(fields(Limits)) + 11
+    assert table.count("\n") == 2 + len(fields(Limits)) + 13

@@ -16,6 +16,7 @@ from batchdrop.core.dialects import Dialects
 from batchdrop.core.limits import Limits
 from batchdrop.core.metrics import NAMESPACE
 from batchdrop.edge.clock import Context, SystemClock
+from batchdrop.edge.endpoints import s3_endpoint
 from batchdrop.edge.hints import SqsHints
 from batchdrop.edge.ledger import DynamoLedger
 from batchdrop.edge.notices import SnsNotices
@@ -65,14 +66,15 @@ def _settings() -> Settings:
 def _process() -> tuple[SystemClock, Ports]:
     """Return what outlives an invocation: the ports of no invocation yet, and their clock."""
     settings, clock = _settings(), SystemClock()
+    endpoint = settings.aws_endpoint_url or s3_endpoint(settings.aws_region, is_fips=settings.is_fips)
     log = PowertoolsLog(Logger(), Metrics(namespace=NAMESPACE, service=settings.stack_name))
     return clock, Ports(
         clock=clock,
         ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),
         hints=SqsHints(_sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url),
         storage=S3Storage(
-            open_bucket(settings.inbox_bucket, settings.aws_endpoint_url or None),
-            open_bucket(settings.required("results_bucket"), settings.aws_endpoint_url or None),
+            open_bucket(settings.inbox_bucket, endpoint),
+            open_bucket(settings.required("results_bucket"), endpoint),
             settings.inbox_bucket,
             _s3,
         ),

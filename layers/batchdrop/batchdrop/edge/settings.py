@@ -54,7 +54,14 @@ class Settings:
         f"What kind of server that is: {', '.join(DIALECTS)}, or {BY_HOST} to tell it by its host.", BY_HOST
     )
     aws_endpoint_url: str = _setting("Replaces AWS, as for every AWS client; an emulator's address.")
+    aws_region: str = _setting("Region of the stack; Lambda sets it.")
+    aws_use_fips_endpoint: str = _setting("`true` for the endpoints of AWS that are validated by FIPS 140.")
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_fips(self) -> bool:
+        """Whether every client is to use FIPS endpoints; boto3 reads the same variable."""
+        return self.aws_use_fips_endpoint.lower() == "true"
 
     def required(self, name: str) -> str:
         """Return the setting called *name*; raises BadSetting where the function was not given it."""
