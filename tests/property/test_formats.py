@@ -85,6 +85,27 @@ def test_the_short_way_through_a_row_is_the_readers(line: str) -> None:
     assert fields is None or fields == next(csv.reader([line], strict=True), [])
 
 
+@given(
+    st.lists(st.text('a",\r\n\0ü', max_size=40) | st.text('"', min_size=20, max_size=60), min_size=1, max_size=12),
+    st.none() | st.tuples(st.integers(0, 99), st.sampled_from('a",\r')),
+)
+def test_rows_with_many_quotes_are_the_readers(fields: list[str], slip: tuple[int, str] | None) -> None:
+    """JSON in a cell, dialogue, many quoted columns: csv.reader's fields, also where a character is out of place."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(fields)
+    line = stream.getvalue()
+    if slip is not None:  # rows over several lines are told by their quotes, so these have one
+        line = line[:-1].replace("\n", "") + "\n"
+        line = line[: slip[0]] + slip[1] + line[slip[0] :]
+    expected: list[str] | None = None
+    with suppress(csv.Error):
+        expected = next(csv.reader([line], strict=True), [])
+
+    found = fields_of_line(line)
+
+    assert found == expected if slip is None else found in (None, expected)
+
+
 @given(st.text('a",\r\nü', max_size=30) | st.text('a",\n', max_size=30))
 def test_any_text_is_read_as_its_reader_would(text: str) -> None:
     """Rows over several lines, quotes out of place: there are the fields of csv.reader, or both refuse the text."""
