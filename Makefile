@@ -95,7 +95,7 @@ private-environments: .venv/bin/python
 define install
 	@digest=$$(cat requirements/$(1).txt pyproject.toml | cksum); \
 	if [ "$$(cat .venv/$(1).stamp 2>/dev/null)" != "$$digest" ]; then \
-		echo "Installing requirements/$(1).txt into .venv (once) …"; \
+		echo "Installing requirements/$(1).txt into .venv (once) …" >&2; \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement requirements/$(1).txt && \
 		.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . && \
 		echo "$$digest" > .venv/$(1).stamp; \
