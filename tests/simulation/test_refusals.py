@@ -9,11 +9,10 @@ _DEFINITE = frozenset(DEFINITE)
 _PASSING = frozenset({Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACHABLE})
 # What does not hold yet, with the rule that is to make it hold; each goes when its rule is there.
 AWAITED: dict[str, tuple[frozenset[Fault], str]] = {
-    "POST files": (_PASSING, "an outage is told, and uploads are not repeated by the SDK"),
+    "POST files": (_PASSING, "an outage is told"),
     "POST batches": (_PASSING | {Fault.NOT_ALLOWED, Fault.GONE}, "405 and 410 are no; an outage is told"),
     "GET batch": (_DEFINITE | _PASSING, "a vanished batch is told"),
     "GET content": (_DEFINITE | _PASSING | {Fault.REFUSED}, "answers that are refused are told"),
-    "DELETE file": (_PASSING - {Fault.HANG}, "a deletion is not repeated by the SDK"),
     "GET file": (
         (_DEFINITE | _PASSING) - {Fault.NOT_FOUND, Fault.GONE}, "a shard that no key can be proved for is told"
     ),

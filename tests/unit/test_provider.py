@@ -22,7 +22,7 @@ from batchdrop.core.errors import (
     ProviderUnavailable,
 )
 from batchdrop.core.limits import COMPLETION_WINDOW
-from batchdrop.edge.provider import OpenAIProvider
+from batchdrop.edge.provider import RETRIES_MAX, OpenAIProvider
 
 BASE_URL = "http://provider.invalid/v1"
 BATCH = {"id": "batch_1", "object": "batch", "status": "VALIDATING", "created_at": 5, "metadata": {"ticket": "t"}}
@@ -480,7 +480,11 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+# Bytes of an upload go once, and a sweep comes for files that are left.
+TRIES_MAX = {"upload": 1, "delete": 2}
+
+
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     ("wire", "expected", "posts"),
     [
@@ -497,15 +501,15 @@ REFUSALS = [
     ],
 )
 def test_failures_are_told_by_who_must_act(
-    call: Call, wire: Callable[[], Wire], expected: type[ProviderError], posts: int
+    call: str, wire: Callable[[], Wire], expected: type[ProviderError], posts: int
 ) -> None:
     """What may be repeated is, within seconds; what waits for a person is not, and the key is read again."""
     played = wire()
 
     with pytest.raises(expected):
-        call(played.provider())
+        CALLS[call](played.provider())
 
-    assert len(played.requests) == posts
+    assert len(played.requests) == min(posts, TRIES_MAX.get(call, RETRIES_MAX + 1))
     assert played.refused == (1 if expected is KeyRefused else 0)
 
 

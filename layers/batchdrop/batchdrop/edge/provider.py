@@ -35,6 +35,7 @@ from batchdrop.flow.ports import ByteSink
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
 RETRIES_MAX = 2
+DELETE_RETRIES_MAX = 1  # a sweep comes for what is left
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -171,13 +172,18 @@ class OpenAIProvider:
         kept_seconds = dialect.lifetime_seconds(lifetime_seconds)
         expiry = {} if kept_seconds is None else {"expires_after": {"anchor": "created_at", "seconds": kept_seconds}}
         with self._translated():
-            # What `files.create` does, which knows one path and no `file_name`.
+            # What `files.create` does, which knows one path and no `file_name`; and once, because it may be 200 MB: whoever asked
+            # comes again, each time later.
             made = self._client.post(
                 dialect.upload_path,
                 cast_to=FileObject,
                 body={**form, **expiry},
                 files=[("file", (name, lines))],
-                options={"timeout": self._timeout(UPLOAD_TIMEOUT), "headers": {"Content-Type": "multipart/form-data"}},
+                options={
+                    "timeout": self._timeout(UPLOAD_TIMEOUT),
+                    "headers": {"Content-Type": "multipart/form-data"},
+                    "max_retries": 0,
+                },
             )
             file = as_mapping(made).get("id")
         if not isinstance(file, str) or not file:
@@ -240,7 +246,8 @@ class OpenAIProvider:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
             with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
-                answer = as_mapping(self._client.files.delete(file, timeout=self._timeout()))
+                client = self._client.with_options(max_retries=min(DELETE_RETRIES_MAX, self._client.max_retries))
+                answer = as_mapping(client.files.delete(file, timeout=self._timeout()))
         except ProviderRefused as error:
             if error.status != httpx2.codes.NOT_FOUND:
                 raise

@@ -180,10 +180,10 @@ class Storage(PlanStorage, Protocol):
 class Provider(Protocol):
     """Files and batches at one base URL with one key. One value serves one invocation.
 
-    Every method but `create_batch` may be repeated and retries by itself within seconds. Each has three answers: it returns;
-    it is *refused* for good, which repeating does not change (ProviderRefused with the provider's status, code and words;
-    NotAtProvider where the id that was named is not known); or it is *unavailable* for now (ProviderUnavailable). A refusal
-    concerns what was asked; KeyRefused alone means the key or the account, and so every call.
+    Every method but `create_batch` may be repeated; most retry by themselves within seconds, the upload does not. Each has three
+    answers: it returns; it is *refused* for good, which repeating does not change (ProviderRefused with the provider's status,
+    code and words; NotAtProvider where the id that was named is not known); or it is *unavailable* for now
+    (ProviderUnavailable). A refusal concerns what was asked; KeyRefused alone means the key or the account, and so every call.
     """
 
     @property
