@@ -136,6 +136,13 @@ def _cancels_hourly(here: Installation) -> Iterator[str]:
             yield f"{thing} was asked {len(asked)} times, less than an hour apart"
 
 
+def _retrieves_are_bounded(here: Installation) -> Iterator[str]:
+    times = [call.at for call in here.gate.calls if call.name == "http GET batch"]
+    # A tick may begin a little early, so that two lie within a minute.
+    if busiest_minute(times) > 2 * here.limits.retrieves_per_tick_max:
+        yield f"{busiest_minute(times)} batches were asked for in a minute"
+
+
 def _messages_say_something(here: Installation) -> Iterator[str]:
     for told in here.outcomes():
         if told["error"] is not None and not told["error"]["message"].strip():
@@ -183,6 +190,10 @@ ROWS: Final[tuple[Row, ...]] = (
     Row(
         did="list of batches answered 501 for good", run="broken_list", call="GET batches", came_to=_ALL,
         ends_within=1, said_within=None,
+    ),
+    Row(
+        did="the same, with 40 batches", run="no_list_for_many", call="GET batches", came_to={"succeeded": 40},
+        ends_within=1, said_within=None, check=_retrieves_are_bounded,
     ),
     Row(
         did="list of batches hangs for good", run="everyday http-GET-batches:0=hang for-good", call="GET batches",
@@ -238,8 +249,8 @@ ROWS: Final[tuple[Row, ...]] = (
         check=_others_are_done_at_once,
     ),
     Row(
-        did="a queue is full, 'limit of 30K'", run="limit_of_30k", call="POST batches", came_to=_ALL, ends_within=3,
-        said_within=None,
+        did="a queue is full, 'limit of 30K'", run="limit_of_30k", call="POST batches", came_to={"succeeded": 3},
+        ends_within=3, said_within=None,
     ),
     Row(
         did="connection refused at a create", run="everyday http-POST-batches:0=unreachable", call="POST batches",

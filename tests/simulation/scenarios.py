@@ -285,3 +285,5 @@ SCENARIOS: tuple[Scenario, ...] = (
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Scenario] = {scenario.name: scenario for scenario in SCENARIOS}
+# Those whose every call is struck now and then by each `make test`; the others are told there once, by `rows`.
+SHORT: tuple[str, ...] = tuple(scenario.name for scenario in SCENARIOS if not scenario.is_long)

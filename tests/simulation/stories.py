@@ -47,6 +47,7 @@ class Scenario:
     is_watched_for_days: bool = False  # until what is left at the provider must have been swept
     is_installed: bool = True  # the first tick after the deployment came before the first drop
     tick_seconds_min: float = 0  # long stories are told in larger steps
+    is_long: bool = False  # it makes so many calls that only the campaign strikes them
 
     @property
     def in_order(self) -> tuple[Happening, ...]:

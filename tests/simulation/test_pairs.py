@@ -2,12 +2,12 @@
 
 import pytest
 from simulation.runs import calls_of, fitting, struck_twice
-from simulation.scenarios import SCENARIOS
+from simulation.scenarios import SHORT
 
 CALLS = 450
 
 
-@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+@pytest.mark.parametrize("scenario", SHORT)
 def test_any_two_calls_may_fail(scenario: str) -> None:
     """A sample, the same each time, with the provider's timing drawn anew for each first fault."""
     count = fitting(calls_of(scenario), CALLS)

@@ -2,14 +2,14 @@
 
 import pytest
 from simulation.runs import Run, calls_of, execute, fitting, sampled, singles
-from simulation.scenarios import SCENARIOS
+from simulation.scenarios import SHORT
 
 # The smallest story is struck at every call here (faults that last: at the first of each name), the others as often as takes
 # about so many calls; the rest is done by `make simulate`.
 CALLS = 1_600
 
 
-@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+@pytest.mark.parametrize("scenario", SHORT)
 def test_a_story_keeps_every_promise_when_nothing_is_struck(scenario: str) -> None:
     """Whatever the provider does to it, each story ends as it should."""
     run = Run(scenario)
@@ -30,7 +30,7 @@ def test_any_call_of_the_smallest_story_may_fail(share: int) -> None:
     assert not [str(verdict) for verdict in verdicts if verdict.findings]
 
 
-@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS if scenario.name != "small"])
+@pytest.mark.parametrize("scenario", [name for name in SHORT if name != "small"])
 def test_any_call_of_a_longer_story_may_fail(scenario: str) -> None:
     """A sample, the same each time."""
     run = Run(scenario)

@@ -2,12 +2,12 @@
 
 import pytest
 from simulation.runs import Run, calls_of, execute, fitting
-from simulation.scenarios import SCENARIOS
+from simulation.scenarios import SHORT
 
 CALLS = 1_200
 
 
-@pytest.mark.parametrize("scenario", [scenario.name for scenario in SCENARIOS])
+@pytest.mark.parametrize("scenario", SHORT)
 def test_storms_lose_nothing_and_pay_nothing_twice(scenario: str) -> None:
     """Duplicate and reordered messages, crashes, sleepers, lateness: when the storm is over, everything ends as it should."""
     count = fitting(calls_of(scenario), CALLS)

@@ -186,6 +186,14 @@ def test_a_file_that_cannot_be_found_is_waited_for_a_while() -> None:
     assert read_refusal(declined, followed, NOW, LIMITS, is_idle=False) == REFUSED
 
 
+def test_a_file_is_waited_for_although_an_upload_was_refused_before_it() -> None:
+    """A refusal of another kind says nothing of how soon a file appears: items that a storm refused once would fail."""
+    declined = Declined(400, "", "Cannot find file file-1")
+    refused = replace(SHARD, refusal=Refusal(Reason("http_413", "File is too large"), 1, NOW))
+
+    assert read_refusal(declined, refused, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
+
+
 @pytest.mark.parametrize(
     "declined",
     [

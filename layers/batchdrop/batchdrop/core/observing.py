@@ -192,11 +192,17 @@ def _refused_for_file(
         return None
     is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
     if is_input_missing(declined.code, declined.message, None):
-        # A file may be invisible for a moment after its upload; later it is gone. One that follows it gets no such time.
-        is_waited_for = is_fresh and shard.refusal is None
+        # A file may be invisible for a moment after its upload; later it is gone. One that follows such a file gets no time.
+        is_waited_for = is_fresh and not _was_missing(shard)
         return on.CreateTurnedAway(shard.ticket, MINUTE) if is_waited_for else on.SendRefused(shard.ticket, reason)
     is_doubtful = is_fresh and not shard.is_doubted and names_input(shard, declined)
     return on.InputDoubted(shard.ticket) if is_doubtful else None
+
+
+def _was_missing(shard: Shard) -> bool:
+    """Whether the file that *shard* was given before was not found, either, for as long as a file may take to appear."""
+    known = shard.refusal
+    return known is not None and is_input_missing(known.reason.code, known.reason.message, None)
 
 
 def read_upload_refusal(refused: ProviderRefused, shard: Shard) -> on.SendRefused:
