@@ -180,6 +180,36 @@ def test_a_stack_that_cannot_be_deployed_to_is_told_before_anything_is_built(
         make_plan(Wish("s"), ACCOUNT)
 
 
+OLD, NEW, OLDER = (f"arn:aws:kms:eu-central-1:111122223333:key/{number}" for number in range(3))
+
+
+@pytest.mark.parametrize(
+    ("before", "given", "instead"),
+    [
+        ({"KmsKeyArn": OLD}, [f"KmsKeyArn={NEW}"], f"FormerKmsKeyArns={OLD}"),
+        ({"KmsKeyArn": OLD}, ["KmsKeyArn="], f"FormerKmsKeyArns={OLD}"),
+        ({"KmsKeyArn": OLD, "FormerKmsKeyArns": OLDER}, [f"KmsKeyArn={NEW}"], f"FormerKmsKeyArns={OLDER},{OLD}"),
+        ({"KmsKeyArn": OLD}, [f"KmsKeyArn={NEW}", f"FormerKmsKeyArns={OLD}"], None),
+        ({"KmsKeyArn": OLD, "FormerKmsKeyArns": OLD}, [f"KmsKeyArn={NEW}"], None),
+        ({"KmsKeyArn": OLD}, ["PollMinutes=5"], None),
+        ({"KmsKeyArn": OLD}, [f"KmsKeyArn={OLD}"], None),
+        ({"KmsKeyArn": ""}, [f"KmsKeyArn={NEW}"], None),
+    ],
+)
+def test_a_key_that_still_has_to_read_is_not_forgotten(
+    stack_is: Stacks, before: dict[str, str], given: list[str], instead: str | None
+) -> None:
+    """Whoever replaces or removes the KMS key is told to name it as a former one, with the words to add."""
+    stack_is({"Architecture": "arm64", **before})
+    wish = Wish("s", None, tuple(given))
+
+    if instead is None:
+        assert make_plan(wish, ACCOUNT).status == "CREATE_COMPLETE"
+    else:
+        with pytest.raises(MisusedCommand, match=f"Add to PARAMETERS: {instead}$"):
+            make_plan(wish, ACCOUNT)
+
+
 def test_a_change_set_that_nobody_agreed_to_is_no_stack(stack_is: Stacks) -> None:
     """Whoever said no at the first deployment can begin anew."""
     stack_is({}, "REVIEW_IN_PROGRESS")

@@ -28,7 +28,9 @@ from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 
 DEFAULT_ARCHITECTURE: Final = "arm64"
-ARCHITECTURE: Final = "Architecture"  # the template's parameter
+# The template's parameters.
+ARCHITECTURE: Final = "Architecture"
+KMS_KEY, FORMER_KMS_KEYS = "KmsKeyArn", "FormerKmsKeyArns"
 PLAN_LINES_MAX: Final = 10
 
 # A stack that is begun by a change set which nobody agreed to has nothing in it yet.
@@ -85,6 +87,7 @@ def make_plan(wish: Wish, account: Account) -> Plan:
         raise CommandFailed(
             f"The stack {wish.stack} in {account.region} is no Batchdrop. Choose another name: make deploy STACK=name"
         )
+    refuse_forgotten_key(wish, parameters)
     if asked is None or asked == before:
         return Plan(wish, account, status, before, "as the stack has it")
     return Plan(wish, account, status, asked, f"as asked; the stack has {before} now")
@@ -103,6 +106,24 @@ def asked_architecture(wish: Wish) -> str | None:
     if found is not None and found not in MACHINES:
         raise MisusedCommand(f"ARCHITECTURE is {' or '.join(MACHINES)}, not {found}.")
     return found
+
+
+def refuse_forgotten_key(wish: Wish, before: Mapping[str, str]) -> None:
+    """Raise MisusedCommand where the stack's KMS key is replaced or removed and not named as a former one.
+
+    What it encrypted would be unreadable to the functions from then on, and every job under way would stop.
+    """
+    given = dict(parameter.split("=", 1) for parameter in wish.parameters)
+    key = before.get(KMS_KEY, "")
+    if not key or given.get(KMS_KEY, key) == key:
+        return
+    former = given.get(FORMER_KMS_KEYS, before.get(FORMER_KMS_KEYS, ""))
+    if key not in former.split(","):
+        named = ",".join(filter(None, [former, key]))
+        raise MisusedCommand(
+            f"The stack {wish.stack} encrypted with {key} until now, and could not read that any more. Add to PARAMETERS:"
+            f" {FORMER_KMS_KEYS}={named}"
+        )
 
 
 # What would lead sam elsewhere than where was looked, and what says the same here.
