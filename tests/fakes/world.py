@@ -69,19 +69,19 @@ class WorldProviders:
     key: str | None = "sk-test"
     base_url: str = BASE_URL
     dialects: Dialects = field(default_factory=lambda: Dialects(BASE_URL, OPENAI.name))  # what the simulator speaks
-    _opened: dict[str, Provider] = field(default_factory=dict)
+    _opened: dict[tuple[str, str], Provider] = field(default_factory=dict)
 
     def open(self) -> Provider:
-        """Return the provider as the key is now; building a client takes a while, so each key has one."""
-        key = read_key(self.key or "")
-        return self._opened.setdefault(key, self._provider(key))
+        """Return the provider as key and base URL are now; building a client takes a while, so each pair has one."""
+        place = (read_key(self.key or ""), self.base_url)
+        if place not in self._opened:
+            self._opened[place] = self._provider(*place)
+        return self._opened[place]
 
-    def _provider(self, key: str) -> Provider:
-        if key in self._opened:
-            return self._opened[key]
+    def _provider(self, key: str, base_url: str) -> Provider:
         return OpenAIProvider(
-            key, self.base_url, f"print-of-{key}", create_timeout_seconds=self.limits.create_timeout_seconds,
-            on_refused=lambda: None, dialect=self.dialects.of(self.base_url), transport=self.tap,
+            key, base_url, f"print-of-{key}", create_timeout_seconds=self.limits.create_timeout_seconds,
+            on_refused=lambda: None, dialect=self.dialects.of(base_url), transport=self.tap,
         )  # fmt: skip
 
 

@@ -99,6 +99,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         ),
     ),
     Scenario(
+        # More rows than digits sort, of two shards whose rows alternate: half of each is answered by a second attempt.
+        name="rows_in_order",
+        happenings=(
+            switched("line_server_error", value=0.5, times=2), dropped("inbox/twelve.jsonl", native(12)),
+        ),
+        limits={"chunk_lines_max": 4},
+    ),
+    Scenario(
         name="late_output",
         happenings=(switched("output_ids_late", value=2 * HOUR, times=1), dropped("inbox/three.jsonl", bodies(3))),
     ),

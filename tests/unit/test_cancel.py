@@ -111,6 +111,28 @@ def test_before_anything_is_sent_it_costs_nothing() -> None:
     assert {outcome["name"] for outcome in outcomes(world, job)} == {f"r{row}" for row in range(1, 21)}
 
 
+def invalid(count: int) -> bytes:
+    """So many rows that no request can be made of: they have no id."""
+    return b",no id\r\n" * count
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_invalid_records_of_a_cancelled_job_count_as_never_sent(has_begun: bool) -> None:  # noqa: FBT001  a column of the table
+    """Nor are they taken off what was sent: they failed while planning, and `sent` counts what a batch held."""
+    world = world_of(NARROW, run_seconds=10 * MINUTE, requests_per_second=0.1)
+    world.providers.key = "sk-test" if has_begun else None
+    content = rows(20).replace(HEADER, HEADER + invalid(2)) + invalid(3)
+    job = world.drop("inbox/sentiment/reviews.csv", content)
+
+    world.ask(job, "cancel")
+    world.run(job)
+
+    counts = json.loads(world.result(job, "status.json"))["counts"]
+    assert (counts["items"], counts["planned"], world.job(job).refused) == (25, 20, 5)
+    assert counts["sent"] == sum(shard.items for shard in world.shards(job) if shard.batches) == (5 if has_begun else 0)
+    assert counts["succeeded"] + counts["failed"] == 25
+
+
 def test_a_batch_that_runs_is_stopped_and_its_answers_are_delivered() -> None:
     """What was answered by then is paid and delivered, and the notice says how much that is."""
     world = world_of(run_seconds=1000.0, requests_per_second=0.05)

@@ -82,6 +82,35 @@ def test_a_drop_is_one_post(world: World) -> None:
     assert_paid_once(world, job)
 
 
+@pytest.mark.parametrize("place", ["http://second.invalid/v1", "http://simulator.invalid/other/v1"])
+def test_a_file_at_another_base_url_is_uploaded_again(world: World, place: str) -> None:
+    """The key is the same, and so is its fingerprint: a create names no file that lies elsewhere."""
+    world.clock.remaining = LIMITS.create_timeout_seconds  # too little for a create
+    job = world.drop("inbox/three.jsonl", DROP)
+    before, creates = world.shard(job), list[tuple[str, str]]()
+    assert (before.state, before.base_url, world.tap.creates) == (S.UPLOADED, "http://simulator.invalid/v1", 0)
+    world.clock.remaining = 900.0
+
+    def note(request: httpx2.Request) -> httpx2.Response | None:
+        if request.method == "POST" and request.url.path.endswith("/batches"):
+            creates.append((request.url.host, json.loads(request.read())["input_file_id"]))
+        if request.url.path.startswith("/other"):
+            request.url = request.url.copy_with(path=request.url.path.removeprefix("/other"))
+        return None
+
+    world.tap.answers.append(note)
+    world.providers.base_url = place
+    world.tick()
+    world.tick()
+    after = world.shard(job)
+
+    assert (after.state, after.base_url, after.fingerprint) == (S.RUNNING, place, before.fingerprint)
+    assert creates == [(httpx2.URL(place).host, after.file)]
+    assert after.file != before.file
+    world.run(job)
+    assert_paid_once(world, job)
+
+
 def test_a_second_event_for_the_same_version_changes_nothing(world: World) -> None:
     """A redelivered event is the same job."""
     job = world.drop("inbox/three.jsonl", DROP)

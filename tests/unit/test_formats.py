@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -322,6 +323,113 @@ def test_a_line_over_the_limit_rejects_the_upload() -> None:
         records_of(LINES, b"{}\n" + b"x" * 5_000)
 
 
+def csv_of(row: str) -> bytes:
+    """Return a CSV of two columns with a short row before *row*."""
+    return b"a,b\n1,2\n" + row.encode()
+
+
+# Each is a record of as many bytes, the form that reads it, and the file around it.
+SIZED: dict[str, tuple[Format, Callable[[int], bytes]]] = {
+    "json line": (LINES, lambda n: b"1\n" + b'"%s"\n2\n' % (b"x" * (n - 3))),
+    "json line, the last": (LINES, lambda n: b"1\n" + b'"%s"' % (b"x" * (n - 2))),
+    "json line, windows": (LINES, lambda n: b'"%s"\r\n2' % (b"x" * (n - 4))),
+    "text of an array": (ARRAY, lambda n: b'[1,"%s",2]' % (b"x" * (n - 2))),
+    "object of an array": (ARRAY, lambda n: b'[{"a":"%s"} , 2]' % (b"x" * (n - 8))),
+    "number of an array": (ARRAY, lambda n: b"[%s]" % (b"1" * n)),
+    "csv row": (CSV, lambda n: csv_of(f"{'x' * 400},{'y' * (n - 402)}\n3,4\n")),
+    "csv row, the last": (CSV, lambda n: csv_of(f"{'x' * 500},{'y' * (n - 501)}")),
+    "csv row of two lines": (CSV, lambda n: csv_of(f'"{"x" * 200}\n{"x" * 200}",{"y" * (n - 405)}\n3,4\n')),
+    "quoted csv row": (CSV, lambda n: csv_of(f'"{"x" * 450}","{"y" * (n - 456)}"\n3,4\n')),
+}
+
+
+@pytest.mark.parametrize("kind", SIZED)
+def test_a_record_of_exactly_the_limit_is_taken(kind: str) -> None:
+    """Its line end counts; one byte more rejects the upload, and names the limit."""
+    form, content = SIZED[kind]
+    if form is CSV:
+        form = CsvRows(record_bytes_max=1_000, field_chars_max=800)
+
+    _, records = records_of(form, content(1_000))
+    with pytest.raises(UploadRejected, match=r"longer than 1,000 bytes.*record_bytes_max") as rejected:
+        records_of(form, content(1_001))
+
+    assert max(len(record.raw) for record in records) == 1_000
+    assert [record.row for record in records] == list(range(1, len(records) + 1))
+    assert rejected.value.code == "record_too_large"
+
+
+@pytest.mark.parametrize("element", [b'"%s"' % (b"x" * 65_534), b"[%s]" % (b" " * 65_534), b"1" * 65_536])
+def test_an_element_of_the_limit_that_fills_what_is_read_at_once_is_taken(element: bytes) -> None:
+    """Its end shows only with the next bytes that are read, which do not count."""
+    form = JsonArray(record_bytes_max=len(element))
+
+    _, records = records_of(form, b"[" + element + b" ,2]")
+
+    assert [record.raw for record in records] == [element, b"2"]
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("field", ["x" * 500, "é" * 500, "x\n" * 250])
+def test_a_field_of_exactly_the_limit_is_taken(field: str, quote: str) -> None:
+    """It is counted in characters, in a header as well; one more rejects the upload."""
+    if "\n" in field and not quote:
+        field = field.replace("\n", "-")
+
+    for row in (f"{quote}{field}{quote},b\n1,2\n", f"a,b\n{quote}{field}{quote},2\n3,4\n"):
+        header, records = records_of(CsvRows(2_000, 500), row.encode())
+        assert field in (*header.columns, *records[0].fields)
+        with pytest.raises(UploadRejected, match="longer than 500 characters"):
+            records_of(CsvRows(2_000, 500), row.replace(field, f"{field}y").encode())
+
+
+def test_a_csv_header_of_exactly_the_limit_is_taken() -> None:
+    """As a row is."""
+    form = CsvRows(record_bytes_max=100, field_chars_max=100)
+
+    header, _ = records_of(form, b"a" * 49 + b"," + b"b" * 49 + b"\n1,2\n")
+    with pytest.raises(UploadRejected, match="longer than 100 bytes"):
+        records_of(form, b"a" * 50 + b"," + b"b" * 49 + b"\n1,2\n")
+
+    assert (header.body_start, len(header.columns)) == (100, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ('\ufeff"b",2', '\ufeff"b"'),
+        ('"\ufeffb",2', "\ufeffb"),
+        ('"x\n\ufeffb",2', "x\n\ufeffb"),
+        ("\ufeffb,2", "\ufeffb"),
+        ('\ufeff"b,2', '\ufeff"b'),
+    ],
+)
+def test_a_byte_order_mark_in_a_later_row_is_text(row: str, field: str) -> None:
+    """Only the one that begins the file is a mark: wherever reading begins, and however the row is quoted."""
+    content = f"\ufeffa,b\n1,2\n{row}\n3,4\n".encode()
+
+    header, records = records_of(CSV, content)
+    start = records[1].start
+    resumed = list(read_records(CSV, io.BytesIO(content[start:]), header, start, 1))
+
+    assert header.columns == ("a", "b")
+    assert [record.fields for record in records] == [["1", "2"], [field, "2"], ["3", "4"]]
+    assert resumed == records[1:]
+    assert b"".join(record.raw for record in records) == content[header.body_start :]
+
+
+@pytest.mark.parametrize("content", [b'{}\n\xef\xbb\xbf{"a": 1}\n{}\n', b'[{},\xef\xbb\xbf{"a": 1},{}]'])
+def test_a_byte_order_mark_before_a_later_record_fails_it_alone(content: bytes) -> None:
+    """It is no JSON there; its neighbours go on."""
+    form: Format = ARRAY if content.startswith(b"[") else LINES
+
+    header, records = records_of(form, content)
+
+    assert [form.decode(header, records[at]) for at in (0, 2)] == [{}, {}]
+    with pytest.raises(ItemRefused, match=r"record 2|line 2"):
+        form.decode(header, records[1])
+
+
 def test_a_line_that_is_no_json_does_not_break_the_results() -> None:
     """Its result holds no record: what was refused for it stays out of a file of JSON lines."""
     refused = Outcome(name="n", row=1, status="failed", error=Failure("not_json", "no"))
@@ -388,6 +496,29 @@ def test_a_native_line_without_an_answer_has_an_error() -> None:
 
     assert line["response"] is None
     assert line["error"] == {"code": "batch_expired", "message": "too late"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "shown"),
+    [
+        (400, b'{"error":{"code":"bad"}}', None),
+        (503, b'"<html>"', None),
+        (500, b"null", {"code": "bad", "message": "no"}),
+        (200, b'{"choices":[]}', {"code": "bad", "message": "no"}),
+        (200, b"null", {"code": "bad", "message": "no"}),
+    ],
+)
+def test_a_native_line_that_failed_shows_its_error_once(status: int, body: bytes, shown: object) -> None:
+    """In the body that came with an error of HTTP, else beside the response: a useless answer must not look like a success."""
+    content = b'{"custom_id":"mine","method":"POST","url":"/v1/responses","body":{"model":"m"}}\n'
+    outcome = answered(
+        1, None, status="failed", error=Failure("bad", "no"), status_code=status, response=msgspec.Raw(body)
+    )
+
+    line = json.loads(results(LINES, content, [outcome]))
+
+    assert line["response"] == {"status_code": status, "request_id": None, "body": json.loads(body)}
+    assert line["error"] == shown
 
 
 def test_an_array_is_cut_into_its_elements() -> None:

@@ -110,6 +110,31 @@ def test_a_write_whose_reply_was_lost_is_sent_again_if_the_row_does_not_show_it(
     assert table.clock.pauses == [0]
 
 
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_write_of_two_rows_is_done_only_if_both_show_it(shown: int) -> None:
+    """One row as wanted and one not is another's write, or an older one: the whole is sent again."""
+    wanted: tuple[Job, Shard] = (AFTER, replace(SHARD, revision=1))
+    older: tuple[Job, Shard] = (replace(JOB, revision=7), replace(SHARD, revision=7))
+    rows = [found(wanted[at] if at == shown else older[at]) for at in (0, 1)]
+    table = Table({"TransactWriteItems": in_turn(lost, dict), "GetItem": in_turn(*rows)})
+
+    table.ledger().write(Change((Write(None, JOB), Write(None, SHARD))))
+
+    assert table.writes == ["TransactWriteItems", "TransactWriteItems"]
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_refused_write_of_two_rows_is_a_conflict_if_one_is_anothers(shown: int) -> None:
+    """That the other row looks as wanted does not make it ours."""
+    rows: tuple[Job | Shard, ...] = (AFTER, replace(SHARD, revision=1))
+    seen = [found(row if at == shown else replace(row, writer="another")) for at, row in enumerate(rows)]
+    cancelled = refused("TransactionCanceledException", ["ConditionalCheckFailed", "None"])
+    table = Table({"TransactWriteItems": cancelled, "GetItem": in_turn(*seen * 2)})
+
+    with pytest.raises(Conflict):
+        table.ledger().write(Change((Write(None, JOB), Write(None, SHARD))))
+
+
 def test_a_refused_condition_is_success_if_the_row_is_ours() -> None:
     """The SDK's own retry of a lost reply meets what the first one wrote."""
     table = Table({"PutItem": refused("ConditionalCheckFailedException"), "GetItem": found(AFTER)})

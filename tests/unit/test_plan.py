@@ -115,6 +115,46 @@ def test_what_fills_at_once_is_bounded() -> None:
     assert sorted(row_of_line(line) for line in sent_lines(storage, job)) == list(range(1, 31))
 
 
+@pytest.mark.parametrize("models", [1, 3])
+def test_a_page_of_many_times_the_bound_has_no_more_chunks_than_it_needs(models: int) -> None:
+    """What was written fills no more: the next chunk that has to be written is as large as the first."""
+    storage, limits = MemoryStorage(), Limits(open_chunks_bytes_max=2_000)
+    lines = [native(f"{row:04}", f"m{row % models}") for row in range(400)]
+    by_one = job_of(storage, "inbox/one.jsonl", b"".join(lines) + native("last", stream=True))
+    together = job_of(storage, "inbox/together.jsonl", b"".join(lines))
+
+    for job in (by_one, together):
+        written = planned(storage, job, limits)
+        sizes = [chunk.size_bytes for chunk in read_chunks(storage, written)]
+
+        assert sum(sizes) > 10 * limits.open_chunks_bytes_max
+        assert len(sizes) == sum(group.chunks for group in written.groups)
+        assert len(sizes) <= models * (1 + sum(sizes) // limits.open_chunks_bytes_max)
+        assert sorted(row_of_line(line) for line in sent_lines(storage, written)) == list(range(1, 401))
+
+
+@pytest.mark.parametrize("count", [1, 2, 129])
+@pytest.mark.parametrize("ragged", [b"", b"x,y\n"])
+def test_a_request_of_exactly_the_limit_is_sent(count: int, ragged: bytes) -> None:
+    """A line of the limit's bytes is taken, and one byte more fails alone: also where rows are looked at one by one."""
+    storage, size_bytes = MemoryStorage(), 150
+    rest = b"x\n" * (count - 1) + ragged
+    short = job_of(storage, "inbox/t/a.csv", b"text\nx\n" + rest, TASK)
+    spare = size_bytes - len(next(sent_lines(storage, planned(storage, short))))
+    limits = Limits(record_bytes_max=size_bytes)
+
+    # The first row is the longest, because its number is the shortest.
+    exactly = job_of(storage, "inbox/t/b.csv", b"text\n" + b"x" * (1 + spare) + b"\n" + rest, TASK)
+    longer = job_of(storage, "inbox/t/c.csv", b"text\n" + b"x" * (2 + spare) + b"\n" + rest, TASK)
+    sent = [len(line) for line in sent_lines(storage, planned(storage, exactly, limits))]
+    refused = refused_outcomes(storage, planned(storage, longer, limits))
+
+    assert (max(sent), len(sent)) == (size_bytes, count)
+    assert [(outcome.row, outcome.error and outcome.error.code) for outcome in refused] == [
+        (1, "request_too_large"), *([(count + 1, "ragged_row")] if ragged else []),
+    ]  # fmt: skip
+
+
 def test_one_bad_record_fails_alone() -> None:
     """A refused record has its object and its outcome at once; its neighbours go on."""
     storage = MemoryStorage()

@@ -51,6 +51,18 @@ def answered(
     return run_of([outcome])
 
 
+@pytest.mark.parametrize("seconds", [(3_600, 7_200), (7_200, 3_600), (7_200, 3_600, 0)])
+def test_a_receipt_is_finished_with_the_last_batch(seconds: tuple[int, ...]) -> None:
+    """Whatever the number of the shard whose batch that was; one without a batch has no end."""
+    ends = [
+        replace(shard(), number=n, batch_ended_at=after and JOB.created_at + after) for n, after in enumerate(seconds)
+    ]
+
+    receipt = bill(*ends).receipt()
+
+    assert receipt.finished_at == "2026-11-22T02:00:00Z"
+
+
 def test_tokens_stand_by_model_and_kind() -> None:
     """Each kind has its list price and what a batch pays of it; the total is the list price less the discount."""
     account = bill()

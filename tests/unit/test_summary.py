@@ -78,6 +78,19 @@ def test_the_status_says_where_the_job_stands() -> None:
     assert (status["created_at"], status["updated_at"]) == ("2026-11-22T00:00:00Z", "2026-11-22T00:01:00Z")
 
 
+@pytest.mark.parametrize("ends", [(100, 200), (200, 100), (200, 100, 0)])
+def test_a_summary_names_the_end_of_the_last_batch(ends: tuple[int, ...]) -> None:
+    """Whatever the number of the shard whose batch that was."""
+    shards = [
+        replace(shard(n, ShardState.DONE), batch_ended_at=after and CREATED_AT + after)
+        for n, after in enumerate(ends, 1)
+    ]
+
+    summary = json.loads(summary_document(JOB, shards, RESULTS))
+
+    assert summary["last_batch_ended_at"] == "2026-11-22T00:03:20Z"
+
+
 def test_the_status_says_what_is_waited_for() -> None:
     """A job that waits says for what and since when, one that was rejected says why."""
     job = replace(

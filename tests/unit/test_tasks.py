@@ -226,6 +226,64 @@ def test_any_column_name_can_be_used(column: str) -> None:
     assert filled('{{ row["' + column + '"] | upper }}', {column: "x"}) == "X"
 
 
+CONSTANTS: dict[str, JsonValue] = {
+    "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", CONSTANTS)
+def test_a_constant_alone_is_no_column(word: str) -> None:
+    """It means itself, alone and in a longer text, also where the record has a column of that name; `row[…]` names that."""
+    row: dict[str, JsonValue] = {word: "the column"}
+    value = CONSTANTS[word]
+
+    assert filled("{{ " + word + " }}", row) is value
+    assert filled("<{{" + word + "}}>", row) == ("<>" if value is None else f"<{str(value).lower()}>")
+    assert filled('{{ row["' + word + '"] }}', row) == filled("{{ row." + word + " }}", row) == "the column"
+    assert not recipe(CHAT + '  x: "{{ ' + word + ' }}"\n').columns
+
+
+def test_the_row_alone_is_the_whole_record() -> None:
+    """As an object where it stands alone, as JSON in a longer text; also where a column is called so."""
+    row: dict[str, JsonValue] = {"row": "the column", "n": [1, {"a": None}]}
+
+    assert filled("{{ row }}", row) == row
+    assert filled("<{{ row }}>", row) == '<{"row":"the column","n":[1,{"a":null}]}>'
+    assert filled("{{ row.row }}", row) == "the column"
+    assert not recipe(CHAT + "  x: '{{ row }}'\n").columns
+
+
+def test_a_loop_alone_is_no_column() -> None:
+    """It is known within a loop, and its members are numbers; a column of that name is asked for by `row[…]`."""
+    row: dict[str, JsonValue] = {"loop": "the column", "l": ["a", "b"]}
+
+    assert filled("{% for x in l %}{{ loop.index }}{{ x }}{% endfor %}", row) == "1a2b"
+    assert filled("{{ row['loop'] }}", row) == "the column"
+    for template in ("{{ loop }}", "<{{ loop }}>"):
+        with pytest.raises(ItemRefused, match="`loop` is undefined"):
+            filled(template, row)
+
+
+def test_a_not_alone_is_a_mistake() -> None:
+    """It wants something behind it: the task is refused, whatever columns there are."""
+    for template in ("{{ not }}", "<{{ not }}>"):
+        with pytest.raises(UploadRejected, match=r"body\.x, line 1"):
+            filled(template, {"not": "the column"})
+    assert filled("{{ row.not }}", {"not": "the column"}) == "the column"
+
+
+@pytest.mark.parametrize(
+    "word", ["and", "or", "in", "is", "if", "else", "range", "self", "super", "caller", "nothing", "null", "row_"]
+)
+def test_any_other_word_alone_is_a_column(word: str) -> None:
+    """Which the task cannot do without; what it means elsewhere in a template does not matter."""
+    row: dict[str, JsonValue] = {word: 7}
+
+    assert filled("{{ " + word + " }}", row) == 7
+    assert filled("<{{ " + word + " }}>", row) == "<7>"
+    assert recipe(CHAT + '  x: "{{ ' + word + ' }}"\n').columns == {word}
+
+
 def test_keys_of_a_body_are_literal() -> None:
     """Only values are templates."""
     task = recipe(CHAT + '  "{{ a }}": x\n')

@@ -1,6 +1,7 @@
 """Room that nobody told us about, from drop to results: production flows, the real adapter, the simulator on the wire."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,28 @@ import pytest
 from fakes.words import WordCounting, reviews
 from fakes.world import BASE_URL, World
 
+from batchdrop.core.events import NoRoom
 from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Room, ShardState
+from batchdrop.core.ledger_rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Group,
+    Job,
+    JobState,
+    Lease,
+    Reason,
+    Refusal,
+    Room,
+    Scope,
+    Shard,
+    ShardState,
+    Write,
+)
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.core.room import account_of
+from batchdrop.flow.admit import admit, held_up
+from batchdrop.flow.refused import back_off
+from batchdrop.flow.steps import Work, begin
 from openai_batch_simulator.behaviour import CALM
 
 MODEL = "gpt-4.1-mini"
@@ -159,6 +178,96 @@ def test_a_new_drop_does_not_pass_by_those_who_wait() -> None:
     assert before == []
     assert {shard.state for shard in world.shards(late)} == {ShardState.RUNNING}
     assert len(world.shards(first)) > 1
+
+
+def test_who_may_not_be_served_holds_up_nobody() -> None:
+    """A held job's shard waits for a person, a refused one for the provider: neither keeps a new drop from the room."""
+    job = Job(id="1" * 20, bucket="b", key="inbox/a.csv", version="v", created_at=1, state=JobState.RUNNING)
+    waiting = Shard(job=job.id, number=0, account="a", endpoint="/v1/responses", model=MODEL, group=0, end_line=1)
+    refused = replace(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
+    uncut = replace(
+        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for="room"
+    )
+
+    assert held_up([job, waiting, refused], "another") == {MODEL}
+    assert held_up([replace(job, state=JobState.HELD), waiting], "another") == frozenset()
+    assert held_up([waiting, replace(job, state=JobState.HELD)], "another") == frozenset()
+    assert held_up([job, replace(waiting, state=ShardState.RUNNING)], "another") == frozenset()
+    assert held_up([job, waiting], job.id) == frozenset()
+    assert held_up([uncut], "another") == {"uncut"}
+    assert held_up([replace(uncut, state=JobState.HELD)], "another") == held_up([uncut], uncut.id) == frozenset()
+
+
+def test_a_held_job_lets_a_new_drop_pass() -> None:
+    """Its shard waits for its next attempt, which somebody has to approve of first."""
+    world = world_of(None, Limits(room_tokens_per_model=2_000, first_shard_tokens=500))
+    held = world.drop("inbox/sentiment/held.csv", rows(1, "a"))
+    shard, job = world.shard(held), world.job(held)
+    room = room_of(world)
+    waits = replace(
+        shard, state=ShardState.WAITING, room_tokens=0, batch="", due_at=world.clock.time + HOUR, taken_at=0, writer="t"
+    )
+    change = Change((Write(shard, waits), Write(job, replace(job, state=JobState.HELD, writer="t"))))
+    world.ledger.write(change)
+
+    late = world.drop("inbox/sentiment/late.csv", rows(1, "b"))
+
+    assert room.used > 0
+    assert world.shard(late).state is ShardState.RUNNING
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_what_is_refused_counts_once(is_taken: bool) -> None:  # noqa: FBT001  a column of the table
+    """A batch that was seen past validation is among what was taken; refused after all, it is not added a second time."""
+    world = world_of(None)
+    world.run(world.drop("inbox/sentiment/first.csv", rows(1, "a")))
+    job = world.drop("inbox/sentiment/reviews.csv", rows(5))
+    if is_taken:
+        world.tick()
+    shard, room = world.shard(job), room_of(world)
+    work = begin(world.ports(), world.limits)
+
+    back_off(work, shard, NoRoom(shard.ticket, is_idle=True))
+
+    assert (bool(shard.taken_at), room.taken) == (is_taken, shard.room_tokens if is_taken else 0)
+    assert room_of(world).lesson.refused == shard.room_tokens > 0
+    assert (room_of(world).used, room_of(world).taken) == (0, 0)
+
+
+def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
+    """It lasts a minute; whoever took it then keeps it, and a third admitter stays away."""
+    world = world_of(None)
+    world.providers.key = None
+    job = world.drop("inbox/sentiment/reviews.csv", rows(1))
+    world.providers.key = "sk-test"
+    slow, quick, third = (begin(world.ports(), world.limits) for _ in range(3))
+    world.ledger.room = sleeping(world, quick)  # type: ignore[method-assign,assignment]  # names differ
+
+    admit(slow, [world.job(job)], [], 10)
+    lease = begin(world.ports(), world.limits).install.admission
+
+    assert lease == Lease(quick.ports.writer, world.clock.time + MINUTE)
+    assert admit(third, [world.job(job)], [], 10) == []
+    assert begin(world.ports(), world.limits).install.admission == lease
+
+
+def sleeping(world: World, successor: Work) -> Callable[[str, str], Room]:
+    """Return the ledger's `room`, during whose first call a minute passes and *successor* takes the lease."""
+    read, left = world.ledger.room, [True]
+
+    def room(account: str, model: str) -> Room:
+        if left:
+            left.clear()
+            world.advance(MINUTE)
+            install = world.ledger.install()
+            assert install is not None
+            leased = replace(
+                install, admission=Lease(successor.ports.writer, world.clock.time + MINUTE), writer="quick"
+            )
+            world.ledger.write(Change((Write(install, leased),)))
+        return read(account, model)
+
+    return room
 
 
 def test_embedding_inputs_are_kept_for_the_whole_account() -> None:

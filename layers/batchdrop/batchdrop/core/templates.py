@@ -26,11 +26,8 @@ _VALUES_MAX = 10_000
 _BODY_BYTES_MAX = 16_000_000
 # A body of so few pieces, or one in which no column stands more often, is not counted: it is no longer than so many records.
 _PIECES_UNCOUNTED_MAX = 8
-# Words that are no column where they stand alone in an expression.
-_RESERVED = frozenset(
-    {"true", "false", "none", "True", "False", "None", "not", "and", "or", "in", "is", "if", "else"}
-    | {"loop", "row", "range", "self", "super", "caller"},
-)
+# Words that are no column where they stand alone in an expression: the engine reads them otherwise, or hides such a column.
+_RESERVED = frozenset({"true", "false", "none", "True", "False", "None", "not", "row", "loop"})
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"

@@ -116,19 +116,20 @@ def _answer(outcome: Outcome) -> dict[str, object]:
 
 def _output_line(custom_id: msgspec.Raw, outcome: Outcome) -> bytes:
     """Return the line that the Batch API writes (https://developers.openai.com/api/docs/guides/batch, 2026-09-26)."""
-    response = None
+    response, is_said = None, False
     if outcome.status_code is not None:
         response = {
             "status_code": outcome.status_code,
             "request_id": outcome.request_id,
             "body": outcome.response,
         }
+        is_said = outcome.status_code // 100 != 2 and bytes(outcome.response) != NULL  # noqa: PLR2004  the 2 of "2xx"
     return _encode(
         {
             "id": outcome.line_id,
             "custom_id": custom_id,
             "response": response,
-            # Where the provider answered, its body holds the error.
-            "error": None if response else outcome.error,
+            # A body that came with an error of HTTP says it. One that came with success says nothing of why it is of no use.
+            "error": None if is_said else outcome.error,
         },
     )
