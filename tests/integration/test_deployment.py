@@ -31,6 +31,7 @@ KEY = "sk-simulated"
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 OTHER = {"arm64": "x86_64", "x86_64": "arm64"}[ARCHITECTURE]
 # Not where a person's own deployment is built: what a test leaves there would be taken for valid.
+PACKAGE = REPOSITORY / "layers" / "batchdrop" / "batchdrop"
 BUILDS = REPOSITORY / ".aws-sam" / "tests"
 # A build from nothing takes half a minute on an idle machine; sam itself is installed once, which takes longer.
 DEPLOY_TIMEOUT_SECONDS = 600
@@ -124,6 +125,23 @@ def test_the_built_layer_has_byte_code_that_is_not_checked() -> None:
 
     assert len(sources) > 50
     assert {int.from_bytes(flag, "little") for flag in flags} == {flags_unchecked_hash}
+
+
+@pytest.mark.emulator
+@pytest.mark.usefixtures("deployed")
+def test_the_built_layer_has_every_file_of_the_package() -> None:
+    """The report's template and style sheet travel with the code."""
+    built, ours = (
+        {
+            str(path.relative_to(folder))
+            for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        for folder in (BUILDS / ARCHITECTURE / "build" / "Layer" / "python" / "batchdrop", PACKAGE)
+    )
+
+    assert built == ours
+    assert {"core/report.html.j2", "core/style.css"} <= ours
 
 
 @pytest.mark.emulator

@@ -63,7 +63,13 @@ def test_what_creeps_in_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["batchdrop.edge.provider", "batchdrop.core.task_file", "batchdrop.core.template_engine"]
+    "module",
+    [
+        "batchdrop.edge.provider",
+        "batchdrop.core.task_file",
+        "batchdrop.core.template_engine",
+        "batchdrop.core.report_page",
+    ],
 )
 def test_what_waits_is_ours_to_keep_waiting(module: str) -> None:
     """These are the doors to what is slow to import; none of them is open at the start."""

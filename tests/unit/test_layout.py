@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[2]
 LAYER = ROOT / "layers" / "batchdrop"
@@ -95,6 +96,15 @@ def test_nothing_in_the_layer_reaches_for_the_tools() -> None:
     """What runs in Lambda can be packed without what runs on a person's machine."""
     for path in modules():
         assert not {name.partition(".")[0] for name in imports(path.read_text())} & TOOLS, path
+
+
+def test_a_wheel_has_every_file_of_the_package() -> None:
+    """The report's template and style sheet travel with the code."""
+    files = {included.distribution_path for included in WheelBuilder(str(ROOT)).recurse_included_files()}
+    ours = {str(path.relative_to(LAYER)) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+    assert ours <= files
+    assert {path.rpartition(".")[2] for path in ours} == {"css", "j2", "py", "typed"}
 
 
 def test_the_simulator_knows_nothing_of_us() -> None:

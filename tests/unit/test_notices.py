@@ -6,9 +6,10 @@ import jsonschema
 import pytest
 
 from batchdrop.core.ledger_rows import CommonWait, Job, Reason
-from batchdrop.core.notices import Notice, printable, render, render_common_wait, render_wait
+from batchdrop.core.notices import Notice, render, render_common_wait, render_wait
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import FailureCount, Results
+from batchdrop.core.wording import printable
 from batchdrop.edge.notices import check_notice
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notice.schema.json").read_text())

@@ -1,8 +1,11 @@
 """The report of a job, and its sample in docs/samples. Run this file as a script to write the sample anew."""
 
+import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,20 +14,23 @@ import pytest
 from fakes.answered import AnsweredJob, answer_line, chat_body, chat_job, error_line, success
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from minijinja import TemplateError
 
 from batchdrop.core.ledger_rows import Job, Shard
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.core.outcomes import Failure, Outcome
 from batchdrop.core.receipt import Line, Receipt, Unknown
-from batchdrop.core.report import REPORT_BYTES_MAX, report_document
-from batchdrop.core.report_charts import POINTS_MAX, curve, seconds_in_words
-from batchdrop.core.report_facts import ANSWERS_SHOWN_MAX, EXAMPLES_MAX, open_facts
-from batchdrop.core.report_style import POLICY
-from batchdrop.core.summary import REASONS_MAX, Tally
+from batchdrop.core.report import REPORT_BYTES_MAX, report_values
+from batchdrop.core.report_charts import POINTS_MAX, curve
+from batchdrop.core.report_facts import ANSWERS_SHOWN_MAX, EXAMPLES_MAX, Facts, open_facts
+from batchdrop.core.report_page import page_of
+from batchdrop.core.summary import REASONS_MAX, Results, Tally
+from batchdrop.core.wording import seconds_in_words
 from batchdrop.flow.merge import merge
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "docs" / "samples" / "report.html"
+REPORT = ROOT / "layers" / "batchdrop" / "batchdrop" / "core"
 
 TASK = b"""
 endpoint: /v1/chat/completions
@@ -56,6 +62,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.style = ""
         self._style = False
         self.feed(content.decode())
 
@@ -67,7 +74,9 @@ class Page(HTMLParser):
         self._style = self._style and tag != "style"
 
     def handle_data(self, data: str) -> None:
-        if not self._style:
+        if self._style:
+            self.style += data
+        else:
             self.text += data
 
     @property
@@ -141,6 +150,11 @@ def outcome(name: str = "a", output: object = "b", record: object = None, failur
     )  # fmt: skip
 
 
+def report_document(job: Job, shards: Sequence[Shard], results: Results, facts: Facts) -> bytes:
+    """The report of these."""
+    return page_of(report_values(job, shards, results, facts))
+
+
 def report(outcomes: Iterable[Outcome], job: Job = JOB, shards: Sequence[Shard] = ()) -> bytes:
     """The report of *outcomes*."""
     facts = open_facts(shards)
@@ -174,7 +188,10 @@ def test_a_report_loads_and_runs_nothing() -> None:
 
     attributes = [(tag, name, value or "") for tag, named in page.elements for name, value in named.items()]
     policies = [named["content"] for tag, named in page.elements if "http-equiv" in named]
-    assert policies == [POLICY]
+    digest = b64encode(sha256(page.style.encode()).digest()).decode()
+    assert policies == [
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
+    ]
     assert not page.tags & {"script", "link", "img", "iframe", "object", "form", "base"}
     assert {value for _, name, value in attributes if name in {"href", "src"}} == {
         "outcomes.jsonl", "results.csv", "failures.csv",
@@ -225,6 +242,46 @@ def test_what_can_be_seen_is_shown_as_it_is(text: str) -> None:
     printable = "".join(char for char in text if char.isprintable())
 
     assert printable in Page(report([outcome(output=f"<{printable}>")])).text
+
+
+def test_only_the_style_sheet_is_taken_as_safe() -> None:
+    """The template escapes everything else by default: nothing in it turns that off, and each attribute is in quotes."""
+    template = (REPORT / "report.html.j2").read_text()
+
+    assert re.findall(r"\w+\s*\|\s*safe|autoescape|Markup", template) == ["style|safe"]
+    assert "={{" not in template
+
+
+def values() -> dict[str, object]:
+    """What a report shows of a job with a batch that ended."""
+    shard = Shard(
+        job=JOB.id,
+        number=1,
+        account="a",
+        endpoint="e",
+        model="m",
+        group=0,
+        batch="b",
+        batch_ended_at=JOB.created_at + 1,
+    )
+    facts = open_facts([shard])
+    return dict(report_values(JOB, [shard], Tally(facts).results(()), facts))
+
+
+@pytest.mark.parametrize("name", values())
+def test_a_value_that_is_missing_is_an_error(name: str) -> None:
+    """The page would otherwise say nothing about it. The error quotes nothing of the job."""
+    with pytest.raises(TemplateError, match="undefined") as caught:
+        page_of({key: value for key, value in values().items() if key != name})
+
+    assert JOB.key not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 1.5, True, ["a"], object()])
+def test_what_is_no_text_and_no_whole_number_is_an_error(value: object) -> None:
+    """`None` or a float's digits would be a mistake of the template, not a figure."""
+    with pytest.raises(TypeError, match="a report does not show"):
+        page_of({**values(), "file": value})
 
 
 def test_a_report_is_small_however_large_the_job() -> None:
@@ -301,10 +358,10 @@ def test_a_curve_of_thousands_of_steps_is_thinned() -> None:
     """A screen cannot show more; the end is kept."""
     points = [(number, number) for number in range(10_000)]
 
-    drawn = curve(points, 9_999).text
+    drawn = curve(points, 9_999)
 
-    assert drawn.count("H") <= 2 * (POINTS_MAX + 3)
-    assert "all after 2 h 46 min" in drawn
+    assert drawn.path.count("H") <= POINTS_MAX + 3
+    assert drawn.reached[-1] == ("all", "2 h 46 min")
 
 
 @pytest.mark.parametrize(

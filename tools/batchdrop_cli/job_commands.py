@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from batchdrop.core.wording import printable
 from batchdrop_cli.connection import Connection, StackPlace, connect
 from batchdrop_cli.failures import MisusedCommand
 from batchdrop_cli.jobs import find_job
@@ -75,8 +76,7 @@ def forget(*, job: str, yes: bool, stack: StackPlace) -> None:
     Not deleted: other versions of the same file, which are other jobs; what the provider still holds, which expires by itself;
     the ledger's rows, which name the file and count its items for 45 days; log lines, and notices that were sent.
     """
-    from batchdrop.core.notices import printable  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
-    from batchdrop_cli.control import forget as delete  # noqa: PLC0415  # as above
+    from batchdrop_cli.control import forget as delete  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
     from batchdrop_cli.control import versions_of  # noqa: PLC0415  # as above
 
     connection = connect(stack)

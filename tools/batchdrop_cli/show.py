@@ -13,8 +13,8 @@ from rich.text import Text
 
 from batchdrop.core.common_waits import ACCOUNT, KEY
 from batchdrop.core.job_lifecycle import APPROVAL, NEXT_ATTEMPT, ROOM
-from batchdrop.core.notices import printable
 from batchdrop.core.waiting import DAILY_CAP, DISK, MODEL, REFUSED
+from batchdrop.core.wording import printable
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
 

@@ -20,7 +20,7 @@ from batchdrop.core.receipt import Receipt, receipt_document
 from batchdrop.core.receipt_text import receipt_lines
 from batchdrop.core.summary import Results, failure_document
 from batchdrop.core.waiting import DAILY_CAP_CODE
-from batchdrop.core.wording import iso_time
+from batchdrop.core.wording import iso_time, printable
 
 SCHEMA: Final = 2
 # What the id of a notice about the installation begins with, where others have the job.
@@ -125,15 +125,6 @@ def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_
 def deduplication_id(job: Job) -> str:
     """Return what all copies of the notice about this end of *job* bear: with a number from the second end on."""
     return f"{job.id}/{job.event}/{job.retries + 1}" if job.retries else f"{job.id}/{job.event}"
-
-
-def printable(text: str) -> str:
-    """Return *text* with every character that is not printable (control, direction, line end) as its escape."""
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
-
-
-def _escape(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def _subject(job: Job) -> str:

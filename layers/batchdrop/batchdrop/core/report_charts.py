@@ -1,77 +1,75 @@
-"""The pictures of a report: bars, histograms, and the curve of progress.
+"""Prepares the numbers of a report's charts, which the template draws as SVG beside the same figures as text."""
 
-Rule: a picture is SVG in the page, and every figure in it also stands as text beside it.
-"""
-
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
+from batchdrop.core.ledger_rows import Shard
 from batchdrop.core.limits import DAY, HOUR, MINUTE
-from batchdrop.core.markup import Html, element, joined
+from batchdrop.core.report_facts import Facts
+from batchdrop.core.wording import seconds_in_words
 
-# More steps than this cannot be told apart on a screen.
+# A screen cannot show more steps than this.
 POINTS_MAX: Final = 200
 _WIDTH: Final = 1_000
 _HEIGHT: Final = 100
+_SHARES: Final = ((25, "a quarter"), (50, "half"), (75, "three quarters"), (100, "all"))
+# https://developers.openai.com/api/docs/guides/batch (2026-09-26): a batch has 24 hours.
+_DURATIONS: Final = (10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 16 * HOUR, DAY)
 
 
-def seconds_in_words(seconds: int) -> str:
-    """Return a span of time in its two largest units."""
-    if seconds < MINUTE:
-        return f"{max(0, seconds)} s"
-    units = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"))
-    size, unit = next((size, unit) for size, unit in units if seconds >= size)
-    smaller = {DAY: (HOUR, "h"), HOUR: (MINUTE, "min"), MINUTE: (1, "s")}[size]
-    whole, rest = divmod(seconds, size)
-    return f"{whole} {unit}" + (f" {rest // smaller[0]} {smaller[1]}" if rest >= smaller[0] else "")
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve of steps as the path of an SVG."""
+
+    path: str
+    span: str  # its width, in words
+    reached: Sequence[tuple[str, str]]  # a share of the whole, and after how long it was done
 
 
-def bar(count: int, whole: int, *, is_bad: bool = False) -> Html:
-    """Return a bar that is *count* of *whole* long."""
-    share = f"{100 * count / whole:.2f}%" if whole else "0%"
-    ground = element("rect", width="100%", height="100%", rx=3, class_="ground")
-    filled = element("rect", width=share, height="100%", rx=3)
-    return element("svg", ground, filled, class_="bar bad" if is_bad else "bar", aria_hidden="true")
-
-
-def histogram(rows: Sequence[tuple[str, int]]) -> Html:
-    """Return a bar for each label."""
-    most = max((count for _, count in rows), default=0)
-    lines = [
-        element(
-            "tr", element("td", label), element("td", bar(count, most)), element("td", f"{count:,}", class_="number")
-        )
-        for label, count in rows
-    ]
-    return element("table", element("tbody", *lines), class_="bars")
-
-
-def curve(points: Sequence[tuple[int, int]], whole: int) -> Html:
-    """Return a curve of steps: how many of *whole* were done after so many seconds. The points ascend."""
-    span = max(1, points[-1][0])
+def curve(points: Sequence[tuple[int, int]], whole: int) -> Curve:
+    """Return the curve of *points*: seconds, and how many of *whole* were done after them. The points ascend."""
+    span, step = max(1, points[-1][0]), -(-len(points) // POINTS_MAX)
     path = f"M0,{_HEIGHT}"
-    for seconds, done in _thinned(points):
-        x = round(_WIDTH * max(0, seconds) / span, 1)
-        path += f"H{x}V{round(_HEIGHT - _HEIGHT * done / max(1, whole), 1)}"
-    picture = element(
-        "svg",
-        element("path", d=f"{path}H{_WIDTH}V{_HEIGHT}Z", class_="area"),
-        element("path", d=f"{path}H{_WIDTH}", class_="edge", vector_effect="non-scaling-stroke"),
-        viewBox=f"0 -3 {_WIDTH} {_HEIGHT + 3}", preserveAspectRatio="none", class_="curve", aria_hidden="true",
-    )  # fmt: skip
-    shares = ((25, "a quarter"), (50, "half"), (75, "three quarters"), (100, "all"))
-    reached = [(words, next((seconds for seconds, done in points if 100 * done >= share * whole), None))
-               for share, words in shares]  # fmt: skip
-    told = ", ".join(f"{words} after {seconds_in_words(seconds)}" for words, seconds in reached if seconds is not None)
-    return joined(
-        element("div", element("span", f"{whole:,} items"), class_="axis"),
-        picture,
-        element("div", element("span", "dropped"), element("span", seconds_in_words(span)), class_="axis"),
-        element("p", f"Done: {told}.") if told else None,
-    )
+    for seconds, done in (*points[:-1:step], points[-1]):
+        x, y = _WIDTH * max(0, seconds) / span, _HEIGHT - _HEIGHT * done / max(1, whole)
+        path += f"H{round(x, 1)}V{round(y, 1)}"
+    counts = [done for _, done in points]
+    found = [(words, bisect_left(counts, (percent * whole + 99) // 100)) for percent, words in _SHARES]
+    reached = [(words, seconds_in_words(points[place][0])) for words, place in found if place < len(points)]
+    return Curve(f"{path}H{_WIDTH}", seconds_in_words(span), reached)
 
 
-def _thinned(points: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
-    """Return at most POINTS_MAX of *points*, the last among them."""
-    step = -(-len(points) // POINTS_MAX)
-    return [*points[:-1:step], points[-1]]
+def share(count: int, whole: int) -> str:
+    """Return how much *count* is of *whole*, as a length in SVG."""
+    return f"{100 * count / whole:.2f}%" if whole else "0%"
+
+
+def lengths(facts: Facts) -> Iterator[Mapping[str, object]]:
+    """Yield a histogram of how long answers are, if there are any."""
+    if facts.lengths:
+        edges = [(2**bit, facts.lengths[bit + 1]) for bit in range(min(facts.lengths) - 1, max(facts.lengths))]
+        rows = [(f"{edge:,} to {2 * edge - 1:,}" if edge > 1 else "1", count) for edge, count in edges]
+        mean = Decimal(facts.output_tokens) / facts.lengths.total()
+        yield _histogram("Answers, in output tokens", rows, f"Mean {mean:,.1f}, longest {facts.longest_tokens:,}.")
+
+
+def durations(shards: Sequence[Shard]) -> Iterator[Mapping[str, object]]:
+    """Yield a histogram of how long batches took, if any ended."""
+    taken = [shard.batch_ended_at - shard.intent_at for shard in shards if shard.batch_ended_at > shard.intent_at > 0]
+    if taken:
+        counts = Counter(bisect_right(_DURATIONS, seconds) for seconds in taken)
+        edges = [seconds_in_words(edge) for edge in _DURATIONS]
+        labels = [f"under {edges[0]}", *map("{} to {}".format, edges, edges[1:]), f"{edges[-1]} and more"]
+        rows = [(labels[number], counts[number]) for number in range(min(counts), max(counts) + 1)]
+        mean = seconds_in_words(sum(taken) // len(taken))
+        words = f"From the create to the end; of items that were sent again, the last. Mean {mean}."
+        yield _histogram("Batches", rows, words)
+
+
+def _histogram(title: str, rows: Sequence[tuple[str, int]], words: str) -> Mapping[str, object]:
+    most = max(count for _, count in rows)
+    return {"title": title, "rows": [(label, share(count, most), count) for label, count in rows], "words": words}

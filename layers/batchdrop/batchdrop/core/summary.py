@@ -100,7 +100,7 @@ class Tally:
         for alike in run.alike:
             self._count(alike)
         for outcome, failure in run.failures[: NAMES_MAX - self._names_count]:
-            code = _bounded(failure.code, self._reasons, REASONS_MAX)
+            code = bounded(failure.code, self._reasons, REASONS_MAX)
             self._names.setdefault(code, []).append(outcome.name)
             self._names_count += 1
 
@@ -108,14 +108,14 @@ class Tally:
         """Count outcomes and their tokens, which are paid for also where the answer was of no use."""
         count = len(alike.outcomes)
         if alike.usages:
-            model = _bounded((alike.first.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
+            model = bounded((alike.first.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
             self._usage[model] = self._usage.get(model, NO_USAGE) + usage_of_all(alike.usages)
         if alike.first.is_copy:
             self.deduplicated += count
         if alike.code is None:
             self.succeeded += count
         else:
-            self._reasons[_bounded(alike.code, self._reasons, REASONS_MAX)] += count
+            self._reasons[bounded(alike.code, self._reasons, REASONS_MAX)] += count
 
     def results(self, files: Iterable[WrittenFile], unreadable: Reason | None = None) -> Results:
         """Return the counts so far, with the *files* that were written meanwhile."""
@@ -127,7 +127,8 @@ class Tally:
         )
 
 
-def _bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
+def bounded(name: str, known: Mapping[str, object], count_max: int) -> str:
+    """Return *name*, or OTHER where it would be one more than *count_max* that are told apart."""
     return name if name in known or len(known) < count_max else OTHER
 
 
