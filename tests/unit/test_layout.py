@@ -1,7 +1,8 @@
 """The arrows between the packages point inward, and this file notices when one does not."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,31 @@ def test_the_rule_bites(package: str) -> None:
     assert offences(package, f"import {banned}") == [banned]
     assert offences(package, f"def late():\n    from {banned}.deep import x") == [f"{banned}.deep"]
     assert offences(package, f"import {banned}_like") == []
+
+
+def circle(arrows: Mapping[str, Iterable[str]]) -> list[str]:
+    """One circle of *arrows*, its first name again at its end; empty where there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Not by way of others either, nor late or for types alone: what both need has a file of its own."""
+    arrows = {path.relative_to(LAYER).with_suffix("").as_posix().replace("/", "."): path for path in modules()}
+
+    found = circle({name: set(imports(path.read_text())) & set(arrows) for name, path in arrows.items()})
+
+    assert len(arrows) > 100
+    assert not found
+
+
+def test_a_circle_is_noticed() -> None:
+    """Whichever way it goes."""
+    assert circle({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]})
+    assert not circle({"a": ["b", "c"], "b": ["c"]})
 
 
 @pytest.mark.parametrize("name", ALONE)

@@ -17,7 +17,8 @@ from batchdrop.core.limits import Limits
 from batchdrop.core.planning import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
 from batchdrop.core.prices import micro_dollars
 from batchdrop.core.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
-from batchdrop.core.templates import RAW_HINT, Compiled, TemplateInvalid, compile_body, is_template, undefined
+from batchdrop.core.template_pieces import RAW_HINT, TemplateInvalid, undefined
+from batchdrop.core.templates import Compiled, compile_body, is_template
 from batchdrop.core.wording import listed, separator_advice, separator_of
 
 

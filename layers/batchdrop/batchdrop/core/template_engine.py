@@ -14,7 +14,7 @@ from batchdrop.core.errors import ItemRefused
 from batchdrop.core.planning import JsonValue
 from batchdrop.core.template_bounds import STEPS_MAX, TEXT_BYTES_MAX, Bounds, Unbounded, bounds_of
 from batchdrop.core.template_code import asked_about, members_of_row
-from batchdrop.core.templates import RAW_HINT, Piece, Row, TemplateInvalid, text_of, too_large, undefined
+from batchdrop.core.template_pieces import RAW_HINT, Piece, Row, TemplateInvalid, text_of, too_large, undefined
 
 _GLOBALS_REMOVED = ("cycler", "debug", "dict", "joiner", "namespace")
 

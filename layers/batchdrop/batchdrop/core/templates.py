@@ -6,16 +6,15 @@ A plain `{{ column }}` costs no template engine; everything else is for `templat
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from batchdrop.core.errors import ItemRefused
 from batchdrop.core.estimates import shows_files
 from batchdrop.core.planning import Columns, JsonValue, are_texts
-from batchdrop.core.wording import listed
+from batchdrop.core.template_pieces import Piece, Row, TemplateInvalid, text_of, too_large, undefined
 
 if TYPE_CHECKING:
     from batchdrop.core.template_engine import Engine
@@ -34,16 +33,7 @@ _PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^
 _PLAIN_EXPRESSION = re.compile(r"\{\{\s*(?:" + _PLAIN + r")\s*\}\}")
 _MARKS = ("{{", "{%", "{#")
 
-RAW_HINT = "a literal {{ stands between {% raw %} and {% endraw %}"
-
 _encode = msgspec.json.Encoder().encode
-
-type Row = Mapping[str, JsonValue]
-type Piece = Callable[[Row], bytes]
-
-
-class TemplateInvalid(ValueError):
-    """A template that cannot be compiled; the message names where in the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +181,6 @@ class _Compiler:
         self.pieces.append(piece)
         self.columns |= columns
         self.may_be_files = True  # nobody knows what the engine gives
-
-
-def undefined(what: str, row: Row) -> ItemRefused:
-    """Return the refusal of a record that lacks what a template names."""
-    return ItemRefused("undefined", f"{what}; the record has: {listed(row)}; {RAW_HINT}")
-
-
-def too_large(place: str, bytes_max: int) -> ItemRefused:
-    """Return the refusal of a record of which a template makes more than *bytes_max* bytes."""
-    return ItemRefused("template_too_large", f"{place} makes more than {bytes_max:,} bytes of this record")
-
-
-def text_of(value: object) -> str:
-    """Return *value* as it stands in a longer text: null as nothing, and whatever is no text as JSON."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else _encode(value).decode()
 
 
 def _constant(value: JsonValue, place: str) -> bytes:
