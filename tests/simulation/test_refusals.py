@@ -10,7 +10,7 @@ _PASSING = frozenset({Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACH
 # What does not hold yet, with the rule that is to make it hold; each goes when its rule is there.
 AWAITED: dict[str, tuple[frozenset[Fault], str]] = {
     "POST files": (_PASSING, "an outage is told"),
-    "POST batches": (_PASSING | {Fault.NOT_ALLOWED, Fault.GONE}, "405 and 410 are no; an outage is told"),
+    "POST batches": (_PASSING, "an outage is told"),
     "GET batch": (_DEFINITE | _PASSING, "a vanished batch is told"),
     "GET content": (_DEFINITE | _PASSING | {Fault.REFUSED}, "answers that are refused are told"),
     "GET file": (

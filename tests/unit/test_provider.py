@@ -158,7 +158,7 @@ def test_a_code_that_nobody_knows_is_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [300, 301, 302, 303, 304, 307, 308, 405, 408, 409, 418, 425, 500, 502, 503, 504, 529]
+    "status", [300, 301, 302, 303, 304, 307, 308, 408, 409, 425, 460, 499, 500, 502, 503, 504, 529]
 )
 def test_any_other_status_is_uncertain_and_not_repeated(status: int) -> None:
     """Not even where the answer asks for it: a redirect is not followed, a retry not made."""
@@ -169,6 +169,17 @@ def test_any_other_status_is_uncertain_and_not_repeated(status: int) -> None:
 
     assert isinstance(answer, Uncertain)
     assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 406, 410, 413, 415, 418, 422, 423, 426, 431, 451])
+def test_a_definite_refusal_of_a_create_is_no_uncertain_one(status: int) -> None:
+    """What is registered as a client's error says that nothing was done: no batch is looked for."""
+    wire = replying(status, {"detail": "not here"})
+
+    answer = create(wire)
+
+    assert isinstance(answer, Declined)
+    assert (answer.status, len(wire.requests)) == (status, 1)
 
 
 @pytest.mark.parametrize(

@@ -53,12 +53,15 @@ class AnswerBound(msgspec.Struct, frozen=True, gc=False):
 
 
 UNLIMITED: Final = AnswerBound(unlimited=1)
+_NOTHING: Final = AnswerBound()
 
 
 def answer_bound(endpoint: str, body: Mapping[str, object]) -> AnswerBound:
     """Return the bound of the answers to *body*, of which only ANSWER_FIELDS are looked at."""
     if endpoint in ENDPOINTS_WITHOUT_ANSWER_TOKENS:
-        return AnswerBound()
+        return _NOTHING
+    if ANSWER_FIELDS.isdisjoint(body) and endpoint not in _IMAGES:
+        return UNLIMITED  # as most bodies: this is asked for each row
     answers = _answers(endpoint, body)
     if endpoint in _IMAGES:
         return AnswerBound(answers, answers * _image_tokens(body))
@@ -66,6 +69,11 @@ def answer_bound(endpoint: str, body: Mapping[str, object]) -> AnswerBound:
     if stated:
         return AnswerBound(answers, answers * min(stated, ANSWER_TOKENS_MAX))
     return AnswerBound(answers, answers * ANSWER_TOKENS_ASSUMED * (_weight(body) - 1) + _predicted(body), answers)
+
+
+def bounding_of(body: Mapping[str, object]) -> dict[str, object]:
+    """Return the members of *body* that bound its answers, as they stand."""
+    return {name: body[name] for name in ANSWER_FIELDS.intersection(body)}
 
 
 def _answers(endpoint: str, body: Mapping[str, object]) -> int:

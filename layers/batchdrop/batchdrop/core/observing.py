@@ -35,7 +35,8 @@ _INPUT_CODES = frozenset({"file_not_found", "input_file_not_found"})
 # As servers word it: "File is too large", `file_too_large`, "Request Entity Too Large", "exceeds the maximum allowed size".
 _TOO_LARGE_WORDS = ("too large", "too big", "maximum size", "maximum allowed size", "maximum file size", "size limit")
 _STORAGE_WORDS = ("storage", "quota")
-_BAD_REQUEST, _NOT_FOUND, _TOO_LARGE, _TOO_MANY = 400, 404, 413, 429
+_BAD_REQUEST, _TOO_LARGE, _UNPROCESSABLE, _TOO_MANY = 400, 413, 422, 429
+_OF_REQUESTS = frozenset({_TOO_LARGE, _UNPROCESSABLE})
 
 
 def is_token_limit(code: str, message: str) -> bool:
@@ -185,11 +186,12 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
 def _refused_for_file(
     declined: Declined, shard: Shard, reason: Reason, now: int, limits: Limits
 ) -> on.ShardEvent | None:
-    """Return what a refusal means that is about the input file; None where it is about something else."""
-    if declined.status == _NOT_FOUND:
-        return on.SendRefused(shard.ticket, reason)
-    if declined.status != _BAD_REQUEST:
+    """Return what a refusal means that is about the input file, or about the call itself; None where it is about the requests."""
+    if declined.status in _OF_REQUESTS:
         return None
+    if declined.status != _BAD_REQUEST:
+        # As 404 or 405 of a wrong address: the requests were not looked at, so that they do not fail for it at once.
+        return on.SendRefused(shard.ticket, reason)
     is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
     if is_input_missing(declined.code, declined.message, None):
         # A file may be invisible for a moment after its upload; later it is gone. One that follows such a file gets no time.

@@ -47,8 +47,10 @@ MESSAGE_CHARS_MAX = 1_000
 # With less than this left no call is begun.
 CALL_SECONDS_MIN = 1.0
 
-# A definite no: no batch exists (docs/decisions/0003-create-once.md). Any other status of a create is uncertain.
-_DECLINED = frozenset({400, 401, 403, 404, 413, 422, 429})
+# A definite no: no batch exists (docs/decisions/0003-create-once.md). Any other status of a create is uncertain: 408, 409 and
+# 425 ask for another try, and what is not registered (https://www.iana.org/assignments/http-status-codes, read 2026-12-01) may
+# be a proxy's word for a client that went away, such as 460 and 499.
+_DECLINED = frozenset({*range(400, 408), *range(410, 419), 421, 422, 423, 424, 426, 428, 429, 431, 451})
 # Raised before a byte of the request is sent: no such name, nobody listens, no connection in time, TLS refused.
 _NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 # The provider does not know an id, or does not any more.
