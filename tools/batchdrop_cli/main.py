@@ -27,6 +27,7 @@ from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
 from batchdrop_cli.operator_commands import cost_model, doctor, key
 from batchdrop_cli.options import stack_option
+from batchdrop_cli.recovery_commands import adopt, restore
 from batchdrop_cli.terminal import disarmed, disarmed_json
 from batchdrop_cli.verify_aws_command import verify_aws
 from batchdrop_cli.verify_command import verify_provider
@@ -311,6 +312,8 @@ for command in (
     deploy,
     doctor,
     verify_aws,
+    restore,
+    adopt,
     verify_provider,
     cost_model,
     costs,
