@@ -8,15 +8,7 @@ from simulation.runs import Run, execute
 _DEFINITE = frozenset(DEFINITE)
 _PASSING = frozenset({Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACHABLE})
 # What does not hold yet, with the rule that is to make it hold; each goes when its rule is there.
-AWAITED: dict[str, tuple[frozenset[Fault], str]] = {
-    "POST files": (_PASSING, "an outage is told"),
-    "POST batches": (_PASSING, "an outage is told"),
-    "GET batch": (_DEFINITE | _PASSING, "a vanished batch is told"),
-    "GET content": (_DEFINITE | _PASSING | {Fault.REFUSED}, "answers that are refused are told"),
-    "GET file": (
-        (_DEFINITE | _PASSING) - {Fault.NOT_FOUND, Fault.GONE}, "a shard that no key can be proved for is told"
-    ),
-}  # fmt: skip
+AWAITED: dict[str, tuple[frozenset[Fault], str]] = {}
 
 
 def _cases() -> list[object]:

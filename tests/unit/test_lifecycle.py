@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from batchdrop.core import events as on
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import IllegalTransition, Superseded
-from batchdrop.core.ledger_rows import Lease, Reason, Refusal, Scope, Shard, ShardState, ticket_of
+from batchdrop.core.ledger_rows import Lease, Outage, Reason, Refusal, Scope, Shard, ShardState, ticket_of
 from batchdrop.core.lifecycle import CANCELLED, EDGES, Now, advance, no_room_backoff_seconds, split
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 
@@ -146,7 +146,8 @@ def test_the_next_attempt_begins_with_nothing_of_the_last() -> None:
         parked_at=5,
         is_unfenced=True,
         is_unlisted=True,
-        gone_at=5,
+        gone=Outage(5, "404"),
+        unanswered=Outage(5, "503"),
         cancels_unheard=2,
         refused_count=2,
         refused_since=5,
@@ -160,7 +161,8 @@ def test_the_next_attempt_begins_with_nothing_of_the_last() -> None:
         "parked_at",
         "is_unfenced",
         "is_unlisted",
-        "gone_at",
+        "gone",
+        "unanswered",
         "cancels_unheard",
         "refused_count",
         "refused_since",

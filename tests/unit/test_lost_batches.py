@@ -60,17 +60,16 @@ def test_a_batch_that_is_shown_again_is_collected() -> None:
     world = World(behaviour=replace(CALM, run_seconds=DAY - HOUR))
     job = world.drop("inbox/ten.jsonl", DROP)
     batch = world.shard(job).batch
-    gone = lambda request: world_404(request, batch)  # noqa: E731  # switched on and off
-    world.tap.answers.append(gone)
+    world.tap.answers.append(lambda request: world_404(request, batch))
     for _ in range(10):
         world.tick(HOUR)
-    gone_at = world.shard(job).gone_at
+    gone = world.shard(job).gone
     world.tap.answers.clear()
     world.tick(HOUR)
-    shown = world.shard(job).gone_at
+    shown = world.shard(job).gone
 
-    assert gone_at
-    assert shown == 0
+    assert gone
+    assert shown is None
     assert world.run(job, seconds=HOUR).event == "completed"
 
 

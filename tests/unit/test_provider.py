@@ -492,7 +492,7 @@ REFUSALS = [
 
 
 # Bytes of an upload go once, and a sweep comes for files that are left.
-TRIES_MAX = {"upload": 1, "delete": 2}
+TRIES_MAX = {"upload": 1, "delete": 2, "download": 2}
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -67,8 +67,9 @@ def test_a_counted_event_is_one_line_in_the_embedded_format(capsys: pytest.Captu
     log = opened(io.StringIO())
 
     log.info(
-        "tick.done", rows=3, moved=1, admitted=0, hints=0, due=2, oldest_due_seconds=0, uncertain=0, held=0, approvals=0
-    )
+        "tick.done", rows=3, moved=1, admitted=0, hints=0, due=2, oldest_due_seconds=0, uncertain=0, held=0, outage=0, stalled=0,
+        approvals=0,
+    )  # fmt: skip
     log.info("job.left", job_id="j")
 
     (line,) = capsys.readouterr().out.splitlines()
@@ -105,7 +106,7 @@ def test_an_idle_tick_counts_itself_alone() -> None:
     """An idle system pays for one series."""
     fields = {"rows": 0, "moved": 0, "admitted": 0, "hints": 0, "due": 0, "oldest_due_seconds": 0, "uncertain": 0}
 
-    values = counted("tick.done", {**fields, "held": False, "approvals": 0})
+    values = counted("tick.done", {**fields, "held": False, "outage": False, "stalled": 0, "approvals": 0})
 
     assert {metric.name: value for metric, value in values.items()} == {"Ticks": 1}
 

@@ -203,15 +203,15 @@ def test_ordinary_room_is_no_cause() -> None:
     assert published(world) == ["completed"]
 
 
-def test_a_provider_that_fails_is_no_cause(world: World) -> None:
-    """Nobody here can put that right."""
+def test_a_provider_that_fails_is_a_cause_after_a_while(world: World) -> None:
+    """Nobody here can put that right, but somebody waits."""
     world.tap.answers.append(refusing(503, "", "/v1/"))
     job = world.drop("inbox/three.jsonl", DROP)
     hours(world, 2)
     world.tap.answers.clear()
     world.run(job, ticks_max=400)
 
-    assert published(world) == ["completed"]
+    assert published(world) == ["install/provider/1", "completed"]
 
 
 def test_the_providers_words_are_repeated_without_the_key(world: World) -> None:
@@ -297,7 +297,7 @@ def test_only_a_running_job_waits(state: JobState, waits_for: str) -> None:
     """Planning needs no key, and what ends has no use for it."""
     job = replace(JOB, state=state, groups=(Group("e", "m", lines=3),), waits=(Wait(QUOTA),))
 
-    assert not concerns(waits_for, job, [])
+    assert not concerns(Cause(waits_for, QUOTA), job, [])
     assert owed(job) == {}
 
 
@@ -305,7 +305,7 @@ def test_a_cancelled_job_owes_nothing() -> None:
     """Nobody should put anything right for it."""
     job = replace(JOB, cancelled_at=5, waits=(Wait(QUOTA),))
 
-    assert not concerns(KEY, job, [])
+    assert not concerns(Cause(KEY, QUOTA), job, [])
     assert owed(job) == {}
 
 
@@ -389,8 +389,8 @@ def test_a_job_waits_for_money_while_a_shard_is_on_its_way(state: ShardState) ->
     """Not any more once the create may have been made."""
     shard = Shard(job="j", number=0, account="a", endpoint="e", model="m", group=0, state=state)
 
-    assert waiting_jobs(ACCOUNT, [JOB], [shard]) == (state in {"WAITING", "RESERVED", "UPLOADED"})
-    assert waiting_jobs(KEY, [JOB], [shard]) == 1
+    assert waiting_jobs(Cause(ACCOUNT, QUOTA), [JOB], [shard]) == (state in {"WAITING", "RESERVED", "UPLOADED"})
+    assert waiting_jobs(Cause(KEY, QUOTA), [JOB], [shard]) == 1
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ SENT_GIGABYTE = 0.09  # to the provider; the first 100 GB of an account's month 
 KEY, KEY_CALLS_MILLION = 1.00, 3.00
 
 # What is in the template; a test counts.
-ALARMS, MAPPINGS = 14, 2
+ALARMS, MAPPINGS = 16, 2
 MEMORY_GIGABYTES = {"submit": 1.769, "poll": 0.5, "complete": 1.769}
 
 # Of an idle round and day; a test counts.

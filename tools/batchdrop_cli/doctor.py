@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 
 from batchdrop import __version__
 from batchdrop.core.backlog import backlog
-from batchdrop.core.dialects import BY_HOST
-from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError
+from batchdrop.core.dialects import BY_HOST, Dialects
+from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError, ProviderRefused
 from batchdrop.core.ledger_rows import Circuit, Job, circuit_key
 from batchdrop.edge.clock import SystemClock
 from batchdrop.edge.ledger import DynamoLedger
@@ -24,6 +24,7 @@ from batchdrop.edge.providers import SecretProviders
 from batchdrop_cli.account_checks import check_concurrency, check_subscriptions
 from batchdrop_cli.deployed import Site
 from batchdrop_cli.finding import Check, Finding
+from batchdrop_cli.standstill import progress_of, waits_of
 
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
 TICK_WINDOW = timedelta(minutes=15)
@@ -104,6 +105,11 @@ def check_key(site: Site) -> Finding:
             "Put a good one there: batchdrop key set. If it is the account: its limits and billing at the provider."
         )
         return Finding("key", f"refused by {address}: {error.code}", advice)
+    except ProviderRefused as error:
+        advice = (
+            "Without it batches are looked at one by one, an uncertain create is parked. Put it right at the provider."
+        )
+        return Finding("key", f"accepted by {address}, which refuses its list of batches: {error}", advice)
     except ProviderError as error:
         return Finding("key", f"{address} did not answer from here: {error}", "Try again; see the log of poll as well.")
     return Finding("key", f"accepted by {address}")
@@ -234,6 +240,19 @@ def attempts_of(jobs: Sequence[Job]) -> Finding:
     return Finding("attempts", f"without getting any further: {shown}{more}", advice)
 
 
+def check_waits(site: Site) -> Finding:
+    """Look what holds up jobs of the whole installation."""
+    ledger = open_ledger(site)
+    return waits_of(ledger.install(), list(ledger.active()))
+
+
+def check_progress(site: Site) -> Finding:
+    """Look which jobs get no further, whatever their due times."""
+    address = site.parameters["OpenAIBaseUrl"]
+    dialect = Dialects(address, site.parameters.get("ProviderDialect", BY_HOST)).of(address)
+    return progress_of(list(open_ledger(site).active()), SystemClock().now(), dialect)
+
+
 def check_versions(site: Site) -> Finding:
     """Look whether both buckets keep versions: a job is one version of an object."""
     storage = boto3.client("s3", **site.options)
@@ -264,6 +283,7 @@ CHECKS: dict[str, Check] = {
     "release": check_release,
     "key": check_key,
     "circuit": check_circuit,
+    "waits": check_waits,
     "schedule": check_schedule,
     "ticks": check_ticks,
     "readers": check_readers,
@@ -272,6 +292,7 @@ CHECKS: dict[str, Check] = {
     "queues": check_queues,
     "due work": check_due_work,
     "attempts": check_attempts,
+    "progress": check_progress,
     "versions": check_versions,
     "announcements": check_announcements,
     "subscriptions": check_subscriptions,

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from batchdrop.core.common_waits import ACCOUNT, KEY
+from batchdrop.core.common_waits import ACCOUNT, KEY, PROVIDER
 from batchdrop.core.job_lifecycle import APPROVAL, NEXT_ATTEMPT, ROOM
+from batchdrop.core.shard_waits import ANSWERS, BATCH, CREATE
 from batchdrop.core.waiting import DAILY_CAP, DISK, MODEL, REFUSED
 from batchdrop.core.wording import printable
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
@@ -66,6 +67,10 @@ _CAUSES = {
     DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
     KEY: "an API key that the provider takes; an operator sets it",
     ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
+    PROVIDER: "the provider, which does not answer; it goes on by itself once it does",
+    CREATE: "word of a create, whose batch is looked for; nothing is sent again until it is known that none runs",
+    BATCH: "its batch, which the provider does not show; it is looked for, for a day",
+    ANSWERS: "answers that the provider does not show; they are looked for, for a day",
     NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it goes on by itself",
     DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
     REFUSED: "what the provider refuses; it is asked again each hour, for a day",

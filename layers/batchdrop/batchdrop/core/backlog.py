@@ -28,14 +28,19 @@ class Backlog:
     approvals: int = 0  # jobs that wait for somebody to approve of their cost
 
 
-def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool, is_readable: bool = True) -> Backlog:
+def backlog(
+    rows: Sequence[Job | Shard], now: int, *, is_open: bool, is_sending: bool = True, is_readable: bool = True
+) -> Backlog:
     """Return what of *rows*, as the tick read them, is due to a worker, uncertain, or held back.
 
-    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late. *is_readable*
-    is whether answers may be fetched, likewise. A row that a worker has under lease is not due.
+    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late, nor is it while
+    nothing *is_sending* because the provider does not answer. *is_readable* is whether answers may be fetched, likewise. A row
+    that a worker has under lease is not due, nor is one that is tried again in its turn because a call was not answered.
     """
     shards = [row for row in rows if isinstance(row, Shard)]
-    held = (frozenset() if is_open else _TO_SEND) | (frozenset() if is_readable else {ShardState.HARVESTING})
+    held = (frozenset() if is_open and is_sending else _TO_SEND) | (
+        frozenset() if is_readable else {ShardState.HARVESTING}
+    )
     late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, held)]
     uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.first_intent_at > _UNCERTAIN_SECONDS]
     is_held = not is_open or any(shard.unreachable_at for shard in shards)
@@ -46,4 +51,5 @@ def backlog(rows: Sequence[Job | Shard], now: int, *, is_open: bool, is_readable
 def _is_due(row: Job | Shard, now: int, held: frozenset[ShardState]) -> bool:
     if row.due_at is None or row.due_at > now or (row.lease is not None and row.lease.until > now):
         return False
-    return row.state in _OF_WORKERS and row.state not in held
+    is_retried = isinstance(row, Shard) and row.unanswered is not None
+    return row.state in _OF_WORKERS and row.state not in held and not is_retried

@@ -1,4 +1,4 @@
-"""What jobs of the whole installation wait for at once: a key that is missing or refused, money.
+"""What jobs of the whole installation wait for at once: a key that is missing or refused, money, a provider that does not answer.
 
 Rule: it is one field of the installation's row, and one notification. Which jobs it concerns is derived from rows whenever a
 status is written or jobs are counted, so that a cause that concerns thousands of jobs costs as many writes as one that concerns
@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from batchdrop.core.ledger_rows import CommonWait, Install, Job, JobState, PastWait, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import CommonWait, Install, Job, JobState, Outage, PastWait, Reason, Shard, ShardState
 from batchdrop.core.limits import Limits
 from batchdrop.core.refusals import is_money_code
-from batchdrop.core.wording import provider_words
+from batchdrop.core.wording import iso_time, provider_words
 
 # What a status calls them, and the middle of a notification's id.
 KEY: Final = "key"
 ACCOUNT: Final = "account"
+PROVIDER: Final = "provider"
 
 # What a job's row says while it waits for nothing of its own. Older releases wrote common waits into it.
 NOT_WAITING: Final = frozenset({"", KEY, ACCOUNT})
@@ -24,6 +25,7 @@ NOT_WAITING: Final = frozenset({"", KEY, ACCOUNT})
 _UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
+_UNAVAILABLE: Final = "provider_unavailable"
 
 # How many causes that ended are remembered: codes are the provider's.
 PAST_WAITS_MAX: Final = 20
@@ -38,6 +40,7 @@ class Cause:
     waits_for: str
     reason: Reason
     is_for_a_person: bool = True
+    is_for_all: bool = True
 
 
 def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
@@ -51,22 +54,43 @@ def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
     return Cause(ACCOUNT if is_account else KEY, Reason(refused.code, f"{ours} {provider_words(refused.message)}"))
 
 
-def concerns(waits_for: str, job: Job, shards: Iterable[Shard]) -> bool:
-    """Whether *job* is among those that a common wait holds up; *shards* are all that it has under way.
+def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: Limits) -> Cause | None:
+    """Return that the provider has not answered for long, None where it has.
 
-    Without money only what is to be sent waits; without a key the answers do, too.
+    *whole*: since when no call is answered, the last ones just now. Of *shards* some may have calls that never are.
+    """
+    of_shards = [shard.unanswered for shard in shards if shard.unanswered]
+    lasting = [outage for outage in of_shards if outage.last_at - outage.since >= limits.unavailable_seconds]
+    if whole is not None and now - whole.since >= limits.unavailable_seconds:
+        return _unavailable("anything", whole, is_for_all=True)
+    if lasting:
+        return _unavailable("some of the calls", min(lasting, key=lambda outage: outage.since), is_for_all=False)
+    return None
+
+
+def _unavailable(what: str, outage: Outage, *, is_for_all: bool) -> Cause:
+    message = f"The provider has not answered {what} since {iso_time(outage.since)}. {provider_words(outage.cause)}"
+    return Cause(PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
+
+
+def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bool:
+    """Whether *job* is among those that *cause* holds up; *shards* are all that it has under way.
+
+    Without money only what is to be sent waits; without a key, or an answer to anything, what is there does, too.
     """
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return False
-    return waits_for != ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
+    if not cause.is_for_all:
+        return any(shard.unanswered for shard in shards)
+    return cause.waits_for != ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
 
 
-def waiting_jobs(waits_for: str, jobs: Iterable[Job], shards: Iterable[Shard]) -> int:
-    """Return how many of *jobs* a common wait holds up; *shards* are those of all jobs."""
+def waiting_jobs(cause: Cause, jobs: Iterable[Job], shards: Iterable[Shard]) -> int:
+    """Return how many of *jobs* wait for *cause*; *shards* are those of all jobs."""
     by_job: dict[str, list[Shard]] = {}
     for shard in shards:
         by_job.setdefault(shard.job, []).append(shard)
-    return sum(concerns(waits_for, job, by_job.get(job.id, ())) for job in jobs)
+    return sum(concerns(cause, job, by_job.get(job.id, ())) for job in jobs)
 
 
 def after_cause(install: Install, cause: Cause | None, jobs: int, now: int, limits: Limits) -> Install:
@@ -76,7 +100,9 @@ def after_cause(install: Install, cause: Cause | None, jobs: int, now: int, limi
     """
     wait = install.wait
     if wait and cause and (wait.waits_for, wait.reason.code) == (cause.waits_for, cause.reason.code):
-        return install
+        if wait.is_for_all == cause.is_for_all:
+            return install
+        return replace(install, wait=replace(wait, is_for_all=cause.is_for_all), statuses_after="")
     ended = _ended(install, now, limits) if wait else install
     return _begun(ended, cause, jobs, now, limits) if cause and jobs else ended
 
@@ -93,7 +119,7 @@ def _begun(install: Install, cause: Cause, jobs: int, now: int, limits: Limits) 
     same = _recent(install, now, limits).get(cause.reason.code)
     number = same.number if same else install.waits_counted + 1
     wait = CommonWait(
-        cause.waits_for, cause.reason, now, number, jobs, is_for_a_person=cause.is_for_a_person,
+        cause.waits_for, cause.reason, now, number, jobs, is_for_a_person=cause.is_for_a_person, is_for_all=cause.is_for_all,
         is_told=same is not None and same.is_told,
     )  # fmt: skip
     return replace(install, wait=wait, waits_counted=max(number, install.waits_counted), statuses_after="")

@@ -101,6 +101,7 @@ class CreateTurnedAway:
 
     ticket: str
     wait_seconds: int
+    cause: str = ""  # why, where that is neither the key, the account nor the file: then time alone helps
 
 
 @dataclass(frozen=True, slots=True)

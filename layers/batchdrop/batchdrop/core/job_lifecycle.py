@@ -246,12 +246,18 @@ def may_be_retried(job: Job) -> bool:
     return job.state is _J.ENDED and job.event == REJECTED and code in RETRIABLE_CODES
 
 
+# What happens to a job without getting it further: it waits, or is tried again.
+_NO_PROGRESS = (TaskAwaited, UploadAwaited, ShardSplit, ShardServed, HoldTold)
+
+
 def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
     """Return *job* after *event*. Raises IllegalTransition where the state does not know the event."""
     targets = EDGES[job.state].get(type(event))
     if targets is None:
         raise IllegalTransition(f"job {job.id} in {job.state} does not know {type(event).__name__}")
     after = _AFTER[type(event)](job, event, now)
+    if not isinstance(event, _NO_PROGRESS):
+        after = replace(after, progressed_at=now.time)
     assert after.state in targets, f"{job.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
     return after
 

@@ -88,6 +88,15 @@ class Reason:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Calls of the provider that fail, time after time: since when, why the first of them did, and when the last one did."""
+
+    since: int
+    cause: str
+    last_at: int = 0  # 0 where that is not kept
+
+
 class Scope(StrEnum):
     """What a refusal concerns: the smallest thing that it names."""
 
@@ -199,6 +208,7 @@ class Job:
     approved_microdollars: int = 0  # up to which a person approved; 0 for never
     is_unpriced_approved: bool = False  # a person let go what has no price
     ended_at: int = 0
+    progressed_at: int = 0  # when it last got further: a state, a count; never by being tried again
     due_at: int | None = None
     lease: Lease | None = None
     expires_at: int | None = None
@@ -269,7 +279,10 @@ class Shard:
     duplicates: tuple[str, ...] = ()  # batches beside those that count, each reported once
     batch_status: str = ""
     batch_ended_at: int = 0
-    gone_at: int = 0  # since when the provider does not show its batch, although it was running
+    unanswered: Outage | None = None  # the calls that would move it on, which the provider does not answer
+    gone: Outage | None = (
+        None  # the provider does not show its batch although it was running, or its answers once it ended
+    )
     is_stuck: bool = False  # its batch was given up while it may still run: it is collected, and nothing is sent again
     is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
     cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
@@ -280,6 +293,7 @@ class Shard:
     is_doubted: bool = False  # its create was refused for the file, uploaded just before: it gets one more look
     failed_uploads: int = 0  # of this try, because the provider was not there
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
+    progressed_at: int = 0  # when it last got further: a batch, its end, answers; never by being tried again
     due_at: int | None = None
     lease: Lease | None = None
     expires_at: int | None = None
@@ -400,6 +414,7 @@ class CommonWait:
     number: int  # counts all common waits from 1; part of the notification's id
     jobs: int = 0  # how many waited when it began
     is_for_a_person: bool = True  # else only time helps
+    is_for_all: bool = True  # else for those jobs alone of which calls fail
     asked_at: int = 0  # when a worker was last asked to send the notification
     is_told: bool = False
 
@@ -411,14 +426,6 @@ class PastWait:
     number: int
     ended_at: int
     is_told: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Calls of the provider that fail, time after time: since when, and why the first of them did."""
-
-    since: int
-    cause: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

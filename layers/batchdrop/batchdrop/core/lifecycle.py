@@ -33,7 +33,7 @@ from typing import Any
 
 from batchdrop.core import events as on
 from batchdrop.core.errors import IllegalTransition, Superseded
-from batchdrop.core.ledger_rows import Reason, Refusal, Scope, Shard, ShardState, ticket_of
+from batchdrop.core.ledger_rows import Outage, Reason, Refusal, Scope, Shard, ShardState, ticket_of
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 
 CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
@@ -144,8 +144,23 @@ def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
     after = _AFTER[type(event)](shard, event, now)
     if after.is_cancelled and after.state in _SENDS:
         after = _stopped(shard, now)
+    if after.state is not shard.state and not isinstance(event, on.CreateIntended | on.CreateTurnedAway):
+        after = replace(after, unanswered=None, gone=None)
+    if _is_progress(shard, after, event):
+        after = replace(after, progressed_at=now.time)
     assert after.state in targets, f"{shard.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
     return after
+
+
+# Coming to one of these is progress; all other moves may be made again and again in vain.
+_FURTHER = frozenset({_S.RUNNING, _S.HARVESTING, _S.DONE})
+
+
+def _is_progress(before: Shard, after: Shard, event: on.ShardEvent) -> bool:
+    """Whether the shard got further: it is new, a batch is known, taken or over, or answers came; not that it is tried again."""
+    if not before.progressed_at or isinstance(event, on.BatchTaken | on.Harvested | on.Restored):
+        return True
+    return after.state is not before.state and after.state in _FURTHER
 
 
 def _check_ticket(shard: Shard, event: on.ShardEvent) -> None:
@@ -236,8 +251,15 @@ def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Sh
 
 
 def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now) -> Shard:
-    again = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
-    return replace(again, due_at=now.time + max(event.wait_seconds, _pace_seconds(again, now.limits)))
+    turned = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
+    if event.cause:
+        turned = replace(turned, unanswered=again(shard.unanswered, event.cause, now.time))
+    return replace(turned, due_at=now.time + max(event.wait_seconds, _pace_seconds(turned, now.limits)))
+
+
+def again(outage: Outage | None, cause: str, now: int) -> Outage:
+    """Return *outage*, or a new one, with a call that failed *now*."""
+    return replace(outage, last_at=now) if outage else Outage(now, cause, now)
 
 
 def _pace_seconds(shard: Shard, limits: Limits) -> int:
@@ -461,7 +483,7 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
         rest, state=_S.WAITING, attempt=shard.attempt + 1, unpaid_attempts=shard.unpaid_attempts + event.is_unpaid,
         try_number=0, ticket="", tickets=(), source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0,
         end_line=event.again_lines, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, is_unlisted=False,
-        gone_at=0, cancels_unheard=0, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
+        gone=None, cancels_unheard=0, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
         batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 

@@ -126,6 +126,17 @@ class Limits:
     # for the others, and all of them for what needs no provider. Chosen: a page of the list takes a second.
     tick_calls_seconds: int = 40
     tick_call_seconds: int = 15
+    # How long a job waits for word of a create or of a batch before somebody is told. Chosen: a create whose answer was lost is
+    # settled in 35 minutes, a batch that is asked to stop has ten.
+    wait_told_seconds: int = 45 * MINUTE
+    # How long work may get no further before it is an alarm, whatever its due times: a batch has its window of a day and some
+    # time to notice that it is over; where windows do not end, three days; everything else an hour. Chosen.
+    no_progress_seconds: int = HOUR
+    no_progress_running_seconds: int = 25 * HOUR
+    no_progress_windowless_seconds: int = 3 * DAY
+    # Shards for which a call was not answered last time: so many of those to be sent, and of those to be collected, are tried
+    # again in a tick, in turn. Chosen: with the SDK's tries it is six calls a minute.
+    retried_per_tick_max: int = 2
     # Failed calls of a tick after which nothing more is asked of the provider in it.
     tick_failures_max: int = 3
     list_pages_max: int = 20

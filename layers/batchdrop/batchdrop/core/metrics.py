@@ -29,6 +29,12 @@ UNCERTAIN_CREATES: Final = Metric(
     "UncertainCreates", "Count", "Shards of which nobody has known for over an hour whether the provider took them."
 )
 CIRCUIT_OPEN: Final = Metric("CircuitOpen", "Count", "1 while work waits because the key or the account is refused.")
+PROVIDER_OUTAGE: Final = Metric(
+    "ProviderOutage", "Count", "1 while jobs wait because the provider has not answered for a quarter of an hour."
+)
+JOBS_STALLED: Final = Metric(
+    "JobsStalled", "Count", "Jobs that got no further for longer than their state allows, whatever their due times."
+)
 JOBS_HELD: Final = Metric("JobsHeld", "Count", "Jobs that wait for somebody to approve of their cost.")
 DUPLICATE_BATCHES: Final = Metric("DuplicateBatches", "Count", "Batches found that a shard has besides its own.")
 ROWS_SKIPPED: Final = Metric(
@@ -57,6 +63,8 @@ COUNTED: Final[Mapping[str, Mapping[Metric, str]]] = {
         OLDEST_DUE: "oldest_due_seconds",
         UNCERTAIN_CREATES: "uncertain",
         CIRCUIT_OPEN: "held",
+        PROVIDER_OUTAGE: "outage",
+        JOBS_STALLED: "stalled",
         JOBS_HELD: "approvals",
     },
     "batch.duplicate": {DUPLICATE_BATCHES: ""},

@@ -175,8 +175,8 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
         return _no_room(shard, message, is_idle=is_idle)
     is_account = is_account_refused(declined.status, code)
     if is_account or declined.status == _TOO_MANY:
-        least_seconds = limits.circuit_seconds if is_account else MINUTE
-        return on.CreateTurnedAway(shard.ticket, max(least_seconds, declined.retry_after_seconds))
+        wait_seconds = max(limits.circuit_seconds if is_account else MINUTE, declined.retry_after_seconds)
+        return on.CreateTurnedAway(shard.ticket, wait_seconds, "" if is_account else message or code)
     reason = Reason(code or f"http_{declined.status}", message)
     if is_about_model(declined.status, code):
         return on.ModelRefused(shard.ticket, Refusal(reason, 1, now, Scope.MODEL))

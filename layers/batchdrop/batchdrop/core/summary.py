@@ -18,6 +18,7 @@ from batchdrop.core.outcome_runs import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
 from batchdrop.core.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
+from batchdrop.core.shard_waits import shard_wait
 from batchdrop.core.waiting import waited_reason
 from batchdrop.core.wording import iso_time
 
@@ -247,11 +248,14 @@ def _shard(shard: Shard) -> dict[str, object]:
 
 def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict[str, object] | None:
     """Return what *job* waits for and since when; for room, also of which models; of what holds up many jobs, also why."""
-    if wait and concerns(wait.waits_for, job, shards):
+    if wait and concerns(wait, job, shards):
         since = iso_time(max(wait.since, job.created_at))
         return {"for": wait.waits_for, "since": since, "reason": _reason(wait.reason)}
     if job.waiting_for in NOT_WAITING:
-        return None
+        held_up = shard_wait(shards)
+        if held_up is None:
+            return None
+        return {"for": held_up.waits_for, "since": iso_time(held_up.since), "reason": _reason(held_up.reason)}
     waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
     reason = waited_reason(job)
     if reason:

@@ -36,6 +36,7 @@ from batchdrop.flow.ports import ByteSink
 LIST_LIMIT = 100
 RETRIES_MAX = 2
 DELETE_RETRIES_MAX = 1  # a sweep comes for what is left
+DOWNLOAD_RETRIES_MAX = 1  # whoever collects the answers comes again in a minute
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -248,7 +249,7 @@ class OpenAIProvider:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
             with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
-                client = self._client.with_options(max_retries=min(DELETE_RETRIES_MAX, self._client.max_retries))
+                client = self._trying(DELETE_RETRIES_MAX)
                 answer = as_mapping(client.files.delete(file, timeout=self._timeout()))
         except ProviderRefused as error:
             if error.status != httpx2.codes.NOT_FOUND:
@@ -263,7 +264,7 @@ class OpenAIProvider:
         with (
             self._translated(file),
             # Unpacked on the way, the length would be that of something else.
-            self._client.files.with_streaming_response.content(
+            self._trying(DOWNLOAD_RETRIES_MAX).files.with_streaming_response.content(
                 file, extra_headers={"accept-encoding": "identity"}, timeout=self._timeout()
             ) as found,
         ):
@@ -278,6 +279,10 @@ class OpenAIProvider:
         if announced is not None and size_bytes != int(announced):
             raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes")
         return size_bytes
+
+    def _trying(self, retries_max: int) -> OpenAI:
+        """Return the client with fewer retries than usual."""
+        return self._client.with_options(max_retries=min(retries_max, self._client.max_retries))
 
     def _timeout(self, usual: httpx2.Timeout = TIMEOUT) -> httpx2.Timeout:
         """Return how long each wait of a call may be: as usual, but no longer than what is left."""

@@ -41,16 +41,16 @@ def stop_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> No
         ask_to_cancel(work, provider, shard)
 
 
-def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> None:
-    """Ask the provider to cancel *batch* where it has not ended hours after its window, once in so many hours.
+def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> bool:
+    """Ask the provider to cancel *batch* where it has not ended hours after its window, once in so many hours; return whether.
 
     What it answered is harvested when it has ended, and the rest is sent again as after an expiry.
     """
-    if is_stuck(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
-        work.ports.log.warning(
-            "batch.stuck", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
-        )
-        ask_to_cancel(work, provider, shard)
+    if not is_stuck(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
+        return False
+    work.ports.log.warning("batch.stuck", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status)
+    ask_to_cancel(work, provider, shard)
+    return True
 
 
 def ask_to_cancel(work: Work, provider: Provider, shard: Shard) -> Shard:

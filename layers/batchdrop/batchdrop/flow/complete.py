@@ -6,6 +6,7 @@ owed (NOTIFYING) before it is sent and until it is known to be sent.
 
 from batchdrop.core.batches import Batch
 from batchdrop.core.errors import (
+    BatchdropError,
     BrokenState,
     DownloadCut,
     IllegalTransition,
@@ -32,7 +33,7 @@ from batchdrop.core.job_lifecycle import (
 )
 from batchdrop.core.jobs import Keys
 from batchdrop.core.learning import after_answers, after_usage
-from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.ledger_rows import Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import MINUTE, Limits
 from batchdrop.core.money import cost_of
@@ -62,6 +63,7 @@ from batchdrop.flow.steps import (
     settle,
     take_job_lease,
     take_shard_lease,
+    unanswered,
     written,
 )
 from batchdrop.flow.tidy import tidy_attempt
@@ -118,7 +120,11 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         harvest = _derive(work, shard, batch)
     except (KeyMissing, KeyRefused) as error:
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, _still_mine(work, shard), work.limits.circuit_seconds)
+        provider = open_provider(work)
+        if isinstance(error, KeyRefused) and provider is not None:
+            note_refusal(work, provider, error)
+        mine = _still_mine(work, shard)
+        postpone(work, mine, work.limits.circuit_seconds, unanswered=unanswered(work, mine, error))
         return None
     except (NotAtProvider, ProviderRefused) as error:
         _wait_for_gone(work, _still_mine(work, shard), error)
@@ -127,11 +133,12 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         if isinstance(error, UploadWithheld):
             note_withheld(work, read_job(work, shard.job), error)
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
-        postpone(work, _still_mine(work, shard), 0 if isinstance(error, OutOfTime) else MINUTE)
+        _look_later(work, _still_mine(work, shard), error)
         return None
     if harvest.must_wait:
         work.ports.log.info("answers.awaited", job_id=shard.job, shard=shard.number, missing=harvest.missing)
-        postpone(work, shard, work.limits.answers_retry_seconds)
+        cause = f"the provider counts {harvest.missing:,} more answers than it shows"
+        postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, gone=_gone(work, shard, cause))
         return None
     _record(work, shard, harvest)
     _note_money(work, shard, batch, harvest)
@@ -147,6 +154,24 @@ def _note_money(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest)
         note_lack(work, provider, shard, Reason(harvest.unpaid.code, harvest.unpaid.message))
     elif batch.status != STATUS_FAILED and harvest.succeeded + harvest.failed:
         note_answers(work, provider, shard)
+
+
+def _look_later(work: Work, shard: Shard, error: BatchdropError) -> None:
+    """Leave *shard* for later: for a minute, or for longer where the provider has not answered for long."""
+    if isinstance(error, OutOfTime):
+        postpone(work, shard, 0)
+        return
+    if not isinstance(error, ProviderError):
+        postpone(work, shard, MINUTE)
+        return
+    outage = unanswered(work, shard, error)
+    is_lasting = work.ports.clock.now() - outage.since >= work.limits.unavailable_seconds
+    postpone(work, shard, work.limits.circuit_seconds if is_lasting else MINUTE, unanswered=outage)
+
+
+def _gone(work: Work, shard: Shard, cause: str) -> Outage:
+    """Return since when answers of *shard* are missing."""
+    return shard.gone or Outage(work.ports.clock.now(), cause)
 
 
 def _still_mine(work: Work, shard: Shard) -> Shard:
@@ -168,16 +193,12 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     if provider is None:
         postpone(work, shard, work.limits.circuit_seconds)
         return None
-    try:
-        believed = believe(work, provider, shard)
-        if believed is None:
-            return None
-        batch = provider.batch(believed.batch)
-        # Here too, because whoever created it may have died before it could, or never heard of it.
-        keep_proof(work, provider, batch.id)
-    except KeyRefused as error:
-        note_refusal(work, provider, error)
-        raise
+    believed = believe(work, provider, shard)
+    if believed is None:
+        return None
+    batch = provider.batch(believed.batch)
+    # Here too, because whoever created it may have died before it could, or never heard of it.
+    keep_proof(work, provider, batch.id)
     return believed, batch
 
 
@@ -193,7 +214,8 @@ def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
     """Look again for a day for what the provider does not show; then its items fail. They may be paid: never sent again."""
     work.ports.log.warning("answers.not_found", job_id=shard.job, shard=shard.number, cause=str(error))
     if work.ports.clock.now() - shard.batch_ended_at < work.limits.answers_missing_seconds_max:
-        postpone(work, shard, work.limits.answers_retry_seconds)
+        gone = _gone(work, shard, str(error))
+        postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, gone=gone)
         return
     message = (
         "The provider does not give the answers any more. They may have been paid for, so the requests are not sent again. "

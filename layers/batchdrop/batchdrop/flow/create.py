@@ -46,12 +46,12 @@ from batchdrop.flow.refused import obey
 from batchdrop.flow.steps import (
     Work,
     intend_create,
-    keep_shard,
     move_shard,
     postpone,
     read_job,
     read_shard,
     take_shard_lease,
+    unanswered,
 )
 
 # How often the status of a file is read that is not processed yet: with each tick.
@@ -95,18 +95,18 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
         obey(work, provider, read_shard(work, shard), SendRefused(shard.ticket, DISK_FULL))
     except ProviderUnavailable as error:
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
-        _postpone_failed(work, read_shard(work, shard))
+        _postpone_failed(work, read_shard(work, shard), error)
     return read_shard(work, shard)
 
 
-def _postpone_failed(work: Work, shard: Shard) -> None:
+def _postpone_failed(work: Work, shard: Shard, error: ProviderUnavailable) -> None:
     """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again."""
+    outage = unanswered(work, shard, error)
     if shard.state is not ShardState.RESERVED:
-        postpone(work, shard, MINUTE)
+        postpone(work, shard, MINUTE, unanswered=outage)
         return
     wait_seconds = min(MINUTE << min(shard.failed_uploads, 16), work.limits.upload_backoff_seconds_max)
-    due_at = work.ports.clock.now() + wait_seconds
-    keep_shard(work, shard, lease=None, due_at=due_at, failed_uploads=shard.failed_uploads + 1)
+    postpone(work, shard, wait_seconds, unanswered=outage, failed_uploads=shard.failed_uploads + 1)
 
 
 def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
@@ -178,7 +178,7 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         return obey(work, provider, shard, event)
     if isinstance(answer, NotSent):
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
-        return obey(work, provider, shard, CreateTurnedAway(shard.ticket, MINUTE))
+        return obey(work, provider, shard, CreateTurnedAway(shard.ticket, MINUTE, answer.cause))
     work.ports.log.warning(
         "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
     )

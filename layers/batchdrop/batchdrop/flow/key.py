@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 
-from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider
+from batchdrop.core.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
 from batchdrop.core.events import GivenUp
 from batchdrop.core.ledger_rows import Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
 from batchdrop.core.limits import HOUR
@@ -174,16 +174,17 @@ def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
 def _is_proved(work: Work, provider: Provider, shard: Shard) -> bool:
     if shard.base_url != provider.base_url:
         return False
-    if shard.file and provider.file_exists(shard.file):
-        return True
     witness = shard.batch or work.install.proofs.get(circuit_key(shard.base_url, shard.fingerprint))
-    if not witness:
-        return False
+    is_seen = bool(shard.file) and _shows(lambda: provider.file_exists(shard.file))
+    return is_seen or (bool(witness) and _shows(lambda: bool(provider.batch(witness or ""))))
+
+
+def _shows(ask: Callable[[], bool]) -> bool:
+    """Whether a key sees what *ask* asks for. A refusal shows nothing, and says nothing either."""
     try:
-        provider.batch(witness)
-    except NotAtProvider:
+        return ask()
+    except (NotAtProvider, ProviderRefused):
         return False
-    return True
 
 
 def note_refusal(work: Work, provider: Provider, error: KeyRefused) -> None:

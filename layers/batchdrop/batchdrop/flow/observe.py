@@ -32,13 +32,14 @@ from batchdrop.flow.watch import has_failed, look_up, note_shown, note_taken, wa
 
 @dataclass(slots=True)
 class Look:
-    """What one look moved, and how the provider answered.
+    """What one look moved, and how the provider answered. *noted* are jobs whose statuses have something new to say.
 
     *was_asked*: something was; *is_answered*: at least one call was, be it with a refusal; else *failed* is why the last one was
     not. *list_failed* is why the list did not come, empty where it did. *reads* is whether answers may be fetched under this key.
     """
 
     moved: list[Shard] = field(default_factory=list)
+    noted: set[str] = field(default_factory=set)
     reads: Passage = Passage.OPEN
     was_asked: bool = False
     is_answered: bool = False
@@ -108,8 +109,10 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look
             look.look_ups += 1
             batch = look_up(work, provider, shard)
             look.is_answered = True
-            shard = work.ports.ledger.shard(shard.job, shard.number) or shard
-        return _with_batch(work, provider, shard, batch) if batch else None
+            before, shard = shard, work.ports.ledger.shard(shard.job, shard.number) or shard
+            if bool(before.gone) != bool(shard.gone):
+                look.noted.add(shard.job)
+        return _with_batch(work, provider, shard, batch, look) if batch else None
     except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
     except (ProviderRefused, ProviderUnavailable) as error:
@@ -118,7 +121,7 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look
     return None
 
 
-def _with_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard | None:
+def _with_batch(work: Work, provider: Provider, shard: Shard, batch: Batch, look: Look) -> Shard | None:
     """Take the step of a RUNNING *shard* whose *batch* is shown."""
     shard = note_shown(work, shard)
     if batch.completed:
@@ -127,7 +130,8 @@ def _with_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> S
     if ended is None:
         if shard.is_cancelled:
             stop_batch(work, provider, shard, batch)
-        stop_stuck(work, provider, shard, batch)
+        if stop_stuck(work, provider, shard, batch):
+            look.noted.add(shard.job)
     return ended
 
 

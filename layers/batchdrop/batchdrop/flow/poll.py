@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from batchdrop.core.backlog import backlog
+from batchdrop.core.common_waits import PROVIDER
 from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState
 from batchdrop.core.limits import Limits
+from batchdrop.core.progress import stalled
 from batchdrop.flow.admit import admit, note_waiting
 from batchdrop.flow.cancel import stop_shards
 from batchdrop.flow.key import Passage, is_asking, passage, provider_or_lack
@@ -22,7 +24,7 @@ from batchdrop.flow.reconcile import reconcile
 from batchdrop.flow.status import rewrite_statuses, write_status
 from batchdrop.flow.steps import Work, begin, read_job
 from batchdrop.flow.tidy import sweep_files
-from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait, note_refusals
+from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait, note_refusals, note_shard_waits
 from batchdrop.flow.wake import SUBMIT_STATES, Wakes
 
 
@@ -36,6 +38,8 @@ class Tick:
     hints: int
     is_open: bool = True  # creates may be made
     is_readable: bool = True  # the key is not refused for answers
+    is_sending: bool = True  # creates may be made, and the provider answers
+    is_outage: bool = False  # jobs wait because the provider does not answer
 
 
 def tick(ports: Ports, limits: Limits) -> Tick:
@@ -55,11 +59,13 @@ def tick(ports: Ports, limits: Limits) -> Tick:
 
 def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) -> None:
     """Log what the tick found and did; an idle one too, because its absence is what the alarm listens for."""
-    found = backlog(rows, began_at, is_open=done.is_open, is_readable=done.is_readable)
+    found = backlog(rows, began_at, is_open=done.is_open, is_sending=done.is_sending, is_readable=done.is_readable)
+    providers = work.ports.providers
+    stuck = stalled(rows, began_at, work.limits, providers.dialects.of(providers.base_url))
     work.ports.log.info(
         "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints, due=found.due,
         oldest_due_seconds=found.oldest_due_seconds, uncertain=found.uncertain, held=found.is_held,
-        approvals=found.approvals,
+        outage=done.is_outage, stalled=len(stuck), approvals=found.approvals,
     )  # fmt: skip
 
 
@@ -77,20 +83,23 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     work = note_look(work, look)
     moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
+    is_open = provider is not None and passage(work, provider) is Passage.OPEN
     way = _way(work, provider, shards, look)
     admitted = _admit(work, jobs, shards, way)
     waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
+    note_shard_waits(work, jobs, shards)
     work = note_common_wait(work, jobs, shards, found)
     wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
-    touched |= waiting | {shard.job for shard in (*moved, *admitted)}
+    touched |= waiting | look.noted | {shard.job for shard in (*moved, *admitted)}
     for job in touched:
         write_status(work, job)
     rewrite_statuses(work, jobs, touched)
     done = Tick(
-        len(rows), len(moved), len(admitted), wakes.sent, is_open=way is Passage.OPEN,
-        is_readable=look.reads is Passage.OPEN,
+        len(rows), len(moved), len(admitted), wakes.sent, is_open=way is Passage.OPEN or is_open,
+        is_readable=look.reads is Passage.OPEN, is_sending=way is Passage.OPEN,
+        is_outage=work.install.wait is not None and work.install.wait.waits_for == PROVIDER,
     )  # fmt: skip
     return work, done
 

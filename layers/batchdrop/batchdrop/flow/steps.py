@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from batchdrop.core.errors import BrokenState, Conflict, LeaseLost
+from batchdrop.core.errors import BrokenState, Conflict, LeaseLost, ProviderError
 from batchdrop.core.events import Cancelled, CreateIntended, ShardEvent
 from batchdrop.core.job_lifecycle import JobEvent, advance_job, begun
-from batchdrop.core.ledger_rows import Change, Install, Job, Lease, Shard, Write
-from batchdrop.core.lifecycle import Now, advance
+from batchdrop.core.ledger_rows import Change, Install, Job, Lease, Outage, Shard, Write
+from batchdrop.core.lifecycle import Now, advance, again
 from batchdrop.core.limits import Limits
 from batchdrop.flow.ports import Ports
 
@@ -265,6 +265,11 @@ def _keep(work: Work, before: Job | Shard, after: Job | Shard) -> Change:
         raise LeaseLost("the row was written by somebody else") from error
 
 
-def postpone(work: Work, shard: Shard, seconds: int) -> Shard:
+def unanswered(work: Work, shard: Shard, error: ProviderError) -> Outage:
+    """Return since when calls for *shard* are not answered, the one that *error* is of counted."""
+    return again(shard.unanswered, str(error), work.ports.clock.now())
+
+
+def postpone(work: Work, shard: Shard, seconds: int, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, as `keep_shard`
     """Return *shard* without a worker, due again in *seconds*."""
-    return keep_shard(work, shard, lease=None, due_at=work.ports.clock.now() + seconds)
+    return keep_shard(work, shard, lease=None, due_at=work.ports.clock.now() + seconds, **changes)

@@ -6,7 +6,7 @@ Rule: what is owed stands in a row before anybody is told, and until it is known
 from collections.abc import Sequence
 from dataclasses import replace
 
-from batchdrop.core.common_waits import Cause, after_cause, cause_of, to_be_told, waiting_jobs
+from batchdrop.core.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
 from batchdrop.core.common_waits import told as told_of
 from batchdrop.core.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.jobs import Keys
@@ -14,6 +14,7 @@ from batchdrop.core.ledger_rows import Change, Install, Job, Reason, Refusal, Sh
 from batchdrop.core.money import allowed_microdollars
 from batchdrop.core.notices import render_common_wait, render_hold, render_wait
 from batchdrop.core.refusing import refused_models, waited_for
+from batchdrop.core.shard_waits import reason_to_tell
 from batchdrop.core.waiting import hold_expired, owed, owed_hold, told, waits_for_one, waits_for_refused
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.steps import Work, change_install, move_job, read_job, settle, written
@@ -30,7 +31,8 @@ def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], f
     else:
         circuit = work.install.circuits.get(circuit_key(found.base_url, found.fingerprint))
         cause = cause_of(circuit.reason if circuit else None, None)
-    return _noted(work, cause, waiting_jobs(cause.waits_for, jobs, shards) if cause else 0)
+    cause = cause or outage_of(work.install.unanswered, shards, work.ports.clock.now(), work.limits)
+    return _noted(work, cause, waiting_jobs(cause, jobs, shards) if cause else 0)
 
 
 def end_common_wait(work: Work) -> Work:
@@ -69,6 +71,17 @@ def note_refusals(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> s
         if waits_for_refused(job, refusal) != job and _note_refusal(work, job, refusal):
             noted.add(job.id)
     return noted
+
+
+def note_shard_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> None:
+    """Write to *jobs* what one of their shards has waited for, for long, so that somebody is told of it: once for each cause."""
+    by_job: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_job.setdefault(shard.job, []).append(shard)
+    for job in jobs:
+        reason = reason_to_tell(by_job.get(job.id, ()), work.ports.clock.now(), work.limits)
+        if reason and work.may_go_on() and waits_for_one(job, reason) != job:
+            note_wait(work, job.id, reason)
 
 
 def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:

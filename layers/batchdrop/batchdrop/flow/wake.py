@@ -43,25 +43,33 @@ class Wakes:
     def all(self, rows: Iterable[Job | Shard], *, creates: Passage, reads: Passage) -> None:
         """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
 
-        Of what the provider refused only a few are tried again in a tick, whatever room they were let into.
+        Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever room they were let into:
+        each would ask in vain each minute.
+
         A row may be given more than once; its newest reading comes first.
         """
-        most = {Passage.OPEN: self.work.limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
-        creates_left, reads_left = most[creates], most[reads]
-        seen, retries_left = set[tuple[str, int]](), self.work.limits.refused_retries_per_tick_max
+        limits = self.work.limits
+        most = {Passage.OPEN: limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
+        left = {True: most[creates], False: most[reads]}
+        refused_left, unanswered_left = (
+            limits.refused_retries_per_tick_max,
+            dict.fromkeys(left, limits.retried_per_tick_max),
+        )
+        seen = set[tuple[str, int]]()
         for row in rows:
             if _name_of(row) in seen:
                 continue
             seen.add(_name_of(row))
-            is_create = row.state in SUBMIT_STATES
-            is_read = not is_create and needs_provider(row)
-            is_retry = isinstance(row, Shard) and is_create and is_under_refusal(row)
-            if (is_create and not creates_left) or (is_read and not reads_left) or (is_retry and not retries_left):
+            if isinstance(row, Job) or not needs_provider(row):
+                self._wake(row)
                 continue
-            if self._wake(row):
-                retries_left -= is_retry
-                creates_left -= is_create
-                reads_left -= is_read
+            is_create, is_unanswered = row.state in SUBMIT_STATES, row.unanswered is not None
+            is_refused = is_create and is_under_refusal(row)
+            may = left[is_create] and (refused_left or not is_refused)
+            if may and (unanswered_left[is_create] or not is_unanswered) and self._wake(row):
+                left[is_create] -= 1
+                refused_left -= is_refused
+                unanswered_left[is_create] -= is_unanswered
 
     def _wake(self, row: Job | Shard) -> bool:
         """Wake *row* if it is due and was not woken; return whether it was."""

@@ -18,7 +18,18 @@ from batchdrop.core.errors import (
 )
 from batchdrop.core.events import BatchStuck, BatchTaken, GivenUp, MoneyMissed, NoRoom
 from batchdrop.core.learning import after_taken
-from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, Lesson, Reason, Room, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.ledger_rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Lesson,
+    Outage,
+    Reason,
+    Room,
+    RoomWrite,
+    Shard,
+    ShardState,
+    Write,
+)
 from batchdrop.core.lifecycle import advance
 from batchdrop.core.limits import HOUR
 from batchdrop.core.observing import (
@@ -35,7 +46,7 @@ from batchdrop.flow.admit import is_idle_but_for
 from batchdrop.flow.key import believe, note_lack
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.refused import back_off
-from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, written
+from batchdrop.flow.steps import Work, keep_shard, log_transition, move_shard, read_shard, settle, unanswered, written
 
 # A share of the first shard: no account is known whose queue takes so little.
 _SLIVERS: Final = 10
@@ -120,24 +131,24 @@ def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:
         )
         believed = believe(work, provider, shard)
         if believed:
-            _seek_gone(work, believed)
+            _seek_gone(work, believed, str(error))
         return None
-    except ProviderUnavailable:
-        keep_shard(work, shard, due_at=later)
+    except ProviderUnavailable as error:
+        keep_shard(work, shard, due_at=later, unanswered=unanswered(work, shard, error))
         raise
-    keep_shard(work, shard, due_at=later, gone_at=0)
+    keep_shard(work, shard, due_at=later, unanswered=None, gone=None)
     return batch
 
 
-def _seek_gone(work: Work, shard: Shard) -> None:
+def _seek_gone(work: Work, shard: Shard, cause: str) -> None:
     """Look again in an hour for the batch of *shard*; once it was gone for a day, its items fail.
 
     They may have run and be paid for, so they are never sent again.
     """
     now = work.ports.clock.now()
-    gone_at = shard.gone_at or now
-    if now - gone_at < work.limits.gone_seconds_max:
-        keep_shard(work, shard, gone_at=gone_at, due_at=now + HOUR)
+    gone = shard.gone or Outage(now, cause)
+    if now - gone.since < work.limits.gone_seconds_max:
+        keep_shard(work, shard, gone=gone, unanswered=None, due_at=now + HOUR)
         return
     message = (
         f"The provider does not show the batch {shard.batch} any more. It was looked for, for a day. Its requests may have run "
@@ -148,5 +159,5 @@ def _seek_gone(work: Work, shard: Shard) -> None:
 
 
 def note_shown(work: Work, shard: Shard) -> Shard:
-    """Write that the batch of *shard*, which was gone, is shown again, and return the row."""
-    return keep_shard(work, shard, gone_at=0) if shard.gone_at else shard
+    """Write that the batch of *shard*, which was gone or not answered for, is shown again, and return the row."""
+    return keep_shard(work, shard, unanswered=None, gone=None) if shard.gone or shard.unanswered else shard
