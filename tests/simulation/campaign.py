@@ -1,4 +1,4 @@
-"""The long run: every single fault of every story, pairs and storms by seed, every mutant, on all processors.
+"""The long run: every single fault of every story, pairs and storms by seed, every refusal and every mutant, on all processors.
 
 Rule: whatever fails is told with the line that replays it, which then joins `REGRESSIONS` with what it found. The last line
 is the whole campaign as JSON.
@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scoreboard import circumstances, table, write_section
-from simulation.mutants import MUTANT_TURNS_MAX, MUTANTS
+from simulation.mutants import MUTANTS
+from simulation.refusals import CROWD, CROWDED, KINDS, STORIES
+from simulation.rows import HEADS, ROWS, Figures, play
 from simulation.runs import Run, Verdict, calls_of, execute, read_run, singles, struck_twice
 from simulation.scenarios import SCENARIOS
 
@@ -41,6 +43,7 @@ class Tally:
     struck: int = 0
     failed: list[str] = field(default_factory=list)
     survived: list[str] = field(default_factory=list)  # mutants that nobody missed
+    rows: list[tuple[object, ...]] = field(default_factory=list)  # of the table of refusals
 
     def take(self, told: Told) -> None:
         """Count a run, and tell at once if anything was found."""
@@ -52,6 +55,14 @@ class Tally:
             _say(
                 f"FAILED  {told.run}\n{found}    replay: PYTHONPATH=tests .venv/bin/python -m simulation.runs '{told.run}'"
             )
+
+    def take_row(self, figures: Figures) -> None:
+        """Count a row of the table of refusals, and tell at once if it is not as it should be."""
+        self.runs["rows"] += 1
+        self.rows.append(figures.cells)
+        if figures.findings:
+            self.failed.append(figures.row.run)
+            _say(f"FAILED  {figures}")
 
     def summary(self, minutes: float) -> dict[str, object]:
         """Return the figures."""
@@ -69,13 +80,19 @@ class Tally:
             (f"single faults tried, {which}", self.runs["singles"]),
             ("pairs, the second fault in the recovery from the first among them", self.runs["pairs"]),
             ("storms by seed, two pollers", self.runs["storms"]),
+            ("calls refused for good, each call in each way", self.runs["refusals"]),
             ("faults that struck", self.struck),
             ("runs a minute", round(self.runs.total() / minutes)),
             ("runs that broke an invariant", len(self.failed)),
             ("mutants killed", f"{len(MUTANTS) - len(self.survived)} of {len(MUTANTS)}"),
         ]
         what = "Stories, faults and invariants are described in [tests/simulation](../tests/simulation/README.md)."
-        return "\n\n".join((circumstances(command, 60 * minutes), what, table(("what", "how many"), rows)))
+        refused = (
+            "What the provider may do for good, a tick a minute: how often the call that it concerns is repeated, when the first "
+            "person hears of it (by a notification or a status), and how it ends. A day is how long most refusals are waited for."
+        )
+        figures = (table(("what", "how many"), rows), refused, table(HEADS, self.rows))
+        return "\n\n".join((circumstances(command, 60 * minutes), what, *figures))
 
 
 def _say(line: str) -> None:
@@ -92,6 +109,13 @@ def _units(scenario: str, seeds: range, every: int) -> Iterator[str]:
         yield str(Run(scenario, seed=seed, is_storm=True))
 
 
+def refusals() -> Iterator[Run]:
+    """Yield a run for each call of the provider and each way in which it may be refused for good, the crowd's among them."""
+    for call, story in (*STORIES.items(), *((call, CROWD) for call in CROWDED)):
+        for kind in KINDS:
+            yield Run(story, ((f"http-{call.replace(' ', '-')}:0", kind),), is_for_good=True)
+
+
 def _examine(unit: str) -> list[Told]:
     if unit.startswith("pairs "):
         _, scenario, seed = unit.split()
@@ -102,14 +126,13 @@ def _examine(unit: str) -> list[Told]:
 def _told(verdict: Verdict) -> Told:
     run = verdict.run
     suite = "storms" if run.is_storm else "pairs" if len(run.faults) > 1 else "singles"
+    suite = "refusals" if run.is_for_good else suite
     return Told(str(run), suite, tuple(map(str, verdict.findings)), verdict.struck)
 
 
 def _is_killed(name: str) -> bool:
     """Return whether the mutant called *name* breaks an invariant that it is known to break."""
-    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
-    with mutant.alive():
-        return bool(execute(read_run(mutant.run), mutant.breaks, MUTANT_TURNS_MAX).invariants & mutant.breaks)
+    return next(mutant for mutant in MUTANTS if mutant.name == name).is_killed()
 
 
 def _asked(words: Sequence[str] | None) -> argparse.Namespace:
@@ -135,6 +158,12 @@ def main(words: Sequence[str] | None = None) -> int:
                 for told in all_told:
                     tally.take(told)
             _say(f"{name}: {tally.runs.total():,} runs so far, {len(tally.failed)} failed")
+        for all_told in pool.map(_examine, map(str, refusals()), chunksize=4):
+            for told in all_told:
+                tally.take(told)
+        for figures in pool.map(play, ROWS):
+            tally.take_row(figures)
+        _say(f"refusals: {tally.runs.total():,} runs so far, {len(tally.failed)} failed")
         mutants = [mutant.name for mutant in MUTANTS]
         is_killed = pool.map(_is_killed, mutants)
         tally.survived = [name for name, killed in zip(mutants, is_killed, strict=True) if not killed]

@@ -1,15 +1,9 @@
-"""Small changes to the production code that must not survive: each removes one rule, and some run shows what it was for.
-
-Rule: a mutant names the invariants of which it breaks at least one, and the run in which that is seen; without the mutant the
-same run is clean.
-"""
-
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+"""Small changes to the production code that must not survive: each removes one rule, and some run shows what it was for."""
 
 from fakes import memory
 from simulation import mutations as as_if
+from simulation.mutant import Mutant, mutant
+from simulation.refused_mutants import REFUSED_MUTANTS
 
 from batchdrop.core import lifecycle, room
 from batchdrop.core.ledger_rows import Job, Shard
@@ -29,96 +23,73 @@ from batchdrop.flow import (
     submit,
 )
 
-MUTANT_TURNS_MAX = 1_500  # a mutant may keep its world busy for ever
-
 _replaced = as_if.replaced
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A change, what it breaks, and the run that shows it."""
-
-    name: str
-    patches: tuple[as_if.Patch, ...]
-    breaks: frozenset[int]
-    run: str = ""
-
-    @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Let the mutant live while the context lasts."""
-        with ExitStack() as patched:
-            for change in self.patches:
-                patched.enter_context(change())
-            yield
-
-
-def _of(name: str, breaks: set[int], run: str, *patches: as_if.Patch) -> Mutant:
-    return Mutant(name, patches, frozenset(breaks), run)
-
 
 _CREATE = "http-POST-batches"
 
 # fmt: off
 MUTANTS: tuple[Mutant, ...] = (
     # Create once.
-    _of("the intent is not written", {17}, "small",
+    mutant("the intent is not written", {17}, "small",
         _replaced(create, "intend_create", as_if.without_intent)),
-    _of("the SDK repeats a create", {1, 3}, "small http-POST-batches:0=error_after", as_if.sdk_retries),
-    _of("an uncertain create counts as refused", {1, 3}, "small http-POST-batches:0=error_after",
+    mutant("the SDK repeats a create", {1, 3}, "small http-POST-batches:0=error_after", as_if.sdk_retries),
+    mutant("an uncertain create counts as refused", {1, 3}, "small http-POST-batches:0=error_after",
         _replaced(create, "_record", as_if.uncertain_as_refused)),
-    _of("an uncertain create fails its items", {4}, "small http-POST-batches:0=error_before",
+    mutant("an uncertain create fails its items", {4}, "small http-POST-batches:0=error_before",
         _replaced(create, "_record", as_if.uncertain_as_failed)),
-    _of("nothing is fenced", {1, 3}, "small http-POST-batches:0=late seed=4",
+    mutant("nothing is fenced", {1, 3}, "small http-POST-batches:0=late seed=4",
         _replaced(OpenAIProvider, "delete_file", as_if.nothing)),
-    _of("the fence is not waited for", {1, 3}, "small http-POST-batches:0=late seed=32", as_if.limits_of(fence_wait_seconds=0)),
-    _of("a list of any age proves", {1, 3}, "small http-POST-batches:0=error_after seed=9",
+    mutant("the fence is not waited for", {1, 3}, "small http-POST-batches:0=late seed=32",
+        as_if.limits_of(fence_wait_seconds=0)),
+    mutant("a list of any age proves", {1, 3}, "small http-POST-batches:0=error_after seed=9",
         _replaced(observe, "sweep", as_if.list_of_any_age)),
-    _of("any key speaks for any project", {1, 3}, "foreign_key http-POST-batches:0=error_after",
+    mutant("any key speaks for any project", {1, 3}, "foreign_key http-POST-batches:0=error_after",
         _replaced(key, "_is_proved", as_if.anything_proves)),
-    _of("an answer to an earlier try is obeyed", {1, 3, 4, 14},
+    mutant("an answer to an earlier try is obeyed", {1, 3, 4, 14},
         f"small {_CREATE}:0=turned_away ledger.write:9=slow_before {_CREATE}:1=late seed=663",
         _replaced(lifecycle, "_check_ticket", as_if.nothing)),
-    _of("a 404 proves that a fresh file is gone", {1, 3}, f"small {_CREATE}:0=late seed=87",
+    mutant("a 404 proves that a fresh file is gone", {1, 3}, f"small {_CREATE}:0=late seed=87",
         as_if.limits_of(file_visible_seconds_max=0)),
-    _of("old drops are started by anybody", {1}, "emptied",
+    mutant("old drops are started by anybody", {1}, "emptied",
         _replaced(reconcile, "may_be_started", as_if.anything_proves), _replaced(submit, "_check_upload", as_if.nothing)),
     # The ledger.
-    _of("shards are written unconditionally", {1, 3, 10, 12}, "small http-POST-batches:0=slow_after",
+    mutant("shards are written unconditionally", {1, 3, 10, 12}, "small http-POST-batches:0=slow_after",
         _replaced(memory, "is_as_read", as_if.unconditional(Shard))),
-    _of("jobs are written unconditionally", {4, 10, 12, 14}, "small",
+    mutant("jobs are written unconditionally", {4, 10, 12, 14}, "small",
         _replaced(memory, "is_as_read", as_if.unconditional(Job))),
-    _of("room is released twice", {10}, "small", _replaced(memory, "room_moves", as_if.released_twice)),
-    _of("an ended batch keeps its room", {10}, "small", _replaced(lifecycle, "_to_harvest", as_if.room_kept)),
-    _of("room has no limit", {11}, "shards",
+    mutant("room is released twice", {10}, "small", _replaced(memory, "room_moves", as_if.released_twice)),
+    mutant("an ended batch keeps its room", {10}, "small", _replaced(lifecycle, "_to_harvest", as_if.room_kept)),
+    mutant("room has no limit", {11}, "shards",
         _replaced(room, "token_limit", as_if.limitless), _replaced(admit, "token_limit", as_if.limitless)),
-    _of("a second event begins the job anew", {1, 12, 20}, "small",
+    mutant("a second event begins the job anew", {1, 12, 20}, "small",
         _replaced(submit, "take_drop", as_if.job_overwritten)),
-    _of("a running shard is never due", {13}, "small", as_if.event("BatchFound", as_if.never_due)),
+    mutant("a running shard is never due", {13}, "small", as_if.event("BatchFound", as_if.never_due)),
     # Answers.
-    _of("what is missing is given up at once", {4}, "late_output",
+    mutant("what is missing is given up at once", {4}, "late_output",
         _replaced(harvest, "missing_verdict", as_if.missing_given_up)),
-    _of("what is missing is sent again", {2}, "lines",
+    mutant("what is missing is sent again", {2}, "lines",
         _replaced(harvest, "missing_verdict", as_if.missing_sent_again)),
-    _of("a cut download is archived as it is", {4}, "small http-GET-content:0=partial",
+    mutant("a cut download is archived as it is", {4}, "small http-GET-content:0=partial",
         _replaced(OpenAIProvider, "download", as_if.cut_is_whole),
         _replaced(archive, "answers_outstanding", as_if.nothing)),
-    _of("an expired batch is sent again whole", {1, 23}, "expiry",
+    mutant("an expired batch is sent again whole", {1, 23}, "expiry",
         _replaced(harvest, "_fate", as_if.expired_sent_whole)),
-    _of("answers are joined by their place", {5}, "small",
+    mutant("answers are joined by their place", {5}, "small",
         _replaced(answer_index.AnswerIndex, "take_run", as_if.rows_exchanged)),
     _of("what attempts decided is joined as text", {4, 14}, "rows_in_order",
         _replaced(harvest, "row_of_outcome", as_if.rows_as_text)),
     _of("parts are merged as text", {4, 14}, "rows_in_order", _replaced(merge, "row_of_outcome", as_if.rows_as_text)),
     # Results and notices.
-    _of("what was never sent has no object", {4}, "cancelled",
+    mutant("what was never sent has no object", {4}, "cancelled",
         _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),
-    _of("the summary is written first", {7}, "small", _replaced(complete, "merge", as_if.summary_first)),
-    _of("the outbox is forgotten", {8}, "small notices.publish:0=crash_before",
+    mutant("the summary is written first", {7}, "small", _replaced(complete, "merge", as_if.summary_first)),
+    mutant("the outbox is forgotten", {8}, "small notices.publish:0=crash_before",
         _replaced(complete, "_notify", as_if.notified_first)),
-    _of("the notice counts otherwise", {9}, "small",
+    mutant("the notice counts otherwise", {9}, "small",
         _replaced(complete, "results_of_summary", as_if.counts_swapped)),
-    _of("a checksum is of something else", {6}, "small",
+    mutant("a checksum is of something else", {6}, "small",
         _replaced(merge._Measured, "finished", as_if.merged_wrongly)),  # noqa: SLF001 - what is mutated is private
-    _of("the key is logged", {18}, "small", _replaced(poll, "provider_or_lack", as_if.told)),
+    mutant("the key is logged", {18}, "small", _replaced(poll, "provider_or_lack", as_if.told)),
+    *REFUSED_MUTANTS,
 )
 # fmt: on

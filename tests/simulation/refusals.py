@@ -4,13 +4,12 @@ Rule: with any one call of the provider refused for good, every job ends or says
 of the refused call stay under 10 a minute; what is asked in its place keeps a tick's own bound.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from simulation.gate import DEFINITE, Fault
+from simulation.gate import DEFINITE, Call, Fault
 from simulation.installation import Installation
 
 from batchdrop.core.ledger_rows import Job, JobState
@@ -20,6 +19,8 @@ REPEATS_A_MINUTE_MAX: Final = 9  # under ten
 SAYS_WITHIN_SECONDS: Final = HOUR
 # What a job waits for that passes without anybody's help, and says nothing about a refusal.
 _ROOM: Final = "room"
+# What the tasks of ticks are called.
+_TICK: Final = "poll-"
 # What a person asked for needs no notification of its own: the job's end is one.
 _ASKED: Final = "cancellation"
 
@@ -35,17 +36,10 @@ STORIES: Final[Mapping[str, str]] = {
     "GET files": "swept",
     "GET file": "rotated",
 }
+# What is struck in a story of 40 jobs as well, where a repeat for each would be a storm.
+CROWD: Final = "many"
+CROWDED: Final = ("POST files", "POST batches", "GET batches", "GET content", "DELETE file")
 KINDS: Final = (*sorted(DEFINITE), Fault.REFUSED, Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACHABLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of one refusal until now: the refused calls in the busiest minute, and when each job first said why."""
-
-    repeats_a_minute: int
-    first_word_seconds: (
-        float | None
-    )  # a notification, or a status that says what is waited for; None where nobody was told
 
 
 def watch(here: Installation) -> None:
@@ -68,10 +62,12 @@ def watch(here: Installation) -> None:
 
 def broken(here: Installation, name: str, began: float) -> Iterator[str]:
     """Yield how *here* does not keep the rule while calls named *name* are refused, from *began* on until now."""
-    for called, times in repeats_by_name(here, began).items():
-        allowed = REPEATS_A_MINUTE_MAX if called == name else asked_a_minute(here, called)
-        if busiest_minute(times) > allowed:
-            yield f"{called} was repeated {busiest_minute(times)} times in a minute"
+    for called, calls in repeats_by_name(here, began).items():
+        beside = [call for call in calls if called == name or not call.task.startswith(_TICK)]
+        if busiest_minute([call.at for call in beside]) > REPEATS_A_MINUTE_MAX:
+            yield f"{called} was repeated {busiest_minute([call.at for call in beside])} times in a minute"
+        if called != name:
+            yield from _beyond_a_tick(here, called, calls)
     for job in here.jobs():
         waits_for = waiting_for(here, job)
         if job.state is JobState.ENDED or waits_for:
@@ -81,17 +77,26 @@ def broken(here: Installation, name: str, began: float) -> Iterator[str]:
         yield f"{job.key} is {job.state} after an hour, and does not say what it waits for"
 
 
-def repeats_by_name(here: Installation, began: float) -> Mapping[str, Sequence[float]]:
-    """Return when each call of the provider was repeated: asked from *began* on, and not the first about its thing."""
-    times: defaultdict[str, list[float]] = defaultdict(list)
+def _beyond_a_tick(here: Installation, called: str, calls: Sequence[Call]) -> Iterator[str]:
+    """Yield where a tick made more *calls*, in the place of a refused one, than it ever may."""
+    of_a_tick = {"http GET batches": here.limits.list_pages_max, "http GET batch": here.limits.retrieves_per_tick_max}
+    allowed = max(REPEATS_A_MINUTE_MAX, of_a_tick.get(called, 0))
+    for tick, count in Counter(call.task for call in calls if call.task.startswith(_TICK)).items():
+        if count > allowed:
+            yield f"{called} was repeated {count} times by {tick}"
+
+
+def repeats_by_name(here: Installation, began: float) -> Mapping[str, Sequence[Call]]:
+    """Return the calls of the provider that were repeats: asked from *began* on, and not the first about their thing."""
+    repeats: defaultdict[str, list[Call]] = defaultdict(list)
     first = set[tuple[str, str]]()
     for call in here.gate.calls:
         if not call.name.startswith("http") or call.at < began:
             continue
         if (call.name, call.thing) in first:
-            times[call.name].append(call.at)
+            repeats[call.name].append(call)
         first.add((call.name, call.thing))
-    return times
+    return repeats
 
 
 def busiest_minute(times: Sequence[float]) -> int:
@@ -102,12 +107,6 @@ def busiest_minute(times: Sequence[float]) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-def asked_a_minute(here: Installation, called: str) -> int:
-    """Return how often a call may be made in the place of a refused one: what a tick may do, at a tick a minute."""
-    of_a_tick = {"http GET batches": here.limits.list_pages_max, "http GET batch": here.limits.retrieves_per_tick_max}
-    return max(REPEATS_A_MINUTE_MAX, of_a_tick.get(called, 0))
 
 
 def waiting_for(here: Installation, job: Job) -> str:

@@ -3,7 +3,6 @@
 Rule: each says what the provider does on the wire, in words that servers were seen to use; what must come of it is in `rows`.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from simulation.installation import Installation
@@ -39,13 +38,18 @@ def _cancel_all(here: Installation) -> None:
         here.ask(upload, "cancel")
 
 
+def _hang(here: Installation) -> None:
+    here.simulator.faults.switch("hung")
+
+
 def _many(here: Installation) -> None:
     for number in range(40):
         here.drop(f"inbox/{number}.jsonl", bodies(1, str(number)))
 
 
-_STORIES: tuple[Scenario, ...] = (
+REFUSED_STORIES: tuple[Scenario, ...] = (
     Scenario(name="everyday", happenings=_DROPS, limits=_PLAIN),
+    Scenario(name="many", happenings=(Happening(0, _many),), is_long=True),
     Scenario(
         # Nothing is ever listed: each batch has to be asked for by its id.
         name="unlisted", happenings=(*_DROPS, switched("list_lags", value=300 * DAY)),
@@ -131,6 +135,14 @@ happenings=(*_DROPS, switched("never_ends", value=0.5), switched("cancel_ignored
         limits=_PLAIN, failures=frozenset({"batch_stuck"}), tick_seconds_min=300,
     ),
     Scenario(
+        # A person cancels, which the provider answers and does not do.
+        name="unstoppable", is_long=True,
+        happenings=(
+            *_DROPS, Happening(70, _cancel_all), switched("never_ends", value=0.5), switched("cancel_ignored"),
+        ),
+        limits=_PLAIN, failures=frozenset({"batch_stuck"}), tick_seconds_min=300,
+    ),
+    Scenario(
         name="never_answers", is_long=True,
 happenings=(*_DROPS, switched("never_ends", value=0), switched("cancel_ignored")),
         limits=_PLAIN, failures=frozenset({"batch_stuck"}), tick_seconds_min=300,
@@ -197,6 +209,14 @@ happenings=(
         limits=_PLAIN,
     ),
     Scenario(
+        # The connection is made, and nothing ever comes.
+        name="hanging", is_long=True,
+        happenings=(
+            dropped("inbox/three.jsonl", bodies(3)), Happening(MINUTE, _hang), _lifted(3 * HOUR),
+        ),
+        calm_after_seconds=3 * HOUR,
+    ),
+    Scenario(
         name="many_refused", is_long=True,
 happenings=(
             Happening(0, _many), Happening(50, lambda here: here.revoke(KEYS[0])),
@@ -205,8 +225,3 @@ happenings=(
         calm_after_seconds=3 * HOUR,
     ),
 )  # fmt: skip
-
-# What the production code does not bring to its end yet: each joins the others when its rule is there.
-AWAITED: Final = frozenset[str]()
-UNENDING: Mapping[str, Scenario] = {story.name: story for story in _STORIES if story.name in AWAITED}
-REFUSED_STORIES: tuple[Scenario, ...] = tuple(story for story in _STORIES if story.name not in AWAITED)

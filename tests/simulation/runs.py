@@ -15,7 +15,6 @@ from simulation.installation import TURNS_MAX, Installation
 from simulation.invariants import judge
 from simulation.journals import Finding
 from simulation.refusals import watch
-from simulation.refused_stories import UNENDING
 from simulation.scenarios import BY_NAME
 from simulation.timing import Timing, drawn
 
@@ -76,7 +75,7 @@ class Verdict:
 
 def build(run: Run) -> Installation:
     """Return the world of *run*, not yet started."""
-    scenario = BY_NAME.get(run.scenario) or UNENDING[run.scenario]
+    scenario = BY_NAME[run.scenario]
     random = Random(f"{run.scenario}/{run.seed}")  # noqa: S311 - replayable on purpose
     timing = Timing() if run.seed is None else drawn(random)
     if not run.is_for_good:
