@@ -76,9 +76,9 @@ MUTANTS: tuple[Mutant, ...] = (
         _replaced(harvest, "_fate", as_if.expired_sent_whole)),
     mutant("answers are joined by their place", {5}, "small",
         _replaced(answer_index.AnswerIndex, "take_run", as_if.rows_exchanged)),
-    _of("what attempts decided is joined as text", {4, 14}, "rows_in_order",
+    mutant("what attempts decided is joined as text", {4, 14}, "rows_in_order",
         _replaced(harvest, "row_of_outcome", as_if.rows_as_text)),
-    _of("parts are merged as text", {4, 14}, "rows_in_order", _replaced(merge, "row_of_outcome", as_if.rows_as_text)),
+    mutant("parts are merged as text", {4, 14}, "rows_in_order", _replaced(merge, "row_of_outcome", as_if.rows_as_text)),
     # Results and notices.
     mutant("what was never sent has no object", {4}, "cancelled",
         _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),
