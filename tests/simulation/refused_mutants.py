@@ -30,8 +30,6 @@ REFUSED_MUTANTS: tuple[Mutant, ...] = (
     mutant("without a list nothing is looked up", {24}, "everyday http-GET-batches:0=405 for-good",
         replaced(observe, "_may_look_up", as_if.never)),
     mutant_of_row("without a list all is looked up at once", "no_list_for_many", limits_of(retrieves_per_tick_max=_FOREVER)),
-    mutant_of_row("calls that hang are waited for", "hanging",
-        limits_of(tick_calls_seconds=_FOREVER)),
     mutant_of_row("a vanished batch is sent again", "vanished", replaced(watch, "_seek_gone", as_if.sent_again)),
     mutant_of_row("a vanished batch is looked for for ever", "vanished", limits_of(gone_seconds_max=_FOREVER)),
     mutant_of_row("a batch that never ends is waited for for ever", "never_stops", limits_of(hopeless_seconds=_FOREVER)),
