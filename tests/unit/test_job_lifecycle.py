@@ -9,7 +9,18 @@ import pytest
 from batchdrop.core import job_lifecycle as on
 from batchdrop.core.errors import IllegalTransition
 from batchdrop.core.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
-from batchdrop.core.ledger_rows import Group, Hold, Job, JobState, Lease, PlanCursor, Quote, Reason, TaskOptions
+from batchdrop.core.ledger_rows import (
+    Group,
+    Hold,
+    Job,
+    JobState,
+    Lease,
+    PlanCursor,
+    Quote,
+    Reason,
+    TaskOptions,
+    WaitingFor,
+)
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.limits import DAY, Limits
 from batchdrop.core.planning import PlanPage
@@ -75,7 +86,7 @@ def test_every_pair_is_an_edge_or_an_error(state: JobState, kind: type) -> None:
 )
 def test_a_job_that_ends_waits_for_nothing(state: JobState, kind: type) -> None:
     """Whatever it waited for, a job whose end is decided says no more that it waits."""
-    job = replace(job_in(state), waiting_for="task", waiting_since=5)
+    job = replace(job_in(state), waiting_for=WaitingFor.TASK, waiting_since=5)
 
     after = advance_job(job, SAMPLES[kind], NOW)
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from fakes.prices import TABLE
 
-from batchdrop.core.ledger_rows import CommonWait, Hold, Job, Quote, Reason, Shard
+from batchdrop.core.ledger_rows import CommonWait, Hold, Job, Quote, Reason, Shard, WaitingFor
 from batchdrop.core.notices import Notice, render, render_common_wait, render_hold, render_wait
 from batchdrop.core.outcome_runs import run_of
 from batchdrop.core.outcomes import Outcome, Usage
@@ -73,7 +73,7 @@ ANOTHER_DAY = Reason(
 def sample(event: str) -> Notice:
     """Return the notice of *event*."""
     if event == "waiting_installation":
-        return render_common_wait(CommonWait("key", REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
+        return render_common_wait(CommonWait(WaitingFor.KEY, REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
     job = replace(JOB, event=event)
     if event == "held":
         large, since = replace(job, items=30_700), job.created_at + 60

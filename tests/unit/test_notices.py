@@ -5,7 +5,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from batchdrop.core.ledger_rows import CommonWait, Job, Reason
+from batchdrop.core.ledger_rows import CommonWait, Job, Reason, WaitingFor
 from batchdrop.core.notices import Notice, render, render_common_wait, render_wait
 from batchdrop.core.outcomes import Usage
 from batchdrop.core.summary import FailureCount, Results
@@ -111,7 +111,7 @@ def test_a_wait_has_its_notice() -> None:
 @pytest.mark.parametrize(("jobs", "said"), [(1, "1 job waits"), (3_000, "3,000 jobs wait")])
 def test_a_common_wait_has_one_notice_for_all(jobs: int, said: str) -> None:
     """It names no job but how many wait, the provider's code, and since when; SNS and the schema take it."""
-    wait = CommonWait("account", Reason("insufficient_quota", "No money."), 1_795_305_600, number=4, jobs=jobs)
+    wait = CommonWait(WaitingFor.ACCOUNT, Reason("insufficient_quota", "No money."), 1_795_305_600, number=4, jobs=jobs)
 
     notice = render_common_wait(wait)
 

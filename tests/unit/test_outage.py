@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fakes.world import World
 
-from batchdrop.core.common_waits import ACCOUNT, KEY, PROVIDER, Cause, after_cause, concerns, outage_of
-from batchdrop.core.ledger_rows import Install, Job, JobState, Outage, Reason, Shard, ShardState
+from batchdrop.core.common_waits import Cause, after_cause, concerns, outage_of
+from batchdrop.core.ledger_rows import Install, Job, JobState, Outage, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.core.metrics import counted
-from batchdrop.core.shard_waits import ANSWERS, BATCH, CREATE, shard_wait
+from batchdrop.core.shard_waits import shard_wait
 from openai_batch_simulator.behaviour import CALM
 
 LIMITS = Limits()
@@ -218,7 +218,7 @@ def test_an_outage_is_a_quarter_of_an_hour(
 def test_what_fails_for_some_concerns_these_alone() -> None:
     """Until nothing is answered any more: then the same wait concerns all, and statuses are written again, but no notice."""
     reason = Reason("provider_unavailable", "x")
-    some, everything = Cause(PROVIDER, reason, is_for_all=False), Cause(PROVIDER, reason)
+    some, everything = Cause(WaitingFor.PROVIDER, reason, is_for_all=False), Cause(WaitingFor.PROVIDER, reason)
     held_up = replace(SHARD, unanswered=OLD)
 
     begun = after_cause(Install(id="i", started_at=1), some, 1, NOW, LIMITS)
@@ -229,19 +229,19 @@ def test_what_fails_for_some_concerns_these_alone() -> None:
     assert begun.wait is not None
     assert grown.wait == replace(begun.wait, is_for_all=True)
     assert grown.statuses_after == ""
-    assert {KEY, ACCOUNT, PROVIDER} >= {begun.wait.waits_for}
+    assert {WaitingFor.KEY, WaitingFor.ACCOUNT, WaitingFor.PROVIDER} >= {begun.wait.waits_for}
 
 
 @pytest.mark.parametrize(
     ("shard", "waits_for"),
     [
-        (replace(SHARD, state=ShardState.PARKED, parked_at=5), CREATE),
-        (replace(SHARD, state=ShardState.FENCING, first_intent_at=5), CREATE),
-        (replace(SHARD, state=ShardState.RESERVED, uncertain=1, first_intent_at=5), CREATE),
+        (replace(SHARD, state=ShardState.PARKED, parked_at=5), WaitingFor.CREATE),
+        (replace(SHARD, state=ShardState.FENCING, first_intent_at=5), WaitingFor.CREATE),
+        (replace(SHARD, state=ShardState.RESERVED, uncertain=1, first_intent_at=5), WaitingFor.CREATE),
         (replace(SHARD, state=ShardState.CREATING, first_intent_at=5), None),
         (replace(SHARD, state=ShardState.RUNNING, uncertain=1, first_intent_at=5, batch="b"), None),
-        (replace(SHARD, state=ShardState.RUNNING, batch="b", gone=Outage(5, "404")), BATCH),
-        (replace(SHARD, batch="b", gone=Outage(5, "404")), ANSWERS),
+        (replace(SHARD, state=ShardState.RUNNING, batch="b", gone=Outage(5, "404")), WaitingFor.BATCH),
+        (replace(SHARD, batch="b", gone=Outage(5, "404")), WaitingFor.ANSWERS),
         (SHARD, None),
     ],
 )

@@ -10,7 +10,18 @@ from batchdrop.core import job_lifecycle as of_job
 from batchdrop.core.batches import Batch
 from batchdrop.core.dialects import AZURE, OPENAI, TOGETHER, Dialect
 from batchdrop.core.job_lifecycle import advance_job
-from batchdrop.core.ledger_rows import Group, Install, Job, JobState, Outage, Reason, Shard, ShardState, ticket_of
+from batchdrop.core.ledger_rows import (
+    Group,
+    Install,
+    Job,
+    JobState,
+    Outage,
+    Reason,
+    Shard,
+    ShardState,
+    WaitingFor,
+    ticket_of,
+)
 from batchdrop.core.lifecycle import Now, advance
 from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.metrics import counted
@@ -86,8 +97,8 @@ def test_room_comes_when_others_get_further(other: Shard, *, is_stalled: bool) -
     ("job", "is_stalled"),
     [
         (replace(JOB, state=JobState.HELD), False),
-        (replace(JOB, waiting_for="daily cap"), False),
-        (replace(JOB, waiting_for="room"), True),
+        (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), False),
+        (replace(JOB, waiting_for=WaitingFor.ROOM), True),
     ],
 )
 def test_what_a_person_or_the_next_day_ends_is_not_stuck(job: Job, *, is_stalled: bool) -> None:

@@ -6,7 +6,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import Group, Job, JobState, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.outcomes import NO_USAGE, Failure, Outcome, Usage
 from batchdrop.core.receipt import MODELS_MAX
 from batchdrop.core.summary import (
@@ -94,7 +94,7 @@ def test_a_summary_names_the_end_of_the_last_batch(ends: tuple[int, ...]) -> Non
 def test_the_status_says_what_is_waited_for() -> None:
     """A job that waits says for what and since when, one that was rejected says why."""
     job = replace(
-        JOB, state=JobState.ENDED, event="rejected", waiting_for="task", waiting_since=CREATED_AT,
+        JOB, state=JobState.ENDED, event="rejected", waiting_for=WaitingFor.TASK, waiting_since=CREATED_AT,
         reason=Reason("task_missing", "There is no task."), ended_at=CREATED_AT,
     )  # fmt: skip
 

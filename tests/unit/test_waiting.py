@@ -9,17 +9,8 @@ import httpx2
 import pytest
 from fakes.world import World
 
-from batchdrop.core.common_waits import (
-    ACCOUNT,
-    KEY,
-    PAST_WAITS_MAX,
-    Cause,
-    after_cause,
-    cause_of,
-    concerns,
-    waiting_jobs,
-)
-from batchdrop.core.ledger_rows import Group, Install, Job, JobState, Reason, Shard, ShardState, Wait
+from batchdrop.core.common_waits import PAST_WAITS_MAX, Cause, after_cause, cause_of, concerns, waiting_jobs
+from batchdrop.core.ledger_rows import Group, Install, Job, JobState, Reason, Shard, ShardState, Wait, WaitingFor
 from batchdrop.core.limits import HOUR, MINUTE, Limits
 from batchdrop.core.waiting import owed, told, turn_waited_for
 from batchdrop.core.wording import provider_words
@@ -291,9 +282,9 @@ QUOTA = Reason("insufficient_quota", "No.")
 LIMITS = Limits()
 
 
-@pytest.mark.parametrize("waits_for", [KEY, ACCOUNT])
+@pytest.mark.parametrize("waits_for", [WaitingFor.KEY, WaitingFor.ACCOUNT])
 @pytest.mark.parametrize("state", [state for state in JobState if state is not JobState.RUNNING])
-def test_only_a_running_job_waits(state: JobState, waits_for: str) -> None:
+def test_only_a_running_job_waits(state: JobState, waits_for: WaitingFor) -> None:
     """Planning needs no key, and what ends has no use for it."""
     job = replace(JOB, state=state, groups=(Group("e", "m", lines=3),), waits=(Wait(QUOTA),))
 
@@ -305,7 +296,7 @@ def test_a_cancelled_job_owes_nothing() -> None:
     """Nobody should put anything right for it."""
     job = replace(JOB, cancelled_at=5, waits=(Wait(QUOTA),))
 
-    assert not concerns(Cause(KEY, QUOTA), job, [])
+    assert not concerns(Cause(WaitingFor.KEY, QUOTA), job, [])
     assert owed(job) == {}
 
 
@@ -313,7 +304,7 @@ def test_causes_that_ended_are_bounded() -> None:
     """Codes are the provider's: a new one each time must not fill the row, and each gets a number of its own."""
     install, numbers = Install(id="i", started_at=1), []
     for number in range(3 * PAST_WAITS_MAX):
-        install = after_cause(install, Cause(KEY, Reason(f"code_{number}", "x")), 1, 9 + number, LIMITS)
+        install = after_cause(install, Cause(WaitingFor.KEY, Reason(f"code_{number}", "x")), 1, 9 + number, LIMITS)
         assert install.wait is not None
         numbers.append(install.wait.number)
 
@@ -334,10 +325,10 @@ RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0
         (JOB, (replace(RESTING, attempt=1),), 9, "room"),
         (JOB, (replace(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
         (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
-        (replace(JOB, waiting_for="next attempt"), (RESTING,), 60, "room"),
-        (replace(JOB, waiting_for="room"), (RESTING,), 9, "room"),
-        (replace(JOB, waiting_for="daily cap"), (RESTING,), 9, "daily cap"),
-        (replace(JOB, waiting_for="key"), (RESTING,), 9, "next attempt"),  # an older release wrote it
+        (replace(JOB, waiting_for=WaitingFor.NEXT_ATTEMPT), (RESTING,), 60, "room"),
+        (replace(JOB, waiting_for=WaitingFor.ROOM), (RESTING,), 9, "room"),
+        (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), (RESTING,), 9, "daily cap"),
+        (replace(JOB, waiting_for=WaitingFor.KEY), (RESTING,), 9, "next attempt"),  # an older release wrote it
         (replace(JOB, cancelled_at=5), (RESTING,), 9, ""),
     ],
 )
@@ -350,7 +341,7 @@ def test_a_next_attempt_is_not_waited_for_as_room(
 
 def test_a_cause_begins_with_the_first_job_that_waits_for_it() -> None:
     """Nobody is told that no job waits; once it has begun it lasts until the cause is gone."""
-    cause, install = Cause(KEY, QUOTA), Install(id="i", started_at=1)
+    cause, install = Cause(WaitingFor.KEY, QUOTA), Install(id="i", started_at=1)
 
     begun = after_cause(install, cause, 1, 9, LIMITS)
 
@@ -376,11 +367,15 @@ def test_a_cause_is_said_with_the_providers_words() -> None:
 
     assert cause_of(None, None) is None
     assert missing is not None
-    assert (missing.waits_for, missing.reason.code) == (KEY, "key_missing")
+    assert (missing.waits_for, missing.reason.code) == (WaitingFor.KEY, "key_missing")
     assert refused is not None
-    assert (refused.waits_for, refused.reason.code, "canary" in refused.reason.message) == (KEY, "http_403", False)
+    assert (refused.waits_for, refused.reason.code, "canary" in refused.reason.message) == (
+        WaitingFor.KEY,
+        "http_403",
+        False,
+    )
     assert unpaid is not None
-    assert unpaid.waits_for == ACCOUNT
+    assert unpaid.waits_for == WaitingFor.ACCOUNT
     assert unpaid.reason.message.endswith("The provider says: You exceeded your current quota.")
 
 
@@ -389,8 +384,10 @@ def test_a_job_waits_for_money_while_a_shard_is_on_its_way(state: ShardState) ->
     """Not any more once the create may have been made."""
     shard = Shard(job="j", number=0, account="a", endpoint="e", model="m", group=0, state=state)
 
-    assert waiting_jobs(Cause(ACCOUNT, QUOTA), [JOB], [shard]) == (state in {"WAITING", "RESERVED", "UPLOADED"})
-    assert waiting_jobs(Cause(KEY, QUOTA), [JOB], [shard]) == 1
+    assert waiting_jobs(Cause(WaitingFor.ACCOUNT, QUOTA), [JOB], [shard]) == (
+        state in {"WAITING", "RESERVED", "UPLOADED"}
+    )
+    assert waiting_jobs(Cause(WaitingFor.KEY, QUOTA), [JOB], [shard]) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from batchdrop.core.ledger_rows import (
     Scope,
     Shard,
     ShardState,
+    WaitingFor,
     Write,
 )
 from batchdrop.core.limits import HOUR, MINUTE, Limits
@@ -186,7 +187,7 @@ def test_who_may_not_be_served_holds_up_nobody() -> None:
     waiting = Shard(job=job.id, number=0, account="a", endpoint="/v1/responses", model=MODEL, group=0, end_line=1)
     refused = replace(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
     uncut = replace(
-        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for="room"
+        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for=WaitingFor.ROOM
     )
 
     assert held_up([job, waiting, refused], "another") == {MODEL}

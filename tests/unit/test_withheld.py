@@ -11,9 +11,8 @@ from fakes.world import World
 from obstore.exceptions import GenericError
 
 from batchdrop.core.errors import UploadRejected, UploadWithheld
-from batchdrop.core.job_lifecycle import UPLOAD
 from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import JobState
+from batchdrop.core.ledger_rows import JobState, WaitingFor
 from batchdrop.core.limits import MINUTE
 from batchdrop.core.summary import Results
 from batchdrop.edge.storage import S3Storage, open_bucket
@@ -168,7 +167,7 @@ def test_a_drop_after_a_deploy_waits_and_goes_on(world: World) -> None:
     while world.clock.now() < began_at + 9 * MINUTE:
         world.tick(30)
     status = json.loads(world.result(job, "status.json"))
-    assert (world.job(job).state, status["waiting"]["for"]) == (JobState.PLANNING, UPLOAD)
+    assert (world.job(job).state, status["waiting"]["for"]) == (JobState.PLANNING, WaitingFor.UPLOAD)
 
     world.storage.withheld.clear()
     ended = world.run(job)
@@ -254,7 +253,7 @@ def test_results_are_not_merged_without_the_upload_at_once(world: World, monkeyp
         world.tick(30)
     waiting = world.job(upload.job_id)
     status = json.loads(world.result(upload.job_id, "status.json"))
-    assert (waiting.state, status["waiting"]["for"]) == (JobState.FINISHING, UPLOAD)
+    assert (waiting.state, status["waiting"]["for"]) == (JobState.FINISHING, WaitingFor.UPLOAD)
     world.storage.withheld.clear()
 
     ended = world.run(upload.job_id)

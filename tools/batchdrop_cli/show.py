@@ -11,10 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from batchdrop.core.common_waits import ACCOUNT, KEY, PROVIDER
-from batchdrop.core.job_lifecycle import APPROVAL, NEXT_ATTEMPT, ROOM
-from batchdrop.core.shard_waits import ANSWERS, BATCH, CREATE
-from batchdrop.core.waiting import DAILY_CAP, DISK, MODEL, REFUSED
+from batchdrop.core.ledger_rows import WaitingFor
 from batchdrop.core.wording import printable
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
@@ -62,19 +59,19 @@ def state_of(job: JobStatus) -> str:
 
 # What `status.json` calls a cause, and who ends it.
 _CAUSES = {
-    ROOM: "room at the provider; it goes on by itself",
-    APPROVAL: "approval of what it may cost; an operator approves or cancels it",
-    DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
-    KEY: "an API key that the provider takes; an operator sets it",
-    ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
-    PROVIDER: "the provider, which does not answer; it goes on by itself once it does",
-    CREATE: "word of a create, whose batch is looked for; nothing is sent again until it is known that none runs",
-    BATCH: "its batch, which the provider does not show; it is looked for, for a day",
-    ANSWERS: "answers that the provider does not show; they are looked for, for a day",
-    NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it goes on by itself",
-    DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
-    REFUSED: "what the provider refuses; it is asked again each hour, for a day",
-    MODEL: "a model that the provider refuses; it is asked again each hour, for a day",
+    WaitingFor.ROOM: "room at the provider; it goes on by itself",
+    WaitingFor.APPROVAL: "approval of what it may cost; an operator approves or cancels it",
+    WaitingFor.DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
+    WaitingFor.KEY: "an API key that the provider takes; an operator sets it",
+    WaitingFor.ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
+    WaitingFor.PROVIDER: "the provider, which does not answer; it goes on by itself once it does",
+    WaitingFor.CREATE: "word of a create, whose batch is looked for; nothing is sent again until it is known that none runs",
+    WaitingFor.BATCH: "its batch, which the provider does not show; it is looked for, for a day",
+    WaitingFor.ANSWERS: "answers that the provider does not show; they are looked for, for a day",
+    WaitingFor.NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it goes on by itself",
+    WaitingFor.DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
+    WaitingFor.REFUSED: "what the provider refuses; it is asked again each hour, for a day",
+    WaitingFor.MODEL: "a model that the provider refuses; it is asked again each hour, for a day",
     "task": "its task, which is not there yet",
 }
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from batchdrop.core.common_waits import ACCOUNT, KEY, PROVIDER, concerns
+from batchdrop.core.common_waits import concerns
 from batchdrop.core.dialects import Dialect
-from batchdrop.core.ledger_rows import Install, Job, Shard
+from batchdrop.core.ledger_rows import Install, Job, Shard, WaitingFor
 from batchdrop.core.limits import Limits
 from batchdrop.core.progress import listed, stalled
 from batchdrop.core.wording import iso_time
@@ -12,9 +12,9 @@ from batchdrop_cli.finding import Finding
 
 STALLED_SHOWN_MAX = 5
 _ADVICE = {
-    KEY: "Put a key there that the provider takes: batchdrop key set. All jobs continue automatically.",
-    ACCOUNT: "Look at the limits and the billing of the account at the provider. All jobs continue automatically.",
-    PROVIDER: "They continue automatically once it answers; see docs/runbooks/provider-outage.md.",
+    WaitingFor.KEY: "Put a key there that the provider takes: batchdrop key set. All jobs continue automatically.",
+    WaitingFor.ACCOUNT: "Look at the limits and the billing of the account at the provider. All jobs continue automatically.",
+    WaitingFor.PROVIDER: "They continue automatically once it answers; see docs/runbooks/provider-outage.md.",
 }
 
 

@@ -9,18 +9,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from batchdrop.core.ledger_rows import CommonWait, Install, Job, JobState, Outage, PastWait, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import (
+    CommonWait,
+    Install,
+    Job,
+    JobState,
+    Outage,
+    PastWait,
+    Reason,
+    Shard,
+    ShardState,
+    WaitingFor,
+)
 from batchdrop.core.limits import Limits
 from batchdrop.core.refusals import is_money_code
 from batchdrop.core.wording import iso_time, provider_words
 
-# What a status calls them, and the middle of a notification's id.
-KEY: Final = "key"
-ACCOUNT: Final = "account"
-PROVIDER: Final = "provider"
+_W = WaitingFor
 
 # What a job's row says while it waits for nothing of its own. Older releases wrote common waits into it.
-NOT_WAITING: Final = frozenset({"", KEY, ACCOUNT})
+NOT_WAITING: Final = frozenset({_W.NOTHING, _W.KEY, _W.ACCOUNT})
 
 _UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
@@ -37,7 +45,7 @@ _TO_BE_SENT: Final = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardSt
 class Cause:
     """Something that holds up jobs of the whole installation."""
 
-    waits_for: str
+    waits_for: WaitingFor
     reason: Reason
     is_for_a_person: bool = True
     is_for_all: bool = True
@@ -46,12 +54,15 @@ class Cause:
 def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
     """Return what holds jobs up; None where nothing does. *refused* is why the circuit is open, *lack* why there is no key."""
     if lack is not None:
-        return Cause(KEY, Reason(lack.code, f"{lack.message} {_UNTIL_SET}"))
+        return Cause(_W.KEY, Reason(lack.code, f"{lack.message} {_UNTIL_SET}"))
     if refused is None:
         return None
     is_account = is_money_code(refused.code)
     ours = _ACCOUNT_REFUSED if is_account else _KEY_REFUSED
-    return Cause(ACCOUNT if is_account else KEY, Reason(refused.code, f"{ours} {provider_words(refused.message)}"))
+    return Cause(
+        _W.ACCOUNT if is_account else _W.KEY,
+        Reason(refused.code, f"{ours} {provider_words(refused.message)}"),
+    )
 
 
 def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: Limits) -> Cause | None:
@@ -70,7 +81,7 @@ def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: L
 
 def _unavailable(what: str, outage: Outage, *, is_for_all: bool) -> Cause:
     message = f"The provider has not answered {what} since {iso_time(outage.since)}. {provider_words(outage.cause)}"
-    return Cause(PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
+    return Cause(_W.PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
 
 
 def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bool:
@@ -82,7 +93,7 @@ def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bo
         return False
     if not cause.is_for_all:
         return any(shard.unanswered for shard in shards)
-    return cause.waits_for != ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
+    return cause.waits_for != _W.ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
 
 
 def waiting_jobs(cause: Cause, jobs: Iterable[Job], shards: Iterable[Shard]) -> int:

@@ -20,21 +20,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.errors import IllegalTransition
-from batchdrop.core.ledger_rows import Hold, Job, JobState, Quote, Reason, TaskOptions
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Quote, Reason, TaskOptions, WaitingFor
 from batchdrop.core.lifecycle import Now
 from batchdrop.core.limits import Limits
 from batchdrop.core.money import approved_of, is_to_be_held
 from batchdrop.core.planning import PlanPage
 
 _J = JobState
+_W = WaitingFor
 
 REJECTED = "rejected"
-# What a job's row says that it waits for.
-TASK = "task"
-UPLOAD = "upload"
-ROOM = "room"
-NEXT_ATTEMPT = "next attempt"
-APPROVAL = "approval"
 # What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
 # the file: what was planned by then stays as it is.
 RETRIABLE_CODES = frozenset({
@@ -263,9 +258,9 @@ def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
 
 
 def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
-    since = job.waiting_since if job.waiting_for == TASK else now.time
+    since = job.waiting_since if job.waiting_for == _W.TASK else now.time
     return replace(
-        job, waiting_for=TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None,
+        job, waiting_for=_W.TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None,
         stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
@@ -273,7 +268,7 @@ def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
 def _after_upload_awaited(job: Job, _event: UploadAwaited, now: Now) -> Job:
     since = job.withheld_at or now.time
     return replace(
-        job, withheld_at=since, waiting_for=UPLOAD, waiting_since=since,
+        job, withheld_at=since, waiting_for=_W.UPLOAD, waiting_since=since,
         due_at=now.time + now.limits.withheld_retry_seconds, lease=None, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
@@ -312,9 +307,9 @@ def is_withheld_for_good(job: Job, now: int, limits: Limits) -> bool:
 
 def _given(job: Job) -> Job:
     """Return *job* after S3 gave its upload."""
-    is_waiting = job.waiting_for == UPLOAD
+    is_waiting = job.waiting_for == _W.UPLOAD
     return replace(
-        job, withheld_at=0, waiting_for="" if is_waiting else job.waiting_for,
+        job, withheld_at=0, waiting_for=_W.NOTHING if is_waiting else job.waiting_for,
         waiting_since=0 if is_waiting else job.waiting_since, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
@@ -324,7 +319,7 @@ def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
         job,
         snapshot=event.digest,
         options=event.options,
-        waiting_for="",
+        waiting_for=_W.NOTHING,
         waiting_since=0,
         stalled_attempts=0,
         stalled_at=0,
@@ -355,7 +350,7 @@ def _after_held(job: Job, event: Held, now: Now) -> Job:
     number = job.hold.number + 1 if job.hold else 1
     # Due at once: the notice is owed.
     return replace(
-        job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=APPROVAL, waiting_since=now.time,
+        job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=_W.APPROVAL, waiting_since=now.time,
         due_at=now.time, lease=None,
     )  # fmt: skip
 
@@ -374,14 +369,14 @@ def _after_approved(job: Job, _event: Approved, now: Now) -> Job:
     quote = job.hold.quote
     return replace(
         job, state=_J.RUNNING, approved_microdollars=max(job.approved_microdollars, approved_of(quote)),
-        is_unpriced_approved=job.is_unpriced_approved or bool(quote.unpriced), waiting_for="", waiting_since=0,
+        is_unpriced_approved=job.is_unpriced_approved or bool(quote.unpriced), waiting_for=_W.NOTHING, waiting_since=0,
         due_at=now.time, lease=None,
     )  # fmt: skip
 
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
     return replace(
-        job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, waiting_for="", waiting_since=0, lease=None,
+        job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, waiting_for=_W.NOTHING, waiting_since=0, lease=None,
         due_at=now.time,
     )  # fmt: skip
 
@@ -399,9 +394,9 @@ def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
     group = job.groups[index]
     served = replace(group, cut_lines=group.cut_lines + cut_lines, served_at=now.time)
     assert served.cut_lines <= served.lines, (job.id, served)  # noqa: S101 - a shard takes planned lines only
-    waited_seconds = now.time - job.waiting_since if job.waiting_for == ROOM else 0
+    waited_seconds = now.time - job.waiting_since if job.waiting_for == _W.ROOM else 0
     return replace(
-        job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting_for="", waiting_since=0,
+        job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting_for=_W.NOTHING, waiting_since=0,
         waited_seconds=job.waited_seconds + waited_seconds,
     )  # fmt: skip
 
@@ -427,7 +422,7 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
     assert counted.reserved_microdollars >= 0, job.id  # noqa: S101 - every shard holds what it reserved
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
     if not event.is_last_attempt and job.is_cut and not (counted.waiting_for or job.cancelled_at):
-        return replace(counted, waiting_for=NEXT_ATTEMPT, waiting_since=now.time)
+        return replace(counted, waiting_for=_W.NEXT_ATTEMPT, waiting_since=now.time)
     return _finishing(counted, now) if _is_settled(counted) else counted
 
 
@@ -447,13 +442,19 @@ def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0
     return replace(
         job, state=_J.NOTIFYING, event=end, items=items, succeeded=event.succeeded, failed=event.failed,
-        unsent=job.unsent + uncut, waiting_for="", waiting_since=0, due_at=now.time, stalled_attempts=0, stalled_at=0,
+        unsent=job.unsent + uncut, waiting_for=_W.NOTHING, waiting_since=0, due_at=now.time, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
 
 def _after_broken(job: Job, event: Broken, now: Now) -> Job:
     return replace(
-        job, state=_J.NOTIFYING, event="failed", reason=event.reason, waiting_for="", waiting_since=0, due_at=now.time
+        job,
+        state=_J.NOTIFYING,
+        event="failed",
+        reason=event.reason,
+        waiting_for=_W.NOTHING,
+        waiting_since=0,
+        due_at=now.time,
     )
 
 
@@ -466,7 +467,7 @@ def _after_cancelled(job: Job, event: Cancelled, now: Now) -> Job:
     # Due at once: the next tick stops its shards, or finishes it where there are none.
     state = _J.RUNNING if job.state is _J.HELD else job.state
     cancelled = replace(
-        job, state=state, reason=event.reason, cancelled_at=now.time, waiting_for="cancellation", waiting_since=now.time,
+        job, state=state, reason=event.reason, cancelled_at=now.time, waiting_for=_W.CANCELLATION, waiting_since=now.time,
         due_at=now.time, lease=None,
     )  # fmt: skip
     return _finishing(cancelled, now) if _is_settled(cancelled) else cancelled

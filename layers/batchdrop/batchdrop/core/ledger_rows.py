@@ -23,6 +23,30 @@ class JobState(StrEnum):
     ENDED = "ENDED"
 
 
+class WaitingFor(StrEnum):
+    """What a job or an installation waits for. The values are in rows and in `status.json`."""
+
+    NOTHING = ""
+    TASK = "task"  # it is not there yet
+    UPLOAD = "upload"  # it cannot be read
+    ROOM = "room"  # quota of the model; comes automatically
+    NEXT_ATTEMPT = "next attempt"
+    APPROVAL = "approval"
+    CANCELLATION = "cancellation"
+    DAILY_CAP = "daily cap"
+    REFUSED = "refused"  # its uploads or its creates
+    MODEL = "model"
+    DISK = "disk"
+    # Of one of its shards.
+    CREATE = "create"
+    BATCH = "batch"
+    ANSWERS = "answers"
+    # Of the whole installation.
+    KEY = "key"
+    ACCOUNT = "account"
+    PROVIDER = "provider"
+
+
 class ShardState(StrEnum):
     """Where a shard stands. A DONE shard never moves again."""
 
@@ -185,7 +209,7 @@ class Job:
     failed: int = 0  # `refused` included
     event: str = ""  # the notice that ends the job, once it is known
     reason: Reason | None = None
-    waiting_for: str = ""
+    waiting_for: WaitingFor = WaitingFor.NOTHING
     waiting_since: int = 0
     waiting_code: str = ""  # of that among `waits`, where it is one of them
     waits: tuple[Wait, ...] = ()  # each cause once
@@ -408,7 +432,7 @@ class Round:
 class CommonWait:
     """A cause that jobs of the whole installation wait for. One notification tells of it, for all of them."""
 
-    waits_for: str  # as a job's `waiting_for`: key, account or provider
+    waits_for: WaitingFor  # KEY, ACCOUNT or PROVIDER
     reason: Reason
     since: int
     number: int  # counts all common waits from 1; part of the notification's id

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchdrop.core.dialects import Dialect
-from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
+from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState, WaitingFor
 from batchdrop.core.limits import Limits
-from batchdrop.core.waiting import DAILY_CAP
 
 # Whoever is in one of these moves, or is stalled itself.
 _AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
@@ -80,7 +79,7 @@ class _Look:
         """Whether *row*, of *job*, waits for room although nothing of its model is in, or for a day's money too long."""
         if job is None or job.state is JobState.HELD:
             return False
-        is_for_a_day = job.waiting_for == DAILY_CAP
+        is_for_a_day = job.waiting_for == WaitingFor.DAILY_CAP
         allowed_seconds = self.limits.no_progress_running_seconds if is_for_a_day else self.limits.no_progress_seconds
         since = _progress_of(row)
         return bool(since) and self.now - since >= allowed_seconds

@@ -7,15 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from batchdrop.core.common_waits import KEY
-from batchdrop.core.ledger_rows import Outage, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import Outage, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.limits import Limits
 from batchdrop.core.wording import provider_words
 
-# What a status calls them.
-CREATE: Final = "create"
-BATCH: Final = "batch"
-ANSWERS: Final = "answers"
+_W = WaitingFor
 
 _UNCERTAIN: Final = Reason(
     "create_uncertain",
@@ -40,7 +36,7 @@ _UNREACHABLE: Final = Reason(
 class ShardWait:
     """What is waited for, since when, and why."""
 
-    waits_for: str
+    waits_for: WaitingFor
     since: int
     reason: Reason
 
@@ -60,7 +56,9 @@ def reason_to_tell(shards: Iterable[Shard], now: int, limits: Limits) -> Reason 
         wait = None if shard.state is ShardState.PARKED else _wait_of(shard)
         if wait is None:
             continue
-        usual_seconds = limits.unavailable_seconds if wait.waits_for in (ANSWERS, KEY) else limits.wait_told_seconds
+        usual_seconds = (
+            limits.unavailable_seconds if wait.waits_for in (_W.ANSWERS, _W.KEY) else limits.wait_told_seconds
+        )
         if now - wait.since >= usual_seconds:
             return wait.reason
     return None
@@ -68,24 +66,28 @@ def reason_to_tell(shards: Iterable[Shard], now: int, limits: Limits) -> Reason 
 
 def _wait_of(shard: Shard) -> ShardWait | None:
     if shard.unreachable_at:
-        return ShardWait(KEY, shard.unreachable_at, _UNREACHABLE)
+        return ShardWait(_W.KEY, shard.unreachable_at, _UNREACHABLE)
     if shard.state is ShardState.PARKED:
-        return ShardWait(CREATE, shard.parked_at, _PARKED)
+        return ShardWait(_W.CREATE, shard.parked_at, _PARKED)
     if shard.state is ShardState.FENCING or (shard.uncertain and shard.first_intent_at and not shard.batch):
-        return ShardWait(CREATE, shard.first_intent_at, _UNCERTAIN)
+        return ShardWait(_W.CREATE, shard.first_intent_at, _UNCERTAIN)
     if shard.state is ShardState.RUNNING:
         return _wait_of_running(shard)
     if shard.gone is None:
         return None
-    return ShardWait(ANSWERS, shard.gone.since, _not_shown("answers_not_shown", "the answers of a batch", shard.gone))
+    return ShardWait(
+        _W.ANSWERS, shard.gone.since, _not_shown("answers_not_shown", "the answers of a batch", shard.gone)
+    )
 
 
 def _wait_of_running(shard: Shard) -> ShardWait | None:
     if shard.gone is not None:
-        return ShardWait(BATCH, shard.gone.since, _not_shown("batch_not_shown", f"the batch {shard.batch}", shard.gone))
+        return ShardWait(
+            _W.BATCH, shard.gone.since, _not_shown("batch_not_shown", f"the batch {shard.batch}", shard.gone)
+        )
     if shard.cancel_asked_at and not shard.is_cancelled:
         message = f"The batch {shard.batch} did not end in its window. It was asked to stop; what it answered is collected then."
-        return ShardWait(BATCH, shard.cancel_asked_at, Reason("batch_late", message))
+        return ShardWait(_W.BATCH, shard.cancel_asked_at, Reason("batch_late", message))
     return None
 
 

@@ -12,8 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from batchdrop.core.common_waits import NOT_WAITING, concerns
-from batchdrop.core.job_lifecycle import ROOM
-from batchdrop.core.ledger_rows import CommonWait, Job, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import CommonWait, Job, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.outcome_runs import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.outcomes import NO_USAGE, Outcome, Usage
 from batchdrop.core.quoting import cost_document
@@ -260,7 +259,7 @@ def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict
     reason = waited_reason(job)
     if reason:
         waiting |= {"reason": _reason(reason)}
-    if job.waiting_for != ROOM:
+    if job.waiting_for != WaitingFor.ROOM:
         return waiting
     models = {group.model for group in job.groups if group.cut_lines < group.lines}
     models |= {shard.model for shard in shards if shard.state is ShardState.WAITING}

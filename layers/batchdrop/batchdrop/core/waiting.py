@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from batchdrop.core.common_waits import NOT_WAITING
-from batchdrop.core.job_lifecycle import NEXT_ATTEMPT, ROOM
-from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait
+from batchdrop.core.ledger_rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait, WaitingFor
 from batchdrop.core.limits import HOUR, Limits
 from batchdrop.core.quoting import dollar_words
 from batchdrop.core.refusing import DISK_FULL, is_under_refusal
 from batchdrop.core.wording import provider_words
+
+_W = WaitingFor
 
 UNCERTAIN: Final = Reason(
     "submission_unknown",
@@ -28,13 +29,8 @@ NO_LIST: Final = Reason(
     "requests are not sent again. Once there is a list it is looked for; without one these items fail after a week.",
 )
 
-# What a job's row says that it waits for; others are set elsewhere and left alone here.
-DAILY_CAP: Final = "daily cap"
 DAILY_CAP_CODE: Final = "daily_cap"
-REFUSED: Final = "refused"  # its uploads, or its creates
-MODEL: Final = "model"
-DISK: Final = "disk"
-_REFUSALS: Final = frozenset({REFUSED, MODEL, DISK})
+_REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
 _REFUSED: Final = "The provider refuses what is sent to it."
 _MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
 _ASKED_AGAIN: Final = (
@@ -43,10 +39,10 @@ _ASKED_AGAIN: Final = (
 # A row holds each cause once, and codes are the provider's.
 WAITS_MAX: Final = 20
 
-_TURNS: Final = NOT_WAITING | {NEXT_ATTEMPT}
+_TURNS: Final = NOT_WAITING | {_W.NEXT_ATTEMPT}
 
 
-def _waiting(job: Job, waits_for: str, cause: Reason, now: int) -> Job:
+def _waiting(job: Job, waits_for: WaitingFor, cause: Reason, now: int) -> Job:
     known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
     return replace(
         job,
@@ -72,34 +68,37 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return job
     if refusal is None:
-        return replace(job, waiting_for="", waiting_since=0) if job.waiting_for in _REFUSALS else job
+        return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in _REFUSALS else job
     waits_for, message = _refused_words(refusal)
     since = max(refusal.since, job.created_at)
     waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
     return replace(waiting, waiting_since=since)
 
 
-def _refused_words(refusal: Refusal) -> tuple[str, str]:
+def _refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
     """Return what a job waits for whose sending is refused, and the words that people are told."""
     if refusal.reason == DISK_FULL:
         return (
-            DISK,
+            _W.DISK,
             f"{DISK_FULL.message} It is tried again at most once an hour, and after a day the requests fail, unsent.",
         )
     is_of_model = refusal.scope is Scope.MODEL
     ours = _MODEL_REFUSED if is_of_model else _REFUSED
-    return MODEL if is_of_model else REFUSED, f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}"
+    return (
+        _W.MODEL if is_of_model else _W.REFUSED,
+        f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}",
+    )
 
 
 def waited_reason(job: Job) -> Reason | None:
     """Return why *job* waits, where it is more than a turn that comes by itself."""
-    if job.waiting_for in _TURNS or job.waiting_for == ROOM:
+    if job.waiting_for in _TURNS or job.waiting_for == _W.ROOM:
         return None
     return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
 
 
-def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
-    """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be; empty for nothing.
+def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> WaitingFor:
+    """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be.
 
     A shard whose next attempt is not due yet would not be let in however much room there were.
     """
@@ -107,8 +106,8 @@ def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> str:
         return job.waiting_for
     listed = [shard for shard in waiting if not is_under_refusal(shard)]
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):
-        return ROOM
-    return NEXT_ATTEMPT if listed else job.waiting_for
+        return _W.ROOM
+    return _W.NEXT_ATTEMPT if listed else job.waiting_for
 
 
 def _rests(shard: Shard, now: int) -> bool:
@@ -122,7 +121,7 @@ def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
         f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
         "the next day begins (UTC), or when DailyCostUsdMax is raised."
     )
-    waiting = _waiting(job, DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
+    waiting = _waiting(job, _W.DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
     # What the provider refuses of it lasts longer than a day's money.
     return replace(job, waits=waiting.waits) if job.waiting_for in _REFUSALS else waiting
 

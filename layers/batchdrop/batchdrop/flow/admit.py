@@ -25,6 +25,7 @@ from batchdrop.core.ledger_rows import (
     RoomWrite,
     Shard,
     ShardState,
+    WaitingFor,
     Write,
 )
 from batchdrop.core.lifecycle import advance, split
@@ -43,7 +44,7 @@ from batchdrop.core.room import (
     token_limit,
     whole_space,
 )
-from batchdrop.core.waiting import DAILY_CAP, turn_waited_for, waits_for_a_day
+from batchdrop.core.waiting import turn_waited_for, waits_for_a_day
 from batchdrop.flow.lines import read_chunks
 from batchdrop.flow.money import Purse, open_purse, quote_whole
 from batchdrop.flow.steps import Work, log_transition, read_job, read_shard, settle, written
@@ -373,7 +374,7 @@ def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
             work.ports.ledger.write(Change((Write(job, written(work.ports, waiting)),)))
         except Conflict:
             return _Answer.CONFLICT
-        work.ports.log.warning("job.waits", job_id=job.id, code=DAILY_CAP)
+        work.ports.log.warning("job.waits", job_id=job.id, code=WaitingFor.DAILY_CAP)
     return _Answer.DAY_SPENT
 
 
@@ -415,7 +416,7 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     held = {row.id for row in listed if isinstance(row, Job) and row.state is JobState.HELD}
     for row in listed:
         match row:
-            case Job(state=JobState.RUNNING, waiting_for="room") if row.id != but:
+            case Job(state=JobState.RUNNING, waiting_for=WaitingFor.ROOM) if row.id != but:
                 models.update(group.model for group in row.groups if group.cut_lines < group.lines)
             case Shard(state=ShardState.WAITING) if (
                 row.job != but and row.job not in held and not is_under_refusal(row)
@@ -435,8 +436,10 @@ def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = ()) -> bool:
 
     def decide() -> Change | None:
         read = work.ports.ledger.job(job.id)
-        waits_for = turn_waited_for(read, waiting, now) if read else ""
-        if read is None or waits_for == read.waiting_for:
+        if read is None:
+            return None
+        waits_for = turn_waited_for(read, waiting, now)
+        if waits_for == read.waiting_for:
             return None
         waits = replace(read, waiting_for=waits_for, waiting_since=now)
         return Change((Write(read, written(work.ports, waits)),))

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from batchdrop.core.backlog import backlog
-from batchdrop.core.common_waits import PROVIDER
-from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState
+from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.limits import Limits
 from batchdrop.core.progress import stalled
 from batchdrop.flow.admit import admit, note_waiting
@@ -99,7 +98,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     done = Tick(
         len(rows), len(moved), len(admitted), wakes.sent, is_open=way is Passage.OPEN or is_open,
         is_readable=look.reads is Passage.OPEN, is_sending=way is Passage.OPEN,
-        is_outage=work.install.wait is not None and work.install.wait.waits_for == PROVIDER,
+        is_outage=work.install.wait is not None and work.install.wait.waits_for == WaitingFor.PROVIDER,
     )  # fmt: skip
     return work, done
 

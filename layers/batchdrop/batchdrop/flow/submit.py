@@ -5,9 +5,9 @@ that cannot be used ends as a job with one notice, never as an error that the qu
 """
 
 from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
-from batchdrop.core.job_lifecycle import TASK, JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
+from batchdrop.core.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
 from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
-from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, Write
+from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, WaitingFor, Write
 from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.core.wording import listed, shown_name
 from batchdrop.flow.admit import admit, held_up, note_waiting
@@ -91,7 +91,7 @@ def _plan(work: Work, job: Job) -> Job:
     try:
         _check_upload(work, job)
         pinned = _pin_task(work, job)
-        if pinned.waiting_for == TASK:
+        if pinned.waiting_for == WaitingFor.TASK:
             return pinned
         for page in plan_pages(work.ports.storage, work.limits, pinned, should_stop=lambda: not work.may_go_on()):
             pinned = move_job(work, pinned, page_planned(work, pinned, page))
