@@ -24,11 +24,11 @@ from measuring import cpu_seconds, memory_rows, own_peak_mb
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_least, print_rows
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Job
-from batchdrop.core.limits import Limits
-from batchdrop.edge.storage import S3Storage
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Job
+from batchdrop.edge.aws.s3 import S3Storage
+from batchdrop.flow.planning.plan import pin_task, plan_pages
 
 ROWS: Final = 50_000
 ROUNDS: Final = 7

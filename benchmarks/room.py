@@ -22,8 +22,8 @@ from simulation.invariants import calls_allowed
 from simulation.journals import Finding, JournalLedger
 from table import Row, at_least, at_most, print_rows
 
-from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
-from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.model.limits import MINUTE, Limits
+from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
 from openai_batch_simulator.behaviour import Behaviour
 from openai_batch_simulator.room import Room
 

@@ -22,7 +22,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from batchdrop.edge.storage import S3Storage, open_bucket
+from batchdrop.edge.aws.s3 import S3Storage, open_bucket
 
 _KEPT_BYTES_MAX = 100_000
 _RECEIVED_BYTES = 1 << 16

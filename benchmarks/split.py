@@ -28,18 +28,18 @@ from measuring import cpu_seconds, memory_rows, own_peak_mb, printed
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_most, print_rows
 
-from batchdrop.core.batches import Batch
-from batchdrop.core.dialects import Dialects
-from batchdrop.core.errors import NotYet, UploadRejected
-from batchdrop.core.jobs import INTERNAL_PREFIX, Keys, Upload
-from batchdrop.core.ledger_rows import Job, Shard
-from batchdrop.core.limits import Limits
-from batchdrop.core.planning import Chunk
-from batchdrop.edge.storage import SMALL_PUTS_IN_FLIGHT
-from batchdrop.flow.harvest import archive, derive
-from batchdrop.flow.lines import read_chunks
-from batchdrop.flow.merge import merge
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.errors import NotYet, UploadRejected
+from batchdrop.core.model.keys import INTERNAL_PREFIX, Keys, Upload
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.planning.plan import Chunk
+from batchdrop.edge.aws.s3 import SMALL_PUTS_IN_FLIGHT
+from batchdrop.flow.collection.collect import archive, derive
+from batchdrop.flow.delivery.merge import merge
+from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import ByteSink, Ports
 
 ITEMS: Final = 5_000

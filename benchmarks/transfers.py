@@ -15,7 +15,7 @@ from sinks import sink
 from table import Row, at_most, print_rows
 
 if TYPE_CHECKING:
-    from batchdrop.edge.provider import OpenAIProvider
+    from batchdrop.edge.openai.provider import OpenAIProvider
 
 MORE_MB_MAX: Final = 20
 SMALL_BYTES: Final = 100_000
@@ -53,7 +53,7 @@ def peer_download(base_url: str, _file: Path) -> None:
 
 def provider(base_url: str) -> "OpenAIProvider":
     """Return the production adapter."""
-    from batchdrop.edge.provider import OpenAIProvider  # noqa: PLC0415 - the same
+    from batchdrop.edge.openai.provider import OpenAIProvider  # noqa: PLC0415 - the same
 
     return OpenAIProvider("k", base_url, "f", create_timeout_seconds=60, on_refused=lambda: None)
 

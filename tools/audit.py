@@ -20,7 +20,7 @@ from batchdrop_cli.local.template import code_locations, localized, parse
 
 SKIPPED = {
     "CKV_AWS_18": "An access log needs a bucket that grows without end; CloudTrail's data events log for whoever wants it.",
-    "CKV_AWS_19": "Both branches of the choice encrypt: S3's own key, or one that was given. tests/unit/test_template.py checks.",
+    "CKV_AWS_19": "Both branches encrypt: S3's own key, or one that was given. tests/unit/deployment/test_template.py checks.",
     "CKV_AWS_115": "Reserved concurrency would take from the ten of a new account; the mappings bound what runs instead.",
     "CKV_AWS_116": "Submit and complete read queues that have dead-letter queues; a tick that failed is made good by the next.",
     "CKV_AWS_117": "Nothing in a VPC is reached, and from within one the provider only through a gateway that costs money.",

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from batchdrop.edge.aws.messages import Hint, Tell, read_messages
 from batchdrop.edge.bootstrap import limits, ports, redelivery
 from batchdrop.edge.clock import Context
-from batchdrop.edge.events import Hint, Tell, read_messages
 from batchdrop.flow import complete
 
 

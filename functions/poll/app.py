@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 from batchdrop.edge.bootstrap import limits, ports
 from batchdrop.edge.clock import Context
-from batchdrop.flow import poll, restore
+from batchdrop.flow import poll
+from batchdrop.flow.submission import restore
 
 
 def handler(event: Mapping[str, object], context: Context) -> dict[str, object] | None:

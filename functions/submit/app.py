@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from batchdrop.edge.aws.messages import Control, Drop, Hint, read_messages
 from batchdrop.edge.bootstrap import limits, ports, redelivery
 from batchdrop.edge.clock import Context
-from batchdrop.edge.events import Control, Drop, Hint, read_messages
-from batchdrop.flow import control, submit
+from batchdrop.flow import commands as control
+from batchdrop.flow import submit
 
 
 def handler(event: Mapping[str, object], context: Context) -> None:

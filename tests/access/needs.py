@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import boto3
 from access.permissions import Permission
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Job, Lesson, Room, RoomWrite, Write
-from batchdrop.edge.providers import SecretProviders
-from batchdrop.edge.redelivery import hide
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.rows import Change, Job, Lesson, Room, RoomWrite, Write
+from batchdrop.edge.aws.redelivery import hide
+from batchdrop.edge.openai.opening import SecretProviders
 from batchdrop.flow.ports import Notice, Ports
 
 LOG_STREAM = "there"

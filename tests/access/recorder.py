@@ -9,7 +9,7 @@ from typing import Any
 
 from access.permissions import Permission
 
-from batchdrop.edge.ledger_format import room_moves, room_writes
+from batchdrop.edge.aws.row_format import room_moves, room_writes
 from batchdrop.flow.ports import Ports
 
 type Note = Callable[[Permission], object]

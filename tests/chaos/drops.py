@@ -11,7 +11,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Final
 
-from batchdrop.core.limits import Limits
+from batchdrop.core.model.limits import Limits
 from batchdrop_cli.quote import requests_of
 
 # A text that stands in every prompt, and may stand in no log and in no notice.

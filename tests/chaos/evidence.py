@@ -10,7 +10,7 @@ from functools import cached_property
 
 from chaos.drops import Drop
 
-from batchdrop.core.jobs import Keys
+from batchdrop.core.model.keys import Keys
 
 type Item = tuple[str, int]  # job and row
 

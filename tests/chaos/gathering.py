@@ -19,7 +19,7 @@ from chaos.evidence import Batch, Dropped, Evidence, File, Line, Outcome, Result
 from chaos.killer import FUNCTIONS
 from chaos.stage import Stage, counts_of
 
-from batchdrop.core.jobs import RESULTS_PREFIX
+from batchdrop.core.model.keys import RESULTS_PREFIX
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.local.description import StackDescription
 from openai_batch_simulator.server import TOKEN_HEADER

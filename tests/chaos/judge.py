@@ -11,7 +11,7 @@ from typing import Final
 
 from chaos.evidence import Batch, Dropped, Evidence, Line, Notice, Outcome, Results
 
-from batchdrop.core.limits import Limits
+from batchdrop.core.model.limits import Limits
 
 ATTEMPTS_MAX: Final = Limits().attempts_max
 _END_EVENTS: Final = frozenset({"completed", "completed_with_failures", "rejected", "cancelled", "failed"})

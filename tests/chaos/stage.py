@@ -13,7 +13,7 @@ import boto3
 from chaos.drops import TASKS, Drop
 from chaos.evidence import Dropped, Notice
 
-from batchdrop.core.jobs import TASKS_PREFIX, Upload
+from batchdrop.core.model.keys import TASKS_PREFIX, Upload
 from batchdrop_cli.connection import Connection, connection_to
 from batchdrop_cli.jobs import JobStatus, status_of
 from batchdrop_cli.local.description import StackDescription

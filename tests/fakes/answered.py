@@ -8,17 +8,17 @@ from typing import BinaryIO
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.prices import TablePrices
 
-from batchdrop.core.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import CAUTIOUS, Dialect, Dialects
-from batchdrop.core.errors import DownloadCut, NotAtProvider
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Job, Shard
-from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import Outcome, decode_outcome
-from batchdrop.core.planning import Chunk
-from batchdrop.flow.harvest import Harvest, archive, derive
-from batchdrop.flow.lines import read_chunks
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.model.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.model.dialects import CAUTIOUS, Dialect, Dialects
+from batchdrop.core.model.errors import DownloadCut, NotAtProvider
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.outcomes import Outcome, decode_outcome
+from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.planning.plan import Chunk
+from batchdrop.flow.collection.collect import Harvest, archive, derive
+from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import ByteSink, Ports
 
 CHAT = "/v1/chat/completions"

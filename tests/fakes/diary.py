@@ -11,7 +11,7 @@ import httpx2
 from fakes.memory import MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.world import World
 
-from batchdrop.core.ledger_rows import Change, Job, Room, Shard
+from batchdrop.core.model.rows import Change, Job, Room, Shard
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.behaviour import CALM, Behaviour
 

@@ -7,13 +7,13 @@ from itertools import islice
 
 from fakes.memory import MemoryStorage
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Job
-from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import Outcome, decode_outcome
-from batchdrop.core.planning import PlanPage
-from batchdrop.flow.lines import read_chunks, refused_keys
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.outcomes import Outcome, decode_outcome
+from batchdrop.core.model.rows import Job
+from batchdrop.core.planning.plan import PlanPage
+from batchdrop.flow.planned_job import read_chunks, refused_keys
+from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Storage
 from batchdrop.formats.records import Format, Header, Record, read_records
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 from uuid import UUID
 
-from batchdrop.core.errors import BrokenState, Conflict, NotYet, UploadRejected, UploadWithheld
-from batchdrop.core.inbox import InboxPage, ListedUpload
-from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload
-from batchdrop.core.ledger_rows import SCHEMA, Change, DayMove, Install, Job, Room, RoomWrite, Row, Shard, Write
-from batchdrop.edge.ledger_format import (
+from batchdrop.core.model.errors import BrokenState, Conflict, NotYet, UploadRejected, UploadWithheld
+from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload
+from batchdrop.core.model.rows import SCHEMA, Change, DayMove, Install, Job, Room, RoomWrite, Row, Shard, Write
+from batchdrop.core.operations.missed_uploads import InboxPage, ListedUpload
+from batchdrop.edge.aws.object_keys import checked_key, is_key_usable
+from batchdrop.edge.aws.row_format import (
     INSTALL_KEY,
     RoomKey,
     RoomMove,
@@ -29,10 +30,9 @@ from batchdrop.edge.ledger_format import (
     row_key,
     shard_key,
 )
-from batchdrop.edge.notices import check_notice
-from batchdrop.edge.object_keys import checked_key, is_key_usable
-from batchdrop.edge.storage import ReadMismatch
-from batchdrop.edge.telemetry import FIELDS
+from batchdrop.edge.aws.s3 import ReadMismatch
+from batchdrop.edge.aws.sns import check_notice
+from batchdrop.edge.aws.telemetry import FIELDS
 from batchdrop.flow.ports import Notice
 
 TASK_NAMES_MAX = 100

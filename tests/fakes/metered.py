@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Install, Job, Room, Row, Shard
-from batchdrop.edge.ledger import _attributes
-from batchdrop.edge.ledger_format import room_moves, room_writes
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
+from batchdrop.edge.aws.dynamodb import _attributes
+from batchdrop.edge.aws.row_format import room_moves, room_writes
 from batchdrop.flow.ports import Hints, Ledger, Notice, Notices
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html (2026-11-22)

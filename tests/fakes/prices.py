@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from batchdrop.core.dialects import HALF
-from batchdrop.core.prices import Price, PriceList, Rates
+from batchdrop.core.model.dialects import HALF
+from batchdrop.core.model.prices import Price, PriceList, Rates
 
 
 def listed(dollars: str) -> Price:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import httpx2
 from fakes.world import BASE_URL, World
 
-from batchdrop.core.ledger_rows import (
+from batchdrop.core.model.rows import (
     Change,
     Group,
     Install,

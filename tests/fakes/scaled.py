@@ -19,9 +19,9 @@ from fakes.sink import SinkProvider
 from fakes.spool import SpoolStorage, Table
 from fakes.world import World
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import ItemAccess, Job, JobState
-from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import MINUTE, Limits
+from batchdrop.core.model.rows import ItemAccess, Job, JobState
 from batchdrop.flow import complete, poll, submit
 
 LIMITS: Final = Limits(room_tokens_per_model=2_000_000_000)  # the largest tier: room is another benchmark's

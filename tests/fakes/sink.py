@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from fakes.memory import FakeClock
 
-from batchdrop.core.batches import Accepted, Batch, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import OPENAI, Dialect, Dialects
-from batchdrop.core.requests import row_of_line
+from batchdrop.core.model.batches import Accepted, Batch, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.model.dialects import OPENAI, Dialect, Dialects
+from batchdrop.core.planning.requests import row_of_line
 
 RUN_SECONDS = 3_600
 COPY_BYTES = 1 << 20

@@ -16,10 +16,10 @@ from typing import BinaryIO, Protocol, cast
 
 from fakes.metered import Counts
 
-from batchdrop.core.errors import NotYet
-from batchdrop.core.inbox import InboxPage
-from batchdrop.core.jobs import INTERNAL_PREFIX, Upload
-from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, READ_BUFFER_BYTES, SMALL_PUTS_IN_FLIGHT
+from batchdrop.core.model.errors import NotYet
+from batchdrop.core.model.keys import INTERNAL_PREFIX, Upload
+from batchdrop.core.operations.missed_uploads import InboxPage
+from batchdrop.edge.aws.s3 import BLOCK_BYTES, PART_BYTES, READ_BUFFER_BYTES, SMALL_PUTS_IN_FLIGHT
 
 KEPT_NAMES = ("summary.json", "status.json")
 

@@ -12,13 +12,14 @@ import httpx2
 from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 from fakes.prices import TablePrices
 
-from batchdrop.core.api_key import read_key
-from batchdrop.core.dialects import OPENAI, Dialects
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Job, JobState, Shard
-from batchdrop.core.limits import Limits
-from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import complete, control, poll, submit
+from batchdrop.core.model.api_key import read_key
+from batchdrop.core.model.dialects import OPENAI, Dialects
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Job, JobState, Shard
+from batchdrop.edge.openai.provider import OpenAIProvider
+from batchdrop.flow import commands as control
+from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports, Provider
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import CALM, Behaviour

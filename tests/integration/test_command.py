@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes.world import World
 
-from batchdrop.core.jobs import Keys, Upload, item_name
-from batchdrop.core.ledger_rows import Job, JobState, Reason
-from batchdrop.core.summary import status_document
+from batchdrop.core.delivery.summary import status_document
+from batchdrop.core.model.keys import Keys, Upload, item_name
+from batchdrop.core.model.rows import Job, JobState, Reason
 from batchdrop_cli import waiting
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address

@@ -9,8 +9,8 @@ import pytest
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog
 from fakes.tables import create_table
 
-from batchdrop.core.errors import BrokenState, Conflict
-from batchdrop.core.ledger_rows import (
+from batchdrop.core.model.errors import BrokenState, Conflict
+from batchdrop.core.model.rows import (
     SCHEMA,
     WHOLE_ACCOUNT,
     Change,
@@ -32,8 +32,8 @@ from batchdrop.core.ledger_rows import (
     ShardState,
     Write,
 )
-from batchdrop.edge.ledger import DynamoLedger
-from batchdrop.edge.ledger_format import ROW_BYTES_MAX
+from batchdrop.edge.aws.dynamodb import DynamoLedger
+from batchdrop.edge.aws.row_format import ROW_BYTES_MAX
 from batchdrop.flow.ports import Ledger
 from batchdrop_cli.local.emulator import Address
 

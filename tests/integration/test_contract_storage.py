@@ -11,9 +11,9 @@ import pytest
 from fakes.memory import FakeClock, MemoryStorage
 from obstore.exceptions import PreconditionError
 
-from batchdrop.core.errors import NotYet, UploadRejected
-from batchdrop.core.jobs import Upload
-from batchdrop.edge.storage import BLOCK_BYTES, PART_BYTES, ReadMismatch, S3Storage, open_bucket
+from batchdrop.core.model.errors import NotYet, UploadRejected
+from batchdrop.core.model.keys import Upload
+from batchdrop.edge.aws.s3 import BLOCK_BYTES, PART_BYTES, ReadMismatch, S3Storage, open_bucket
 from batchdrop.flow.ports import Storage
 from batchdrop_cli.local.emulator import Address
 
@@ -100,7 +100,7 @@ def storage(case: Case) -> Storage:
 @pytest.fixture
 def short_pages(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of the inbox comes by the two."""
-    monkeypatch.setattr("batchdrop.edge.storage.INBOX_PAGE_VERSIONS", 2)
+    monkeypatch.setattr("batchdrop.edge.aws.s3.INBOX_PAGE_VERSIONS", 2)
     if isinstance(case.storage, MemoryStorage):
         case.storage.inbox_page_keys = 2
 

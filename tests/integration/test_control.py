@@ -7,7 +7,7 @@ import boto3
 import pytest
 from click.testing import CliRunner, Result
 
-from batchdrop.core.jobs import Upload
+from batchdrop.core.model.keys import Upload
 from batchdrop_cli.connection import connection_to
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus, find_job

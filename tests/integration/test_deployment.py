@@ -141,7 +141,7 @@ def test_the_built_layer_has_every_file_of_the_package() -> None:
     )
 
     assert built == ours
-    assert {"core/report.html.j2", "core/style.css"} <= ours
+    assert {"core/delivery/report.html.j2", "core/delivery/style.css"} <= ours
 
 
 @pytest.mark.emulator

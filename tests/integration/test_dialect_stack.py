@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.stack import LocalSettings, LocalStack
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from batchdrop.core.jobs import Keys, Upload
-from batchdrop.core.ledger_rows import Job
-from batchdrop.edge.ledger_format import decode_row
+from batchdrop.core.model.keys import Keys, Upload
+from batchdrop.core.model.rows import Job
+from batchdrop.edge.aws.row_format import decode_row
 from batchdrop_cli.local.stack import LocalStack
 
 EVENTS = Path(__file__).parents[2] / "events"

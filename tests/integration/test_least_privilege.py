@@ -12,7 +12,7 @@ from access.granted import FUNCTIONS, permissions_of, statements_of
 from access.needs import LOG_STREAM, OPERATIONS, Ground
 from access.permissions import Copy, Permission, Statement, deployed_statements, without
 
-from batchdrop.core.jobs import Upload
+from batchdrop.core.model.keys import Upload
 from batchdrop.edge import bootstrap
 from batchdrop_cli.deployed import read_site
 from batchdrop_cli.local.deployment import STACK_NAME

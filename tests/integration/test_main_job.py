@@ -8,7 +8,7 @@ import time
 import boto3
 import pytest
 
-from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.local.stack import LocalStack
 
 TASK = b"""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import boto3
 import pytest
 
-from batchdrop.core.errors import KeyMissing
-from batchdrop.core.ledger_rows import Change, Job, Write
+from batchdrop.core.model.errors import KeyMissing
+from batchdrop.core.model.rows import Change, Job, Write
 from batchdrop.edge import bootstrap
 from batchdrop.edge.settings import BadSetting
 from batchdrop.flow.ports import Notice

@@ -15,7 +15,7 @@ from access.permissions import Copy
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
-from batchdrop.core.ledger_rows import Change, Circuit, Install, Job, Reason, Write, circuit_key
+from batchdrop.core.model.rows import Change, Circuit, Install, Job, Reason, Write, circuit_key
 from batchdrop_cli.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
 from batchdrop_cli.deployed import Site, read_site
 from batchdrop_cli.doctor import CHECKS, open_ledger, opened_provider

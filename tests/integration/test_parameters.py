@@ -13,7 +13,7 @@ import boto3
 import pytest
 from fakes.memory import FakeClock, MemoryLog
 
-from batchdrop.edge.ledger import DynamoLedger
+from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop_cli.local.deployment import Sources, deploy
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Environments

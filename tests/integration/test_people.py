@@ -13,7 +13,7 @@ from access.permissions import Copy
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
-from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.deployed import read_site
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack

@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes.tables import create_table
 
-from batchdrop.core.jobs import Keys, Upload
-from batchdrop.core.ledger_rows import Job, JobState, Shard, ShardState
-from batchdrop.edge.ledger import _attributes  # what is put into a table that stands for a backup
+from batchdrop.core.model.keys import Keys, Upload
+from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.edge.aws.dynamodb import _attributes  # what is put into a table that stands for a backup
 from batchdrop_cli.adopting import Left, adopt, import_template
 from batchdrop_cli.deployed import Site, read_site
 from batchdrop_cli.doctor import open_ledger

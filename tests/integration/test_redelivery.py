@@ -7,7 +7,7 @@ import boto3
 import pytest
 from fakes.memory import MemoryLog
 
-from batchdrop.edge.redelivery import Redelivery
+from batchdrop.edge.aws.redelivery import Redelivery
 from batchdrop_cli.local.emulator import Address
 
 VISIBILITY_SECONDS = 5_400  # template.yaml

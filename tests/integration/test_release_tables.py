@@ -10,10 +10,10 @@ import pytest
 from fakes.memory import FakeClock, MemoryLog
 from fakes.tables import create_table
 
-from batchdrop.core.errors import Conflict
-from batchdrop.core.ledger_rows import Change, Install, Job, JobState, Lesson, RoomWrite, Row, Shard, ShardState, Write
-from batchdrop.edge.ledger import DynamoLedger
-from batchdrop.edge.ledger_format import row_key
+from batchdrop.core.model.errors import Conflict
+from batchdrop.core.model.rows import Change, Install, Job, JobState, Lesson, RoomWrite, Row, Shard, ShardState, Write
+from batchdrop.edge.aws.dynamodb import DynamoLedger
+from batchdrop.edge.aws.row_format import row_key
 from batchdrop_cli.local.emulator import Address
 
 RELEASES = Path(__file__).parents[1] / "simulation" / "releases"

@@ -14,11 +14,11 @@ import boto3
 import jsonschema
 import pytest
 
-from batchdrop.core.ledger_rows import Job, Reason
-from batchdrop.core.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
-from batchdrop.core.notices import render
-from batchdrop.core.summary import Results
-from batchdrop.edge.notices import SnsNotices
+from batchdrop.core.delivery.summary import Results
+from batchdrop.core.model.rows import Job, Reason
+from batchdrop.core.notification.notifications import render
+from batchdrop.core.operations.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
+from batchdrop.edge.aws.sns import SnsNotices
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
 

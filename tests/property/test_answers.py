@@ -7,12 +7,12 @@ from fakes.answered import answer_line, chat_body
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.answers import parse_answer, row_of_answer
-from batchdrop.core.batches import Batch
-from batchdrop.core.outcomes import NULL, Outcome, Usage
-from batchdrop.core.reconciliation import answers_outstanding, missing_verdict
-from batchdrop.core.usual import CHAT, usual_outcome
-from batchdrop.core.verdicts import judge
+from batchdrop.core.collection.answers import parse_answer, row_of_answer
+from batchdrop.core.collection.unanswered import answers_outstanding, missing_verdict
+from batchdrop.core.collection.usual import CHAT, usual_outcome
+from batchdrop.core.collection.verdicts import judge
+from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.outcomes import NULL, Outcome, Usage
 
 ENDPOINTS = st.sampled_from(
     [

@@ -10,8 +10,8 @@ from fakes.drops import records_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.outcomes import Failure, Outcome
+from batchdrop.core.model.errors import ItemRefused, UploadRejected
+from batchdrop.core.model.outcomes import Failure, Outcome
 from batchdrop.formats import json_array
 from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_rows import CsvRows, disarmed

@@ -10,10 +10,10 @@ import pytest
 from fakes.drops import job_of, planned, records_of
 from fakes.memory import MemoryStorage
 
-from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import Outcome
-from batchdrop.core.tasks import parse_task, recipe_of_task
+from batchdrop.core.model.errors import ItemRefused, UploadRejected
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.planning.task import parse_task, recipe_of_task
 from batchdrop.formats.csv_rows import COLUMNS_MAX, CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines

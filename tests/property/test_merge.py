@@ -7,8 +7,8 @@ from fakes.answered import AnsweredJob, answer_line, chat_request, error_line, j
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdrop.core.ledger_rows import Shard
-from batchdrop.flow.merge import merge
+from batchdrop.core.model.rows import Shard
+from batchdrop.flow.delivery.merge import merge
 
 ATTEMPTS_MAX = 3
 # What the provider does with one request in one attempt: its line, and what becomes of the item.

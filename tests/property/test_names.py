@@ -4,8 +4,8 @@ from urllib.parse import quote, unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.jobs import item_name, item_names, refused_name
-from batchdrop.core.limits import ITEM_NAME_BYTES_MAX
+from batchdrop.core.model.keys import item_name, item_names, refused_name
+from batchdrop.core.model.limits import ITEM_NAME_BYTES_MAX
 
 IDENTIFIERS = (
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

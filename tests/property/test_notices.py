@@ -6,11 +6,11 @@ import jsonschema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.ledger_rows import Job, Reason
-from batchdrop.core.notices import render
-from batchdrop.core.outcomes import Failure, Outcome, Usage
-from batchdrop.core.summary import Tally
-from batchdrop.edge.notices import check_notice
+from batchdrop.core.delivery.summary import Tally
+from batchdrop.core.model.outcomes import Failure, Outcome, Usage
+from batchdrop.core.model.rows import Job, Reason
+from batchdrop.core.notification.notifications import render
+from batchdrop.edge.aws.sns import check_notice
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notice.schema.json").read_text())

@@ -6,10 +6,10 @@ from fakes.memory import MemoryStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.limits import Limits
-from batchdrop.core.requests import row_of_line
-from batchdrop.flow.lines import read_chunks
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.planning.requests import row_of_line
+from batchdrop.flow.planned_job import read_chunks
 
 RECORDS = st.lists(
     st.builds(

@@ -7,11 +7,11 @@ from fakes.answered import AnsweredJob, answer_line, chat_request, error_line, j
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.ledger_rows import TaskOptions
-from batchdrop.core.outcomes import Outcome
-from batchdrop.core.repeats import SentOnce
-from batchdrop.core.requests import body_of_line, row_of_line
-from batchdrop.flow.lines import shard_lines
+from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.model.rows import TaskOptions
+from batchdrop.core.planning.requests import body_of_line, row_of_line
+from batchdrop.core.submission.dedupe import SentOnce
+from batchdrop.flow.planned_job import shard_lines
 
 # What becomes of a request at each of three attempts.
 FATES = st.sampled_from(["answered", "refused", "expired", "server_error"])

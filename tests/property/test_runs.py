@@ -10,10 +10,11 @@ from fakes.answered import AnsweredJob, answer_line, chat_body, chat_request, er
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.answers import row_of_answer
-from batchdrop.flow import described, harvest
-from batchdrop.flow.answer_index import AnswerFile, AnswerIndex, Disk
-from batchdrop.flow.described import describe
+from batchdrop.core.collection.answers import row_of_answer
+from batchdrop.flow.collection import collect as harvest
+from batchdrop.flow.collection import described
+from batchdrop.flow.collection.answer_index import AnswerFile, AnswerIndex, Disk
+from batchdrop.flow.collection.described import describe
 
 ROWS = st.lists(st.integers(1, 9), max_size=12)
 STRANGE = b'{"custom_id": "nobody"}\n'

@@ -2,11 +2,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.estimates import base_tokens
-from batchdrop.core.limits import Limits
-from batchdrop.core.planning import JsonValue
-from batchdrop.core.tasks import parse_task, recipe_of_task
-from batchdrop.core.templates import compile_body
+from batchdrop.core.model.estimates import base_tokens
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.planning.plan import JsonValue
+from batchdrop.core.planning.task import parse_task, recipe_of_task
+from batchdrop.core.planning.templates import compile_body
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('{}%#" \\\n-', max_size=10)
 VALUES: st.SearchStrategy[JsonValue] = st.recursive(

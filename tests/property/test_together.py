@@ -10,12 +10,12 @@ from fakes.memory import MemoryStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.answer_bounds import AnswerBound
-from batchdrop.core.errors import ItemRefused
-from batchdrop.core.limits import Limits
-from batchdrop.core.planning import FillingChunk, JsonValue, Recipe, Request, RequestRun, SeenNames
-from batchdrop.core.requests import ready_made, request_line
-from batchdrop.core.tasks import parse_task, recipe_of_task
+from batchdrop.core.model.answer_bounds import AnswerBound
+from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.planning.plan import FillingChunk, JsonValue, Recipe, Request, RequestRun, SeenNames
+from batchdrop.core.planning.requests import ready_made, request_line
+from batchdrop.core.planning.task import parse_task, recipe_of_task
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines

@@ -10,15 +10,15 @@ from fakes.world import BASE_URL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdrop.core.events import NoRoom
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Group, Job, JobState, PlanCursor, Shard, ShardState, Write
-from batchdrop.core.lifecycle import advance
-from batchdrop.core.limits import MINUTE, Limits
-from batchdrop.core.planning import Chunk, PlanPage, encode_page
-from batchdrop.flow.admit import admit
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import MINUTE, Limits
+from batchdrop.core.model.rows import Change, Group, Job, JobState, PlanCursor, Shard, ShardState, Write
+from batchdrop.core.planning.plan import Chunk, PlanPage, encode_page
+from batchdrop.core.submission.shard_events import NoRoom
+from batchdrop.core.submission.shard_lifecycle import advance
+from batchdrop.flow.admission.admit import admit
 from batchdrop.flow.ports import Ports, Providers
-from batchdrop.flow.steps import Work, begin
+from batchdrop.flow.unit_of_work import Work, begin
 
 SHARD_TOKENS = 100
 LINES = 10  # of a shard

@@ -14,7 +14,7 @@ from typing import Any
 
 from simulation.installation import Installation
 
-from batchdrop.core.jobs import Keys, Upload
+from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.batches import TERMINAL, Batch, Status
 from openai_batch_simulator.blobs import Blob

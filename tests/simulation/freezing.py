@@ -25,11 +25,12 @@ from simulation.scenarios import BY_NAME, SCENARIOS
 from simulation.tasks import START_SECONDS
 from simulation.timing import Timing
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Install, Job, Room, Row, Shard
-from batchdrop.core.limits import Limits
-from batchdrop.edge.ledger_format import decode_lesson, decode_row, encode_lesson, encode_row, kind_of, row_key
-from batchdrop.flow import harvest, item_objects
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
+from batchdrop.edge.aws.row_format import decode_lesson, decode_row, encode_lesson, encode_row, kind_of, row_key
+from batchdrop.flow.collection import collect as harvest
+from batchdrop.flow.collection import item_objects
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.batches import TERMINAL, Batch, Status, Usage
 from openai_batch_simulator.chance import Identifiers

@@ -18,8 +18,8 @@ from simulation.gate import Exact
 from simulation.installation import Installation
 from simulation.scenarios import BY_NAME
 
-from batchdrop.core.ledger_rows import Change, Write
-from batchdrop.edge.ledger import DynamoLedger
+from batchdrop.core.model.rows import Change, Write
+from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop_cli.local.emulator import running_emulator
 from batchdrop_cli.local.environments import prepare
 from batchdrop_cli.local.stack import REPOSITORY

@@ -25,14 +25,16 @@ from simulation.tasks import START_SECONDS, Task, Tasks
 from simulation.timing import Timing
 from simulation.wire import BASE_URL, KEYS, adapters, shared_wire, virtual_waits
 
-from batchdrop.core.errors import BatchdropError, BrokenState, IllegalTransition
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Job, JobState
-from batchdrop.core.limits import HOUR, Limits
-from batchdrop.edge.events import Control, Drop, Hint, Tell, read_messages
-from batchdrop.flow import complete, control, poll, restore, submit
+from batchdrop.core.model.errors import BatchdropError, BrokenState, IllegalTransition
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import HOUR, Limits
+from batchdrop.core.model.rows import Job, JobState
+from batchdrop.edge.aws.messages import Control, Drop, Hint, Tell, read_messages
+from batchdrop.flow import commands as control
+from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports
-from batchdrop.flow.steps import begin
+from batchdrop.flow.submission import restore
+from batchdrop.flow.unit_of_work import begin
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.batches import TERMINAL
 from openai_batch_simulator.behaviour import CALM

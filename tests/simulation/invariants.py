@@ -16,9 +16,9 @@ from simulation.journals import Finding
 from simulation.stories import CANARY, Scenario
 from simulation.wire import KEYS, STATUSES
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import JobState, Shard, ShardState
-from batchdrop.core.limits import DAY
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import DAY
+from batchdrop.core.model.rows import JobState, Shard, ShardState
 from openai_batch_simulator.batches import TERMINAL
 
 # Files expire by themselves after a week (limits.input_file_lifetime_seconds).

@@ -13,10 +13,10 @@ from typing import Final
 
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import WHOLE_ACCOUNT, Change, DayMove, Job, JobState, Room, Shard, ShardState
-from batchdrop.core.limits import Limits
-from batchdrop.core.money import allowed_microdollars
+from batchdrop.core.admission.budget import allowed_microdollars
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import WHOLE_ACCOUNT, Change, DayMove, Job, JobState, Room, Shard, ShardState
 from batchdrop.flow.ports import Notice
 
 J, S = JobState, ShardState

@@ -5,23 +5,18 @@ from simulation import mutations as as_if
 from simulation.mutant import Mutant, mutant
 from simulation.refused_mutants import REFUSED_MUTANTS
 
-from batchdrop.core import lifecycle, room
-from batchdrop.core.ledger_rows import Job, Shard
-from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import (
-    admit,
-    answer_index,
-    archive,
-    complete,
-    create,
-    harvest,
-    key,
-    merge,
-    observe,
-    poll,
-    reconcile,
-    submit,
-)
+from batchdrop.core.admission import quota as room
+from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.submission import shard_lifecycle as lifecycle
+from batchdrop.edge.openai.provider import OpenAIProvider
+from batchdrop.flow import complete, poll, submit
+from batchdrop.flow.admission import admit
+from batchdrop.flow.collection import answer_index, archive
+from batchdrop.flow.collection import collect as harvest
+from batchdrop.flow.delivery import merge
+from batchdrop.flow.operations import missed_uploads as reconcile
+from batchdrop.flow.submission import circuit_breaker as key
+from batchdrop.flow.submission import create, observe
 
 _replaced = as_if.replaced
 

@@ -12,20 +12,21 @@ from unittest.mock import patch
 
 from simulation.wire import adapters
 
-from batchdrop.core import lifecycle
-from batchdrop.core.batches import Declined, Uncertain
-from batchdrop.core.errors import DownloadCut
-from batchdrop.core.job_lifecycle import Notified
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Change, Job, Shard, ShardState, Write
-from batchdrop.core.notices import render
-from batchdrop.core.outcomes import Failure
-from batchdrop.core.summary import Results, results_of_summary
-from batchdrop.core.verdicts import Verdict
-from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.flow import complete, poll, steps, submit
+from batchdrop.core.collection.verdicts import Verdict
+from batchdrop.core.delivery.job_lifecycle import Notified
+from batchdrop.core.delivery.summary import Results, results_of_summary
+from batchdrop.core.model.batches import Declined, Uncertain
+from batchdrop.core.model.errors import DownloadCut
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.outcomes import Failure
+from batchdrop.core.model.rows import Change, Job, Shard, ShardState, Write
+from batchdrop.core.notification.notifications import render
+from batchdrop.core.submission import shard_lifecycle as lifecycle
+from batchdrop.edge.openai.provider import OpenAIProvider
+from batchdrop.flow import complete, poll, submit
+from batchdrop.flow import unit_of_work as steps
 from batchdrop.flow.ports import ByteSink, Ports
-from batchdrop.flow.steps import Work
+from batchdrop.flow.unit_of_work import Work
 
 type Patch = Callable[[], AbstractContextManager[object]]
 

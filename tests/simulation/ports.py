@@ -16,11 +16,11 @@ from simulation.gate import EFFECT, READ, Fault, Gate
 from simulation.queues import Queue
 from simulation.tasks import Tasks
 
-from batchdrop.core.api_key import read_key
-from batchdrop.core.dialects import Dialects
-from batchdrop.core.inbox import InboxPage
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
+from batchdrop.core.model.api_key import read_key
+from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
+from batchdrop.core.operations.missed_uploads import InboxPage
 from batchdrop.flow.ports import Notice, ObjectWriter, Provider
 
 

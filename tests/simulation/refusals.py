@@ -12,8 +12,8 @@ from typing import Final
 from simulation.gate import DEFINITE, Call, Fault
 from simulation.installation import Installation
 
-from batchdrop.core.ledger_rows import Job, JobState
-from batchdrop.core.limits import DAY, HOUR, MINUTE
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE
+from batchdrop.core.model.rows import Job, JobState
 
 REPEATS_A_MINUTE_MAX: Final = 9  # under ten
 SAYS_WITHIN_SECONDS: Final = HOUR

@@ -4,8 +4,12 @@ from simulation import refused_mutations as as_if
 from simulation.mutant import Mutant, mutant, mutant_of_row
 from simulation.mutations import limits_of, nothing, replaced
 
-from batchdrop.core import observing, reconciliation
-from batchdrop.flow import complete, create, harvest, observe, refused, waiting, watch
+from batchdrop.core.collection import unanswered as reconciliation
+from batchdrop.core.submission import batch_signals as observing
+from batchdrop.flow import complete
+from batchdrop.flow.collection import collect as harvest
+from batchdrop.flow.notification import waits as waiting
+from batchdrop.flow.submission import create, observe, refused, watch
 
 _FOREVER = 10**9
 _DENIED = "everyday http-POST-files:0=denied for-good"

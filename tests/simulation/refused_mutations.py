@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from batchdrop.core.batches import Declined, NotSent, Uncertain
-from batchdrop.core.events import InputMissed
-from batchdrop.core.ledger_rows import Job, Shard
-from batchdrop.core.limits import MINUTE
-from batchdrop.core.outcomes import Failure
-from batchdrop.core.verdicts import Verdict
-from batchdrop.flow.steps import Work, move_shard, postpone
+from batchdrop.core.collection.verdicts import Verdict
+from batchdrop.core.model.batches import Declined, NotSent, Uncertain
+from batchdrop.core.model.limits import MINUTE
+from batchdrop.core.model.outcomes import Failure
+from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.submission.shard_events import InputMissed
+from batchdrop.flow.unit_of_work import Work, move_shard, postpone
 
 
 def never(_original: object) -> Callable[..., bool]:

@@ -9,7 +9,7 @@ from simulation.installation import Installation
 from simulation.stories import Happening, Scenario, bodies, dropped, native, reviews, switched, with_task
 from simulation.wire import KEYS
 
-from batchdrop.core.limits import DAY, HOUR, MINUTE
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
 # Three shards of one job and two of another, all of them at the provider at the same time.
 _PLAIN: Final = {"chunk_lines_max": 2, "shard_requests_max": 2}

@@ -24,7 +24,7 @@ from simulation.stories import (
 )
 from simulation.wire import KEYS
 
-from batchdrop.core.limits import DAY, HOUR, MINUTE
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
 _SMALL = {"chunk_lines_max": 2}
 # The last ones come when all faults are over, and the job is held for certain.

@@ -10,7 +10,7 @@ from typing import Any
 
 from simulation.installation import Installation
 
-from batchdrop.core.limits import MINUTE
+from batchdrop.core.model.limits import MINUTE
 
 TASK = b"""
 endpoint: /v1/chat/completions

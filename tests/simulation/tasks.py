@@ -11,7 +11,7 @@ from random import Random
 
 from greenlet import greenlet  # type: ignore[import-untyped]  # it ships no stubs, and those beside it lag behind
 
-from batchdrop.core.errors import BatchdropError
+from batchdrop.core.model.errors import BatchdropError
 from openai_batch_simulator.clock import VirtualClock
 from openai_batch_simulator.values import Refusal
 

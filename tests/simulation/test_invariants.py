@@ -13,8 +13,8 @@ from simulation.refusals import broken, watch
 from simulation.runs import Run, build, finish
 from simulation.stories import CANARY
 
-from batchdrop.core.jobs import Keys, Upload
-from batchdrop.core.ledger_rows import Change, Shard, ShardState, Write
+from batchdrop.core.model.keys import Keys, Upload
+from batchdrop.core.model.rows import Change, Shard, ShardState, Write
 from openai_batch_simulator.batches import Batch, Status
 
 

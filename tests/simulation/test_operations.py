@@ -13,7 +13,7 @@ from simulation.stories import Scenario, bodies
 from simulation.timing import Timing
 from simulation.wire import KEYS
 
-from batchdrop.core.limits import DAY, HOUR, MINUTE
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 from openai_batch_simulator.batches import Happening
 
 # What items may fail with when people cancel and the provider breaks things.

@@ -14,9 +14,9 @@ from simulation.invariants import judge
 from simulation.runs import finish
 from simulation.scenarios import BY_NAME
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import JobState, Row, ShardState
-from batchdrop.edge.ledger_format import encode_row, kind_of
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.rows import JobState, Row, ShardState
+from batchdrop.edge.aws.row_format import encode_row, kind_of
 
 FOLDER = Path(__file__).parent / "releases"
 WORLDS = [(release.name, state) for release in sorted(FOLDER.iterdir()) for state in frozen_states(release)]

@@ -14,8 +14,8 @@ from unittest.mock import patch
 import httpx2
 from simulation.gate import EFFECT, READ, Fault
 
-from batchdrop.core.limits import Limits
-from batchdrop.edge.provider import OpenAIProvider
+from batchdrop.core.model.limits import Limits
+from batchdrop.edge.openai.provider import OpenAIProvider
 
 if TYPE_CHECKING:
     from simulation.installation import Installation
@@ -153,6 +153,6 @@ def virtual_waits(installation: "Installation") -> Iterator[None]:
     with (
         patch("openai._base_client.SyncAPIClient._sleep_for_retry", sleep),
         patch("httpx2._urls.urlparse", _remembered_urlparse),
-        patch("batchdrop.edge.provider.deadline", _no_deadline),
+        patch("batchdrop.edge.openai.provider.deadline", _no_deadline),
     ):
         yield

@@ -65,10 +65,10 @@ def test_what_creeps_in_is_noticed() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "batchdrop.edge.provider",
-        "batchdrop.core.task_file",
-        "batchdrop.core.template_engine",
-        "batchdrop.core.report_page",
+        "batchdrop.edge.openai.provider",
+        "batchdrop.core.planning.task_file",
+        "batchdrop.core.planning.template_engine",
+        "batchdrop.core.delivery.report_page",
     ],
 )
 def test_what_waits_is_ours_to_keep_waiting(module: str) -> None:

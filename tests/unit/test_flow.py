@@ -8,9 +8,9 @@ from itertools import groupby
 import pytest
 from fakes.world import World
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import JobState, ShardState
-from batchdrop.core.limits import HOUR, MINUTE, Limits
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import HOUR, MINUTE, Limits
+from batchdrop.core.model.rows import JobState, ShardState
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Notice
 from openai_batch_simulator.behaviour import CALM

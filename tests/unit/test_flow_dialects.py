@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from fakes.world import World
 
-from batchdrop.core.dialects import DIALECTS, OPENAI
-from batchdrop.core.limits import DAY, HOUR, Limits
+from batchdrop.core.model.dialects import DIALECTS, OPENAI
+from batchdrop.core.model.limits import DAY, HOUR, Limits
 from openai_batch_simulator.behaviour import CALM
 from openai_batch_simulator.dialects import DIALECTS as SIMULATED
 

@@ -13,7 +13,7 @@ from fakes.answered import AnsweredJob, chat_request, json_lines, success
 from fakes.drops import job_of, planned
 from fakes.memory import MemoryStorage
 
-from batchdrop.flow.merge import merge
+from batchdrop.flow.delivery.merge import merge
 
 TASK = b"""
 endpoint: /v1/chat/completions

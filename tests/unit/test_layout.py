@@ -33,11 +33,44 @@ FORBIDDEN: dict[str, set[str]] = {
     "flow": SDKS | TOOLS | {"batchdrop.edge", "logging", "random", "secrets", "time", "uuid"},
     "edge": TOOLS | {"batchdrop.formats"},
 }
+# The chapters of each layer, each of which may build on those before it: first what all share (`_SHARED`), last what
+# lies at the root of the layer.
+CHAPTERS: dict[str, tuple[str, ...]] = {
+    "core": (
+        "model",
+        "planning",
+        "admission",
+        "submission",
+        "collection",
+        "delivery",
+        "notification",
+        "operations",
+        "",
+    ),
+    "flow": (
+        "_shared",
+        "planning",
+        "admission",
+        "notification",
+        "submission",
+        "collection",
+        "delivery",
+        "operations",
+        "",
+    ),
+    "edge": ("_shared", "aws", "openai", ""),
+}
+_SHARED = {
+    "batchdrop.flow.ports",
+    "batchdrop.flow.unit_of_work",
+    "batchdrop.flow.planned_job",
+    "batchdrop.edge.deadline",
+}
 # One module alone may know each of these.
 ALONE = {
-    "openai": {"edge/provider.py"},
+    "openai": {"edge/openai/provider.py"},
     "genai_prices": {"edge/prices.py"},
-    "os": {"edge/settings.py", "flow/answer_index.py"},
+    "os": {"edge/settings.py", "flow/collection/answer_index.py"},
 }
 
 
@@ -79,6 +112,48 @@ def test_the_rule_bites(package: str) -> None:
     assert offences(package, f"import {banned}") == [banned]
     assert offences(package, f"def late():\n    from {banned}.deep import x") == [f"{banned}.deep"]
     assert offences(package, f"import {banned}_like") == []
+
+
+def chapter_of(module: str) -> tuple[str, str]:
+    """The layer and the chapter of *module*, as the layer imports it; empty for what lies at the root of a layer."""
+    parts = module.split(".")[1:]
+    layer, chapter = (*parts, "", "")[:2]
+    if module in _SHARED:
+        return layer, "_shared"
+    return layer, chapter if (PACKAGE / layer / chapter).is_dir() else ""
+
+
+def backward(importer: str, source: str) -> list[str]:
+    """What *source*, the text of *importer*, imports of a later chapter of its own layer."""
+    layer, chapter = chapter_of(importer)
+    order = CHAPTERS[layer]
+    others = [(name, chapter_of(name)[1]) for name in imports(source) if name.startswith(f"batchdrop.{layer}.")]
+    return [name for name, other in others if order.index(other) > order.index(chapter)]
+
+
+@pytest.mark.parametrize("layer", CHAPTERS)
+def test_chapters_build_on_earlier_ones(layer: str) -> None:
+    """Each folder is a chapter with a place in the order, and none needs what comes after it."""
+    folders = {path.name for path in (PACKAGE / layer).iterdir() if path.is_dir() and path.name != "__pycache__"}
+    found = {
+        name_of(path): late
+        for path in (PACKAGE / layer).rglob("*.py")
+        if (late := backward(name_of(path), path.read_text()))
+    }
+
+    assert folders == set(CHAPTERS[layer]) - {"", "_shared"}
+    assert not found
+
+
+def test_a_later_chapter_is_noticed() -> None:
+    """Wherever it is imported; an earlier one and the same are left alone."""
+    source = "def late():\n    from batchdrop.core.delivery.summary import x"
+
+    assert backward("batchdrop.core.planning.plan", source) == ["batchdrop.core.delivery.summary"]
+    assert backward("batchdrop.core.notification.notifications", source) == []
+    assert backward("batchdrop.core.delivery.report", source) == []
+    assert backward("batchdrop.flow.ports", "import batchdrop.flow.planning.plan") == ["batchdrop.flow.planning.plan"]
+    assert backward("batchdrop.flow.poll", "import batchdrop.flow.planning.plan") == []
 
 
 def name_of(path: Path) -> str:
@@ -156,8 +231,8 @@ def test_a_create_is_made_in_one_place() -> None:
     calls = [str(path.relative_to(ROOT)) for path in modules() if "batches.create(" in path.read_text()]
     asks = [str(path.relative_to(ROOT)) for path in modules() if ".create_batch(" in path.read_text()]
 
-    assert calls == ["layers/batchdrop/batchdrop/edge/provider.py"]
-    assert asks == ["layers/batchdrop/batchdrop/flow/create.py"]
+    assert calls == ["layers/batchdrop/batchdrop/edge/openai/provider.py"]
+    assert asks == ["layers/batchdrop/batchdrop/flow/submission/create.py"]
 
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])

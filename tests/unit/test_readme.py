@@ -12,10 +12,10 @@ import jsonschema
 import msgspec
 import pytest
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.limits import Limits
-from batchdrop.core.requests import ready_made
-from batchdrop.core.tasks import parse_task
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.planning.requests import ready_made
+from batchdrop.core.planning.task import parse_task
 from batchdrop.edge.settings import settings_table
 from batchdrop_cli.main import main
 

@@ -15,7 +15,7 @@ from chaos.report import Asked, Report
 from chaos.shortened import SETTINGS
 from scoreboard import PAGE, SECTIONS, NoSection, composed, table
 
-from batchdrop.core.limits import Limits
+from batchdrop.core.model.limits import Limits
 from batchdrop.edge.settings import read_settings
 from batchdrop_cli.local.deployment import RUNTIME
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from batchdrop.core.limits import DAY, Limits
+from batchdrop.core.model.limits import DAY, Limits
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main

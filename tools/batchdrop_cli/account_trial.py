@@ -17,8 +17,8 @@ from typing import Any, Final
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.metrics import NAMESPACE, TICKS
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.operations.metrics import NAMESPACE, TICKS
 from batchdrop_cli.account_cleaning import delete_buckets, delete_queues, delete_stack, delete_tables, kept_parts
 from batchdrop_cli.assumptions import Looked, Seen, Verdict
 from batchdrop_cli.connection import Connection

@@ -12,9 +12,9 @@ from io import BytesIO
 
 import httpx2
 
-from batchdrop.core.batches import Accepted, Batch, CreateAnswer, Declined, NotSent, Uncertain
-from batchdrop.core.errors import KeyRefused, NotAtProvider, ProviderError
-from batchdrop.core.limits import MINUTE, Limits
+from batchdrop.core.model.batches import Accepted, Batch, CreateAnswer, Declined, NotSent, Uncertain
+from batchdrop.core.model.errors import KeyRefused, NotAtProvider, ProviderError
+from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop_cli.provider_probe import CUSTOM_ID, ENDED, Probe
 
 LIMITS = Limits()

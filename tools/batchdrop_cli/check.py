@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
-from batchdrop.core.jobs import NO_TASK, Keys, Upload
-from batchdrop.core.ledger_rows import Group, Job
-from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import Failure, decode_outcome
-from batchdrop.core.requests import row_of_line
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.model.keys import NO_TASK, Keys, Upload
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.outcomes import Failure, decode_outcome
+from batchdrop.core.model.rows import Group, Job
+from batchdrop.core.planning.requests import row_of_line
+from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop_cli.drop import inbox_key
 from batchdrop_cli.quote import Quote, batch_price
 

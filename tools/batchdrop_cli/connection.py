@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchdrop.core.jobs import Upload
+from batchdrop.core.model.keys import Upload
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import ClientOptions

@@ -6,9 +6,9 @@ Rule: the command looks first, so that a word that would be ignored is not said;
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchdrop.core.job_lifecycle import REJECTED, RETRIABLE_CODES
-from batchdrop.core.jobs import CONTROL_PREFIX, Keys
-from batchdrop.core.ledger_rows import JobState
+from batchdrop.core.delivery.job_lifecycle import REJECTED, RETRIABLE_CODES
+from batchdrop.core.model.keys import CONTROL_PREFIX, Keys
+from batchdrop.core.model.rows import JobState
 from batchdrop_cli.connection import PAGES_MAX, Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
-from batchdrop.core.ledger_rows import ItemAccess
-from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.core.model.rows import ItemAccess
 
 DAYS = 30
 TICKS = DAYS * DAY // MINUTE

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from batchdrop.core.receipt import Receipt
+from batchdrop.core.delivery.receipt import Receipt
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.jobs import JobStatus, UploadNames, status_below, walk
 

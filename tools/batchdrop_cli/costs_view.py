@@ -11,9 +11,9 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
-from batchdrop.core.receipt import number_of
-from batchdrop.core.receipt_text import money, places_of
-from batchdrop.core.wording import printable
+from batchdrop.core.delivery.receipt import number_of
+from batchdrop.core.delivery.receipt_text import money, places_of
+from batchdrop.core.model.wording import printable
 from batchdrop.formats.csv_rows import disarmed
 from batchdrop_cli.costs import INPUT_KINDS, Costs, Entry, Total, totals
 from batchdrop_cli.show import text

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from batchdrop.core.limits import Limits
-from batchdrop.core.planning import Request
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.planning.plan import Request
 from batchdrop_cli.connection import Connection, connection_to
 from batchdrop_cli.drop import TASK_SUFFIX, inbox_key
 from batchdrop_cli.jobs import COMPLETED, JobStatus

@@ -13,14 +13,14 @@ import boto3
 from botocore.exceptions import ClientError
 
 from batchdrop import __version__
-from batchdrop.core.backlog import backlog
-from batchdrop.core.dialects import BY_HOST, Dialects
-from batchdrop.core.errors import KeyMissing, KeyRefused, ProviderError, ProviderRefused
-from batchdrop.core.ledger_rows import Circuit, Job, circuit_key
+from batchdrop.core.model.dialects import BY_HOST, Dialects
+from batchdrop.core.model.errors import KeyMissing, KeyRefused, ProviderError, ProviderRefused
+from batchdrop.core.model.rows import Circuit, Job, circuit_key
+from batchdrop.core.operations.backlog import backlog
+from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop.edge.clock import SystemClock
-from batchdrop.edge.ledger import DynamoLedger
-from batchdrop.edge.provider import OpenAIProvider
-from batchdrop.edge.providers import SecretProviders
+from batchdrop.edge.openai.opening import SecretProviders
+from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop_cli.account_checks import check_concurrency, check_subscriptions
 from batchdrop_cli.deployed import Site
 from batchdrop_cli.finding import Check, Finding

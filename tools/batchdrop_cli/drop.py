@@ -6,8 +6,8 @@ Rule: every file is looked at before the first one is put, so that a mistyped na
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batchdrop.core.jobs import INBOX_PREFIX, TASKS_PREFIX, Upload, is_ignored, is_key_too_long
-from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX
+from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload, is_ignored, is_key_too_long
+from batchdrop.core.model.limits import UPLOAD_KEY_BYTES_MAX
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import MisusedCommand
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
 from batchdrop_cli.quote import Quote
 from batchdrop_cli.show import text
 

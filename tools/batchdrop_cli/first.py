@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from batchdrop.core.jobs import Upload
+from batchdrop.core.model.keys import Upload
 from batchdrop.formats import format_of
 from batchdrop.formats.records import read_records
 from batchdrop_cli.drop import check_file, inbox_key

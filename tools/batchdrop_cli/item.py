@@ -6,10 +6,10 @@ Rule: an item of millions costs two short reads; what cannot be read by itself i
 import re
 from typing import Final
 
-from batchdrop.core.jobs import Keys, item_name
-from batchdrop.core.ledger_rows import ItemAccess
-from batchdrop.core.outcome_index import Place, Window, likely_window, places
-from batchdrop.core.outcomes import decode_outcome
+from batchdrop.core.collection.outcome_index import Place, Window, likely_window, places
+from batchdrop.core.model.keys import Keys, item_name
+from batchdrop.core.model.outcomes import decode_outcome
+from batchdrop.core.model.rows import ItemAccess
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from batchdrop.core.wording import printable
+from batchdrop.core.model.wording import printable
 from batchdrop_cli.connection import Connection, StackPlace, connect
 from batchdrop_cli.failures import MisusedCommand
 from batchdrop_cli.jobs import find_job

@@ -10,7 +10,7 @@ from itertools import batched
 
 import msgspec
 
-from batchdrop.core.jobs import RESULTS_PREFIX, Keys, Upload
+from batchdrop.core.model.keys import RESULTS_PREFIX, Keys, Upload
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 

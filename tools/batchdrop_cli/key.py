@@ -9,8 +9,8 @@ import sys
 import boto3
 import click
 
-from batchdrop.core.api_key import KEY_CHARS_MAX, read_key
-from batchdrop.core.errors import KeyMissing
+from batchdrop.core.model.api_key import KEY_CHARS_MAX, read_key
+from batchdrop.core.model.errors import KeyMissing
 from batchdrop_cli.deployed import Site
 from batchdrop_cli.failures import MisusedCommand
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from batchdrop.core.errors import UploadRejected
+from batchdrop.core.model.errors import UploadRejected
 from batchdrop_cli.connection import STACK_FILE, StackPlace, connect
 from batchdrop_cli.deploy_command import deploy
 from batchdrop_cli.drop import drop_files

@@ -14,12 +14,12 @@ import msgspec
 from rich.console import Console
 from rich.json import JSON
 
-from batchdrop.core.jobs import Keys
-from batchdrop.core.ledger_rows import Job
-from batchdrop.core.ledger_rows import Reason as LedgerReason
-from batchdrop.core.notices import WAITING, render
-from batchdrop.core.outcomes import Usage
-from batchdrop.core.summary import Results, results_of_summary
+from batchdrop.core.delivery.summary import Results, results_of_summary
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.outcomes import Usage
+from batchdrop.core.model.rows import Job
+from batchdrop.core.model.rows import Reason as LedgerReason
+from batchdrop.core.notification.notifications import WAITING, render
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import Counts, JobStatus

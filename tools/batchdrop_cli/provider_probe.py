@@ -14,13 +14,13 @@ from typing import Protocol
 
 import httpx2
 
-from batchdrop.core.batches import Accepted, Batch, CreateAnswer
-from batchdrop.core.dialects import OPENAI, Dialect
-from batchdrop.core.errors import NotAtProvider, ProviderError
-from batchdrop.core.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.planning import Request
-from batchdrop.core.requests import request_line, sent_lines
-from batchdrop.edge.provider import OpenAIProvider
+from batchdrop.core.model.batches import Accepted, Batch, CreateAnswer
+from batchdrop.core.model.dialects import OPENAI, Dialect
+from batchdrop.core.model.errors import NotAtProvider, ProviderError
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.core.planning.plan import Request
+from batchdrop.core.planning.requests import request_line, sent_lines
+from batchdrop.edge.openai.provider import OpenAIProvider
 
 ENDPOINT = "/v1/chat/completions"
 MODEL = "gpt-4.1-nano"  # the cheapest chat model of the bundled prices

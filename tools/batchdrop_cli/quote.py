@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from batchdrop.core.answer_bounds import ANSWER_TOKENS_ASSUMED
-from batchdrop.core.errors import ItemRefused
-from batchdrop.core.jobs import Upload
-from batchdrop.core.limits import Limits
-from batchdrop.core.outcomes import Usage
-from batchdrop.core.planning import JsonValue, Recipe, Request
-from batchdrop.core.prices import cost
-from batchdrop.core.requests import ready_made
-from batchdrop.core.tasks import parse_task, recipe_of_task
+from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.outcomes import Usage
+from batchdrop.core.model.prices import cost
+from batchdrop.core.planning.plan import JsonValue, Recipe, Request
+from batchdrop.core.planning.requests import ready_made
+from batchdrop.core.planning.task import parse_task, recipe_of_task
 from batchdrop.edge.prices import BundledPrices
 from batchdrop.formats import format_of
 from batchdrop.formats.records import read_records

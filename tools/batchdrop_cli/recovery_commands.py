@@ -54,7 +54,7 @@ def restore(
     click.echo("\nThe stack is on again. What each line means: docs/runbooks/restore.md")
 
 
-# As `Recovery` of flow/restore.py names them.
+# As `Recovery` of flow/submission/restore.py names them.
 ANSWERS = {
     "batches": "are of this installation",
     "adopted": "shards have a batch again that the table did not know",

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from batchdrop.core.ledger_rows import WaitingFor
-from batchdrop.core.wording import printable
+from batchdrop.core.model.rows import WaitingFor
+from batchdrop.core.model.wording import printable
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
 

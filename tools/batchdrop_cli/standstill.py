@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from batchdrop.core.common_waits import concerns
-from batchdrop.core.dialects import Dialect
-from batchdrop.core.ledger_rows import Install, Job, Shard, WaitingFor
-from batchdrop.core.limits import Limits
-from batchdrop.core.progress import listed, stalled
-from batchdrop.core.wording import iso_time
+from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Install, Job, Shard, WaitingFor
+from batchdrop.core.model.wording import iso_time
+from batchdrop.core.operations.progress import listed, stalled
+from batchdrop.core.submission.common_waits import concerns
 from batchdrop_cli.finding import Finding
 
 STALLED_SHOWN_MAX = 5

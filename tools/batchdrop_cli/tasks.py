@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchdrop.core.errors import UploadRejected
-from batchdrop.core.jobs import TASKS_PREFIX
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.keys import TASKS_PREFIX
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.drop import TASK_SUFFIX, is_task_name, task_names
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
@@ -35,7 +35,7 @@ def listed_tasks(connection: Connection) -> Iterator[ListedTask]:
 
 def listed_task(name: str, content: bytes) -> ListedTask:
     """Return how the task in *content* is listed."""
-    from batchdrop.core.tasks import parse_task  # noqa: PLC0415  # pydantic: 0.2 s that other commands need not wait for
+    from batchdrop.core.planning.task import parse_task  # noqa: PLC0415  # pydantic: 0.2 s that other commands need not wait for
 
     try:
         task = parse_task(name, content)

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import click
 
-from batchdrop.core.dialects import BY_HOST, DIALECTS, Dialects
-from batchdrop.core.limits import MINUTE
+from batchdrop.core.model.dialects import BY_HOST, DIALECTS, Dialects
+from batchdrop.core.model.limits import MINUTE
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
 from batchdrop_cli.provider_probe import MODEL
@@ -34,7 +34,7 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
     PROVIDER_DIALECT says what kind of server it is, where its host does not.
     The exit code is 0 if every assumption was seen to hold, else 1.
     """
-    from batchdrop.core.errors import KeyRefused  # noqa: PLC0415  # with what follows 0.5 s for `--help`
+    from batchdrop.core.model.errors import KeyRefused  # noqa: PLC0415  # with what follows 0.5 s for `--help`
     from batchdrop_cli.assumptions import Verdict, look_at_all  # noqa: PLC0415  # as above
     from batchdrop_cli.key import checked_key  # noqa: PLC0415  # as above
     from batchdrop_cli.provider_probe import open_probe  # noqa: PLC0415  # as above

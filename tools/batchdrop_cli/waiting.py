@@ -10,8 +10,8 @@ from time import monotonic, sleep
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from batchdrop.core.jobs import Upload
-from batchdrop.core.wording import printable
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.wording import printable
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus, status_of

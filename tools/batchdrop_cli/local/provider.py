@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batchdrop.core.dialects import BY_HOST, OPENAI
+from batchdrop.core.model.dialects import BY_HOST, OPENAI
 from batchdrop_cli.local.private import private_folder
 from batchdrop_cli.local.processes import Child
 

@@ -12,20 +12,20 @@ import boto3
 from aws_lambda_powertools import Logger, Metrics
 from botocore.config import Config
 
-from batchdrop.core.dialects import Dialects
-from batchdrop.core.limits import Limits
-from batchdrop.core.metrics import NAMESPACE
+from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.operations.metrics import NAMESPACE
+from batchdrop.edge.aws.dynamodb import DynamoLedger
+from batchdrop.edge.aws.redelivery import Redelivery
+from batchdrop.edge.aws.s3 import S3Storage, open_bucket
+from batchdrop.edge.aws.s3_endpoint import s3_endpoint
+from batchdrop.edge.aws.sns import SnsNotices
+from batchdrop.edge.aws.sqs import SqsHints
+from batchdrop.edge.aws.telemetry import PowertoolsLog
 from batchdrop.edge.clock import Context, SystemClock
-from batchdrop.edge.endpoints import s3_endpoint
-from batchdrop.edge.hints import SqsHints
-from batchdrop.edge.ledger import DynamoLedger
-from batchdrop.edge.notices import SnsNotices
+from batchdrop.edge.openai.opening import SecretProviders
 from batchdrop.edge.prices import BundledPrices
-from batchdrop.edge.providers import SecretProviders
-from batchdrop.edge.redelivery import Redelivery
 from batchdrop.edge.settings import Settings, read_settings
-from batchdrop.edge.storage import S3Storage, open_bucket
-from batchdrop.edge.telemetry import PowertoolsLog
 from batchdrop.flow.ports import Ports
 
 if TYPE_CHECKING:

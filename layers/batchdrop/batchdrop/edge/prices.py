@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from batchdrop.core.dialects import BatchPrice, Dialects
-from batchdrop.core.prices import Price, PriceList, Rates
+from batchdrop.core.model.dialects import BatchPrice, Dialects
+from batchdrop.core.model.prices import Price, PriceList, Rates
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice, TieredPrices

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-from batchdrop.core.bounds import first_breach
-from batchdrop.core.dialects import BY_HOST, DIALECTS
-from batchdrop.core.errors import BatchdropError
-from batchdrop.core.limits import Limits
+from batchdrop.core.model.bounds import first_breach
+from batchdrop.core.model.dialects import BY_HOST, DIALECTS
+from batchdrop.core.model.errors import BatchdropError
+from batchdrop.core.model.limits import Limits
 
 LIMIT_PREFIX = "BATCHDROP_"
 # These have a variable of their own.

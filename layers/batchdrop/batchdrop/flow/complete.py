@@ -4,8 +4,20 @@ Rule: nothing is derived before the provider's files lie in our own bucket, the 
 owed (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
-from batchdrop.core.batches import Batch
-from batchdrop.core.errors import (
+from batchdrop.core.admission.budget import cost_of
+from batchdrop.core.admission.quota_estimator import after_answers, after_usage
+from batchdrop.core.delivery.job_lifecycle import (
+    Broken,
+    Merged,
+    Notified,
+    ShardDone,
+    advance_job,
+    given_up,
+    is_withheld_for_good,
+)
+from batchdrop.core.delivery.summary import Results, results_of_summary
+from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.errors import (
     BatchdropError,
     BrokenState,
     DownloadCut,
@@ -21,36 +33,35 @@ from batchdrop.core.errors import (
     ProviderUnavailable,
     UploadWithheld,
 )
-from batchdrop.core.events import GivenUp, Harvested
-from batchdrop.core.job_lifecycle import (
-    Broken,
-    Merged,
-    Notified,
-    ShardDone,
-    advance_job,
-    given_up,
-    is_withheld_for_good,
-)
-from batchdrop.core.jobs import Keys
-from batchdrop.core.learning import after_answers, after_usage
-from batchdrop.core.ledger_rows import Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
-from batchdrop.core.lifecycle import advance
-from batchdrop.core.limits import MINUTE, Limits
-from batchdrop.core.money import cost_of
-from batchdrop.core.notices import render
-from batchdrop.core.observing import STATUS_FAILED
-from batchdrop.core.outcomes import Usage
-from batchdrop.core.summary import Results, results_of_summary
-from batchdrop.core.wording import provider_words
-from batchdrop.flow.archive import archive
-from batchdrop.flow.harvest import Harvest, derive
-from batchdrop.flow.key import believe, keep_proof, note_answers, note_lack, note_refusal, open_provider
-from batchdrop.flow.lines import read_chunks
-from batchdrop.flow.merge import merge
-from batchdrop.flow.money import settled
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.limits import MINUTE, Limits
+from batchdrop.core.model.outcomes import Usage
+from batchdrop.core.model.rows import Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.model.wording import provider_words
+from batchdrop.core.notification.notifications import render
+from batchdrop.core.submission.batch_signals import STATUS_FAILED
+from batchdrop.core.submission.shard_events import GivenUp, Harvested
+from batchdrop.core.submission.shard_lifecycle import advance
+from batchdrop.flow.admission.budget import settled
+from batchdrop.flow.collection.archive import archive
+from batchdrop.flow.collection.collect import Harvest, derive
+from batchdrop.flow.delivery.merge import merge
+from batchdrop.flow.delivery.status import write_status
+from batchdrop.flow.delivery.unsent import deliver_unsent
+from batchdrop.flow.notification.waits import tell_common_wait, tell_hold, tell_waits
+from batchdrop.flow.operations.provider_files import tidy_attempt
+from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planning.withheld import await_upload, note_withheld
 from batchdrop.flow.ports import Ports
-from batchdrop.flow.status import write_status
-from batchdrop.flow.steps import (
+from batchdrop.flow.submission.circuit_breaker import (
+    believe,
+    keep_proof,
+    note_answers,
+    note_lack,
+    note_refusal,
+    open_provider,
+)
+from batchdrop.flow.unit_of_work import (
     Work,
     attempted,
     begin,
@@ -66,10 +77,6 @@ from batchdrop.flow.steps import (
     unanswered,
     written,
 )
-from batchdrop.flow.tidy import tidy_attempt
-from batchdrop.flow.unsent import deliver_unsent
-from batchdrop.flow.waiting import tell_common_wait, tell_hold, tell_waits
-from batchdrop.flow.withheld import await_upload, note_withheld
 
 
 def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:

@@ -9,22 +9,28 @@ Rule: a tick does no long work and loses nothing when it stops half-way: the nex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from batchdrop.core.backlog import backlog
-from batchdrop.core.ledger_rows import Job, JobState, Reason, Shard, ShardState, WaitingFor
-from batchdrop.core.limits import Limits
-from batchdrop.core.progress import stalled
-from batchdrop.flow.admit import admit, note_waiting
-from batchdrop.flow.cancel import stop_shards
-from batchdrop.flow.key import Passage, is_asking, passage, provider_or_lack
-from batchdrop.flow.observe import Look, observe
-from batchdrop.flow.outage import forget_outages, note_look
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Job, JobState, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.operations.backlog import backlog
+from batchdrop.core.operations.progress import stalled
+from batchdrop.flow.admission.admit import admit, note_waiting
+from batchdrop.flow.delivery.status import rewrite_statuses, write_status
+from batchdrop.flow.notification.waits import (
+    end_common_wait,
+    expire_holds,
+    note_common_wait,
+    note_refusals,
+    note_shard_waits,
+)
+from batchdrop.flow.operations.missed_uploads import reconcile
+from batchdrop.flow.operations.provider_files import sweep_files
+from batchdrop.flow.operations.wake import SUBMIT_STATES, Wakes
 from batchdrop.flow.ports import Ports, Provider
-from batchdrop.flow.reconcile import reconcile
-from batchdrop.flow.status import rewrite_statuses, write_status
-from batchdrop.flow.steps import Work, begin, read_job
-from batchdrop.flow.tidy import sweep_files
-from batchdrop.flow.waiting import end_common_wait, expire_holds, note_common_wait, note_refusals, note_shard_waits
-from batchdrop.flow.wake import SUBMIT_STATES, Wakes
+from batchdrop.flow.submission.cancel import stop_shards
+from batchdrop.flow.submission.circuit_breaker import Passage, is_asking, passage, provider_or_lack
+from batchdrop.flow.submission.observe import Look, observe
+from batchdrop.flow.submission.outage import forget_outages, note_look
+from batchdrop.flow.unit_of_work import Work, begin, read_job
 
 
 @dataclass(frozen=True, slots=True)

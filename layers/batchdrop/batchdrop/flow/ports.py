@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
-from batchdrop.core.batches import Batch, BatchPage, CreateAnswer, FilePage
-from batchdrop.core.dialects import Dialect, Dialects
-from batchdrop.core.inbox import InboxPage
-from batchdrop.core.jobs import Upload
-from batchdrop.core.ledger_rows import Change, Install, Job, Room, Shard
-from batchdrop.core.notices import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
-from batchdrop.core.prices import PriceList
+from batchdrop.core.model.batches import Batch, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.model.dialects import Dialect, Dialects
+from batchdrop.core.model.keys import Upload
+from batchdrop.core.model.prices import PriceList
+from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
+from batchdrop.core.notification.notifications import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
+from batchdrop.core.operations.missed_uploads import InboxPage
 
 # How far many small puts may be ahead of the oldest that the store has not taken: 0.7 s of them at 2,900 a second, so that one
 # slow answer stops nothing.

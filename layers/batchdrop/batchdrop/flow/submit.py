@@ -4,22 +4,22 @@ Rule: the job's row is written before anything is read, so that whatever dies fr
 that cannot be used ends as a job with one notice, never as an error that the queue would try again.
 """
 
-from batchdrop.core.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
-from batchdrop.core.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
-from batchdrop.core.jobs import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
-from batchdrop.core.ledger_rows import Change, Job, JobState, Reason, WaitingFor, Write
-from batchdrop.core.limits import UPLOAD_KEY_BYTES_MAX, Limits
-from batchdrop.core.wording import listed, shown_name
-from batchdrop.flow.admit import admit, held_up, note_waiting
-from batchdrop.flow.create import send
-from batchdrop.flow.key import Passage, open_provider, passage
-from batchdrop.flow.lines import upload_of
-from batchdrop.flow.money import page_planned
-from batchdrop.flow.plan import pin_task, plan_pages
+from batchdrop.core.delivery.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
+from batchdrop.core.model.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
+from batchdrop.core.model.keys import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
+from batchdrop.core.model.limits import UPLOAD_KEY_BYTES_MAX, Limits
+from batchdrop.core.model.rows import Change, Job, JobState, Reason, WaitingFor, Write
+from batchdrop.core.model.wording import listed, shown_name
+from batchdrop.flow.admission.admit import admit, held_up, note_waiting
+from batchdrop.flow.admission.budget import page_planned
+from batchdrop.flow.delivery.status import write_status
+from batchdrop.flow.planned_job import upload_of
+from batchdrop.flow.planning.plan import pin_task, plan_pages
+from batchdrop.flow.planning.withheld import await_upload, rejection
 from batchdrop.flow.ports import Ports
-from batchdrop.flow.status import write_status
-from batchdrop.flow.steps import Work, attempted, begin, keep_job, move_job, read_job, written
-from batchdrop.flow.withheld import await_upload, rejection
+from batchdrop.flow.submission.circuit_breaker import Passage, open_provider, passage
+from batchdrop.flow.submission.create import send
+from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, move_job, read_job, written
 
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
 

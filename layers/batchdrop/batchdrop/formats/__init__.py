@@ -1,8 +1,8 @@
 """File formats: one module each, which reads an upload as records and writes results in the same format."""
 
-from batchdrop.core.errors import UploadRejected
-from batchdrop.core.jobs import NO_TASK, Upload
-from batchdrop.core.limits import Limits
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.keys import NO_TASK, Upload
+from batchdrop.core.model.limits import Limits
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.guesses import ending_advice
 from batchdrop.formats.json_array import JsonArray

@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from batchdrop.core.errors import ItemRefused, UploadRejected
-from batchdrop.core.ledger_rows import Reason
-from batchdrop.core.outcomes import Outcome
-from batchdrop.core.wording import separator_advice, shown_name
+from batchdrop.core.model.errors import ItemRefused, UploadRejected
+from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.wording import separator_advice, shown_name
 from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.guesses import encoding_advice
 from batchdrop.formats.json_text import NULL, free_name

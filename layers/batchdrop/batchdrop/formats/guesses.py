@@ -8,7 +8,7 @@ import codecs
 import re
 from typing import Final
 
-from batchdrop.core.errors import UploadRejected
+from batchdrop.core.model.errors import UploadRejected
 
 # What is looked at: enough for the signatures and for the first line of anything.
 START_BYTES: Final = 1 << 12

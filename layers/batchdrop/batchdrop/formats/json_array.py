@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from batchdrop.core.errors import UploadRejected
-from batchdrop.core.outcomes import NULL, Outcome
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
 from batchdrop.formats.records import Columns, Header, JsonValue, Record, check_blanks, in_runs
 

@@ -9,9 +9,9 @@ from operator import itemgetter
 
 import msgspec
 
-from batchdrop.core.errors import ItemRefused
-from batchdrop.core.outcomes import Outcome
-from batchdrop.core.planning import Columns, JsonValue, are_objects
+from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.planning.plan import Columns, JsonValue, are_objects
 from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from batchdrop.core.errors import UploadRejected
-from batchdrop.core.outcomes import NULL, Outcome
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
 from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, check_blanks
 

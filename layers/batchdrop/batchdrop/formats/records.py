@@ -11,10 +11,10 @@ from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
-from batchdrop.core.errors import UploadRejected
-from batchdrop.core.ledger_rows import Reason
-from batchdrop.core.outcomes import Outcome
-from batchdrop.core.planning import Columns, JsonValue
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.model.rows import Reason
+from batchdrop.core.planning.plan import Columns, JsonValue
 
 __all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record"]
 __all__ += ["check_blanks", "in_runs", "read_records"]

@@ -1,0 +1,1 @@
+"""Decides what is sent now: quota at the provider, and money."""

@@ -1,0 +1,80 @@
+"""What a quote, a cap and a hold look like, in documents and in words.
+
+Rule: amounts in documents are US dollars as numbers; what is unknown is null and named, never nothing.
+"""
+
+from collections.abc import Iterator
+
+from batchdrop.core.admission.budget import approved_of, unpriced_sent
+from batchdrop.core.model.prices import MILLION
+from batchdrop.core.model.rows import Hold, Job, Quote, Reason
+
+UNKNOWN_CODE = "price_unknown"
+ABOVE_CODE = "above_cap"
+
+
+def dollars(microdollars: int) -> float:
+    """Return *microdollars* in US dollars, exact as far as they are printed."""
+    return microdollars / MILLION
+
+
+def dollar_words(microdollars: int) -> str:
+    """Return an amount for a person: cents, and more digits only below a dollar."""
+    if microdollars >= MILLION:
+        return f"{-(-microdollars // 10_000) / 100:,.2f} US dollars"
+    whole = f"{dollars(microdollars):.6f}"
+    return f"{whole[:4]}{whole[4:].rstrip('0')} US dollars"
+
+
+def quote_document(quote: Quote) -> dict[str, object]:
+    """Return *quote* as it stands in a status and in a notice."""
+    return {
+        "usd": None if quote.unpriced else dollars(quote.microdollars),
+        "unpriced_models": list(quote.unpriced),
+        "input_tokens": quote.input_tokens,
+        "output_tokens": quote.output_tokens,
+        "answers_learned": quote.learned_answers,
+        "answers_assumed": quote.assumed_answers,
+    }
+
+
+def cost_document(job: Job, allowed_microdollars: int | None) -> dict[str, object] | None:
+    """Return what is known of the cost of *job*; None before it is planned."""
+    if job.quote is None:
+        return None
+    is_known = not unpriced_sent(job)
+    return {
+        "quote": quote_document(job.quote),
+        "spent_usd": dollars(job.spent_microdollars) if is_known else None,
+        "reserved_usd": dollars(job.reserved_microdollars) if is_known else None,
+        "allowed_usd": None if allowed_microdollars is None else dollars(allowed_microdollars),
+        "approved_usd": dollars(job.approved_microdollars) if job.approved_microdollars else None,
+        "holds": job.hold.number if job.hold else 0,
+    }
+
+
+def hold_reason(hold: Hold, allowed_microdollars: int | None) -> Reason:
+    """Return why a job is held."""
+    known = dollar_words(hold.quote.microdollars)
+    cap = "" if allowed_microdollars is None else f"; it may cost {dollar_words(allowed_microdollars)}"
+    if hold.quote.unpriced:
+        models = ", ".join(hold.quote.unpriced)
+        rest = f" What is known comes to {known}." if hold.quote.microdollars else ""
+        return Reason(UNKNOWN_CODE, f"Nobody knows what {models} costs in a batch{cap}.{rest}")
+    return Reason(ABOVE_CODE, f"It is expected to cost {known} in all{cap}.")
+
+
+def quote_lines(quote: Quote) -> Iterator[str]:
+    """Yield what a quote rests on, for a person."""
+    priced = "at a price that is not known" if quote.unpriced else "at the price of a batch"
+    yield f"Expected: {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out, {priced}."
+    if quote.assumed_answers:
+        yield f"Nobody knows how long {quote.assumed_answers:,} of the answers will be: no request limits them, none came yet."
+
+
+def approval_words(quote: Quote) -> str:
+    """Return how far an approval of *quote* lets a job go."""
+    known = dollar_words(approved_of(quote))
+    if not quote.unpriced:
+        return f"up to {known}"
+    return "whatever these models cost" + (f", up to {known} for the others" if quote.microdollars else "")

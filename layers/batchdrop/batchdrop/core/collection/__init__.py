@@ -1,0 +1,1 @@
+"""Decides what an answer is worth, and what a batch still owes."""

@@ -1,0 +1,1 @@
+"""Decides how a job ends, and what its documents say."""

@@ -1,0 +1,66 @@
+"""What a reason means, and what a person can do about it, in the words of a notice.
+
+Rule: our own codes alone are explained. What a provider's code means, the provider says.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from batchdrop.core.delivery.job_lifecycle import RETRIABLE_CODES
+from batchdrop.core.model.keys import NO_TASK
+from batchdrop.core.model.rows import Job
+
+_RENAME: Final = "Give the file another name and drop it again."
+_OPERATOR: Final = "An operator has to put it right; then drop the file again."
+_BY_CODE: Final[Mapping[str, str]] = {
+    "no_such_task": "Write the task, or drop the file below a task that there is.",
+    "task_invalid": "Correct the task and drop the file again.",
+    "key_too_long": _RENAME,
+    "key_unusable": _RENAME,
+    "key_of_results": "Results need not be dropped again; a file of your own may be renamed and dropped.",
+    "csv_without_task": "Write the task and drop the file below its folder.",
+    "unknown_format": "Drop it in a format that is taken: .csv (with a task), .jsonl or .json.",
+    "unversioned": _OPERATOR,
+    "unreadable": "See that the object is there, not archived, and not encrypted with a key of your own; then drop it again.",
+    "too_old": "If it was not done before, drop it again.",
+}
+# Most are of items that never were sent. The codes of answers are the provider's, but for a few of our own.
+_MEANINGS: Final[Mapping[str, str]] = {
+    "bad_record": "the record is no JSON object",
+    "bad_request": "the record is no request that the Batch API takes",
+    "answers_missing": "the provider ended the batch and shows no answer; it may be paid for",
+    "answers_gone": "the provider does not give the answers any more; they may be paid for",
+    "batch_gone": "the provider does not show the batch any more; it may be paid for",
+    "batch_stuck": "the batch never ended and may still run; it may be paid for",
+    "duplicate_id": "an earlier record has the same id",
+    "empty_answer": "the model answered with nothing; it ran and is paid for",
+    "foreign_format": "the record is in the batch format of another provider",
+    "incomplete": "the answer is not the whole object that was asked for; it ran and is paid for",
+    "no_id": "the id is missing or empty",
+    "not_json": "the record is no JSON",
+    "ragged_row": "the row has more or fewer fields than the header",
+    "request_too_large": "the request is longer than the limit",
+    "template_failed": "a template of the task fails on the record",
+    "template_too_large": "a template of the task makes too long a text of the record",
+    "too_many_groups": "the upload names too many models",
+    "too_many_inputs": "the request has too many embedding inputs",
+    "undefined": "the record lacks what the task names",
+}
+
+
+def rejection_advice(job: Job) -> Iterator[str]:
+    """Yield what to do about a rejected upload, a sentence a line. The task's name comes as it is."""
+    code = job.reason.code if job.reason else ""
+    if code in _BY_CODE:
+        yield _BY_CODE[code]
+    elif job.task != NO_TASK:
+        yield f"Correct the file, or tasks/{job.task}.yaml if the reason names it, and drop the file again."
+    else:
+        yield "Correct the file and drop it again."
+    if code in RETRIABLE_CODES:
+        yield f"Or, with the reason gone, start this very upload again: batchdrop retry {job.id}"
+
+
+def meaning(code: str) -> str:
+    """Return what the *code* of a failed item means; empty for a code that is not ours."""
+    return _MEANINGS.get(code, "")

@@ -1,0 +1,1 @@
+"""Decides what people are notified of, and in which words."""

@@ -1,0 +1,307 @@
+"""The notices about a job, at its end or while it waits: subject and lines for people, JSON for programs, attributes to filter.
+One more is about the installation: what all of its jobs wait for.
+
+Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words about an item may quote either,
+so only its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from batchdrop.core.admission.quote_text import approval_words, hold_reason, quote_document, quote_lines
+from batchdrop.core.delivery.advice import meaning, rejection_advice
+from batchdrop.core.delivery.receipt import Receipt, receipt_document
+from batchdrop.core.delivery.receipt_text import receipt_lines
+from batchdrop.core.delivery.summary import Results, failure_document
+from batchdrop.core.model.keys import NO_TASK, Keys
+from batchdrop.core.model.rows import CommonWait, Hold, ItemAccess, Job, Reason
+from batchdrop.core.model.wording import iso_time, printable
+from batchdrop.core.submission.waits import DAILY_CAP_CODE
+
+SCHEMA: Final = 2
+# What the id of a notice about the installation begins with, where others have the job.
+INSTALLATION: Final = "install"
+# These two end no job.
+WAITING: Final = "waiting"
+HELD: Final = "held"
+# SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
+SUBJECT_CHARS_MAX: Final = 100
+# With at most NAMES_MAX names these keep every body below 200 KB, however it is encoded on its way.
+SHOWN_MAX: Final = 20  # models, and reasons; the summary has all
+MESSAGE_CHARS_MAX: Final = 2_000
+KEY_CHARS_MAX: Final = 1_024
+ATTRIBUTE_CHARS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message about a job, as SNS takes it: subject, a text for people, JSON for programs, attributes to filter by."""
+
+    subject: str
+    text: str
+    json: str
+    attributes: Mapping[str, str]
+
+
+def render(job: Job, results: Results, location: str) -> Notice:
+    """Return the notice of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
+
+    *results* are those of the summary; empty where the job never got so far: then the ledger's counts stand.
+    The deduplication id in the JSON is the same for every copy.
+    """
+    if not results.items and job.event != "rejected":
+        results = replace(results, succeeded=job.succeeded, failed=job.failed)
+    return _notice(job, results, location, deduplication_id(job))
+
+
+def _notice(job: Job, results: Results, location: str, identity: str) -> Notice:
+    return Notice(
+        subject=_subject(job),
+        text="\n".join(_lines(job, results, location)) + "\n",
+        json=_json(job, results, location, identity),
+        attributes={
+            "event": job.event,
+            "task": printable(job.task)[:ATTRIBUTE_CHARS_MAX].strip() or NO_TASK,
+            "job": job.id,
+        },
+    )
+
+
+def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notice:
+    """Return the notice that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
+    waiting = replace(job, event=WAITING, reason=reason)
+    return _notice(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
+
+
+def render_common_wait(wait: CommonWait) -> Notice:
+    """Return the notice that jobs of the whole installation wait for one cause: one for all of them."""
+    reason = wait.reason
+    are = "1 job waits" if wait.jobs == 1 else f"{wait.jobs:,} jobs wait"
+    lines = (
+        f"{are} {_FOR_A_PERSON if wait.is_for_a_person else _FOR_THE_PROVIDER}",
+        "",
+        f"Reason: {_message(reason)} ({printable(reason.code)})",
+        f"Since {iso_time(wait.since)}.",
+        "",
+        "They continue automatically once this is over. Nothing is lost, and nothing is sent twice.",
+        "No other notice about it follows, however many jobs come to wait.",
+        "What to do about it: batchdrop doctor",
+        "Which jobs wait: batchdrop status",
+    )
+    document = {
+        "schema": SCHEMA,
+        "id": f"{INSTALLATION}/{wait.waits_for}/{wait.number}",
+        "event": WAITING,
+        "job": None,
+        "jobs": wait.jobs,
+        "task": None,
+        "upload": None,
+        "results": None,
+        "counts": None,
+        "usage": {},
+        "receipt": None,
+        "failures": [],
+        "reason": {"code": reason.code, "message": _message(reason)},
+        "created_at": iso_time(wait.since),
+    }
+    return Notice(
+        subject=f"Batchdrop {_TITLES[WAITING]}: {are}",
+        text="\n".join(lines) + "\n",
+        json=msgspec.json.encode(document).decode(),
+        attributes={"event": WAITING},
+    )
+
+
+def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notice:
+    """Return the notice that *job* is held, with its quote; without an answer it ends at *expires_at*. Else as `render`."""
+    held = replace(job, event=HELD, hold=hold, reason=hold_reason(hold, allowed_microdollars), due_at=expires_at)
+    return _notice(held, Results(job.succeeded, job.failed), location, f"{job.id}/{HELD}/{hold.number}")
+
+
+def deduplication_id(job: Job) -> str:
+    """Return what all copies of the notice about this end of *job* bear: with a number from the second end on."""
+    return f"{job.id}/{job.event}/{job.retries + 1}" if job.retries else f"{job.id}/{job.event}"
+
+
+def _subject(job: Job) -> str:
+    """Return what happened and to which file; a long key loses its middle, because its end tells files apart."""
+    prefix = f"Batchdrop {_TITLES[job.event]}: "
+    key = "".join(char if char.isascii() else "?" for char in printable(job.key))
+    room = SUBJECT_CHARS_MAX - len(prefix)
+    if len(key) > room:
+        kept = room - 3
+        key = f"{key[: kept // 3]}...{key[len(key) - (kept - kept // 3) :]}"
+    return prefix + key
+
+
+def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
+    """Yield the lines of the e-mail."""
+    yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_sentence(job, results)}"
+    yield ""
+    if job.event != "rejected":
+        yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
+    if job.reason is not None:
+        yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
+    for model, usage in _shown(results.usage.items()) if results.receipt is None else ():
+        yield f"Tokens of {printable(model)}: {usage.input_tokens:,} in, {usage.output_tokens:,} out."
+    yield from _failure_lines(results)
+    yield ""
+    yield from _ADVICE[job.event](job, printable(location))
+    yield ""
+    yield from _receipt_lines(results)
+    yield f"Job {job.id}, dropped {iso_time(job.created_at)}."
+
+
+def _sentence(job: Job, results: Results) -> str:
+    """Return what happened to the file."""
+    if job.event == "completed" and not results.items:
+        return _EMPTY
+    if job.event == WAITING and job.reason and job.reason.code == DAILY_CAP_CODE:
+        return _ANOTHER_DAY
+    return _SENTENCES[job.event]
+
+
+def _receipt_lines(results: Results) -> Iterator[str]:
+    """Yield the receipt, where anything was or may have been paid."""
+    if results.receipt is not None and (results.receipt.lines or results.receipt.unknown):
+        yield from map(printable, receipt_lines(results.receipt))
+        yield ""
+
+
+def _items(job: Job, results: Results) -> int:
+    """Return how many items there are: of a job under way those that were read, of one that ended those with an outcome."""
+    return job.items if job.event in (WAITING, HELD) else results.items
+
+
+def _failure_lines(results: Results) -> Iterator[str]:
+    """Yield each reason with its first items."""
+    if results.failures:
+        yield "Failed items by reason:"
+    for failure in _shown(results.failures):
+        names = ", ".join(printable(name) for name in failure.names)
+        rest = failure.count - len(failure.names)
+        more = f" and {rest:,} more" if names and rest else ""
+        means = f": {meaning(failure.code)}" if meaning(failure.code) else ""
+        yield f"  {printable(failure.code)}: {failure.count:,}{' (' + names + more + ')' if names else ''}{means}"
+
+
+def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
+    """Return as many of *entries* as a notice shows."""
+    return list(islice(entries, SHOWN_MAX))
+
+
+def _json(job: Job, results: Results, location: str, identity: str) -> str:
+    document: dict[str, object] = {
+        "schema": SCHEMA,
+        "id": identity,
+        "event": job.event,
+        "job": job.id,
+        "jobs": None,
+        "task": job.task,
+        "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
+        "results": location,
+        "counts": {"items": _items(job, results), "succeeded": results.succeeded, "failed": results.failed},
+        "usage": dict(_shown(results.usage.items())),
+        "receipt": results.receipt and _brief_receipt(results.receipt),
+        "failures": [failure_document(failure) for failure in _shown(results.failures)],
+        "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
+        "created_at": iso_time(job.created_at),
+    }
+    if job.event == HELD and job.hold:
+        document["quote"] = quote_document(job.hold.quote)
+    return msgspec.json.encode(document).decode()
+
+
+def _brief_receipt(receipt: Receipt) -> dict[str, object]:
+    """Return what a program wants to know of the bill; the summary has its lines."""
+    document = receipt_document(receipt)
+    names = ("number", "currency", "list_dollars", "discount_dollars", "total_dollars", "failed_dollars")
+    return {name: document[name] for name in names} | {"is_complete": not receipt.unknown}
+
+
+def _message(reason: Reason) -> str:
+    """Return a job's reason; it is in our words, but may hold a name from the upload."""
+    message = printable(reason.message)
+    return message if len(message) <= MESSAGE_CHARS_MAX else f"{message[:MESSAGE_CHARS_MAX]}…"
+
+
+def _advise_results(_job: Job, location: str) -> Iterator[str]:
+    yield f"Results: {location}"
+
+
+def _advise_failures(_job: Job, location: str) -> Iterator[str]:
+    yield f"Results: {location}"
+    yield "`failures` there holds only the failed records: correct it if need be, and drop it again as it is."
+    yield "`outcomes.jsonl` says why each one failed."
+
+
+def _advise_rejected(job: Job, _location: str) -> Iterator[str]:
+    yield "Nothing was sent and nothing was spent."
+    yield from map(printable, rejection_advice(job))
+
+
+def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
+    yield f"Results: {location}"
+    yield "`failures` there holds the records that were not finished: drop it as it is to go on with them."
+
+
+def _advise_waiting(job: Job, location: str) -> Iterator[str]:
+    if job.reason and job.reason.code != DAILY_CAP_CODE:
+        yield "It goes on by itself when this is put right. Nothing is lost, and nothing is sent twice."
+    yield f"To give it up instead: batchdrop cancel {job.id}"
+    yield f"Its state: {location}status.json"
+
+
+def _advise_held(job: Job, location: str) -> Iterator[str]:
+    if job.hold:
+        yield from quote_lines(job.hold.quote)
+        yield f"To let it go on, {printable(approval_words(job.hold.quote))}: batchdrop approve {job.id}"
+    yield f"or put an empty object into {printable(job.bucket)}: control/{job.id}/approve"
+    yield f"To give it up: batchdrop cancel {job.id}"
+    yield f"Nothing more of it is sent until then, and without an answer it ends by itself at {iso_time(job.due_at or 0)}."
+    yield f"Its state: {location}status.json"
+
+
+def _advise_failed(job: Job, location: str) -> Iterator[str]:
+    if job.options.items is ItemAccess.OBJECTS:
+        yield f"What was written until then is kept, one object for each item: {location}"
+    else:
+        yield f"What was written until then is kept in the results bucket below {Keys(job.id, job.key).internal}"
+    yield "An operator has to look at it; nothing is sent again by itself."
+
+
+_TITLES: Final[Mapping[str, str]] = {
+    "completed": "completed",
+    "completed_with_failures": "completed with failures",
+    "rejected": "rejected",
+    "cancelled": "cancelled",
+    "failed": "failed",
+    WAITING: "waiting",
+    HELD: "held",
+}
+_FOR_A_PERSON: Final = "for something that a person has to put right."
+_FOR_THE_PROVIDER: Final = "for the provider, which does not answer."
+_EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
+_ANOTHER_DAY: Final = "waits for another day: what jobs may cost today is used up."
+_SENTENCES: Final[Mapping[str, str]] = {
+    "completed": "is done: every item succeeded.",
+    "completed_with_failures": "is done, but some of its items failed.",
+    "rejected": "cannot be used.",
+    "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
+    "failed": "could not be finished.",
+    WAITING: "waits for something that a person has to put right.",
+    HELD: "is held: somebody has to approve of what it may cost.",
+}
+_ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
+    "completed": _advise_results,
+    "completed_with_failures": _advise_failures,
+    "rejected": _advise_rejected,
+    "cancelled": _advise_cancelled,
+    "failed": _advise_failed,
+    WAITING: _advise_waiting,
+    HELD: _advise_held,
+}

@@ -1,0 +1,1 @@
+"""Decides what an operator sees, and which uploads were missed."""

@@ -1,0 +1,55 @@
+"""What a tick finds undone: the figures that tell an operator whether work moves.
+
+Rule: only what somebody should act on counts as due. A shard that waits for room or for its batch is not late.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batchdrop.core.model.limits import HOUR
+from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+
+# Who moves these is a worker, woken by a hint; everything else is moved by poll itself, by what the provider shows.
+_TO_SEND = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
+_OF_WORKERS = _TO_SEND | {ShardState.HARVESTING, JobState.PLANNING, JobState.FINISHING, JobState.NOTIFYING}
+_UNCERTAIN = frozenset({ShardState.CREATING, ShardState.FENCING, ShardState.PARKED})
+# A create that is uncertain is settled in 35 minutes (grace and fence) unless something is wrong.
+_UNCERTAIN_SECONDS = HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Counts and an age in seconds, as one tick found them; zeros where nothing is under way."""
+
+    due: int = 0
+    oldest_due_seconds: int = 0
+    uncertain: int = 0
+    is_held: bool = False
+    approvals: int = 0  # jobs that wait for somebody to approve of their cost
+
+
+def backlog(
+    rows: Sequence[Job | Shard], now: int, *, is_open: bool, is_sending: bool = True, is_readable: bool = True
+) -> Backlog:
+    """Return what of *rows*, as the tick read them, is due to a worker, uncertain, or held back.
+
+    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late, nor is it while
+    nothing *is_sending* because the provider does not answer. *is_readable* is whether answers may be fetched, likewise. A row
+    that a worker has under lease is not due, nor is one that is tried again in its turn because a call was not answered.
+    """
+    shards = [row for row in rows if isinstance(row, Shard)]
+    held = (frozenset() if is_open and is_sending else _TO_SEND) | (
+        frozenset() if is_readable else {ShardState.HARVESTING}
+    )
+    late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, held)]
+    uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.first_intent_at > _UNCERTAIN_SECONDS]
+    is_held = not is_open or any(shard.unreachable_at for shard in shards)
+    approvals = sum(isinstance(row, Job) and row.state is JobState.HELD for row in rows)
+    return Backlog(len(late), max(late, default=0), len(uncertain), is_held, approvals)
+
+
+def _is_due(row: Job | Shard, now: int, held: frozenset[ShardState]) -> bool:
+    if row.due_at is None or row.due_at > now or (row.lease is not None and row.lease.until > now):
+        return False
+    is_retried = isinstance(row, Shard) and row.unanswered is not None
+    return row.state in _OF_WORKERS and row.state not in held and not is_retried

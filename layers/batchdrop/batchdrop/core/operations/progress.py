@@ -1,0 +1,120 @@
+"""Which work gets no further, whatever its due times say: a job that is tried again each minute for ever is always due anew.
+
+Rule: each row says when it last got further. How long it may stay so depends on its state alone: a batch has its window, room
+comes when others of the model get further, an approval is a person's to give, another day's money comes with the day; an hour
+is long for everything else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Job, JobState, Shard, ShardState, WaitingFor
+
+# Whoever is in one of these moves, or is stalled itself.
+_AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A job that gets no further: since when, the state of what is stuck, and of a shard its number and how its calls fail."""
+
+    job: str
+    since: int
+    state: str
+    shard: int | None = None
+    cause: str = ""
+
+
+def stalled(rows: Iterable[Job | Shard], now: int, limits: Limits, dialect: Dialect) -> list[Stalled]:
+    """Return the jobs among *rows*, which are all that is under way, that get no further; each once, the longest first."""
+    listed = list(rows)
+    jobs = {row.id: row for row in listed if isinstance(row, Job)}
+    shards = [row for row in listed if isinstance(row, Shard)]
+    look = _Look(now, limits, dialect)
+    found = [_of_shard(shard) for shard in shards if shard.state is not ShardState.WAITING and look.is_stalled(shard)]
+    moving = {shard.model for shard in shards if shard.state in _AT_PROVIDER and not look.is_stalled(shard)}
+    moving |= {shard.model for shard in shards if now - _progress_of(shard) < limits.no_progress_seconds}
+    found += [
+        _of_shard(shard)
+        for shard in shards
+        if shard.state is ShardState.WAITING
+        and shard.model not in moving
+        and look.is_waiting_long(shard, jobs.get(shard.job))
+    ]
+    under_way = {shard.job for shard in shards}
+    found += [
+        Stalled(job.id, _progress_of(job), job.state.value)
+        for job in jobs.values()
+        if look.is_job_stalled(job, moving, has_shards=job.id in under_way)
+    ]
+    first: dict[str, Stalled] = {}
+    for one in sorted(found, key=lambda one: one.since):
+        first.setdefault(one.job, one)
+    return list(first.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    now: int
+    limits: Limits
+    dialect: Dialect
+
+    def is_stalled(self, shard: Shard) -> bool:
+        """Whether a *shard* that does not wait for room gets no further."""
+        allowed_seconds = self.limits.no_progress_seconds
+        if shard.state is ShardState.RUNNING and shard.gone is None:
+            allowed_seconds = self._running_seconds()
+        since = _progress_of(shard)
+        return bool(since) and self.now - since >= allowed_seconds
+
+    def _running_seconds(self) -> int:
+        if not self.dialect.window_expires:
+            return self.limits.no_progress_windowless_seconds
+        return self.limits.no_progress_running_seconds + self.dialect.overdue_seconds
+
+    def is_waiting_long(self, row: Job | Shard, job: Job | None) -> bool:
+        """Whether *row*, of *job*, waits for room although nothing of its model is in, or for a day's money too long."""
+        if job is None or job.state is JobState.HELD:
+            return False
+        is_for_a_day = job.waiting_for == WaitingFor.DAILY_CAP
+        allowed_seconds = self.limits.no_progress_running_seconds if is_for_a_day else self.limits.no_progress_seconds
+        since = _progress_of(row)
+        return bool(since) and self.now - since >= allowed_seconds
+
+    def is_job_stalled(self, job: Job, moving: set[str], *, has_shards: bool) -> bool:
+        """Whether *job* itself, and not one of its shards, gets no further."""
+        if job.state is JobState.RUNNING and not job.is_cut:
+            models = {group.model for group in job.groups if group.cut_lines < group.lines}
+            return not models & moving and self.is_waiting_long(job, job)
+        if job.state is JobState.HELD or (job.state is JobState.RUNNING and has_shards):
+            return False
+        return self.now - _progress_of(job) >= self.limits.no_progress_seconds
+
+
+def _progress_of(row: Job | Shard) -> int:
+    """Return when *row* last got further; for rows of older releases as far as other times tell it, 0 where none does."""
+    if isinstance(row, Job):
+        return row.progressed_at or row.created_at
+    if row.state is ShardState.RUNNING and row.gone is not None:
+        return max(row.progressed_at, row.gone.since)
+    return row.progressed_at or max(row.taken_at, row.batch_ended_at, row.file_uploaded_at, row.first_intent_at)
+
+
+def _of_shard(shard: Shard) -> Stalled:
+    outage = shard.unanswered or shard.gone
+    cause = outage.cause if outage else shard.refusal.reason.code if shard.refusal else ""
+    return Stalled(shard.job, _progress_of(shard), shard.state.value, shard.number, cause)
+
+
+def listed(found: Sequence[Stalled], most: int) -> str:
+    """Return the first *most* of *found* for a person: the job, what is stuck and why."""
+    shown = ", ".join(map(_shown, found[:most]))
+    return f"{shown} and {len(found) - most:,} more" if len(found) > most else shown
+
+
+def _shown(one: Stalled) -> str:
+    where = one.state if one.shard is None else f"shard {one.shard} {one.state}"
+    return f"{one.job} ({where}{': ' + one.cause if one.cause else ''})"

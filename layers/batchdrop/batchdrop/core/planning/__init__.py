@@ -1,0 +1,1 @@
+"""Decides how the records of an upload become request lines."""

@@ -1,0 +1,156 @@
+"""Tasks: what an operator writes to say how records become requests.
+
+Rule: a task is checked whole before the first record is read, and every complaint names the field.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from batchdrop.core.model.answer_bounds import ANSWER_FIELDS, answer_bound
+from batchdrop.core.model.errors import ItemRefused, UploadRejected
+from batchdrop.core.model.estimates import base_tokens, text_tokens, tokens_of_sizes
+from batchdrop.core.model.keys import item_name, item_names, row_name
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.prices import micro_dollars
+from batchdrop.core.model.rows import TaskOptions
+from batchdrop.core.model.wording import listed, separator_advice, separator_of
+from batchdrop.core.planning.plan import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
+from batchdrop.core.planning.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
+from batchdrop.core.planning.template_pieces import RAW_HINT, TemplateInvalid, undefined
+from batchdrop.core.planning.templates import Compiled, compile_body, is_template
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How records become requests."""
+
+    name: str
+    endpoint: str
+    model: str | None  # None where a template gives it
+    body: Compiled
+    id: str | None  # the column that names the item
+    bounding: Mapping[str, object] | None  # what bounds answers in the body; None where a template gives some of it
+    options: TaskOptions
+
+
+class _Modelled(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def parse_task(name: str, content: bytes) -> Task:
+    """Return the task that *content*, a YAML file, describes. Raises UploadRejected(`task_invalid`)."""
+    from batchdrop.core.planning.task_file import at_line, named_model, read_task_file, reject  # noqa: PLC0415 - YAML and pydantic: 0.1 s
+
+    fields, lines = read_task_file(name, content)
+    try:
+        # The compiler checks every key and value; what it lets pass is a JsonValue.
+        compiled = compile_body(fields.body)  # type: ignore[arg-type]  # refused below where it is none
+    except TemplateInvalid as error:
+        reject(name, f"{at_line(str(error), lines)}{error}")
+    model = named_model(name, fields.body, lines)
+    bounding: dict[str, object] = {member: fields.body[member] for member in ANSWER_FIELDS if member in fields.body}
+    constant = None if is_template(msgspec.json.encode(bounding).decode()) else bounding
+    options = TaskOptions(items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd))
+    return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
+
+
+def recipe_of_task(task: Task, limits: Limits) -> Recipe:
+    """Return how *task* makes requests."""
+
+    def name(value: JsonValue, row: int) -> str:
+        if task.id is None:
+            return row_name(row)
+        record = value if isinstance(value, dict) else _record(value)
+        identifier = record.get(task.id)
+        if isinstance(identifier, str) and identifier and not identifier.isspace():
+            return item_name(identifier)
+        return _unusual_identifier(record, task.id)
+
+    body_of, may_show_files, bytes_per_token = task.body.render, task.body.may_show_files, limits.bytes_per_token
+    constant = None if task.bounding is None else answer_bound(task.endpoint, task.bounding)
+
+    def build(value: JsonValue, name: str) -> Request:
+        record = value if isinstance(value, dict) else _record(value)
+        body = body_of(record)
+        model = task.model or _rendered_model(body)
+        estimate = base_tokens if may_show_files(record) else text_tokens
+        answers = constant or answer_bound(task.endpoint, _bounding(body))
+        return make_request(name, task.endpoint, model, body, estimate(body, bytes_per_token), answers=answers)
+
+    columns = task.body.columns | ({task.id} if task.id else frozenset())
+    return Recipe(
+        name, build, names_from_user=task.id is not None, columns=columns, together=_together(task, columns, limits)
+    )
+
+
+def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together | None:
+    """Return how *task* makes the requests of a run; None where a template says more than which column stands where."""
+    body, endpoint, model, bounding = task.body, task.endpoint, task.model, task.bounding
+    if model is None or bounding is None or not body.is_plain:
+        return None
+    form = LineForm(endpoint, (body.start, *(ready for _, ready in body.pieces)))
+    answers = answer_bound(endpoint, bounding)
+
+    def requests(columns: Columns, rows: range) -> RequestRun | None:
+        pieces = body.pieces_together(columns)
+        names = _usual_names(columns[task.id]) if task.id else ()
+        if pieces is None or names is None:
+            return None
+        made = form.lines(rows, pieces)
+        tokens = tokens_of_sizes(made.body_sizes, limits.bytes_per_token)
+        inputs = inputs_of(endpoint, body_of_line(made.first()))  # the same for all: what differs is text
+        return RequestRun(rows, names, made.parts, made.sizes, tokens, endpoint, model, inputs, answers)
+
+    return Together(columns, requests)
+
+
+def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
+    """Raise UploadRejected where a table lacks a column that the task names."""
+    missing = sorted(recipe.columns - set(columns))
+    if not missing:
+        return
+    separator = separator_of(columns, missing)
+    advice = (
+        f"The file {separator_advice(separator)}"
+        if separator
+        else f"Rename a column, or correct the task, where {RAW_HINT}"
+    )
+    raise UploadRejected(
+        "missing_column",
+        f"the task names {listed(missing)}, which the CSV header (line 1) lacks; it has {listed(columns)}. {advice}",
+    )
+
+
+def _record(value: JsonValue) -> dict[str, JsonValue]:
+    if not isinstance(value, dict):
+        raise ItemRefused("bad_record", "a task takes records that are JSON objects")
+    return value
+
+
+def _usual_names(identifiers: Sequence[JsonValue]) -> Sequence[str] | None:
+    """Return the items' names where all *identifiers* are whole numbers, or all of them texts and none of them blank."""
+    if are_texts(identifiers):
+        return item_names(identifiers) if all(map(str.strip, identifiers)) else None
+    return item_names(list(map(str, identifiers))) if set(map(type, identifiers)) == {int} else None
+
+
+def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
+    """Return the item's name by the record's *column*, which holds no text. Raises ItemRefused(`no_id`)."""
+    identifier = record.get(column)
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        return item_name(str(identifier))
+    if column not in record:
+        raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
+    raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
+
+
+def _bounding(body: bytes) -> Mapping[str, object]:
+    """Return those members of *body*, an object, that bound its answers."""
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return {member: msgspec.json.decode(members[member]) for member in ANSWER_FIELDS if member in members}
+
+
+def _rendered_model(body: bytes) -> str:
+    return checked_model({"model": msgspec.json.decode(msgspec.json.decode(body, type=_Modelled).model)})

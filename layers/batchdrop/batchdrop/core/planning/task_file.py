@@ -1,0 +1,118 @@
+"""The file of a task: YAML, checked field by field.
+
+Rule: a complaint names the line and the field. Whoever imports this module pays for pydantic and YAML: `core.tasks` does so when
+the first task is read, because most invocations read none.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Never
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.rows import ItemAccess, TaskOptions
+from batchdrop.core.planning.requests import BY_URL, Endpoint
+from batchdrop.core.planning.task_yaml import load
+
+# A task is a page of text; S3 would deliver terabytes.
+TASK_BYTES_MAX = 262_144
+# Nobody means more; and sums of microdollars stay far below what DynamoDB and JSON keep exactly.
+MAX_COST_USD_MAX = 1_000_000
+# What may follow a field's place where a complaint begins with it.
+_FIELD_ENDS = ("", ".", "[", ",", ":", " ")
+
+
+def _in_full(endpoint: object) -> object:
+    """Return `/v1/…` for an endpoint that was written without its version; anything else as it is."""
+    return BY_URL.get(endpoint, endpoint) if isinstance(endpoint, str) else endpoint
+
+
+class TaskFile(BaseModel):
+    """The fields of a task file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    endpoint: Annotated[Endpoint, BeforeValidator(_in_full)]
+    body: dict[object, object]
+    id: str | None = Field(default=None, min_length=1)
+    items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
+    dedupe: bool = TaskOptions().dedupe
+    # The default is none, and none is no value: who writes the field and nothing behind it meant a cap.
+    max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
+
+
+def read_task_file(name: str, content: bytes) -> tuple[TaskFile, dict[str, int]]:
+    """Return the fields of the task called *name*, and the line of each field and what is in it.
+
+    Raises UploadRejected(`task_invalid`).
+    """
+    if len(content) > TASK_BYTES_MAX:
+        reject(name, f"it is larger than {TASK_BYTES_MAX} bytes")
+    loaded, lines = _mapping(name, content)
+    try:
+        fields = TaskFile.model_validate(loaded)
+    except ValidationError as error:
+        reject(name, "; ".join(_complaint(problem["loc"], problem["msg"], lines) for problem in error.errors()))
+    return fields, lines
+
+
+def reject(name: str, why: str) -> Never:
+    """Raise UploadRejected(`task_invalid`) for the task called *name*."""
+    raise UploadRejected("task_invalid", f"the task `{name}` cannot be used: {why}")
+
+
+def _mapping(name: str, content: bytes) -> tuple[dict[object, object], dict[str, int]]:
+    """Return the YAML mapping in *content*, and the lines of its fields."""
+    try:
+        text = content.decode("utf-8-sig")
+        loaded, lines = load(text)
+    except UnicodeDecodeError as error:
+        reject(name, f"it is not UTF-8 at line {content.count(b'\n', 0, error.start) + 1} (byte {error.start})")
+    except yaml.MarkedYAMLError as error:
+        reject(name, _no_yaml(error, text))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        reject(
+            name, f"line {line} is no YAML: it holds the character U+{error.character:04X}, which YAML does not allow"
+        )
+    if not isinstance(loaded, dict):
+        reject(name, "it is no mapping of `endpoint` and `body`")
+    return loaded, lines
+
+
+def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return what is wrong and where; a template without quotes is the usual cause, because `{{` begins a mapping."""
+    mark = error.problem_mark or error.context_mark
+    if mark is None:
+        return f"it is no YAML: {error.problem}"
+    line = "".join(text.splitlines()[mark.line : mark.line + 1])
+    hint = "; a text that starts with {{ stands in quotes" if "{{" in line else ""
+    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}{hint}"
+
+
+def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:
+    field = ".".join(map(str, place))
+    line = at_line(field, lines)
+    if message.startswith("Extra inputs"):
+        known = ", ".join(f"`{name}`" for name in TaskFile.model_fields)
+        return f"{line}`{field}` is no field of a task (they are {known})"
+    message = message.replace("a valid dictionary", "a mapping")
+    return f"{line}`{field}`: {message[:1].lower()}{message[1:]}"
+
+
+def at_line(text: str, lines: Mapping[str, int]) -> str:
+    """Return the line of the field that *text* begins with; nothing where the file has no such field."""
+    fields = [field for field in lines if text.startswith(field) and text[len(field) : len(field) + 1] in _FIELD_ENDS]
+    return f"line {lines[max(fields, key=len)]}: " if fields else ""
+
+
+def named_model(name: str, body: Mapping[object, object], lines: Mapping[str, int]) -> str:
+    """Return the body's model, which may be a template. Raises UploadRejected(`task_invalid`) where it names none."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model.strip():
+        reject(name, f"{at_line('body.model', lines)}`body.model` must name a model")
+    if body.get("stream") not in {None, False}:
+        reject(name, f"{at_line('body.stream', lines)}`body.stream` must be absent or false in a batch")
+    return model

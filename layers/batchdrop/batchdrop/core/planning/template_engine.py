@@ -1,0 +1,177 @@
+"""Templates that are more than a column: they run in minijinja.
+
+Rule: it reaches no file, no name that starts with an underscore and no global but `range`; it cannot change a record, and it is
+stopped by fuel and by `template_bounds`. `core.templates` imports this module for the first such template.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+
+import minijinja
+import msgspec
+
+from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.planning.plan import JsonValue
+from batchdrop.core.planning.template_bounds import STEPS_MAX, TEXT_BYTES_MAX, Bounds, Unbounded, bounds_of
+from batchdrop.core.planning.template_code import asked_about, members_of_row
+from batchdrop.core.planning.template_pieces import RAW_HINT, Piece, Row, TemplateInvalid, text_of, too_large, undefined
+
+_GLOBALS_REMOVED = ("cycler", "debug", "dict", "joiner", "namespace")
+
+_EXPRESSION_ALONE = re.compile(r"\{\{[-+]?(?P<inside>.*?)[-+]?\}\}", re.DOTALL)
+
+# What Python methods of JSON values raise inside a template, besides the engine's own error.
+_RENDER_FAULTS = (
+    minijinja.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class _TooLarge(Exception):
+    """A template gave more than TEXT_BYTES_MAX."""
+
+
+class _ReadOnly(Mapping[str, object]):
+    """An object of a record as a template sees it: without what changes a dict, and lists in it are tuples."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: Mapping[str, JsonValue]) -> None:
+        self.inner = inner
+
+    def __getitem__(self, name: str) -> object:
+        return _read_only(self.inner[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.inner)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def __str__(self) -> str:
+        return str(self.inner)
+
+
+def _read_only(value: JsonValue) -> object:
+    if isinstance(value, dict):
+        return _ReadOnly(value)
+    return tuple(map(_read_only, value)) if isinstance(value, list) else value
+
+
+def _plain_dict(value: object) -> object:
+    """Return what a read-only object stands for; for the encoder of JSON."""
+    if isinstance(value, _ReadOnly):
+        return value.inner
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain_dict).encode
+
+
+class Engine:
+    """The templates of one body."""
+
+    def __init__(self) -> None:
+        self._printed_bytes = 0
+        self._texts = _environment(self._print)
+        self._captured: list[object] = []
+        self._typed = _environment(self._capture)
+
+    def compiled(self, source: str, place: str) -> tuple[Piece, set[str]]:
+        """Return the piece that *source* becomes and the columns that it cannot do without. Raises TemplateInvalid."""
+        self._add(self._texts, place, source)
+        try:
+            bounds = bounds_of(source)
+        except Unbounded as error:
+            raise TemplateInvalid(f"{place}: {error}") from error
+        self._texts.fuel = self._typed.fuel = min(self._texts.fuel or STEPS_MAX, bounds.steps)
+        columns = _columns_of(self._texts, source)
+        if (alone := _EXPRESSION_ALONE.fullmatch(source)) and self._is_expression(alone["inside"]):
+            self._add(self._typed, place, "{{ (" + alone["inside"] + ") }}")
+            return (lambda row: self._render_typed(place, row, bounds)), columns
+        return (lambda row: _encode(self._rendered(self._texts, place, row, bounds))), columns
+
+    def _add(self, environment: minijinja.Environment, place: str, source: str) -> None:
+        try:
+            environment.add_template(place, source)
+        except minijinja.TemplateError as error:
+            raise TemplateInvalid(
+                f"{place}, line {error.line} of the text: {error.detail or error.kind}; {RAW_HINT}"
+            ) from error
+
+    def _is_expression(self, inside: str) -> bool:
+        """Whether *inside* is one expression, rather than the inside of `{{ a }} and {{ b }}`."""
+        try:
+            self._typed.add_template("probe", "{{ (" + inside + ") }}")
+        except minijinja.TemplateError:
+            return False
+        return True
+
+    def _print(self, value: object) -> str:
+        """Return what stands in the text for *value*, and count it. Raises _TooLarge."""
+        text = _encode(value).decode() if isinstance(value, _ReadOnly | tuple | list | dict) else text_of(value)
+        self._printed_bytes += len(text)
+        if self._printed_bytes > TEXT_BYTES_MAX:
+            raise _TooLarge
+        return text
+
+    def _capture(self, value: object) -> str:
+        self._captured.append(value)
+        return ""
+
+    def _render_typed(self, place: str, row: Row, bounds: Bounds) -> bytes:
+        """Return the expression's value as JSON. eval_expr would be shorter, but takes what is undefined for null."""
+        self._captured.clear()
+        self._rendered(self._typed, place, row, bounds)
+        value = self._captured[-1]
+        try:
+            encoded = _encode(str(value) if isinstance(value, str) else value)
+        except (TypeError, ValueError) as error:
+            raise ItemRefused("template_failed", f"{place} gives what is no JSON: {error}") from error
+        if len(encoded) > TEXT_BYTES_MAX:
+            raise too_large(place, TEXT_BYTES_MAX)
+        return encoded
+
+    def _rendered(self, environment: minijinja.Environment, place: str, row: Row, bounds: Bounds) -> str:
+        """Return the text of a template. Raises ItemRefused; the message names what is undefined and which columns there are."""
+        if bounds.growth > 1 and len(_encode(row)) > bounds.record_bytes_max:
+            message = f"{place} may lengthen texts, and then takes records of at most {bounds.record_bytes_max:,} bytes"
+            raise ItemRefused("template_too_large", message)
+        self._printed_bytes = 0
+        # Not a column called `loop`: `template_bounds` takes the loop's members for numbers.
+        names: dict[str, object] = {name: _read_only(value) for name, value in row.items() if name != "loop"}
+        try:
+            return environment.render_template(place, **{**names, "row": _ReadOnly(row)})
+        except _TooLarge as error:
+            raise too_large(place, TEXT_BYTES_MAX) from error
+        except _RENDER_FAULTS as error:
+            if isinstance(error, minijinja.TemplateError) and error.kind == "UndefinedError":
+                raise undefined(error.detail or "something in it is undefined", row) from error
+            detail = (error.detail or error.kind) if isinstance(error, minijinja.TemplateError) else str(error)
+            raise ItemRefused("template_failed", f"{place}: {detail}") from error
+
+
+def _environment(finalizer: Callable[[object], str]) -> minijinja.Environment:
+    environment = minijinja.Environment(
+        undefined_behavior="strict",
+        fuel=STEPS_MAX,
+        auto_escape_callback=lambda _name: None,
+        keep_trailing_newline=True,
+        finalizer=finalizer,
+        debug=True,  # so that errors name what is undefined
+        pycompat=False,
+    )
+    for name in _GLOBALS_REMOVED:
+        environment.remove_global(name)
+    return environment
+
+
+def _columns_of(environment: minijinja.Environment, source: str) -> set[str]:
+    """Return the columns that *source* cannot do without: all that it names but those that it asks about first."""
+    names = environment.undeclared_variables_in_str(source) - {"row", "range"}
+    return (names | members_of_row(source)) - asked_about(source)

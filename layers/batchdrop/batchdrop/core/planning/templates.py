@@ -1,0 +1,246 @@
+r"""Templates: a task's body, compiled once into ready-made JSON bytes with what a record gives spliced between.
+
+Rule: only what the task's author wrote is a template; what a record holds is never looked at as one.
+A plain `{{ column }}` costs no template engine; everything else is for `template_engine`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from batchdrop.core.model.estimates import shows_files
+from batchdrop.core.planning.plan import Columns, JsonValue, are_texts
+from batchdrop.core.planning.template_pieces import Piece, Row, TemplateInvalid, text_of, too_large, undefined
+
+if TYPE_CHECKING:
+    from batchdrop.core.planning.template_engine import Engine
+
+# Values in a body; a task that a person wrote has dozens. YAML aliases could multiply them without end.
+_VALUES_MAX = 10_000
+# A body that is longer is refused: a record may have as much.
+_BODY_BYTES_MAX = 16_000_000
+# A body of so few pieces, or one in which no column stands more often, is not counted: it is no longer than so many records.
+_PIECES_UNCOUNTED_MAX = 8
+# Words that are no column where they stand alone in an expression: the engine reads them otherwise, or hides such a column.
+_RESERVED = frozenset({"true", "false", "none", "True", "False", "None", "not", "row", "loop"})
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"
+_PLAIN_EXPRESSION = re.compile(r"\{\{\s*(?:" + _PLAIN + r")\s*\}\}")
+_MARKS = ("{{", "{%", "{#")
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A body that waits for records."""
+
+    start: bytes
+    pieces: tuple[tuple[Piece, bytes], ...]  # what a record gives, and what follows it
+    columns: frozenset[str]  # names without which no record can succeed
+    values: tuple[str, ...]  # of these, those that give a whole value and not a part of a text
+    shows_files: bool  # whatever the record holds, as far as can be told
+
+    def render(self, row: Row) -> bytes:
+        """Return the body's JSON for one record. Raises ItemRefused."""
+        if len(self.pieces) > _PIECES_UNCOUNTED_MAX:
+            return b"".join(self._counted(row))
+        parts = [self.start]
+        for piece, ready in self.pieces:
+            parts += (piece(row), ready)
+        return b"".join(parts)
+
+    def _counted(self, row: Row) -> Iterator[bytes]:
+        """Yield the parts of the body for one record. Raises ItemRefused where they are too many bytes."""
+        size_bytes = len(self.start)
+        yield self.start
+        for piece, ready in self.pieces:
+            part = piece(row)
+            size_bytes += len(part) + len(ready)
+            if size_bytes > _BODY_BYTES_MAX:
+                raise too_large("the body", _BODY_BYTES_MAX)
+            yield part
+            yield ready
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but columns stands in it, none of them often, so that it may be rendered for many records together."""
+        columns = Counter(piece.column for piece, _ in self.pieces if isinstance(piece, _Column))
+        is_short = max(columns.values(), default=0) <= _PIECES_UNCOUNTED_MAX
+        return not self.shows_files and is_short and columns.total() == len(self.pieces)
+
+    def pieces_together(self, columns: Columns) -> list[list[bytes]] | None:
+        """Return for each piece of a plain body what it gives for every record, or None where a record may show files."""
+        if not all(are_texts(columns[column]) for column in self.values):
+            return None
+        return [piece.together(columns[piece.column]) for piece, _ in self.pieces if isinstance(piece, _Column)]
+
+    def may_show_files(self, row: Row) -> bool:
+        """Whether the body that *row* was rendered to is to be searched for files.
+
+        A text shows none, whatever it says: its quotes are escaped. Searching took a tenth of planning.
+        """
+        if self.shows_files:
+            return True
+        for column in self.values:  # noqa: SIM110  `any` over a generator takes three times as long
+            if not isinstance(row[column], str):
+                return True
+        return False
+
+
+def is_template(text: str) -> bool:
+    """Whether *text* holds anything but literal text."""
+    return any(mark in text for mark in _MARKS)
+
+
+def compile_body(body: JsonValue) -> Compiled:
+    """Return *body* compiled. Raises TemplateInvalid."""
+    compiler = _Compiler()
+    compiler.value(body, "body")
+    start, *pieces = _merged(compiler.pieces)
+    files = compiler.may_be_files or any(shows_files(ready) for _, ready in (start, *pieces))
+    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), files)
+
+
+def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
+    """Return each piece with the bytes that follow it; the first stands for the start alone."""
+    merged: list[tuple[Piece, bytes]] = [(lambda _row: b"", b"")]
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            merged[-1] = (merged[-1][0], merged[-1][1] + piece)
+        else:
+            merged.append((piece, b""))
+    return merged
+
+
+class _Compiler:
+    """Walks a body and gathers pieces; the places in messages are written as in `body.messages[0].content`."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | Piece] = []
+        self.columns: set[str] = set()
+        self.whole_columns: set[str] = set()
+        self.may_be_files = False
+        self._values = 0
+        self._engine: Engine | None = None
+
+    def value(self, value: JsonValue, place: str) -> None:
+        """Append what *value* becomes."""
+        self._values += 1
+        if self._values > _VALUES_MAX:
+            raise TemplateInvalid(f"{place}: the body holds more than {_VALUES_MAX} values")
+        if isinstance(value, dict):
+            self._mapping(value, place)
+        elif isinstance(value, list):
+            self._sequence(value, place)
+        elif isinstance(value, str) and is_template(value):
+            self._template(value, place)
+        else:
+            self.pieces.append(_constant(value, place))
+
+    def _mapping(self, value: dict[str, JsonValue], place: str) -> None:
+        self.pieces.append(b"{")
+        for number, (key, member) in enumerate(value.items()):
+            if not isinstance(key, str):
+                raise TemplateInvalid(f"{place}: the key {key!r} is no text; put it in quotes")
+            self.pieces.append((b"," if number else b"") + _encode(key) + b":")
+            self.may_be_files |= key == "type" and isinstance(member, str) and is_template(member)
+            self.value(member, f"{place}.{key}")
+        self.pieces.append(b"}")
+
+    def _sequence(self, value: list[JsonValue], place: str) -> None:
+        self.pieces.append(b"[")
+        for number, element in enumerate(value):
+            self.pieces.append(b"," if number else b"")
+            self.value(element, f"{place}[{number}]")
+        self.pieces.append(b"]")
+
+    def _template(self, source: str, place: str) -> None:
+        alone = _PLAIN_EXPRESSION.fullmatch(source)
+        if alone and (column := _plain_column(alone)):
+            self.columns.add(column)
+            self.whole_columns.add(column)
+            self.pieces.append(_Column(column))
+        elif parts := _plain_parts(source):
+            self.columns.update(part[0] for part in parts if isinstance(part, tuple))
+            self.pieces += [b'"', *(_part(part) for part in parts), b'"']
+        else:
+            self._engine_template(source, place)
+
+    def _engine_template(self, source: str, place: str) -> None:
+        if self._engine is None:
+            from batchdrop.core.planning.template_engine import Engine  # noqa: PLC0415 - 20 ms that a plain task need not wait for
+
+            self._engine = Engine()
+        piece, columns = self._engine.compiled(source, place)
+        self.pieces.append(piece)
+        self.columns |= columns
+        self.may_be_files = True  # nobody knows what the engine gives
+
+
+def _constant(value: JsonValue, place: str) -> bytes:
+    if not isinstance(value, str | int | float | bool | None):
+        raise TemplateInvalid(f"{place} is a {type(value).__name__}, which JSON does not have; put it in quotes")
+    return _encode(value)
+
+
+def _plain_column(found: re.Match[str]) -> str | None:
+    """Return the column that a plain expression names, or None where the word means something else."""
+    name = found["column"]
+    if name is not None:
+        return None if name in _RESERVED else name
+    return next(found[group] for group in ("member", "double", "single") if found[group] is not None)
+
+
+def _plain_parts(source: str) -> list[str | tuple[str]] | None:
+    """Return *source* as texts and one-tuples of column names, or None where it takes the engine."""
+    parts: list[str | tuple[str]] = []
+    position = 0
+    for found in _PLAIN_EXPRESSION.finditer(source):
+        column = _plain_column(found)
+        if column is None:
+            return None
+        parts += [source[position : found.start()], (column,)]
+        position = found.end()
+    parts.append(source[position:])
+    return None if any(isinstance(part, str) and is_template(part) for part in parts) else parts
+
+
+def _part(part: str | tuple[str]) -> bytes | Piece:
+    return _encode(part)[1:-1] if isinstance(part, str) else _ColumnInText(part[0])
+
+
+class _Column:
+    """A column that stands alone: it keeps its type."""
+
+    __slots__ = ("column",)
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __call__(self, row: Row) -> bytes:
+        """Return what the record of *row* gives. Raises ItemRefused where it has no such column."""
+        try:
+            return self.together((row[self.column],))[0]
+        except KeyError as error:
+            raise undefined(f"`{self.column}` is undefined", row) from error
+
+    def together(self, values: Sequence[JsonValue]) -> list[bytes]:
+        """Return what records give that have *values* in the column."""
+        return list(map(_encode, values))
+
+
+class _ColumnInText(_Column):
+    """A column within a longer text."""
+
+    __slots__ = ()
+
+    def together(self, values: Sequence[JsonValue]) -> list[bytes]:
+        """Return the texts of *values*, escaped, without their quotes."""
+        texts = values if are_texts(values) else map(text_of, values)
+        return [encoded[1:-1] for encoded in map(_encode, texts)]

@@ -1,0 +1,155 @@
+"""What jobs of the whole installation wait for at once: a key that is missing or refused, money, a provider that does not answer.
+
+Rule: it is one field of the installation's row, and one notification. Which jobs it concerns is derived from rows whenever a
+status is written or jobs are counted, so that a cause that concerns thousands of jobs costs as many writes as one that concerns
+one. A provider's own words are shown, without what may be a key.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import (
+    CommonWait,
+    Install,
+    Job,
+    JobState,
+    Outage,
+    PastWait,
+    Reason,
+    Shard,
+    ShardState,
+    WaitingFor,
+)
+from batchdrop.core.model.wording import iso_time, provider_words
+from batchdrop.core.submission.refusals import is_money_code
+
+_W = WaitingFor
+
+# What a job's row says while it waits for nothing of its own. Older releases wrote common waits into it.
+NOT_WAITING: Final = frozenset({_W.NOTHING, _W.KEY, _W.ACCOUNT})
+
+_UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
+_KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
+_ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
+_UNAVAILABLE: Final = "provider_unavailable"
+
+# How many causes that ended are remembered: codes are the provider's.
+PAST_WAITS_MAX: Final = 20
+
+_TO_BE_SENT: Final = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardState.UPLOADED})
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Something that holds up jobs of the whole installation."""
+
+    waits_for: WaitingFor
+    reason: Reason
+    is_for_a_person: bool = True
+    is_for_all: bool = True
+
+
+def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
+    """Return what holds jobs up; None where nothing does. *refused* is why the circuit is open, *lack* why there is no key."""
+    if lack is not None:
+        return Cause(_W.KEY, Reason(lack.code, f"{lack.message} {_UNTIL_SET}"))
+    if refused is None:
+        return None
+    is_account = is_money_code(refused.code)
+    ours = _ACCOUNT_REFUSED if is_account else _KEY_REFUSED
+    return Cause(
+        _W.ACCOUNT if is_account else _W.KEY,
+        Reason(refused.code, f"{ours} {provider_words(refused.message)}"),
+    )
+
+
+def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: Limits) -> Cause | None:
+    """Return that the provider has not answered for long, None where it has.
+
+    *whole*: since when no call is answered, the last ones just now. Of *shards* some may have calls that never are.
+    """
+    of_shards = [shard.unanswered for shard in shards if shard.unanswered]
+    lasting = [outage for outage in of_shards if outage.last_at - outage.since >= limits.unavailable_seconds]
+    if whole is not None and now - whole.since >= limits.unavailable_seconds:
+        return _unavailable("anything", whole, is_for_all=True)
+    if lasting:
+        return _unavailable("some of the calls", min(lasting, key=lambda outage: outage.since), is_for_all=False)
+    return None
+
+
+def _unavailable(what: str, outage: Outage, *, is_for_all: bool) -> Cause:
+    message = f"The provider has not answered {what} since {iso_time(outage.since)}. {provider_words(outage.cause)}"
+    return Cause(_W.PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
+
+
+def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bool:
+    """Whether *job* is among those that *cause* holds up; *shards* are all that it has under way.
+
+    Without money only what is to be sent waits; without a key, or an answer to anything, what is there does, too.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return False
+    if not cause.is_for_all:
+        return any(shard.unanswered for shard in shards)
+    return cause.waits_for != _W.ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
+
+
+def waiting_jobs(cause: Cause, jobs: Iterable[Job], shards: Iterable[Shard]) -> int:
+    """Return how many of *jobs* wait for *cause*; *shards* are those of all jobs."""
+    by_job: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_job.setdefault(shard.job, []).append(shard)
+    return sum(concerns(cause, job, by_job.get(job.id, ())) for job in jobs)
+
+
+def after_cause(install: Install, cause: Cause | None, jobs: int, now: int, limits: Limits) -> Install:
+    """Return *install* as *cause*, for which so many jobs wait, leaves it: the same where nothing is new.
+
+    A cause begins once a job waits for it. Where it begins or ends, the statuses of all jobs are to be written again.
+    """
+    wait = install.wait
+    if wait and cause and (wait.waits_for, wait.reason.code) == (cause.waits_for, cause.reason.code):
+        if wait.is_for_all == cause.is_for_all:
+            return install
+        return replace(install, wait=replace(wait, is_for_all=cause.is_for_all), statuses_after="")
+    ended = _ended(install, now, limits) if wait else install
+    return _begun(ended, cause, jobs, now, limits) if cause and jobs else ended
+
+
+def _ended(install: Install, now: int, limits: Limits) -> Install:
+    wait = install.wait
+    assert wait is not None  # noqa: S101 - the caller asked first
+    past = {**_recent(install, now, limits), wait.reason.code: PastWait(wait.number, now, wait.is_told)}
+    latest = dict(sorted(past.items(), key=lambda entry: -entry[1].ended_at)[:PAST_WAITS_MAX])
+    return replace(install, wait=None, past_waits=latest, statuses_after="")
+
+
+def _begun(install: Install, cause: Cause, jobs: int, now: int, limits: Limits) -> Install:
+    same = _recent(install, now, limits).get(cause.reason.code)
+    number = same.number if same else install.waits_counted + 1
+    wait = CommonWait(
+        cause.waits_for, cause.reason, now, number, jobs, is_for_a_person=cause.is_for_a_person, is_for_all=cause.is_for_all,
+        is_told=same is not None and same.is_told,
+    )  # fmt: skip
+    return replace(install, wait=wait, waits_counted=max(number, install.waits_counted), statuses_after="")
+
+
+def _recent(install: Install, now: int, limits: Limits) -> Mapping[str, PastWait]:
+    return {code: past for code, past in install.past_waits.items() if now - past.ended_at < limits.same_wait_seconds}
+
+
+def to_be_told(wait: CommonWait | None, now: int, limits: Limits) -> CommonWait | None:
+    """Return *wait* as it is once a worker is asked to tell of it; None where nobody is to be asked now."""
+    if wait is None or wait.is_told or now - wait.asked_at < limits.worker_timeout_seconds + limits.hint_margin_seconds:
+        return None
+    return replace(wait, asked_at=now)
+
+
+def told(install: Install, number: int) -> Install | None:
+    """Return *install* knowing that the notification of its wait *number* was sent; None where that is nothing new."""
+    wait = install.wait
+    if wait is None or wait.number != number or wait.is_told:
+        return None
+    return replace(install, wait=replace(wait, is_told=True))

@@ -1,0 +1,95 @@
+"""What a job waits for because of one of its shards: word of a create, of a batch, or of the answers.
+
+Rule: it is derived from the shards whenever a status is written, so that no job's row has to follow them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Outage, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.wording import provider_words
+
+_W = WaitingFor
+
+_UNCERTAIN: Final = Reason(
+    "create_uncertain",
+    "The provider did not say whether it took a batch. It is looked for, and nothing is sent again until it is known that none "
+    "runs.",
+)
+_PARKED: Final = Reason(
+    "create_parked",
+    "The provider never said whether it took a batch. If the batch shows itself within a week its answers are collected; else "
+    "these requests fail as submission_unknown.",
+)
+
+
+_UNREACHABLE: Final = Reason(
+    "key_of_another_project",
+    "The API key in use sees no batch or file of this job: it is of another project, or of another account. Put back the former "
+    "key, or one of the same project. After a week the items fail as unreachable.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardWait:
+    """What is waited for, since when, and why."""
+
+    waits_for: WaitingFor
+    since: int
+    reason: Reason
+
+
+def shard_wait(shards: Iterable[Shard]) -> ShardWait | None:
+    """Return what that of *shards* waits for that has waited longest; None where none is held up."""
+    waits = [wait for shard in shards if (wait := _wait_of(shard)) is not None]
+    return min(waits, key=lambda wait: wait.since, default=None)
+
+
+def reason_to_tell(shards: Iterable[Shard], now: int, limits: Limits) -> Reason | None:
+    """Return why somebody is to be told of what one of *shards* waits for, because it lasts; None where nobody is.
+
+    A parked one was told of while its create was uncertain.
+    """
+    for shard in shards:
+        wait = None if shard.state is ShardState.PARKED else _wait_of(shard)
+        if wait is None:
+            continue
+        usual_seconds = (
+            limits.unavailable_seconds if wait.waits_for in (_W.ANSWERS, _W.KEY) else limits.wait_told_seconds
+        )
+        if now - wait.since >= usual_seconds:
+            return wait.reason
+    return None
+
+
+def _wait_of(shard: Shard) -> ShardWait | None:
+    if shard.unreachable_at:
+        return ShardWait(_W.KEY, shard.unreachable_at, _UNREACHABLE)
+    if shard.state is ShardState.PARKED:
+        return ShardWait(_W.CREATE, shard.parked_at, _PARKED)
+    if shard.state is ShardState.FENCING or (shard.uncertain and shard.first_intent_at and not shard.batch):
+        return ShardWait(_W.CREATE, shard.first_intent_at, _UNCERTAIN)
+    if shard.state is ShardState.RUNNING:
+        return _wait_of_running(shard)
+    if shard.gone is None:
+        return None
+    return ShardWait(
+        _W.ANSWERS, shard.gone.since, _not_shown("answers_not_shown", "the answers of a batch", shard.gone)
+    )
+
+
+def _wait_of_running(shard: Shard) -> ShardWait | None:
+    if shard.gone is not None:
+        return ShardWait(
+            _W.BATCH, shard.gone.since, _not_shown("batch_not_shown", f"the batch {shard.batch}", shard.gone)
+        )
+    if shard.cancel_asked_at and not shard.is_cancelled:
+        message = f"The batch {shard.batch} did not end in its window. It was asked to stop; what it answered is collected then."
+        return ShardWait(_W.BATCH, shard.cancel_asked_at, Reason("batch_late", message))
+    return None
+
+
+def _not_shown(code: str, what: str, gone: Outage) -> Reason:
+    return Reason(code, f"The provider does not show {what}. It is looked for, for a day. {provider_words(gone.cause)}")

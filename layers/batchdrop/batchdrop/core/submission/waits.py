@@ -1,0 +1,151 @@
+"""What one job waits for: what a person can put right, an approval, and its turn, which comes by itself. What all jobs wait for
+is in `common_waits`.
+
+Rule: a job owes one notice for each cause, however often it comes back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from batchdrop.core.admission.quote_text import dollar_words
+from batchdrop.core.model.limits import HOUR, Limits
+from batchdrop.core.model.rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait, WaitingFor
+from batchdrop.core.model.wording import provider_words
+from batchdrop.core.submission.common_waits import NOT_WAITING
+from batchdrop.core.submission.refusing import DISK_FULL, is_under_refusal
+
+_W = WaitingFor
+
+UNCERTAIN: Final = Reason(
+    "submission_unknown",
+    "The provider never said whether it took a batch of this job, and nothing is known to stop a batch that comes late, so its "
+    "requests are not sent again. If the batch shows itself within a week its answers are collected; else these items fail.",
+)
+
+NO_LIST: Final = Reason(
+    "no_list",
+    "The provider never said whether it took a batch of this job, and has no list of batches in which it would be seen, so these "
+    "requests are not sent again. Once there is a list it is looked for; without one these items fail after a week.",
+)
+
+DAILY_CAP_CODE: Final = "daily_cap"
+_REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
+_REFUSED: Final = "The provider refuses what is sent to it."
+_MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
+_ASKED_AGAIN: Final = (
+    "It is asked again at most once an hour, and after a day the requests fail with its words, unsent and unpaid."
+)
+# A row holds each cause once, and codes are the provider's.
+WAITS_MAX: Final = 20
+
+_TURNS: Final = NOT_WAITING | {_W.NEXT_ATTEMPT}
+
+
+def _waiting(job: Job, waits_for: WaitingFor, cause: Reason, now: int) -> Job:
+    known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
+    return replace(
+        job,
+        waits=job.waits if known else (*job.waits, Wait(cause)),
+        waiting_for=waits_for,
+        waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
+        waiting_code=cause.code,
+    )
+
+
+def waits_for_one(job: Job, cause: Reason) -> Job:
+    """Return *job* owing a notification for *cause*, which holds up some of it while the rest goes on."""
+    is_known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
+    is_over = job.state is not JobState.RUNNING or job.cancelled_at
+    return job if is_known or is_over else replace(job, waits=(*job.waits, Wait(cause)))
+
+
+def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
+    """Return *job* as what the provider *refusal*-s it leaves it: waiting, and owing a notice for a cause that is new to it.
+
+    Without a refusal it waits for none any more.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return job
+    if refusal is None:
+        return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in _REFUSALS else job
+    waits_for, message = _refused_words(refusal)
+    since = max(refusal.since, job.created_at)
+    waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
+    return replace(waiting, waiting_since=since)
+
+
+def _refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
+    """Return what a job waits for whose sending is refused, and the words that people are told."""
+    if refusal.reason == DISK_FULL:
+        return (
+            _W.DISK,
+            f"{DISK_FULL.message} It is tried again at most once an hour, and after a day the requests fail, unsent.",
+        )
+    is_of_model = refusal.scope is Scope.MODEL
+    ours = _MODEL_REFUSED if is_of_model else _REFUSED
+    return (
+        _W.MODEL if is_of_model else _W.REFUSED,
+        f"{ours} {provider_words(refusal.reason.message)} {_ASKED_AGAIN}",
+    )
+
+
+def waited_reason(job: Job) -> Reason | None:
+    """Return why *job* waits, where it is more than a turn that comes by itself."""
+    if job.waiting_for in _TURNS or job.waiting_for == _W.ROOM:
+        return None
+    return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
+
+
+def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> WaitingFor:
+    """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be.
+
+    A shard whose next attempt is not due yet would not be let in however much room there were.
+    """
+    if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in _TURNS:
+        return job.waiting_for
+    listed = [shard for shard in waiting if not is_under_refusal(shard)]
+    if not job.is_cut or not all(_rests(shard, now) for shard in listed):
+        return _W.ROOM
+    return _W.NEXT_ATTEMPT if listed else job.waiting_for
+
+
+def _rests(shard: Shard, now: int) -> bool:
+    return shard.attempt > 1 and not shard.refused_count and (shard.due_at or 0) > now
+
+
+def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
+    """Return *job* waiting for another day's money, and owing a notice the first time."""
+    cap = dollar_words(limits.day_microdollars_max)
+    message = (
+        f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
+        "the next day begins (UTC), or when DailyCostUsdMax is raised."
+    )
+    waiting = _waiting(job, _W.DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
+    # What the provider refuses of it lasts longer than a day's money.
+    return replace(job, waits=waiting.waits) if job.waiting_for in _REFUSALS else waiting
+
+
+def owed(job: Job) -> Mapping[int, Reason]:
+    """Return the waits that nobody was told of, by their number, which counts from 1. Over once the job goes to its end."""
+    if job.state is not JobState.RUNNING or job.cancelled_at:
+        return {}
+    return {number: wait.reason for number, wait in enumerate(job.waits, 1) if not wait.is_told}
+
+
+def told(job: Job, number: int) -> Job:
+    """Return *job* without owing the notice of its wait *number*."""
+    waits = tuple(replace(wait, is_told=wait.is_told or index == number) for index, wait in enumerate(job.waits, 1))
+    return replace(job, waits=waits)
+
+
+def owed_hold(job: Job) -> Hold | None:
+    """Return the hold of *job* that nobody was told of; over once it goes on, or to its end."""
+    return job.hold if job.state is JobState.HELD and job.hold and not job.hold.is_told else None
+
+
+def hold_expired(limits: Limits) -> Reason:
+    """Return why a job ends that nobody approved of."""
+    days, hours = divmod(limits.hold_seconds_max // HOUR, 24)
+    waited = f"{days} days" if not hours else f"{24 * days + hours} hours"
+    return Reason("hold_expired", f"Nobody approved of what it would cost within {waited}, so it was cancelled.")

@@ -1,0 +1,1 @@
+"""Adapts DynamoDB, S3, SQS, SNS and CloudWatch to the ports."""

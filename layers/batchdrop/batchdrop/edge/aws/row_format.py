@@ -1,0 +1,197 @@
+"""How ledger rows lie in the table: their keys, their bytes, and what a change asks of each.
+
+Rule: nothing is written that could not be read again. A row of a newer schema is refused, never guessed at.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from batchdrop.core.model.errors import BrokenState
+from batchdrop.core.model.rows import SCHEMA, WHOLE_ACCOUNT, Change, Install, Job, Lesson, RoomWrite, Row, Shard
+
+type RowKey = tuple[str, str]
+type RoomKey = tuple[str, str]
+
+# DynamoDB takes 400 KB a row, 2,048 bytes of partition key and 100 rows a transaction
+# (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html, 2026-11-22).
+# A job of 100 groups or a shard with the tickets of five tries needs a tenth of what is allowed here.
+ROW_BYTES_MAX = 200_000
+PARTITION_KEY_BYTES_MAX = 2_048
+CHANGE_ROWS_MAX = 100
+
+INSTALL_KEY: RowKey = ("I", "META")
+
+_encoder = msgspec.json.Encoder()
+_decoders: Mapping[str, msgspec.json.Decoder[Job] | msgspec.json.Decoder[Shard] | msgspec.json.Decoder[Install]] = {
+    "job": msgspec.json.Decoder(Job),
+    "shard": msgspec.json.Decoder(Shard),
+    "install": msgspec.json.Decoder(Install),
+}
+
+
+class _Schema(msgspec.Struct):
+    """The one field that is read before any other."""
+
+    schema: int
+
+
+_schema_decoder = msgspec.json.Decoder(_Schema)
+
+
+def job_key(job: str) -> RowKey:
+    """Return where a job's row lies."""
+    return (_checked_partition(f"J#{job}"), "META")
+
+
+def shard_key(job: str, number: int) -> RowKey:
+    """Return where a shard's row lies; six digits keep the order of numbers and of keys the same."""
+    return (_checked_partition(f"J#{job}"), f"S#{number:06d}")
+
+
+def room_key(account: str, model: str) -> RowKey:
+    """Return where a model's room row lies. An account's own `#` is escaped, so that two rooms never share a row."""
+    escaped = account.replace("%", "%25").replace("#", "%23")
+    return (_checked_partition(f"R#{escaped}#{model}"), "META")
+
+
+def day_key(day: str) -> RowKey:
+    """Return where a day's money lies."""
+    return (f"D#{day}", "META")
+
+
+def row_key(row: Row) -> RowKey:
+    """Return where *row* lies."""
+    match row:
+        case Job():
+            return job_key(row.id)
+        case Shard():
+            return shard_key(row.job, row.number)
+        case Install():
+            return INSTALL_KEY
+
+
+def _checked_partition(partition: str) -> str:
+    """Return *partition*; raises ValueError where DynamoDB would refuse it."""
+    if len(partition.encode()) > PARTITION_KEY_BYTES_MAX:
+        raise ValueError(f"the partition key {partition[:80]!r}… is over {PARTITION_KEY_BYTES_MAX:,} bytes")
+    return partition
+
+
+def kind_of(row: Row) -> str:
+    """Return what a row says that it is: job, shard or install."""
+    return type(row).__name__.lower()
+
+
+def encode_row(row: Row) -> str:
+    """Return *row* as JSON, the same each time; raises ValueError where it grew past every expectation."""
+    encoded = _encoder.encode(row)
+    if len(encoded) > ROW_BYTES_MAX:
+        raise ValueError(f"the row {row_key(row)} has {len(encoded):,} bytes; the limit is {ROW_BYTES_MAX:,}")
+    return encoded.decode()
+
+
+def decode_row(kind: str, encoded: str) -> Row:
+    """Return the row that `encode_row` wrote.
+
+    Fields that this release does not know are dropped only within its own schema.
+
+    Raises BrokenState for a newer schema (a release that was rolled back wrote it) and for what no release can have
+    written.
+    """
+    try:
+        schema = _schema_decoder.decode(encoded).schema
+        if schema <= SCHEMA:
+            return _decoders[kind].decode(encoded)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise BrokenState(f"a {kind} row cannot be read: {error}") from error
+    raise BrokenState(f"a {kind} row has schema {schema}; this release knows {SCHEMA}")
+
+
+def named_by_condition(row: Row) -> dict[str, str | int]:
+    """Return what a write says of the row that it leaves: its revision, a job's state, a shard's state and ticket."""
+    match row:
+        case Job():
+            return {"revision": row.revision, "state": row.state.value}
+        case Shard():
+            return {"revision": row.revision, "state": row.state.value, "ticket": row.ticket}
+        case Install():
+            return {"revision": row.revision}
+
+
+def is_as_read(found: Row | None, before: Row | None) -> bool:
+    """Whether a write that leaves *before* may replace *found*."""
+    if found is None or before is None:
+        return found is before
+    return named_by_condition(found) == named_by_condition(before)
+
+
+def check_change(change: Change) -> None:
+    """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
+    keys = [row_key(row) for row in (*(write.after for write in change.writes), *change.unchanged)]
+    keys += [room_key(*key) for key in {*room_moves(change), *room_writes(change)}]
+    keys += [day_key(change.day.day)] if change.day else []
+    if len(set(keys)) != len(keys) or len(keys) > CHANGE_ROWS_MAX:
+        raise ValueError(f"a change names a row twice, or more than {CHANGE_ROWS_MAX} rows")
+    if len(room_writes(change)) != len(change.rooms):
+        raise ValueError("a change names a room twice")
+    for write in change.writes:
+        if write.before is not None and row_key(write.before) != row_key(write.after):
+            raise ValueError(f"a write exchanges {row_key(write.before)} for {row_key(write.after)}")
+        encode_row(write.after)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMove:
+    """How much more (or less) of a room is used after a change, and of that known to be taken."""
+
+    used: int
+    taken: int
+
+
+def room_moves(change: Change) -> dict[RoomKey, RoomMove]:
+    """Return how every room moves by *change*, where it is not the same afterwards."""
+    used, taken = Counter[RoomKey](), Counter[RoomKey]()
+    for write in change.writes:
+        for row, sign in ((write.before, -1), (write.after, 1)):
+            if isinstance(row, Shard):
+                for key, held in _held(row):
+                    used[key] += sign * held
+                    taken[key] += sign * held if row.taken_at else 0
+    return {key: RoomMove(used[key], taken[key]) for key in sorted(used) if used[key] or taken[key]}
+
+
+def _held(shard: Shard) -> tuple[tuple[RoomKey, int], tuple[RoomKey, int]]:
+    """Return what *shard* holds, by room."""
+    return (
+        ((shard.account, shard.model), shard.room_tokens),
+        ((shard.account, WHOLE_ACCOUNT), shard.room_inputs),
+    )
+
+
+def room_writes(change: Change) -> dict[RoomKey, RoomWrite]:
+    """Return the rooms that *change* names as they were read."""
+    return {(write.before.account, write.before.model): write for write in change.rooms}
+
+
+def next_revision(write: RoomWrite) -> int:
+    """Return the revision of the lesson after *write*: another where the lesson is another."""
+    return write.before.revision + (write.lesson != write.before.lesson)
+
+
+_lesson_decoder = msgspec.json.Decoder(Lesson)
+
+
+def encode_lesson(lesson: Lesson) -> str:
+    """Return *lesson* as JSON."""
+    return _encoder.encode(lesson).decode()
+
+
+def decode_lesson(encoded: str) -> Lesson:
+    """Return the lesson that `encode_lesson` wrote. Raises BrokenState."""
+    try:
+        return _lesson_decoder.decode(encoded)
+    except msgspec.MsgspecError as error:
+        raise BrokenState(f"what was learned of a room cannot be read: {error}") from error

@@ -1,0 +1,1 @@
+"""Adapts the OpenAI API, and servers that speak it, to the port."""

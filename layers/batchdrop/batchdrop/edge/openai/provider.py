@@ -1,0 +1,355 @@
+"""OpenAI's files and batches, through its SDK.
+
+Rule: a batch is created by exactly one POST, and what came of it is never guessed at. Nothing is taken from `OPENAI_*`
+variables. Whoever imports this module pays half a second for the SDK: `edge/openai/opening.py` does so at the last moment.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
+from typing import Any, BinaryIO, override
+
+import httpx2
+import openai
+from openai import OpenAI
+from openai.types import FileObject
+
+from batchdrop.core.model.batches import (
+    Accepted,
+    Batch,
+    BatchPage,
+    CreateAnswer,
+    Declined,
+    FilePage,
+    NotSent,
+    Uncertain,
+)
+from batchdrop.core.model.dialects import OPENAI, Dialect
+from batchdrop.core.model.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderRefused, ProviderUnavailable
+from batchdrop.core.submission.refusals import is_account_refused, is_definite
+from batchdrop.edge.deadline import DeadlinePassed, deadline
+from batchdrop.edge.openai.reading import (
+    as_mapping,
+    read_batch,
+    read_created,
+    read_file,
+    read_files,
+    read_list,
+    read_page,
+    said_of,
+)
+from batchdrop.flow.ports import ByteSink
+
+# Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
+LIST_LIMIT = 100
+RETRIES_MAX = 2
+DELETE_RETRIES_MAX = 1  # a sweep comes for what is left
+DOWNLOAD_RETRIES_MAX = 1  # whoever collects the answers comes again in a minute
+# The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
+RETRY_AFTER_SECONDS_MAX = 5
+CONNECT_TIMEOUT_SECONDS = 5.0
+TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
+# After 200 MB the provider takes its time to answer.
+UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=CONNECT_TIMEOUT_SECONDS)
+DOWNLOAD_CHUNK_BYTES = 1 << 20
+MESSAGE_CHARS_MAX = 1_000
+# With less than this left no call is begun.
+CALL_SECONDS_MIN = 1.0
+
+# A definite no: no batch exists (docs/decisions/0003-create-once.md). Any other status of a create is uncertain: 408, 409 and
+# 425 ask for another try, and what is not registered (https://www.iana.org/assignments/http-status-codes, read 2026-12-01) may
+# be a proxy's word for a client that went away, such as 460 and 499.
+_DECLINED = frozenset({*range(400, 408), *range(410, 419), 421, 422, 423, 424, 426, 428, 429, 431, 451})
+# Raised before a byte of the request is sent: no such name, nobody listens, no connection in time, TLS refused.
+_NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+# The provider does not know an id, or does not any more.
+_ABSENT = frozenset({404, 410})
+# What a cancel of a batch that has ended is answered with is not documented; re-implementations say 409.
+_ENDED = frozenset({400, 409})
+
+
+class _Client(OpenAI):
+    """The SDK's client without what it takes from the environment, and without long sleeps."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the SDK's own constructor, and its copies call this one
+        super().__init__(**options)
+        self.organization = None
+        self.project = None
+        self.admin_api_key = None
+        self._custom_headers = {}
+
+    @override
+    def _should_retry(self, response: httpx2.Response) -> bool:
+        return _retry_after_seconds(response) <= RETRY_AFTER_SECONDS_MAX and super()._should_retry(response)
+
+
+class _ApiKeyClient(_Client):
+    """The same for a server that reads the key in `api-key`; it is sent in no second header."""
+
+    @override
+    def _prepare_request(self, request: httpx2.Request) -> None:
+        super()._prepare_request(request)
+        request.headers["api-key"] = request.headers.pop("authorization").removeprefix("Bearer ")
+
+
+class OpenAIProvider:
+    """One key at one base URL, whose server speaks *dialect*.
+
+    *on_refused* is told when the key is refused, so that it is read again.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        base_url: str,
+        fingerprint: str,
+        *,
+        create_timeout_seconds: int,
+        on_refused: Callable[[], None],
+        dialect: Dialect = OPENAI,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.fingerprint = fingerprint
+        self.dialect = dialect
+        self._create_timeout_seconds = create_timeout_seconds
+        self._on_refused = on_refused
+        self._left_seconds: Callable[[], float] | None = None
+        # A list, because the SDK's own client fills in what is not given.
+        options: dict[str, Any] = {} if transport is None else {"transport": transport}
+        self._client = (_Client if dialect.key_header == "authorization" else _ApiKeyClient)(
+            api_key=key,
+            base_url=base_url,
+            timeout=TIMEOUT,
+            max_retries=RETRIES_MAX,
+            http_client=openai.DefaultHttpxClient(**options),
+        )
+        # The SDK follows a 307 with a second POST; this connection does not.
+        self._creating = self._client.with_options(
+            max_retries=0,
+            timeout=httpx2.Timeout(float(create_timeout_seconds), connect=CONNECT_TIMEOUT_SECONDS),
+            http_client=openai.DefaultHttpxClient(follow_redirects=False, **options),
+        )
+
+    def hurried(self, left_seconds: Callable[[], float]) -> "OpenAIProvider":
+        """Return the same provider, each call of which but the create is one try and takes what is left at most."""
+        hurried = copy(self)
+        hurried._client = self._client.with_options(max_retries=0)  # noqa: SLF001 - of this very class
+        hurried._left_seconds = left_seconds  # noqa: SLF001
+        return hurried
+
+    def close(self) -> None:
+        """Close the connections. For whoever ends before the process does; in Lambda they are kept."""
+        self._client.close()
+        self._creating.close()
+
+    def create_batch(self, *, file: str, endpoint: str, metadata: Mapping[str, str]) -> CreateAnswer:
+        """Make one POST, at most one, and say what came of it."""
+        client = self._creating
+        try:
+            with deadline(self._create_timeout_seconds):
+                made = client.batches.create(
+                    input_file_id=file,
+                    endpoint=self.dialect.endpoint(endpoint),  # type: ignore[arg-type]  # the provider says which it takes
+                    completion_window=self.dialect.completion_window,  # type: ignore[arg-type]  # as the endpoint
+                    # What the server does not show again it need not be told.
+                    metadata=dict(metadata) if self.dialect.echoes_metadata else openai.omit,
+                )
+            return _answer(as_mapping(made), str(made._request_id or ""), self.dialect)  # noqa: SLF001 - public by the SDK's readme
+        except openai.APIStatusError as error:
+            return self._answer_to(error)
+        except DeadlinePassed:
+            return Uncertain(f"no answer within {self._create_timeout_seconds} s")
+        except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
+            # ValueError and TypeError: a 2xx whose body is no batch.
+            cause = f"{type(error).__name__}: {_short(error)}"
+            return NotSent(cause) if isinstance(error.__cause__, _NEVER_CONNECTED) else Uncertain(cause)
+
+    def _answer_to(self, error: openai.APIStatusError) -> CreateAnswer:
+        if error.status_code not in _DECLINED:
+            return Uncertain(f"status {error.status_code}: {_short(error)}")
+        code = _code(error)
+        if is_account_refused(error.status_code, code):
+            self._on_refused()
+        wait_seconds = _retry_after_seconds(error.response)
+        return Declined(error.status_code, code, _short(error), wait_seconds, str(error.param or ""))
+
+    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
+        """Store an input file under *name*, to expire by itself where the server can be told so, and return its id."""
+        lines.seek(0)
+        dialect, form = self.dialect, {"purpose": self.dialect.purpose}
+        if dialect.sends_file_name:
+            form["file_name"] = name
+        kept_seconds = dialect.lifetime_seconds(lifetime_seconds)
+        expiry = {} if kept_seconds is None else {"expires_after": {"anchor": "created_at", "seconds": kept_seconds}}
+        with self._translated():
+            # What `files.create` does, which knows one path and no `file_name`; and once, because it may be 200 MB: whoever asked
+            # comes again, each time later.
+            made = self._client.post(
+                dialect.upload_path,
+                cast_to=FileObject,
+                body={**form, **expiry},
+                files=[("file", (name, lines))],
+                options={
+                    "timeout": self._timeout(UPLOAD_TIMEOUT),
+                    "headers": {"Content-Type": "multipart/form-data"},
+                    "max_retries": 0,
+                },
+            )
+            file = as_mapping(made).get("id")
+        if not isinstance(file, str) or not file:
+            raise ProviderUnavailable(f"the upload of {name} was answered without an id")
+        return file
+
+    def list_batches(self, after: str | None) -> BatchPage:
+        """Return up to 100 batches that follow the one called *after*."""
+        query: dict[str, object] = {}
+        if self.dialect.list_cursor == "after":
+            query["limit"] = LIST_LIMIT
+        if after:
+            query[self.dialect.list_cursor] = after
+        with self._translated():
+            page = self._client.batches.with_raw_response.list(extra_query=query, timeout=self._timeout())
+            return read_page(read_list(page.content, self.dialect), self.dialect)
+
+    def batch(self, batch: str) -> Batch:
+        """Return one batch."""
+        with self._translated(batch):
+            return read_batch(as_mapping(self._client.batches.retrieve(batch, timeout=self._timeout())), self.dialect)
+
+    def cancel_batch(self, batch: str) -> None:
+        """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
+        with self._translated(batch):
+            try:
+                self._client.with_options(max_retries=0).batches.cancel(batch, timeout=self._timeout())
+            except openai.APIStatusError as error:
+                if error.status_code not in _ENDED:
+                    raise
+
+    def file_exists(self, file: str) -> bool:
+        """Return whether a file of this id is visible to this key."""
+        try:
+            self._file(file)
+        except NotAtProvider:
+            return False
+        return True
+
+    def file_status(self, file: str) -> str:
+        """Return the status of an uploaded file in lower case, `processed` once a batch may be made of it."""
+        return read_file(as_mapping(self._file(file))).status
+
+    def _file(self, file: str) -> FileObject:
+        with self._translated(file):
+            return self._client.files.retrieve(file, timeout=self._timeout())
+
+    def list_files(self, after: str | None) -> FilePage:
+        """Return up to 1,000 input files that follow the one called *after*, where the server orders them the oldest first."""
+        query: dict[str, object] = {"purpose": self.dialect.purpose}
+        if self.dialect.list_cursor == "after":
+            query |= {"order": "asc", "limit": self.dialect.files_page_max}
+        if after:
+            query[self.dialect.list_cursor] = after
+        with self._translated():
+            page = self._client.files.with_raw_response.list(extra_query=query, timeout=self._timeout())
+            return read_files(read_list(page.content, self.dialect))
+
+    def delete_file(self, file: str) -> None:
+        """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
+        try:
+            with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
+                client = self._trying(DELETE_RETRIES_MAX)
+                answer = as_mapping(client.files.delete(file, timeout=self._timeout()))
+        except ProviderRefused as error:
+            if error.status != httpx2.codes.NOT_FOUND:
+                raise
+            return
+        if answer.get("deleted") is False:
+            raise ProviderUnavailable(f"{file} was not deleted")
+
+    def download(self, file: str, target: ByteSink) -> int:
+        """Write the file's content to *target* and return its bytes, checked against the announced length."""
+        size_bytes = 0
+        with (
+            self._translated(file),
+            # Unpacked on the way, the length would be that of something else.
+            self._trying(DOWNLOAD_RETRIES_MAX).files.with_streaming_response.content(
+                file, extra_headers={"accept-encoding": "identity"}, timeout=self._timeout()
+            ) as found,
+        ):
+            announced = found.headers.get("content-length")
+            try:
+                for content in found.iter_bytes(DOWNLOAD_CHUNK_BYTES):
+                    size_bytes += target.write(content)
+            except (httpx2.HTTPError, openai.APIError) as error:
+                raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes") from error
+            if found.headers.get("content-encoding", "identity") != "identity":
+                announced = None  # packed all the same: the connection alone tells that it is whole
+        if announced is not None and size_bytes != int(announced):
+            raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes")
+        return size_bytes
+
+    def _trying(self, retries_max: int) -> OpenAI:
+        """Return the client with fewer retries than usual."""
+        return self._client.with_options(max_retries=min(retries_max, self._client.max_retries))
+
+    def _timeout(self, usual: httpx2.Timeout = TIMEOUT) -> httpx2.Timeout:
+        """Return how long each wait of a call may be: as usual, but no longer than what is left."""
+        if self._left_seconds is None:
+            return usual
+        left = max(CALL_SECONDS_MIN, self._left_seconds())
+        return httpx2.Timeout(min(left, usual.read or left), connect=min(left, CONNECT_TIMEOUT_SECONDS))
+
+    def _deadline(self) -> AbstractContextManager[None]:
+        """Bound one call as a whole by what is left. Raises ProviderUnavailable where that is nothing."""
+        if self._left_seconds is None:
+            return nullcontext()
+        left = self._left_seconds()
+        if left < CALL_SECONDS_MIN:
+            raise ProviderUnavailable("the time for calls of this round is over")
+        return deadline(left)
+
+    @contextmanager
+    def _translated(self, named: str = "") -> Iterator[None]:
+        """Turn the SDK's errors into ours; *named* is the id that a 404 is about."""
+        try:
+            with self._deadline():
+                yield
+        except DeadlinePassed as error:
+            raise ProviderUnavailable("no answer in the time that was left for it") from error
+        except openai.APIStatusError as error:
+            code = _code(error)
+            if is_account_refused(error.status_code, code):
+                self._on_refused()
+                raise KeyRefused(code or f"http_{error.status_code}", _short(error)) from error
+            if error.status_code in _ABSENT and named:
+                raise NotAtProvider(f"{named}: {_short(error)}") from error
+            if is_definite(error.status_code, code):
+                raise ProviderRefused(error.status_code, code, _short(error)) from error
+            raise ProviderUnavailable(f"status {error.status_code}: {_short(error)}") from error
+        except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, TypeError) as error:
+            raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error
+
+
+def _answer(made: Mapping[str, object], request_id: str, dialect: Dialect) -> CreateAnswer:
+    """Return what a 2xx says: a batch only where it has an id."""
+    batch = read_created(made, dialect)
+    return Accepted(batch, request_id) if batch else Uncertain("a 2xx without a batch's id")
+
+
+def _code(error: openai.APIStatusError) -> str:
+    """Return the provider's own code; empty where it gave none."""
+    return str(error.code or "")
+
+
+def _short(error: Exception) -> str:
+    """Return the provider's words with its id of the request; bounded, because a proxy may answer with a page."""
+    request = getattr(error, "request_id", None)
+    message = said_of(getattr(error, "body", None)) or str(error)
+    return message[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
+
+
+def _retry_after_seconds(response: httpx2.Response) -> int:
+    """Return what the server asks for in seconds; 0 where it does not, or names a date."""
+    asked = response.headers.get("retry-after", "")
+    return int(asked) if asked.isdecimal() else 0

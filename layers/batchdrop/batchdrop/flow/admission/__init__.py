@@ -1,0 +1,1 @@
+"""Admits shards while there is quota and money."""

@@ -1,0 +1,1 @@
+"""Merges a job's outcomes into its results, and writes its status."""

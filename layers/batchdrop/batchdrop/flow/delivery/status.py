@@ -1,0 +1,56 @@
+"""`status.json`: what a person sees of a job while it runs.
+
+Rule: it is a picture of the ledger, never read back. It is written after each step, and once more if the job moved while
+the picture was taken.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from batchdrop.core.admission.budget import allowed_microdollars
+from batchdrop.core.delivery.summary import status_document
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.rows import Install, Job
+from batchdrop.flow.unit_of_work import Work, change_install, read_job
+
+_PICTURES_MAX = 3
+
+
+def write_status(work: Work, job: str) -> None:
+    """Write the job's status as the ledger has it now. May be repeated."""
+    for _ in range(_PICTURES_MAX):
+        before = read_job(work, job)
+        shards = list(work.ports.ledger.shards(job))
+        allowed = allowed_microdollars(before, work.limits)
+        document = status_document(before, shards, work.ports.clock.now(), allowed, work.install.wait)
+        work.ports.storage.put(Keys(job, before.key).status, document)
+        if read_job(work, job).revision == before.revision:
+            return
+
+
+def rewrite_statuses(work: Work, jobs: Sequence[Job], written: Collection[str]) -> int:
+    """Go on writing the statuses of *jobs* again after a common wait began or ended; return how many were.
+
+    A tick writes some and keeps the place in the installation's row, so that no job's row has to say whether its status knows.
+    *written* are the ids of those whose status this tick wrote already.
+    """
+    after = work.install.statuses_after
+    if after is None:
+        return 0
+    left = sorted(job.id for job in jobs if job.id > after)
+    some = left[: work.limits.statuses_per_tick_max]
+    count, last = 0, after
+    for job in some:
+        if not work.may_go_on():
+            break
+        if job not in written:
+            write_status(work, job)
+            count += 1
+        last = job
+    place = None if last == (left[-1] if left else after) else last
+
+    def kept(install: Install) -> Install | None:
+        return replace(install, statuses_after=place) if install.statuses_after == after else None
+
+    change_install(work, kept)
+    return count

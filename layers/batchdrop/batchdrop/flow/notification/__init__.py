@@ -1,0 +1,1 @@
+"""Publishes what a job or the installation waits for."""

@@ -1,0 +1,169 @@
+"""Telling people that a job, or the whole installation, waits for something that they can put right, or for their approval.
+
+Rule: what is owed stands in a row before anybody is told, and until it is known that they were; the row is the outbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from batchdrop.core.admission.budget import allowed_microdollars
+from batchdrop.core.delivery.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
+from batchdrop.core.model.keys import Keys
+from batchdrop.core.model.rows import Change, Install, Job, Reason, Refusal, Shard, Write, circuit_key
+from batchdrop.core.notification.notifications import render_common_wait, render_hold, render_wait
+from batchdrop.core.submission.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
+from batchdrop.core.submission.common_waits import told as told_of
+from batchdrop.core.submission.refusing import refused_models, waited_for
+from batchdrop.core.submission.shard_waits import reason_to_tell
+from batchdrop.core.submission.waits import hold_expired, owed, owed_hold, told, waits_for_one, waits_for_refused
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.unit_of_work import Work, change_install, move_job, read_job, settle, written
+
+
+def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], found: Provider | Reason) -> Work:
+    """Write what holds up jobs of the whole installation, ask for the notification about it, and return *work* as it is then.
+
+    However many jobs wait, it is one write where a cause begins or ends and none otherwise. *found* is the provider, or why
+    there is no key for it.
+    """
+    if isinstance(found, Reason):
+        cause = cause_of(None, found)
+    else:
+        circuit = work.install.circuits.get(circuit_key(found.base_url, found.fingerprint))
+        cause = cause_of(circuit.reason if circuit else None, None)
+    cause = cause or outage_of(work.install.unanswered, shards, work.ports.clock.now(), work.limits)
+    return _noted(work, cause, waiting_jobs(cause, jobs, shards) if cause else 0)
+
+
+def end_common_wait(work: Work) -> Work:
+    """Return *work* with nothing that holds jobs up: there are none."""
+    return _noted(work, None, 0) if work.install.wait else work
+
+
+def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
+    now, limits = work.ports.clock.now(), work.limits
+
+    def after(install: Install) -> Install:
+        moved = after_cause(install, cause, jobs, now, limits)
+        return replace(moved, wait=to_be_told(moved.wait, now, limits) or moved.wait)
+
+    if after(work.install) == work.install:
+        return work
+    install = change_install(work, after) or work.ports.ledger.install() or work.install
+    wait = install.wait
+    if wait != work.install.wait and wait and wait.asked_at == now:
+        work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
+        work.ports.hints.tell()
+    return replace(work, install=install)
+
+
+def note_refusals(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> set[str]:
+    """Write to *jobs* which refusal of the provider they wait for, where that is new, and return the ids of those."""
+    by_job: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_job.setdefault(shard.job, []).append(shard)
+    models = refused_models(shards)
+    noted = set()
+    for job in jobs:
+        refusal = waited_for(job, by_job.get(job.id, ()), models, work.ports.clock.now(), work.limits)
+        if not work.may_go_on():
+            break
+        if waits_for_refused(job, refusal) != job and _note_refusal(work, job, refusal):
+            noted.add(job.id)
+    return noted
+
+
+def note_shard_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> None:
+    """Write to *jobs* what one of their shards has waited for, for long, so that somebody is told of it: once for each cause."""
+    by_job: dict[str, list[Shard]] = {}
+    for shard in shards:
+        by_job.setdefault(shard.job, []).append(shard)
+    for job in jobs:
+        reason = reason_to_tell(by_job.get(job.id, ()), work.ports.clock.now(), work.limits)
+        if reason and work.may_go_on() and waits_for_one(job, reason) != job:
+            note_wait(work, job.id, reason)
+
+
+def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
+    def decide() -> Change | None:
+        read = read_job(work, job.id)
+        after = waits_for_refused(read, refusal)
+        return Change((Write(read, written(work.ports, after)),)) if after != read else None
+
+    is_new = settle(work.ports, decide) is not None
+    if is_new and refusal and refusal.reason.code != job.waiting_code:
+        work.ports.log.warning("job.waits", job_id=job.id, code=refusal.reason.code)
+    return is_new
+
+
+def tell_common_wait(work: Work) -> None:
+    """Publish the notice that the installation owes, then say so. A crash between the two sends a copy with the same id."""
+    wait = work.install.wait
+    if wait is None or wait.is_told:
+        return
+    work.ports.notices.publish(render_common_wait(wait))
+    change_install(work, lambda install: told_of(install, wait.number))
+    work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
+
+
+def note_wait(work: Work, job: str, cause: Reason) -> None:
+    """Write to *job* that some of it waits for *cause*, once."""
+
+    def decide() -> Change | None:
+        read = read_job(work, job)
+        after = waits_for_one(read, cause)
+        return None if after == read else Change((Write(read, written(work.ports, after)),))
+
+    if settle(work.ports, decide) is not None:
+        work.ports.log.warning("job.waits", job_id=job, code=cause.code)
+
+
+def tell_waits(work: Work, job: Job) -> None:
+    """Publish each notice that *job* owes, then say so. A crash between the two sends a second copy with the same id."""
+    location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
+    for number, reason in owed(job).items():
+        work.ports.notices.publish(render_wait(job, number, reason, location))
+        _tell(work, job, number)
+        work.ports.log.info("wait.told", job_id=job.id, code=reason.code)
+
+
+def tell_hold(work: Work, job: Job) -> None:
+    """Publish the notice that *job* is held, then say so. A crash between the two sends a second copy with the same id."""
+    hold = owed_hold(job)
+    if hold is None:
+        return
+    location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
+    expires_at = hold.since + work.limits.hold_seconds_max
+    work.ports.notices.publish(render_hold(job, hold, allowed_microdollars(job, work.limits), expires_at, location))
+    move_job(work, job, HoldTold(hold.number))
+    work.ports.log.info("hold.told", job_id=job.id, count=hold.number)
+
+
+def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
+    """End each of *jobs* that was held for so long that nobody will approve of it; return all of them as they are then."""
+    return [_expired(work, job) if may_expire(job, work.now()) else job for job in jobs]
+
+
+def _expired(work: Work, job: Job) -> Job:
+    """Return *job* cancelled, unless somebody approved of it meanwhile: the row that was listed may be old."""
+    rows = iter([job])
+
+    def decide() -> Change | None:
+        read = next(rows, None) or read_job(work, job.id)
+        if not may_expire(read, work.now()):
+            return None
+        cancelled = advance_job(read, Cancelled(hold_expired(work.limits)), work.now())
+        return Change((Write(read, written(work.ports, cancelled)),))
+
+    if settle(work.ports, decide) is not None:
+        work.ports.log.warning("hold.expired", job_id=job.id)
+    return read_job(work, job.id)
+
+
+def _tell(work: Work, job: Job, number: int) -> None:
+    def decide() -> Change | None:
+        read = read_job(work, job.id)
+        after = told(read, number) if number in owed(read) else read  # it may have ended meanwhile
+        return None if after == read else Change((Write(read, written(work.ports, after)),))
+
+    settle(work.ports, decide)

@@ -1,0 +1,1 @@
+"""Finds missed uploads and deletes what is no longer needed at the provider."""

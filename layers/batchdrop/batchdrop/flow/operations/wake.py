@@ -1,0 +1,114 @@
+"""Waking the functions that do the work: a hint for each row that is due.
+
+Rule: the due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is lost
+costs that time, never data.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from batchdrop.core.model.errors import LeaseLost
+from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.core.submission.refusing import is_under_refusal
+from batchdrop.core.submission.waits import owed, owed_hold
+from batchdrop.flow.submission.circuit_breaker import Passage
+from batchdrop.flow.unit_of_work import Work, keep_job, keep_shard
+
+SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
+_COMPLETE_JOB_STATES = frozenset({JobState.FINISHING, JobState.NOTIFYING})
+
+
+def needs_provider(row: Job | Shard) -> bool:
+    """Whether the worker that takes *row* has to ask the provider: to send it, or for its answers."""
+    if isinstance(row, Job):
+        return False
+    is_batch_asked_for = bool(row.batch) and (row.reason is None or row.is_stuck)
+    return row.state in SUBMIT_STATES or (row.state is ShardState.HARVESTING and is_batch_asked_for)
+
+
+@dataclass(slots=True)
+class Wakes:
+    """The hints of one tick, so many at most."""
+
+    work: Work
+    sent: int = 0
+    _woken: set[tuple[str, int]] = field(default_factory=set)
+
+    def without_provider(self, rows: Iterable[Job | Shard]) -> None:
+        """Wake those of *rows* whose worker needs no provider: it comes first, because the provider may take all the time."""
+        for row in rows:
+            if not needs_provider(row):
+                self._wake(row)
+
+    def all(self, rows: Iterable[Job | Shard], *, creates: Passage, reads: Passage) -> None:
+        """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
+
+        Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever room they were let into:
+        each would ask in vain each minute.
+
+        A row may be given more than once; its newest reading comes first.
+        """
+        limits = self.work.limits
+        most = {Passage.OPEN: limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
+        left = {True: most[creates], False: most[reads]}
+        refused_left, unanswered_left = (
+            limits.refused_retries_per_tick_max,
+            dict.fromkeys(left, limits.retried_per_tick_max),
+        )
+        seen = set[tuple[str, int]]()
+        for row in rows:
+            if _name_of(row) in seen:
+                continue
+            seen.add(_name_of(row))
+            if isinstance(row, Job) or not needs_provider(row):
+                self._wake(row)
+                continue
+            is_create, is_unanswered = row.state in SUBMIT_STATES, row.unanswered is not None
+            is_refused = is_create and is_under_refusal(row)
+            may = left[is_create] and (refused_left or not is_refused)
+            if may and (unanswered_left[is_create] or not is_unanswered) and self._wake(row):
+                left[is_create] -= 1
+                refused_left -= is_refused
+                unanswered_left[is_create] -= is_unanswered
+
+    def _wake(self, row: Job | Shard) -> bool:
+        """Wake *row* if it is due and was not woken; return whether it was."""
+        if _name_of(row) in self._woken or self.sent >= self.work.limits.hints_per_tick_max:
+            return False
+        if not self.work.may_go_on() or not _wake_one(self.work, row):
+            return False
+        self._woken.add(_name_of(row))
+        self.sent += 1
+        return True
+
+
+def _name_of(row: Job | Shard) -> tuple[str, int]:
+    return (row.id, -1) if isinstance(row, Job) else (row.job, row.number)
+
+
+def _wake_one(work: Work, row: Job | Shard) -> bool:
+    now = work.ports.clock.now()
+    is_leased = row.lease is not None and row.lease.until > now
+    if row.due_at is None or row.due_at > now or is_leased:
+        return False
+    hints = work.ports.hints
+    later = now + work.limits.worker_timeout_seconds + work.limits.hint_margin_seconds
+    try:
+        match row:
+            case Job(state=JobState.PLANNING):
+                keep_job(work, row, due_at=later)
+                hints.submit(row.id)
+            case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row) or owed_hold(row):
+                keep_job(work, row, due_at=later)
+                hints.complete(row.id)
+            case Shard(state=state) if state in SUBMIT_STATES:
+                keep_shard(work, row, due_at=later)
+                hints.submit(row.job, row.number)
+            case Shard(state=ShardState.HARVESTING):
+                keep_shard(work, row, due_at=later)
+                hints.complete(row.job, row.number)
+            case _:
+                return False
+    except LeaseLost:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Turns an upload into chunks of request lines."""

@@ -1,0 +1,100 @@
+"""The first look at an upload, before anything of it is planned: is it what its name says, and of any use to its task?
+
+Rule: the look changes nothing of what is read after it. A file that is wrong as a whole ends here, with one notice, instead of
+as an object for each of a million records (docs/decisions/0007-wrong-files.md).
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from batchdrop.core.model.errors import ItemRefused, UploadRejected
+from batchdrop.core.planning.plan import Recipe
+from batchdrop.core.planning.requests import FOREIGN
+from batchdrop.formats.guesses import START_BYTES, check_start
+from batchdrop.formats.records import Format, Header, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer
+
+# So many records that are refused for one reason are no slip any more. Chosen.
+SAMPLE_RECORDS: Final = 20
+# They are held in memory.
+_SAMPLE_BYTES: Final = 1_000_000
+# The template engine's own words may quote a record.
+_QUOTING: Final = "template_failed"
+
+
+def looked_at(stream: BinaryIO, form: Format) -> BinaryIO:
+    """Return what *stream* holds, from its start. Raises UploadRejected where its first bytes are nothing of that format."""
+    start = stream.read(START_BYTES)
+    check_start(start, form.extension)
+    return cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream)))
+
+
+class _Rejoined(io.RawIOBase):
+    """The bytes that were taken from a stream, then the stream."""
+
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start, self._rest = start, rest
+
+    def readable(self) -> bool:
+        """Whether this can be read: always."""
+        return True
+
+    def readinto(self, target: "Buffer") -> int:
+        """Fill *target* as far as the start goes, or else from the stream; 0 at the end."""
+        into = memoryview(target)
+        content = self._start[: len(into)] or self._rest.read(len(into))
+        self._start = self._start[len(content) :]
+        into[: len(content)] = content
+        return len(content)
+
+
+def sampled(runs: Iterator[list[Record]], form: Format, header: Header, recipe: Recipe) -> Iterator[list[Record]]:
+    """Return *runs* whole. Raises UploadRejected where the first of them are all refused for one reason.
+
+    SAMPLE_RECORDS of them, but for another provider's format: there all of a shorter file are enough.
+    """
+    held: list[list[Record]] = []
+    sample = list(_sample(chain.from_iterable(_held(runs, held))))
+    refusals = [refusal for record in sample if (refusal := _refusal(record, form, header, recipe))]
+    codes = {refusal.code for refusal in refusals}
+    is_enough = len(sample) == SAMPLE_RECORDS or codes == {FOREIGN}
+    if len(refusals) == len(sample) and len(codes) == 1 and is_enough:
+        raise _rejected(refusals)
+    return chain(held, runs)
+
+
+def _held(runs: Iterator[list[Record]], held: list[list[Record]]) -> Iterator[list[Record]]:
+    """Yield *runs*, and keep them in *held*."""
+    for run in runs:
+        held.append(run)
+        yield run
+
+
+def _sample(records: Iterator[Record]) -> Iterator[Record]:
+    size_bytes = 0
+    for record in islice(records, SAMPLE_RECORDS):
+        yield record
+        size_bytes += len(record.raw)
+        if size_bytes > _SAMPLE_BYTES:
+            return
+
+
+def _refusal(record: Record, form: Format, header: Header, recipe: Recipe) -> ItemRefused | None:
+    """Return why the record, looked at alone, cannot become a request; None where it can."""
+    try:
+        value = form.decode(header, record)
+        recipe.build(value, recipe.name(value, record.row))
+    except ItemRefused as refusal:
+        return refusal
+    return None
+
+
+def _rejected(refusals: Sequence[ItemRefused]) -> UploadRejected:
+    first = refusals[0]
+    why = "a template of the task fails on the first record" if first.code == _QUOTING else first.message
+    also = f"; the same holds for each of the first {len(refusals)} records" if len(refusals) > 1 else ""
+    return UploadRejected(first.code, f"{why}{also}")

@@ -1,0 +1,1 @@
+"""Creates batches, watches them, and recovers what is uncertain."""

@@ -1,0 +1,197 @@
+"""The key and the circuit: whether the provider may be asked at all, and whether this key may speak for a shard.
+
+Rule: what a key of another project sees means nothing. A 404 or an empty list counts only once the key is proved to belong
+to the project that the shard's file or batch lies in.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from enum import Enum
+
+from batchdrop.core.model.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
+from batchdrop.core.model.limits import HOUR
+from batchdrop.core.model.rows import Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
+from batchdrop.core.submission.refusals import is_money_code
+from batchdrop.core.submission.shard_events import GivenUp
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.unit_of_work import Work, change_install, keep_shard, move_shard, written
+
+
+def open_provider(work: Work) -> Provider | None:
+    """Return the provider, or None while there is no key."""
+    found = provider_or_lack(work)
+    return None if isinstance(found, Reason) else found
+
+
+def provider_or_lack(work: Work) -> Provider | Reason:
+    """Return the provider, or why there is no key that could be sent.
+
+    In a tick its calls take no longer than what is left for them.
+    """
+    try:
+        opened = work.ports.providers.open()
+        return opened if work.asks_until is None else opened.hurried(work.call_seconds)
+    except KeyMissing as error:
+        work.ports.log.warning("key.missing", code=error.code)
+        return Reason(error.code, str(error))
+
+
+_AT_PROVIDER = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
+
+
+class Passage(Enum):
+    """Whether a create may be made under a key."""
+
+    OPEN = "open"  # as many as there is room for
+    PROBE = "probe"  # it was refused a while ago: one may try for all
+    CLOSED = "closed"  # it was refused just now
+
+
+def passage(work: Work, provider: Provider) -> Passage:
+    """Return whether creates may be made now; reads are never held back, because answers are paid for already."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None:
+        return Passage.OPEN
+    return Passage.CLOSED if circuit.open_until > work.ports.clock.now() else Passage.PROBE
+
+
+def is_key_refused(work: Work, provider: Provider) -> bool:
+    """Whether the key is refused, and not only the account's money: then its answers are, too."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    return circuit is not None and not is_money_code(circuit.reason.code)
+
+
+def may_create(work: Work, provider: Provider) -> bool:
+    """Whether this worker may make a create now. The first to ask when the circuit's time is over probes for all others."""
+    install = work.ports.ledger.install() or work.install
+    circuit = install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None:
+        return True
+    now = work.ports.clock.now()
+    if circuit.open_until > now:
+        return False
+    probing = _with_circuit(install, provider, replace(circuit, open_until=now + work.limits.circuit_seconds))
+    try:
+        work.ports.ledger.write(Change((Write(install, written(work.ports, probing)),)))
+    except Conflict:
+        return False
+    return True
+
+
+def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
+    """Stop creating under this key for a while: the provider refuses it, or the account behind it."""
+    work.ports.log.warning("circuit.opened", code=reason.code)
+    now = work.ports.clock.now()
+    circuit = Circuit(now + work.limits.circuit_seconds, reason, now)
+    change_install(work, lambda install: _with_circuit(install, provider, circuit))
+
+
+def note_lack(work: Work, provider: Provider, shard: Shard, reason: Reason) -> None:
+    """Stop creating: the batch of *shard* was taken, and then failed because the account has no money.
+
+    Each time that one asks for all in vain the next waits for longer, up to an hour: it uploads a file and makes a batch.
+    """
+    work.ports.log.warning("circuit.opened", code=reason.code)
+    name, now, limits = circuit_key(provider.base_url, provider.fingerprint), work.ports.clock.now(), work.limits
+
+    def opened(install: Install) -> Install:
+        known = install.circuits.get(name)
+        count = known.count if known and known.is_of_answers else 0
+        if known and count and shard.intent_at > known.since:
+            count += 1
+        wait_seconds = min(limits.circuit_seconds << min(max(0, count - 1), 8), HOUR)
+        circuit = Circuit(now + wait_seconds, reason, now, is_of_answers=True, count=max(1, count))
+        return _with_circuit(install, provider, circuit)
+
+    change_install(work, opened)
+
+
+def close_circuit(work: Work, provider: Provider) -> None:
+    """A create was taken: the key is good, and so is the account unless batches fail only later."""
+    _close(work, provider, lambda circuit: not circuit.is_of_answers)
+
+
+def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
+    """Let creates go on if answers were missing for want of money: the batch of *shard*, created since, has some."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is not None and circuit.is_of_answers:  # seldom: else each look at a batch would read the row
+        _close(work, provider, lambda circuit: circuit.is_of_answers and shard.intent_at > circuit.since)
+
+
+def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -> None:
+    name = circuit_key(provider.base_url, provider.fingerprint)
+
+    def without(install: Install) -> Install | None:
+        circuit = install.circuits.get(name)
+        if circuit is None or not is_over(circuit):
+            return None
+        return replace(install, circuits={key: value for key, value in install.circuits.items() if key != name})
+
+    if change_install(work, without):
+        work.ports.log.info("circuit.closed")
+
+
+def is_asking(work: Work, provider: Provider, shards: Iterable[Shard]) -> bool:
+    """Whether one of *shards* asks for all whether the account has money again: its batch runs, or is collected.
+
+    One that takes longer than an hour is not waited for.
+    """
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    if circuit is None or not circuit.is_of_answers:
+        return False
+    since = max(circuit.since, work.ports.clock.now() - HOUR)
+    return any(shard.batch and shard.intent_at > since for shard in shards if shard.state in _AT_PROVIDER)
+
+
+def keep_proof(work: Work, provider: Provider, batch: str) -> None:
+    """Remember one batch of this key's project. Batches cannot be deleted, so it proves the project of a later key."""
+    name = circuit_key(provider.base_url, provider.fingerprint)
+    if name not in work.install.proofs:
+        change_install(work, lambda install: replace(install, proofs={**install.proofs, name: batch}))
+
+
+def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
+    """Return *shard*, under this key now, if what the key sees of it can be believed; else None: the shard waits.
+
+    Another key than the shard's is proved by a batch or file of the shard's key that answers to it. A shard out of reach
+    is looked at every hour; after a week its items fail.
+    """
+    if (shard.base_url, shard.fingerprint) == (provider.base_url, provider.fingerprint):
+        return shard
+    if _is_proved(work, provider, shard):
+        return keep_shard(work, shard, fingerprint=provider.fingerprint, unreachable_at=0)
+    now = work.ports.clock.now()
+    since = shard.unreachable_at or now
+    work.ports.log.warning("shard.unreachable", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
+    if now - since >= work.limits.unreachable_seconds_max:
+        message = "The API key was changed to one of another project, and stayed so for a week: the answers cannot be reached."
+        move_shard(work, shard, GivenUp(shard.ticket, Reason("unreachable", message)))
+    else:
+        keep_shard(work, shard, unreachable_at=since, lease=None, due_at=now + HOUR)
+    return None
+
+
+def _is_proved(work: Work, provider: Provider, shard: Shard) -> bool:
+    if shard.base_url != provider.base_url:
+        return False
+    witness = shard.batch or work.install.proofs.get(circuit_key(shard.base_url, shard.fingerprint))
+    is_seen = bool(shard.file) and _shows(lambda: provider.file_exists(shard.file))
+    return is_seen or (bool(witness) and _shows(lambda: bool(provider.batch(witness or ""))))
+
+
+def _shows(ask: Callable[[], bool]) -> bool:
+    """Whether a key sees what *ask* asks for. A refusal shows nothing, and says nothing either."""
+    try:
+        return ask()
+    except (NotAtProvider, ProviderRefused):
+        return False
+
+
+def note_refusal(work: Work, provider: Provider, error: KeyRefused) -> None:
+    """Open the circuit for what any call but a create was told about the key."""
+    open_circuit(work, provider, Reason(error.code, str(error)))
+
+
+def _with_circuit(install: Install, provider: Provider, circuit: Circuit) -> Install:
+    name = circuit_key(provider.base_url, provider.fingerprint)
+    return replace(install, circuits={**install.circuits, name: circuit})

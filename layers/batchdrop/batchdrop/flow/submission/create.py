@@ -1,0 +1,195 @@
+"""Creating a batch once: the worker's side of the protocol. `recover` is the other side.
+
+    RESERVED ──(upload the input, named after the ticket)──► UPLOADED ──(write the intent)──► CREATING ──(one POST)──► answer
+
+Rule: the intent is durable before the call, the call is made once, and what is not a definite answer stays CREATING until
+`recover` finds the batch or fences the try off. `create_batch` is called here and nowhere else.
+"""
+
+import tempfile
+from typing import Final
+
+from batchdrop.core.model.batches import Accepted, CreateAnswer, Declined, NotSent
+from batchdrop.core.model.errors import (
+    DiskFull,
+    IllegalTransition,
+    KeyRefused,
+    LeaseLost,
+    NotAtProvider,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
+from batchdrop.core.model.limits import MINUTE
+from batchdrop.core.model.rows import Reason, Shard, ShardState
+from batchdrop.core.planning.requests import sent_lines
+from batchdrop.core.submission.batch_signals import is_duplicate, read_refusal, read_upload_refusal
+from batchdrop.core.submission.dedupe import SentOnce
+from batchdrop.core.submission.refusals import is_account_refused
+from batchdrop.core.submission.refusing import DISK_FULL
+from batchdrop.core.submission.shard_events import (
+    NOTHING_SAVED,
+    BatchFound,
+    CreateTurnedAway,
+    InputUnusable,
+    InputUploaded,
+    SendRefused,
+)
+from batchdrop.flow.admission.admit import is_idle_but_for
+from batchdrop.flow.planned_job import read_chunks, shard_lines
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.submission.cancel import ask_to_cancel
+from batchdrop.flow.submission.circuit_breaker import close_circuit, keep_proof, may_create, note_refusal, open_circuit
+from batchdrop.flow.submission.disk import full_disk_told
+from batchdrop.flow.submission.duplicates import note_duplicate
+from batchdrop.flow.submission.refused import obey
+from batchdrop.flow.unit_of_work import (
+    Work,
+    intend_create,
+    move_shard,
+    postpone,
+    read_job,
+    read_shard,
+    take_shard_lease,
+    unanswered,
+)
+
+# How often the status of a file is read that is not processed yet: with each tick.
+FILE_LOOK_SECONDS: Final = 30
+# Where the SDK, too, waits no longer (`files.wait_for_processing`), and what a server may say instead of `error`. Anything else
+# is on its way: Azure says `pending` (https://learn.microsoft.com/en-us/answers/questions/2203029, 2026-11-22).
+FILE_STATUSES_FINAL: Final = frozenset({"processed", "error", "failed", "deleted"})
+
+
+def send(work: Work, provider: Provider, shard: Shard) -> Shard:
+    """Bring *shard* as far towards RUNNING as this invocation can, and return it as it then stands.
+
+    May be repeated at any time and by anybody: each step is conditional on the shard's state and ticket.
+    """
+    if shard.state not in (ShardState.RESERVED, ShardState.UPLOADED):
+        return shard
+    if not may_create(work, provider):
+        return shard
+    try:
+        shard = take_shard_lease(work, shard)
+        if shard.state is ShardState.RESERVED:
+            shard = _upload(work, provider, shard)
+        return _create(work, provider, shard)
+    except (IllegalTransition, LeaseLost, Superseded) as error:
+        work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
+    except KeyRefused as error:
+        note_refusal(work, provider, error)
+        postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
+    except ProviderRefused as error:
+        work.ports.log.warning(
+            "upload.refused",
+            job_id=shard.job,
+            shard=shard.number,
+            ticket=shard.ticket,
+            status=error.status,
+            code=error.code,
+        )
+        obey(work, provider, read_shard(work, shard), read_upload_refusal(error, shard))
+    except DiskFull as error:
+        work.ports.log.warning("disk.full", job_id=shard.job, shard=shard.number, cause=str(error))
+        obey(work, provider, read_shard(work, shard), SendRefused(shard.ticket, DISK_FULL))
+    except ProviderUnavailable as error:
+        work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
+        _postpone_failed(work, read_shard(work, shard), error)
+    return read_shard(work, shard)
+
+
+def _postpone_failed(work: Work, shard: Shard, error: ProviderUnavailable) -> None:
+    """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again."""
+    outage = unanswered(work, shard, error)
+    if shard.state is not ShardState.RESERVED:
+        postpone(work, shard, MINUTE, unanswered=outage)
+        return
+    wait_seconds = min(MINUTE << min(shard.failed_uploads, 16), work.limits.upload_backoff_seconds_max)
+    postpone(work, shard, wait_seconds, unanswered=outage, failed_uploads=shard.failed_uploads + 1)
+
+
+def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
+    job = read_job(work, shard.job)
+    chunks = read_chunks(work.ports.storage, job)
+    lines = shard_lines(work.ports.storage, job, shard, chunks)
+    once = SentOnce(lines) if job.options.dedupe else None
+    with full_disk_told(), tempfile.TemporaryFile() as spool:
+        for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
+            spool.write(line)
+        spool.seek(0)
+        name = f"{shard.ticket}.jsonl"
+        file = provider.upload_input(name, spool, work.limits.input_file_lifetime_seconds)
+    saving = once.saving(shard) if once else NOTHING_SAVED
+    return move_shard(work, shard, InputUploaded(shard.ticket, file, provider.base_url, provider.fingerprint, saving))
+
+
+def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
+    if (shard.base_url, shard.fingerprint) != (provider.base_url, provider.fingerprint):
+        return move_shard(work, shard, InputUnusable(shard.ticket))
+    limits = work.limits
+    if work.ports.clock.remaining_seconds() < limits.create_timeout_seconds + limits.create_margin_seconds:
+        return postpone(work, shard, 0)
+    if provider.dialect.waits_for_processed and not _is_processed(work, provider, shard):
+        return postpone(work, shard, FILE_LOOK_SECONDS)
+    shard = intend_create(work, shard)
+    if shard.state is not ShardState.CREATING:
+        return shard
+    answer = provider.create_batch(
+        file=shard.file,
+        endpoint=shard.endpoint,
+        metadata={"ticket": shard.ticket, "job": shard.job, "shard": str(shard.number)},
+    )
+    return _record(work, provider, shard, answer)
+
+
+def _is_processed(work: Work, provider: Provider, shard: Shard) -> bool:
+    """Whether to make a batch of the file, which was uploaded just before: once it is processed, or was waited for long enough.
+
+    What was not processed by then, or never will be, the create says in the provider's own words.
+    """
+    if work.ports.clock.now() - shard.file_uploaded_at >= work.limits.file_visible_seconds_max:
+        return True
+    try:
+        status = provider.file_status(shard.file)
+    except NotAtProvider:
+        return False  # not visible yet
+    except ProviderRefused:
+        return True
+    return status in FILE_STATUSES_FINAL
+
+
+def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) -> Shard:
+    """Write down what the create call said. What is uncertain stays CREATING: only `recover` may go on from there."""
+    if isinstance(answer, Accepted):
+        work.ports.log.info(
+            "batch.created", job_id=shard.job, shard=shard.number, ticket=shard.ticket, batch_id=answer.batch.id,
+            request_id=answer.request_id,
+        )  # fmt: skip
+        after = _adopt(work, shard, BatchFound(answer.batch, shard.ticket))
+        keep_proof(work, provider, answer.batch.id)
+        close_circuit(work, provider)
+        is_unwanted = after.is_cancelled and after.state is ShardState.RUNNING
+        return ask_to_cancel(work, provider, after) if is_unwanted else after
+    if isinstance(answer, Declined):
+        if is_account_refused(answer.status, answer.code):
+            open_circuit(work, provider, Reason(answer.code or f"http_{answer.status}", answer.message))
+        event = read_refusal(answer, shard, work.ports.clock.now(), work.limits, is_idle=is_idle_but_for(work, shard))
+        return obey(work, provider, shard, event)
+    if isinstance(answer, NotSent):
+        work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
+        return obey(work, provider, shard, CreateTurnedAway(shard.ticket, MINUTE, answer.cause))
+    work.ports.log.warning(
+        "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
+    )
+    return shard
+
+
+def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
+    """Take the batch, unless the shard has another by now: that is reported, and nothing is touched."""
+    try:
+        return move_shard(work, shard, found)
+    except (IllegalTransition, Superseded):
+        now = read_shard(work, shard)
+        is_beside = is_duplicate(now, found.batch, found.ticket)
+        return note_duplicate(work, now, found.batch, found.ticket) if is_beside else now

@@ -1,0 +1,138 @@
+"""What follows a definite refusal: of an upload, of a create, of a batch for want of room.
+
+Rule: no batch exists, so nothing here is uncertain. What is refused waits without room, and what was uploaded for it is
+deleted; a refusal concerns the smallest thing that it names, and only what lasted for a day fails items.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from batchdrop.core.admission.quota_estimator import after_refused, believed_limit, cooled
+from batchdrop.core.delivery.job_lifecycle import ShardSplit, advance_job
+from batchdrop.core.model.errors import IllegalTransition, ProviderError, Superseded
+from batchdrop.core.model.rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Job,
+    Lesson,
+    Room,
+    RoomWrite,
+    Scope,
+    Shard,
+    ShardState,
+    Write,
+)
+from batchdrop.core.submission.refusing import given_up, is_model_given_up, is_refused_again, of_model
+from batchdrop.core.submission.shard_events import ModelRefused, NoRoom, SendRefused, ShardEvent
+from batchdrop.core.submission.shard_lifecycle import (
+    advance,
+    is_foreign,
+    no_room_backoff_seconds,
+    refused_wait_seconds,
+    split,
+)
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.unit_of_work import Work, log_transition, move_shard, read_job, read_shard, settle, written
+
+
+def obey(work: Work, provider: Provider, shard: Shard, refusal: ShardEvent) -> Shard:
+    """Do what a definite refusal asks for, unless `recover` has taken the try further meanwhile; return the row as it is then."""
+    try:
+        after = _moved(work, shard, refusal)
+    except (IllegalTransition, Superseded) as error:
+        work.ports.log.info("refusal.late", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error))
+        return read_shard(work, shard)
+    if isinstance(refusal, SendRefused | ModelRefused) and shard.file and after.file != shard.file:
+        _discard(work, provider, shard)
+    return after
+
+
+def _moved(work: Work, shard: Shard, refusal: ShardEvent) -> Shard:
+    match refusal:
+        case NoRoom():
+            return back_off(work, shard, refusal)
+        case SendRefused():
+            return _settled(work, shard, refusal, lambda read: _after_send_refused(work, read, refusal))
+        case ModelRefused():
+            return _settled(work, shard, refusal, lambda read: _after_model_refused(work, read, refusal))
+        case _:
+            return move_shard(work, shard, refusal)
+
+
+def _settled(work: Work, shard: Shard, event: ShardEvent, change: Callable[[Shard], Change]) -> Shard:
+    """Write what *change* makes of *shard*, which *event* happened to, and return the row as it is then."""
+    rows = iter([shard])
+    settle(work.ports, lambda: change(next(rows, None) or read_shard(work, shard)))
+    after = read_shard(work, shard)
+    log_transition(work, after, event)
+    return after
+
+
+def _discard(work: Work, provider: Provider, shard: Shard) -> None:
+    """Delete the file that was uploaded for nothing. Where that fails, the sweep finds it."""
+    try:
+        provider.delete_file(shard.file)
+    except ProviderError as error:
+        work.ports.log.info("file.kept", job_id=shard.job, shard=shard.number, file_id=shard.file, cause=str(error))
+
+
+def _after_send_refused(work: Work, read: Shard, event: SendRefused) -> Change:
+    now, job = work.now(), read_job(work, read.job)
+    scope = Scope.LINE if event.is_too_large else Scope.SHARD
+    is_known = is_refused_again(job, event.reason, scope, now.time, work.limits)
+    after = advance(read, replace(event, is_given_up=event.is_given_up or is_known), now)
+    if after.state is ShardState.HARVESTING and after.refusal and not after.is_cancelled:
+        return _written(work, Write(read, after), Write(job, given_up(job, after.refusal, now.time)))
+    is_parted = after.state is ShardState.WAITING and event.is_too_large and after.sent_items > 1
+    return _halved(work, read, after, job) if is_parted else _written(work, Write(read, after))
+
+
+def _after_model_refused(work: Work, read: Shard, event: ModelRefused) -> Change:
+    now, room, job = work.now(), work.ports.ledger.room(read.account, read.model), read_job(work, read.job)
+    refusal = of_model(room.lesson, event.refusal)
+    is_over = is_model_given_up(refusal, job, now.time, work.limits)
+    after = advance(read, replace(event, refusal=refusal, is_given_up=is_over), now)
+    until = now.time + refused_wait_seconds(refusal, work.limits)
+    lesson = cooled(replace(room.lesson, refusal=refusal), until)
+    return replace(_written(work, Write(read, after)), rooms=(RoomWrite(room, lesson),))
+
+
+def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
+    """Send *shard* back to wait for room, learn from it, and split it where it was refused with nothing else enqueued."""
+    return _settled(work, shard, event, lambda read: _after_no_room(work, read, event))
+
+
+def _after_no_room(work: Work, read: Shard, event: NoRoom) -> Change:
+    room = work.ports.ledger.room(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
+    held = read.room_inputs if event.is_inputs else read.room_tokens
+    seen = replace(event, is_idle=room.used <= held, stated=believed_limit(room.lesson, event.stated))
+    waiting = advance(read, seen, work.now())
+    is_parted = waiting.state is ShardState.WAITING and seen.is_idle and waiting.sent_items > 1
+    change = (
+        _halved(work, read, waiting, read_job(work, read.job)) if is_parted else _written(work, Write(read, waiting))
+    )
+    return replace(change, rooms=(RoomWrite(room, _lesson(work, read, seen, room, held)),))
+
+
+def _halved(work: Work, read: Shard, waiting: Shard, job: Job) -> Change:
+    """Return the change that makes two shards of *read*, which now is *waiting*."""
+    first, second = split(waiting, job.shards, waiting.items // 2)
+    grown = advance_job(job, ShardSplit(), work.now())
+    return _written(work, Write(read, first), Write(None, second), Write(job, grown))
+
+
+def _written(work: Work, *writes: Write) -> Change:
+    return Change(tuple(replace(write, after=written(work.ports, write.after)) for write in writes))
+
+
+def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> Lesson:
+    """Return what is known of *room* after *shard*, which held so much of it, was refused.
+
+    Where a lower limit keeps nobody away, because somebody else fills the queue, time does.
+    """
+    total = room.taken + held if not shard.taken_at else room.taken
+    lesson = after_refused(room.lesson, total, event.stated)
+    if not is_foreign(shard, event):
+        return lesson
+    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits)
+    return cooled(lesson, work.ports.clock.now() + wait_seconds)

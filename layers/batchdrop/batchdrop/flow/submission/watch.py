@@ -1,0 +1,172 @@
+"""Watching batches that are known to exist.
+
+Rule: what the list shows is believed; what it does not show is asked for, each in its turn. A batch that cannot be found is
+waited for, never made again, and given up after days.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from batchdrop.core.admission.quota import input_limit, token_limit
+from batchdrop.core.admission.quota_estimator import after_taken
+from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.errors import (
+    Conflict,
+    IllegalTransition,
+    NotAtProvider,
+    ProviderRefused,
+    ProviderUnavailable,
+    Superseded,
+)
+from batchdrop.core.model.limits import HOUR
+from batchdrop.core.model.rows import (
+    WHOLE_ACCOUNT,
+    Change,
+    Lesson,
+    Outage,
+    Reason,
+    Room,
+    RoomWrite,
+    Shard,
+    ShardState,
+    Write,
+)
+from batchdrop.core.submission.batch_signals import (
+    STATUS_FAILED,
+    STATUSES_TAKEN,
+    STATUSES_UNDER_WAY,
+    is_hopeless,
+    observe,
+    stuck_reason,
+)
+from batchdrop.core.submission.refusing import accepted
+from batchdrop.core.submission.shard_events import BatchStuck, BatchTaken, GivenUp, MoneyMissed, NoRoom
+from batchdrop.core.submission.shard_lifecycle import advance
+from batchdrop.flow.admission.admit import is_idle_but_for
+from batchdrop.flow.ports import Provider
+from batchdrop.flow.submission.circuit_breaker import believe, note_lack
+from batchdrop.flow.submission.refused import back_off
+from batchdrop.flow.unit_of_work import (
+    Work,
+    keep_shard,
+    log_transition,
+    move_shard,
+    read_shard,
+    settle,
+    unanswered,
+    written,
+)
+
+# A share of the first shard: no account is known whose queue takes so little.
+_SLIVERS: Final = 10
+
+
+def watch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard | None:
+    """Move the RUNNING *shard* if its *batch* has ended, or never will, and return it; None while there is nothing to do."""
+    event = (
+        observe(shard, batch, is_idle=is_idle_but_for(work, shard)) if batch.status not in STATUSES_UNDER_WAY else None
+    )
+    if event is None and is_hopeless(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
+        work.ports.log.warning(
+            "batch.given_up", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
+        )
+        return move_shard(work, shard, BatchStuck(shard.ticket, batch, stuck_reason(batch, work.limits)))
+    if event is None:
+        if batch.status not in STATUSES_UNDER_WAY:
+            work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
+        return None
+    if isinstance(event, MoneyMissed):
+        note_lack(work, provider, shard, event.reason)
+    return back_off(work, shard, event) if isinstance(event, NoRoom) else move_shard(work, shard, event)
+
+
+def has_failed(batch: Batch | None) -> bool:
+    """Whether *batch* was refused."""
+    return batch is not None and batch.status == STATUS_FAILED
+
+
+def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
+    """Write that the provider had room for the *batch* of a RUNNING *shard*, where that is new, and return the row."""
+    is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.room_tokens
+    if batch is None or not is_new or batch.status not in STATUSES_TAKEN:
+        return shard
+    event, rows = BatchTaken(shard.ticket), iter([shard])
+
+    def decide() -> Change:
+        read = next(rows, None) or read_shard(work, shard)
+        after = written(work.ports, advance(read, event, work.now()))
+        return Change((Write(read, after),), tuple(_lessons(work, after)))
+
+    try:
+        settle(work.ports, decide)
+    except (Conflict, IllegalTransition, Superseded) as error:
+        work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
+        return shard
+    after = read_shard(work, shard)
+    log_transition(work, after, event)
+    return after
+
+
+def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
+    """Yield what it teaches that *taken* was taken beside what was taken before."""
+    limits, ledger = work.limits, work.ports.ledger
+    room = ledger.room(taken.account, taken.model)
+    total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
+    sliver = limits.first_shard_tokens // _SLIVERS
+    lesson = accepted(after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver), taken.intent_at)
+    yield from _lesson(room, lesson)
+    if taken.room_inputs:
+        whole = ledger.room(taken.account, WHOLE_ACCOUNT)
+        total, limit = whole.taken + taken.room_inputs, input_limit(whole, limits)
+        yield from _lesson(whole, after_taken(whole.lesson, limit, total, limits.shard_embedding_inputs_max))
+
+
+def _lesson(room: Room, lesson: Lesson) -> list[RoomWrite]:
+    """Return the write of a *lesson* that is new; one that is not keeps nobody from writing another."""
+    return [] if lesson == room.lesson else [RoomWrite(room, lesson)]
+
+
+def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:
+    """Ask for the batch of a RUNNING *shard* that the list did not show; None where it cannot be found for now.
+
+    Raises ProviderUnavailable, with the shard's turn over.
+    """
+    later = work.ports.clock.now() + work.limits.retrieve_interval_seconds
+    try:
+        batch = provider.batch(shard.batch)
+    except (NotAtProvider, ProviderRefused) as error:
+        work.ports.log.warning(
+            "batch.not_found", job_id=shard.job, shard=shard.number, batch_id=shard.batch, cause=str(error)
+        )
+        believed = believe(work, provider, shard)
+        if believed:
+            _seek_gone(work, believed, str(error))
+        return None
+    except ProviderUnavailable as error:
+        keep_shard(work, shard, due_at=later, unanswered=unanswered(work, shard, error))
+        raise
+    keep_shard(work, shard, due_at=later, unanswered=None, gone=None)
+    return batch
+
+
+def _seek_gone(work: Work, shard: Shard, cause: str) -> None:
+    """Look again in an hour for the batch of *shard*; once it was gone for a day, its items fail.
+
+    They may have run and be paid for, so they are never sent again.
+    """
+    now = work.ports.clock.now()
+    gone = shard.gone or Outage(now, cause)
+    if now - gone.since < work.limits.gone_seconds_max:
+        keep_shard(work, shard, gone=gone, unanswered=None, due_at=now + HOUR)
+        return
+    message = (
+        f"The provider does not show the batch {shard.batch} any more. It was looked for, for a day. Its requests may have run "
+        "and may be paid for, so they are not sent again."
+    )
+    work.ports.log.warning("batch.gone", job_id=shard.job, shard=shard.number, batch_id=shard.batch)
+    move_shard(work, shard, GivenUp(shard.ticket, Reason("batch_gone", message)))
+
+
+def note_shown(work: Work, shard: Shard) -> Shard:
+    """Write that the batch of *shard*, which was gone or not answered for, is shown again, and return the row."""
+    return keep_shard(work, shard, unanswered=None, gone=None) if shard.gone or shard.unanswered else shard

@@ -1,0 +1,275 @@
+"""Moving rows: read, decide, write on condition, and again where somebody else was first.
+
+Rule: what a write is based on is what was read; a conflict means reading again and deciding again, never writing anyway.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchdrop.core.delivery.job_lifecycle import JobEvent, advance_job, begun
+from batchdrop.core.model.errors import BrokenState, Conflict, LeaseLost, ProviderError
+from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.rows import Change, Install, Job, Lease, Outage, Shard, Write
+from batchdrop.core.submission.shard_events import Cancelled, CreateIntended, ShardEvent
+from batchdrop.core.submission.shard_lifecycle import Now, advance, again
+from batchdrop.flow.ports import Ports
+
+# Each conflict means that somebody else made progress; so many in a row mean that something is wrong.
+CONFLICTS_MAX = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every flow is given: the ports, the limits and the installation.
+
+    A tick asks the provider until *asks_until* and no longer; None for a worker, which may take its own time.
+    """
+
+    ports: Ports
+    limits: Limits
+    install: Install
+    asks_until: int | None = None
+
+    def now(self) -> Now:
+        """Return the circumstances of a transition at this moment."""
+        return Now(self.ports.clock.now(), self.install.id, self.limits)
+
+    def may_go_on(self) -> bool:
+        """Whether there is time for another step before the function must stop."""
+        return self.ports.clock.remaining_seconds() > self.limits.stop_margin_seconds
+
+    def may_ask(self) -> bool:
+        """Whether there is time for another call of the provider."""
+        return self.may_go_on() and (self.asks_until is None or self.ports.clock.now() < self.asks_until)
+
+    def call_seconds(self) -> float:
+        """Return how long a call of the provider may take in this tick."""
+        clock = self.ports.clock
+        left = clock.remaining_seconds() - self.limits.stop_margin_seconds
+        if self.asks_until is not None:
+            left = min(left, self.asks_until - clock.now())
+        return min(left, self.limits.tick_call_seconds)
+
+
+def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:
+    """Return the work of this invocation; the first one of all writes the installation's row.
+
+    *seen* is that row where it was read already.
+    """
+    install = seen or ports.ledger.install()
+    if install is None:
+        started_at = ports.clock.now() - limits.installation_slack_seconds
+        fresh = Install(id=ports.clock.new_id(), started_at=started_at, writer=ports.writer)
+        try:
+            ports.ledger.write(Change((Write(None, fresh),)))
+        except Conflict:
+            if ports.ledger.install() is None:
+                raise  # the table was too busy to take the row
+            ports.log.info("install.found")
+        install = ports.ledger.install()
+    if install is None:
+        raise BrokenState("the installation's row was written and is not there")
+    return Work(ports, limits, install)
+
+
+def settle(ports: Ports, decide: Callable[[], Change | None]) -> Change | None:
+    """Write what *decide* wants, asking it again after each conflict; None where it wants nothing.
+
+    *decide* must read what it decides on. Raises Conflict after too many.
+    """
+    for attempt in range(CONFLICTS_MAX):
+        change = decide()
+        if change is None:
+            return None
+        try:
+            return ports.ledger.write(change)
+        except Conflict:
+            ports.clock.pause(attempt)
+    raise Conflict(f"{CONFLICTS_MAX} conflicts in a row")
+
+
+def written[R: Job | Shard | Install](ports: Ports, row: R) -> R:
+    """Return *row* bearing the name of who writes it."""
+    return replace(row, writer=ports.writer)
+
+
+def change_install(work: Work, change: Callable[[Install], Install | None]) -> Install | None:
+    """Write what *change* makes of the installation's row as it is now, and return that; None where it wants nothing."""
+
+    def decide() -> Change | None:
+        read = work.ports.ledger.install()
+        after = read and change(read)
+        return Change((Write(read, written(work.ports, after)),)) if after and after != read else None
+
+    settled = settle(work.ports, decide)
+    return _only(settled, Install) if settled else None
+
+
+def move_job(work: Work, job: Job, event: JobEvent) -> Job:
+    """Move *job* by *event* and return it as written; reads it again after a conflict.
+
+    Raises IllegalTransition where the job has moved on meanwhile.
+    """
+    rows = iter([job])
+
+    def decide() -> Change:
+        read = next(rows, None) or read_job(work, job.id)
+        return Change((Write(read, written(work.ports, advance_job(read, event, work.now()))),))
+
+    return _only(settle(work.ports, decide), Job)
+
+
+def move_shard(work: Work, shard: Shard, event: ShardEvent) -> Shard:
+    """Move *shard* by *event* and return it as written; reads it again after a conflict.
+
+    For the events that concern the shard alone. Raises IllegalTransition or Superseded where it has moved on meanwhile.
+    """
+    rows = iter([shard])
+
+    def decide() -> Change:
+        read = next(rows, None) or read_shard(work, shard)
+        return Change((Write(read, written(work.ports, advance(read, event, work.now()))),))
+
+    after = _only(settle(work.ports, decide), Shard)
+    log_transition(work, after, event)
+    return after
+
+
+def intend_create(work: Work, shard: Shard) -> Shard:
+    """Write the intent to create *shard*'s batch, unless its job was cancelled: then it is stopped instead.
+
+    The one write looks at both rows, so that no intent is ever written after a cancellation. Raises as `move_shard`.
+    """
+    rows = iter([shard])
+    event: ShardEvent = CreateIntended(shard.ticket)
+
+    def decide() -> Change:
+        nonlocal event
+        job = read_job(work, shard.job)
+        event = Cancelled() if job.cancelled_at else event
+        read = next(rows, None) or read_shard(work, shard)
+        return Change((Write(read, written(work.ports, advance(read, event, work.now()))),), unchanged=(job,))
+
+    after = _only(settle(work.ports, decide), Shard)
+    log_transition(work, after, event)
+    return after
+
+
+def log_transition(work: Work, after: Shard, event: ShardEvent) -> None:
+    """Record a shard's transition once, where it was decided."""
+    work.ports.log.info(
+        "shard.moved", job_id=after.job, shard=after.number, cause=type(event).__name__, state=after.state,
+        ticket=after.ticket, batch_id=after.batch, attempt=after.attempt,
+    )  # fmt: skip
+
+
+def _only[R](change: Change | None, kind: type[R]) -> R:
+    """Return the one row of *kind* that *change* wrote."""
+    for write in change.writes if change else ():
+        if isinstance(write.after, kind):
+            return write.after
+    raise BrokenState(f"a change without a {kind.__name__}")
+
+
+def read_job(work: Work, job: str) -> Job:
+    """Return the job's row, which must be there."""
+    row = work.ports.ledger.job(job)
+    if row is None:
+        raise BrokenState(f"job {job} has no row")
+    return row
+
+
+def read_shard(work: Work, shard: Shard) -> Shard:
+    """Return the shard's row as it is now, which must be there."""
+    row = work.ports.ledger.shard(shard.job, shard.number)
+    if row is None:
+        raise BrokenState(f"shard {shard.job}/{shard.number} has no row")
+    return row
+
+
+def take_job_lease(work: Work, job: Job) -> Job:
+    """Return *job* leased to this invocation for as long as it may run, its attempt counted.
+
+    Raises LeaseLost where another holds it.
+    """
+    counted = begun(job, work.ports.clock.now(), work.limits)
+    return keep_job(
+        work,
+        job,
+        lease=_lease(work, job.lease),
+        stalled_attempts=counted.stalled_attempts,
+        stalled_at=counted.stalled_at,
+    )
+
+
+# What a defect of ours raises, which will raise it again; everything else is an outage of what stands behind a port.
+_DEFECTS = (
+    ArithmeticError, AssertionError, AttributeError, BrokenState, LookupError, MemoryError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
+@contextmanager
+def attempted(work: Work, job: Job) -> Iterator[Job]:
+    """Yield *job* leased, its attempt counted until a checkpoint; an attempt that an outage ended is not counted.
+
+    Raises LeaseLost where another worker holds it.
+    """
+    leased = take_job_lease(work, job)
+    try:
+        yield leased
+    except _DEFECTS:
+        raise
+    except Exception:
+        with suppress(Exception):  # the outage may be the ledger's; what matters is the error that goes on
+            read = read_job(work, job.id)
+            if read.stalled_attempts and read.lease and read.lease.owner == work.ports.writer:
+                keep_job(work, read, stalled_attempts=read.stalled_attempts - 1, stalled_at=0)
+        raise
+
+
+def take_shard_lease(work: Work, shard: Shard) -> Shard:
+    """Return *shard* leased to this invocation for as long as it may run. Raises LeaseLost where another holds it."""
+    return keep_shard(work, shard, lease=_lease(work, shard.lease))
+
+
+def _lease(work: Work, held: Lease | None) -> Lease:
+    now = work.ports.clock.now()
+    if held and held.until > now and held.owner != work.ports.writer:
+        raise LeaseLost(f"{held.owner} works on it until {held.until}")
+    return Lease(work.ports.writer, now + int(work.ports.clock.remaining_seconds()))
+
+
+def keep_job(work: Work, job: Job, **changes: Any) -> Job:  # noqa: ANN401 - fields of Job, checked by `replace`
+    """Change what is no transition: who works on *job*, when it is due, what it waits for.
+
+    Raises LeaseLost where somebody else wrote the row first: they have the work now.
+    """
+    return _only(_keep(work, job, replace(job, **changes)), Job)
+
+
+def keep_shard(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
+    """Change what is no transition: who works on *shard*, when it is due, under which key it is known.
+
+    Raises LeaseLost where somebody else wrote the row first: they have the work now.
+    """
+    return _only(_keep(work, shard, replace(shard, **changes)), Shard)
+
+
+def _keep(work: Work, before: Job | Shard, after: Job | Shard) -> Change:
+    assert before.state == after.state, before  # noqa: S101 - states move by the tables alone
+    try:
+        return work.ports.ledger.write(Change((Write(before, written(work.ports, after)),)))
+    except Conflict as error:
+        raise LeaseLost("the row was written by somebody else") from error
+
+
+def unanswered(work: Work, shard: Shard, error: ProviderError) -> Outage:
+    """Return since when calls for *shard* are not answered, the one that *error* is of counted."""
+    return again(shard.unanswered, str(error), work.ports.clock.now())
+
+
+def postpone(work: Work, shard: Shard, seconds: int, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, as `keep_shard`
+    """Return *shard* without a worker, due again in *seconds*."""
+    return keep_shard(work, shard, lease=None, due_at=work.ports.clock.now() + seconds, **changes)

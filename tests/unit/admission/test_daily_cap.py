@@ -1,0 +1,245 @@
+"""What all jobs may cost on one day: what does not fit waits for another, by itself, and nothing is let in beyond it.
+
+The flows are the production code and the adapter is the real one.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes.world import World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchdrop.core.admission.budget import affordable, day_of
+from batchdrop.core.model.errors import Conflict
+from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
+from batchdrop.core.model.rows import Change, DayMove, Job, JobState, Write
+from openai_batch_simulator.behaviour import CALM
+
+TASK = b"""
+endpoint: /v1/chat/completions
+body:
+  model: gpt-4.1-mini
+  max_tokens: 1000
+  messages: [{role: user, content: "Rate: {{ review }}"}]
+"""
+# Expected of one item: 1,000 tokens at 0.8 dollars a million, and some input.
+ITEM = 800
+# Half an hour before midnight.
+EVENING = 1_800_057_600 - 30 * MINUTE
+
+
+def world_with(items_a_day: float, run_seconds: float = MINUTE, **limits: Any) -> World:  # noqa: ANN401  # limits by name
+    """A world in the evening whose jobs may cost what so many items do in a day, and whose batches take so long."""
+    small = {"chunk_lines_max": 5, "shard_requests_max": 5, "day_microdollars_max": int(items_a_day * 1.02 * ITEM)}
+    world = World(limits=Limits(**small | limits), behaviour=replace(CALM, run_seconds=run_seconds))
+    world.advance(EVENING - world.clock.time)
+    world.storage.put_task("sentiment", TASK)
+    return world
+
+
+def drop(world: World, items: int = 10, name: str = "a") -> str:
+    """Drop some reviews."""
+    rows = b"".join(b"review %d\n" % number for number in range(items))
+    return world.drop(f"inbox/sentiment/{name}.csv", b"review\n" + rows)
+
+
+def sent(world: World, job: str) -> int:
+    """How many items of *job* have been let in."""
+    return sum(group.cut_lines for group in world.job(job).groups)
+
+
+def ids(world: World) -> list[str]:
+    """The ids of what was published, without the job."""
+    return [json.loads(notice.json)["id"].partition("/")[2] for notice in world.notices.published]
+
+
+@given(amount=st.integers(1, 10**6), price=st.integers(1, 10**9), limit=st.integers(1, 10**9), share=st.floats(-0.2, 1))
+def test_what_is_affordable_costs_no_more_than_is_left(amount: int, price: int, limit: int, share: float) -> None:
+    """And it is everything where that fits; of a fresh day something is, unless a single piece is dearer than a day."""
+    left = int(limit * share)
+
+    part = affordable(amount, price, left, limit)
+
+    assert 0 <= part <= amount
+    assert part * price <= max(0, left) * amount
+    assert (part == amount) == (price <= left)
+    if left == limit and price * 51 <= limit * 49 * amount:
+        assert part > 0
+
+
+def test_what_does_not_fit_waits_for_the_next_day() -> None:
+    """It says so, with one notice, and goes on by itself after midnight, however the answers turned out."""
+    world = world_with(5, run_seconds=HOUR)
+    job = drop(world)
+    for _ in range(28):
+        world.tick()
+    evening, status = sent(world, job), json.loads(world.result(job, "status.json"))
+
+    ended = world.run(job)
+
+    assert (evening, status["state"], status["waiting"]["for"]) == (5, "RUNNING", "daily cap")
+    assert status["waiting"]["since"] <= "2027-01-15T23:32:00Z"
+    assert (ended.event, ended.succeeded) == ("completed", 10)
+    assert world.clock.time >= EVENING + 30 * MINUTE
+    assert ids(world) == ["waiting/1", "completed"]
+
+
+def test_the_notice_says_what_is_used_up() -> None:
+    """It names the cap and the parameter, and does not tell anybody to put something right."""
+    world = world_with(5)
+    drop(world)
+    for _ in range(3):
+        world.tick()
+
+    (notice,) = world.notices.published
+
+    assert json.loads(notice.json)["reason"]["code"] == "daily_cap"
+    assert "US dollars on one day" in notice.text
+    assert "put right" not in notice.text
+    assert "DailyCostUsdMax" in notice.text
+
+
+def test_jobs_share_a_day() -> None:
+    """The second one waits for what the first one took, and gives way to nobody on the next day."""
+    world = world_with(10)
+    first, second = drop(world, 10, "a"), drop(world, 5, "b")
+    world.tick()
+    evening = sent(world, first), sent(world, second)
+
+    world.run(second)
+
+    assert evening == (10, 0)
+    assert world.job(first).event == world.job(second).event == "completed"
+
+
+def test_what_a_whole_day_cannot_pay_is_let_in_in_parts() -> None:
+    """A day at a time, as much as the day has; nothing is sent twice."""
+    world = world_with(2, chunk_lines_max=100, shard_requests_max=100)
+    job = drop(world, 4)
+    evening = sent(world, job)
+
+    # Answers are shorter than expected, so that a day is never full.
+    ended = world.run(job, seconds=HOUR)
+
+    assert 0 < evening <= 2
+    assert (ended.event, ended.succeeded) == ("completed", 4)
+    assert world.charged_twice() == {}
+
+
+def test_an_item_that_is_dearer_than_a_day_waits_for_a_person() -> None:
+    """It is neither sent nor lost: its notice says what to raise, and cancelling ends it."""
+    world = world_with(0.5)
+    job = drop(world, 1)
+    for _ in range(5):
+        world.tick(DAY)
+    waiting = world.job(job)
+
+    world.ask(job, "cancel")
+
+    assert (waiting.state, waiting.waiting_for, world.tap.creates) == (JobState.RUNNING, "daily cap", 0)
+    assert world.run(job).event == "cancelled"
+
+
+def test_a_day_counts_what_was_paid_once_that_is_known() -> None:
+    """Short answers give their day back what was reserved for long ones."""
+    world = world_with(5)
+    job = drop(world, 5)
+    day = day_of(world.clock.time)
+    reserved = world.ledger.day_microdollars(day)
+
+    ended = world.run(job)
+
+    assert reserved == 5 * ITEM + world.job(job).groups[0].tokens // 5
+    assert world.ledger.day_microdollars(day) == ended.spent_microdollars < reserved
+
+
+def test_a_day_that_is_over_is_left_alone() -> None:
+    """What is harvested after midnight changes neither day."""
+    world = world_with(5)
+    world.advance(29 * MINUTE)
+    job = drop(world, 5)
+    yesterday = day_of(world.clock.time)
+    reserved = world.ledger.day_microdollars(yesterday)
+
+    world.run(job)
+
+    today = day_of(world.clock.time)
+    assert yesterday != today
+    assert (world.ledger.day_microdollars(yesterday), world.ledger.day_microdollars(today)) == (reserved, 0)
+
+
+def test_two_admitters_race_for_the_last_dollar() -> None:
+    """The one that comes second finds that the money is gone, whatever it read before, and nothing of it is written."""
+    world = world_with(5)
+    job, day = drop(world, 5), day_of(world.clock.time)
+    rows, counted = dict(world.ledger.rows), world.ledger.day_microdollars(day)
+    late = Job(id="f" * 20, bucket="b", key="k", version="v", created_at=1)
+    move = DayMove(day, ITEM, world.clock.time, world.limits.day_microdollars_max)
+
+    with pytest.raises(Conflict):
+        world.ledger.write(Change((Write(None, late),), day=move))
+
+    assert (world.ledger.rows, world.ledger.day_microdollars(day)) == (rows, counted)
+    assert world.job(job).state is JobState.RUNNING
+
+
+def test_two_admitters_race_for_the_last_dollar_of_a_job() -> None:
+    """A lease apart, both read the job before either wrote: one shard is let in, and the other conflicts."""
+    world = World(limits=Limits(chunk_lines_max=5, shard_requests_max=5, job_microdollars_max=10_000))
+    world.storage.put_task("sentiment", TASK)
+    world.providers.key = None
+    job = drop(world, 10)
+    read = world.job(job)
+    world.providers.key = "sk-test"
+    world.tick()
+
+    with pytest.raises(Conflict):
+        world.ledger.write(Change((Write(read, replace(read, reserved_microdollars=read.reserved_microdollars + 1)),)))
+
+    assert world.job(job).reserved_microdollars == sum(shard.reserved_microdollars for shard in world.shards(job))
+
+
+def test_an_unknown_price_is_held_where_days_are_counted() -> None:
+    """What cannot be counted is no part of a day's money; approved of, it goes uncounted."""
+    world = world_with(5)
+    world.storage.put_task("sentiment", TASK.replace(b"gpt-4.1-mini", b"a-model-of-tomorrow"))
+    job = drop(world, 5)
+    held = world.job(job).state
+
+    world.ask(job, "approve")
+
+    assert held is JobState.HELD
+    assert world.run(job).event == "completed"
+    assert not world.ledger.days.total()
+
+
+def test_approving_does_not_lift_the_daily_cap() -> None:
+    """It is the deployment's, and protects all jobs from one."""
+    world = world_with(5)
+    world.storage.put_task("sentiment", TASK + b"max_cost_usd: 0.001\n")
+    job = drop(world, 10)
+
+    world.ask(job, "approve")
+
+    assert (world.job(job).state, sent(world, job)) == (JobState.RUNNING, 5)
+    assert world.run(job).event == "completed"
+
+
+def test_a_retry_counts_on_its_own_day() -> None:
+    """Items that are sent again are let in anew: where the day is full they wait."""
+    world = world_with(5)
+    world.simulator.faults.switch("line_server_error", value=0.999, times=1)
+    job = drop(world, 5)
+    world.limits = replace(world.limits, day_microdollars_max=1)
+    for _ in range(20):
+        world.tick()
+    waiting, attempts = world.job(job), [shard.attempt for shard in world.shards(job)]
+    world.limits = replace(world.limits, day_microdollars_max=10 * ITEM)
+
+    ended = world.run(job)
+
+    assert (waiting.waiting_for, attempts) == ("daily cap", [2])
+    assert (ended.event, ended.succeeded) == ("completed", 5)

@@ -1,0 +1,135 @@
+"""The samples in docs/samples/notices are what the code sends. Run this file as a script to write them anew."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from fakes.prices import TABLE
+
+from batchdrop.core.collection.outcome_groups import run_of
+from batchdrop.core.delivery.receipt import Receipt, open_bill
+from batchdrop.core.delivery.summary import FailureCount, Results
+from batchdrop.core.model.outcomes import Outcome, Usage
+from batchdrop.core.model.rows import CommonWait, Hold, Job, Quote, Reason, Shard, WaitingFor
+from batchdrop.core.notification.notifications import Notice, render, render_common_wait, render_hold, render_wait
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "docs" / "samples" / "notices"
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
+EVENTS = SCHEMA["properties"]["event"]["enum"]
+# A sample of each event, and of what is said of the installation.
+SAMPLES = [*EVENTS, "waiting_installation"]
+
+PLACE = "s3://results-bucket/results/sentiment/reviews.csv/2b9c41d07e5f3a6b8c10/"
+JOB = Job(
+    id="2b9c41d07e5f3a6b8c10", bucket="inbox-bucket", key="inbox/sentiment/reviews.csv", version="3HL4kqtJlcpXroDTDmJ",
+    created_at=1_795_376_400, task="sentiment", items=3,
+)  # fmt: skip
+MODEL = "gpt-4.1-mini-2025-04-14"
+SHARD = Shard(
+    job=JOB.id, number=1, account="a", endpoint="/v1/chat/completions", model="gpt-4.1-mini", group=0, batches=("batch_1",),
+    base_url="https://api.openai.com/v1", batch_ended_at=JOB.created_at + 2_700,
+)  # fmt: skip
+
+
+def receipt(usage: Usage) -> Receipt:
+    """Return the receipt of answers that took *usage*."""
+    bill = open_bill(JOB, [SHARD], lambda model, _base_url: TABLE.get(model))
+    answer = Outcome(name="a", row=1, status="succeeded", model=MODEL, usage=usage, batch_id="batch_1")
+    bill.add(run_of([answer]))
+    return bill.receipt()
+
+
+DONE = Results(succeeded=3, usage={MODEL: Usage(61, 3)}, receipt=receipt(Usage(61, 3)))
+IN_PART = Results(
+    succeeded=2, failed=1, usage={MODEL: Usage(41, 2)}, failures=(FailureCount("undefined", 1, ("R-1043",)),),
+    receipt=receipt(Usage(41, 2)),
+)  # fmt: skip
+STOPPED = replace(IN_PART, failures=(FailureCount("cancelled", 1, ("R-1043",)),))
+NO_TASK = Reason(
+    "no_such_task",
+    "There is no task `sentiment`: tasks/sentiment.yaml is not in the inbox bucket, and did not come while it was waited for. "
+    "The tasks there are: `classify`, `translate`. Ready-made requests need no task: they go directly below inbox/.",
+)
+BROKEN = Reason("broken_state", "row 2 has no outcome")
+QUOTE = Quote(
+    12_345_600, input_tokens=20_864_000, output_tokens=10_210_000, learned_answers=30_000, assumed_answers=700
+)
+WEEK = 7 * 86_400
+REFUSED = Reason(
+    "invalid_api_key",
+    "The provider refuses the API key: nothing is sent or fetched until it is put right. The provider says: "
+    "Incorrect API key provided: [key]. You can find your API key at https://platform.openai.com/account/api-keys.",
+)
+ANOTHER_DAY = Reason(
+    "daily_cap",
+    "All jobs together may cost $10.00 on one day, and that is used up, or too little is left. It goes on by itself when "
+    "the next day begins (UTC), or when DailyCostUsdMax is raised.",
+)
+
+
+def sample(event: str) -> Notice:
+    """Return the notice of *event*."""
+    if event == "waiting_installation":
+        return render_common_wait(CommonWait(WaitingFor.KEY, REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
+    job = replace(JOB, event=event)
+    if event == "held":
+        large, since = replace(job, items=30_700), job.created_at + 60
+        return render_hold(large, Hold(1, since, QUOTE), 10_000_000, since + WEEK, PLACE)
+    return render_wait(job, 1, ANOTHER_DAY, PLACE) if event == "waiting" else end(job)
+
+
+def end(job: Job) -> Notice:
+    """Return the notice that *job* ends with its event."""
+    match job.event:
+        case "rejected":
+            return render(replace(job, items=0, reason=NO_TASK), Results(), PLACE)
+        case "failed":
+            return render(replace(job, succeeded=2, failed=0, reason=BROKEN), Results(), PLACE)
+        case "completed":
+            return render(job, DONE, PLACE)
+        case "cancelled":
+            return render(job, STOPPED, PLACE)
+        case _:
+            return render(job, IN_PART, PLACE)
+
+
+def files(event: str) -> dict[Path, str]:
+    """Return both files of *event*: what programs receive, and what people read."""
+    notice = sample(event)
+    return {
+        FOLDER / f"{event}.json": json.dumps(json.loads(notice.json), indent=2, ensure_ascii=False) + "\n",
+        FOLDER / f"{event}.txt": f"Subject: {notice.subject}\n\n{notice.text}",
+    }
+
+
+@pytest.mark.parametrize("event", SAMPLES)
+def test_a_sample_is_what_is_sent(event: str) -> None:
+    """Whoever writes a subscriber against a sample has written it against the code."""
+    written = files(event)
+
+    assert {path: path.read_text() for path in written} == written
+
+
+@pytest.mark.parametrize("event", SAMPLES)
+def test_a_sample_keeps_the_schema(event: str) -> None:
+    """The JSON is what the schema promises, and says which event it is."""
+    document = json.loads((FOLDER / f"{event}.json").read_text())
+
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+
+    assert document["event"] == event.removesuffix("_installation")
+
+
+def test_there_is_no_sample_of_anything_else() -> None:
+    """A sample of an event that is not sent any more would mislead."""
+    assert {path.stem for path in FOLDER.iterdir()} == set(SAMPLES)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in SAMPLES:
+        for path, text in files(name).items():
+            path.write_text(text)
