@@ -181,7 +181,7 @@ class Run:
             self.ticks += 1
             done = self.world.tick(0)
             # What a tick began, the next one goes on with.
-            self._looked_at = 0 if done.moved or done.admitted or done.hints else self.world.clock.time
+            self._looked_at = 0 if done.moved or done.admitted or done.wakeups else self.world.clock.time
 
     def _has_happened(self) -> bool:
         """Whether anything moved at the provider, or any time came, since a tick last looked and found nothing to do."""

@@ -1,4 +1,4 @@
-"""One huge drop from event to notice: `python benchmarks/scale.py [ITEMS ...]`; by default 10,000 and 100,000 items.
+"""One huge drop from event to notification: `python benchmarks/scale.py [ITEMS ...]`; by default 10,000 and 100,000 items.
 
 Rule: each size is a process of its own, so that its memory is its own. What is outside of the flows is `tests/fakes/scaled.py`.
 """

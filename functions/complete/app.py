@@ -1,8 +1,8 @@
-"""complete: called with messages of the completions queue, each a hint or a request to send the installation's notification."""
+"""complete: called with messages of the completions queue, which wake it up or ask for the installation's notification."""
 
 from collections.abc import Mapping
 
-from batchdrop.edge.aws.messages import Hint, Tell, read_messages
+from batchdrop.edge.aws.messages import Tell, Wakeup, read_messages
 from batchdrop.edge.bootstrap import limits, ports, redelivery
 from batchdrop.edge.clock import Context
 from batchdrop.flow import complete
@@ -14,7 +14,7 @@ def handler(event: Mapping[str, object], context: Context) -> None:
     with redelivery(outside).soon(event):
         for message in read_messages(event, outside):
             match message:
-                case Hint(job, shard):
-                    complete.take_hint(outside, limits(), job, shard)
+                case Wakeup(job, shard):
+                    complete.handle_wakeup(outside, limits(), job, shard)
                 case Tell():
                     complete.tell(outside, limits())

@@ -16,7 +16,7 @@ from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.rows import Change, Job, Lesson, Room, RoomWrite, Write
 from batchdrop.edge.aws.redelivery import hide
 from batchdrop.edge.openai.opening import SecretProviders
-from batchdrop.flow.ports import Notice, Ports
+from batchdrop.flow.ports import Notification, Ports
 
 LOG_STREAM = "there"
 PART_BYTES = b"x" * (17 << 20)  # more than one part of a multipart upload
@@ -185,11 +185,11 @@ OPERATIONS: dict[Permission, Operation] = {
     Permission("dynamodb:UpdateItem", "Table.Arn"): move_room,
     Permission("dynamodb:ConditionCheckItem", "Table.Arn"): check_row,
     Permission("secretsmanager:GetSecretValue", "Secret.Id"): read_key,
-    Permission("sns:Publish", "Topic"): lambda ground: ground.ports.notices.publish(
-        Notice("subject", "text", "{}", {"event": "completed"})
+    Permission("sns:Publish", "Topic"): lambda ground: ground.ports.notifications.publish(
+        Notification("subject", "text", "{}", {"event": "completed"})
     ),
-    Permission("sqs:SendMessage", "SubmissionsQueue.Arn"): lambda ground: ground.ports.hints.submit(LOST.id),
-    Permission("sqs:SendMessage", "CompletionsQueue.Arn"): lambda ground: ground.ports.hints.complete(LOST.id),
+    Permission("sqs:SendMessage", "SubmissionsQueue.Arn"): lambda ground: ground.ports.wakeups.submit(LOST.id),
+    Permission("sqs:SendMessage", "CompletionsQueue.Arn"): lambda ground: ground.ports.wakeups.complete(LOST.id),
 }
 for _queue in ("SubmissionsQueue", "CompletionsQueue"):
     OPERATIONS |= {

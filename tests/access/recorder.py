@@ -78,14 +78,14 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
         ),
         "write": changed,
     },
-    "hints": {
+    "wakeups": {
         "submit": always(Permission("sqs:SendMessage", "SubmissionsQueue.Arn")),
         "drop": always(Permission("sqs:SendMessage", "SubmissionsQueue.Arn")),
         "count_submissions": always(Permission("sqs:GetQueueAttributes", "SubmissionsQueue.Arn")),
         "complete": always(Permission("sqs:SendMessage", "CompletionsQueue.Arn")),
     },
     "providers": {"open": always(Permission("secretsmanager:GetSecretValue", "Secret.Id"))},
-    "notices": {"publish": always(Permission("sns:Publish", "Topic"))},
+    "notifications": {"publish": always(Permission("sns:Publish", "Topic"))},
 }
 
 

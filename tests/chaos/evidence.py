@@ -89,8 +89,8 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A notice as a subscriber received it."""
+class Notification:
+    """A notification as a subscriber received it."""
 
     id: str
     event: str
@@ -106,7 +106,7 @@ class Evidence:
     batches: tuple[Batch, ...] = ()
     lines: tuple[Line, ...] = ()
     results: Mapping[str, Results] = field(default_factory=dict)  # by job
-    notices: tuple[Notice, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     waiting_messages: Mapping[str, int] = field(default_factory=dict)  # by queue, the dead letters among them
     strays: tuple[str, ...] = ()  # keys of results that belong to no job
     changed: tuple[str, ...] = ()  # what a second delivery of every event changed

@@ -50,10 +50,10 @@ def evidence_of(stage: Stage) -> Evidence:
         batches=tuple(batches_of(ledger)),
         lines=tuple(lines_of(ledger)),
         results=results_of(stage.connection, dropped, listing),
-        notices=tuple(stage.notices),
+        notifications=tuple(stage.notifications),
         waiting_messages=stage.waiting_messages(),
         strays=strays_of(dropped, listing),
-        told=told_prompts(Path(stage.stack.logs), stage.notice_bodies),
+        told=told_prompts(Path(stage.stack.logs), stage.notification_bodies),
     )
 
 
@@ -133,15 +133,18 @@ def strays_of(dropped: Iterable[Dropped], listing: Listing) -> tuple[str, ...]:
     return tuple(key for key in listing if key.startswith(RESULTS_PREFIX) and not key.startswith(folders))
 
 
-def told_prompts(logs: Path, notices: Sequence[str]) -> tuple[str, ...]:
-    """Return where a prompt or an answer stands that must not: in a function's log, or in a notice."""
+def told_prompts(logs: Path, notifications: Sequence[str]) -> tuple[str, ...]:
+    """Return where a prompt or an answer stands that must not: in a function's log, or in a notification."""
     found = []
     for log in sorted(logs.glob("*.log")):
         with log.open(errors="replace") as lines:
             found += [
                 f"{log.name} holds a prompt or an answer" for line in lines if CANARY in line or _SIMULATED in line
             ][:1]
-    return (*found, *(f"a notice holds a prompt or an answer: {body[:80]}" for body in notices if CANARY in body))
+    return (
+        *found,
+        *(f"a notification holds a prompt or an answer: {body[:80]}" for body in notifications if CANARY in body),
+    )
 
 
 def _results(connection: Connection, dropped: Dropped, items: Listing) -> Results:

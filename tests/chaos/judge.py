@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from chaos.evidence import Batch, Dropped, Evidence, Line, Notice, Outcome, Results
+from chaos.evidence import Batch, Dropped, Evidence, Line, Notification, Outcome, Results
 
 from batchdrop.core.model.limits import Limits
 
@@ -40,7 +40,7 @@ def judge(seen: Evidence) -> list[Verdict]:
 
 
 def _all_ends(seen: Evidence) -> Iterator[str]:
-    ended = {notice.job for notice in seen.notices if notice.event in _END_EVENTS}
+    ended = {notification.job for notification in seen.notifications if notification.event in _END_EVENTS}
     for dropped in seen.dropped:
         if dropped.job not in ended:
             yield f"{_named(dropped)} has not ended"
@@ -180,22 +180,22 @@ def _counts_are_equal(seen: Evidence) -> Iterator[str]:
         counted = _counted(results)
         if results.counts != counted:
             yield f"{_named(dropped)}: the summary counts {results.counts}, there are {counted}"
-        for notice in _end_notices(seen, dropped.job):
-            if notice.counts != counted:
-                yield f"{_named(dropped)}: a notice counts {notice.counts}, there are {counted}"
+        for notification in _end_notifications(seen, dropped.job):
+            if notification.counts != counted:
+                yield f"{_named(dropped)}: a notification counts {notification.counts}, there are {counted}"
 
 
 def _one_id_a_job_and_event(seen: Evidence) -> Iterator[str]:
     for dropped in seen.dropped:
         _, _, failed = _counted(seen.results_of(dropped))
         event = "rejected" if dropped.drop.is_rejected else "completed_with_failures" if failed else "completed"
-        found = {(notice.event, notice.id) for notice in _end_notices(seen, dropped.job)}
+        found = {(notification.event, notification.id) for notification in _end_notifications(seen, dropped.job)}
         if found - {(event, f"{dropped.job}/{event}")}:
-            yield f"{_named(dropped)}: the notices {sorted(found)}, where {event} was due"
+            yield f"{_named(dropped)}: the notifications {sorted(found)}, where {event} was due"
     known = {dropped.job for dropped in seen.dropped}
-    for notice in seen.notices:
-        if notice.job not in known:
-            yield f"{notice.id} is about no drop"
+    for notification in seen.notifications:
+        if notification.job not in known:
+            yield f"{notification.id} is about no drop"
 
 
 def _no_use_costs_nothing(seen: Evidence) -> Iterator[str]:
@@ -221,8 +221,12 @@ def _counted(results: Results) -> tuple[int, int, int]:
     return len(results.outcomes), succeeded, len(results.outcomes) - succeeded
 
 
-def _end_notices(seen: Evidence, job: str) -> list[Notice]:
-    return [notice for notice in seen.notices if notice.job == job and notice.event in _END_EVENTS]
+def _end_notifications(seen: Evidence, job: str) -> list[Notification]:
+    return [
+        notification
+        for notification in seen.notifications
+        if notification.job == job and notification.event in _END_EVENTS
+    ]
 
 
 def _named(dropped: Dropped) -> str:
@@ -249,8 +253,8 @@ def _objects(seen: Evidence) -> str:
     return f"{sum(len(results.items) for results in seen.results.values()):,} objects"
 
 
-def _notices(seen: Evidence) -> str:
-    return f"{len(seen.notices):,} notices"
+def _notifications(seen: Evidence) -> str:
+    return f"{len(seen.notifications):,} notifications"
 
 
 def _messages(seen: Evidence) -> str:
@@ -274,10 +278,10 @@ _PROMISES: Final[tuple[tuple[str, Callable[[Evidence], str], _Judge], ...]] = (
     ("each answer that was paid for arrives at its own item", _items, _paid_answers_arrive),
     ("each item's object is its outcome", _objects, _objects_are_the_outcomes),
     ("merged files are whole, and what the summary's checksums say", _jobs, _files_are_whole),
-    ("summary and notices count what there is", _notices, _counts_are_equal),
-    ("one deduplication id for each job and event", _notices, _one_id_a_job_and_event),
+    ("summary and notifications count what there is", _notifications, _counts_are_equal),
+    ("one deduplication id for each job and event", _notifications, _one_id_a_job_and_event),
     ("a file that is no use is rejected and sends nothing", _jobs, _no_use_costs_nothing),
     ("a second delivery of every event changes nothing", _jobs, lambda seen: iter(seen.changed)),
     ("nothing is left in the queues, nothing lies outside its job", _messages, _nothing_is_left),
-    ("no prompt in a log or a notice", _notices, lambda seen: iter(seen.told)),
+    ("no prompt in a log or a notification", _notifications, lambda seen: iter(seen.told)),
 )

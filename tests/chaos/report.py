@@ -113,7 +113,7 @@ class Report:
         yield "items succeeded", sum(outcome.is_success for outcome in outcomes)
         reasons = Counter(outcome.code for outcome in outcomes if not outcome.is_success)
         yield from ((f"items failed with `{code}`", count) for code, count in sorted(reasons.items()))
-        yield "notices received, copies among them", len(seen.notices)
+        yield "notifications received, copies among them", len(seen.notifications)
 
 
 def _statuses(seen: Evidence) -> Mapping[str, int]:

@@ -89,12 +89,12 @@ def _work(stage: Stage, random: Random, killer: Killer, report: Report) -> None:
         while agenda and agenda[0][0] <= now:
             _, is_first, drop = agenda.pop(0)
             stage.drop(drop) if is_first else stage.deliver_again(drop)
-        stage.receive_notices(seconds=1)
+        stage.receive_notifications(seconds=1)
         if now - told_at > _REPORT_SECONDS:
             told_at = now
             under_way, killed = len(stage.unended()), killer.killed.total()
             say(f"{now - began:5.0f} s: {len(stage.dropped)} dropped, {under_way} under way, {killed} processes killed")
-    report.seconds["dropped to the last notice"] = time.monotonic() - began
+    report.seconds["dropped to the last notification"] = time.monotonic() - began
     unended = {dropped.job for dropped in stage.unended()}
     report.left = [f"{upload.key}: {stage.status(upload)}" for upload in stage.uploads if upload.job_id in unended]
 
@@ -130,7 +130,7 @@ def _settle(stage: Stage) -> list[str]:
     """Wait until every job shows its end and no worker has anything to do; return what would not come to rest."""
     deadline = time.monotonic() + _SETTLED_SECONDS_MAX
     while (found := stage.restless()) and time.monotonic() < deadline:
-        stage.receive_notices(seconds=1)
+        stage.receive_notifications(seconds=1)
     return found
 
 

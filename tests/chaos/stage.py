@@ -1,4 +1,4 @@
-"""The running stack as the world around it sees it: who drops, who delivers events twice, who receives notices.
+"""The running stack as the world around it sees it: who drops, who delivers events twice, who receives notifications.
 
 Rule: it speaks to the buckets and the queues alone.
 """
@@ -11,7 +11,7 @@ from urllib.parse import quote_plus
 
 import boto3
 from chaos.drops import TASKS, Drop
-from chaos.evidence import Dropped, Notice
+from chaos.evidence import Dropped, Notification
 
 from batchdrop.core.model.keys import TASKS_PREFIX, Upload
 from batchdrop_cli.connection import Connection, connection_to
@@ -27,15 +27,15 @@ _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNot
 
 @dataclass(slots=True)
 class Stage:
-    """A stack, what was dropped into it, and the notices that came."""
+    """A stack, what was dropped into it, and the notifications that came."""
 
     stack: StackDescription
     connection: Connection
     queues: "SQSClient"
     uploads: list[Upload] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
-    notice_bodies: list[str] = field(default_factory=list)
+    notifications: list[Notification] = field(default_factory=list)
+    notification_bodies: list[str] = field(default_factory=list)
     events_again: int = 0
 
     def put_tasks(self) -> None:
@@ -65,20 +65,20 @@ class Stage:
         )
         self.events_again += 1
 
-    def receive_notices(self, seconds: int) -> None:
-        """Take the notices that come within *seconds* from the subscribed queue."""
-        url = self.stack.notices_queue_url
+    def receive_notifications(self, seconds: int) -> None:
+        """Take the notifications that come within *seconds* from the subscribed queue."""
+        url = self.stack.notifications_queue_url
         reply = self.queues.receive_message(
             QueueUrl=url, WaitTimeSeconds=seconds, MaxNumberOfMessages=_MESSAGES_A_RECEIVE
         )
         for message in reply.get("Messages", []):
-            self.notice_bodies.append(message["Body"])
-            self.notices.append(notice_of(message["Body"]))
+            self.notification_bodies.append(message["Body"])
+            self.notifications.append(notification_of(message["Body"]))
             self.queues.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def unended(self) -> list[Dropped]:
         """Return the drops whose end nobody was told of."""
-        told = {notice.job for notice in self.notices if notice.event != "waiting"}
+        told = {notification.job for notification in self.notifications if notification.event != "waiting"}
         return [dropped for dropped in self.dropped if dropped.job not in told]
 
     def restless(self) -> list[str]:
@@ -132,12 +132,14 @@ def stage_of(stack: StackDescription) -> Stage:
     return Stage(stack, connection_to(stack), boto3.client("sqs", **stack.client_options()))
 
 
-def notice_of(body: str) -> Notice:
-    """Return the notice in the *body* of a message of the subscribed queue."""
-    notice = json.loads(json.loads(body)["Message"])
-    return Notice(notice["id"], notice["event"], notice["job"], counts_of(notice["counts"]))
+def notification_of(body: str) -> Notification:
+    """Return the notification in the *body* of a message of the subscribed queue."""
+    notification = json.loads(json.loads(body)["Message"])
+    return Notification(
+        notification["id"], notification["event"], notification["job"], counts_of(notification["counts"])
+    )
 
 
 def counts_of(counts: Mapping[str, int]) -> tuple[int, int, int]:
-    """Return items, succeeded and failed, as notices and summaries count them."""
+    """Return items, succeeded and failed, as notifications and summaries count them."""
     return counts["items"], counts["succeeded"], counts["failed"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.prices import TablePrices
 
 from batchdrop.core.model.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
@@ -140,7 +140,7 @@ class AnsweredJob:
         self.provider = AnsweringProvider()
         self.log = MemoryLog()
         self.ports = Ports(
-            FakeClock(), MemoryLedger(self.log), MemoryHints(), self.storage, self.provider, MemoryNotices(),
+            FakeClock(), MemoryLedger(self.log), MemoryWakeups(), self.storage, self.provider, MemoryNotifications(),
             TablePrices(), self.log, "inbox", "results", "worker-1",
         )  # fmt: skip
         self.upload = self.storage.drop(key, content)

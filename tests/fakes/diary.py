@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass, field, replace
 
 import httpx2
-from fakes.memory import MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.world import World
 
 from batchdrop.core.model.rows import Change, Job, Room, Shard
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from openai_batch_simulator.behaviour import CALM, Behaviour
 
 _IDS = (
@@ -61,7 +61,7 @@ class _Storage(MemoryStorage):
             self.diary.note("bucket", key)
 
 
-class _Hints(MemoryHints):
+class _Wakeups(MemoryWakeups):
     diary: Diary
 
     def submit(self, job: str, shard: int | None = None) -> None:
@@ -75,13 +75,13 @@ class _Hints(MemoryHints):
         self.diary.note("message", f"to complete: {_place(shard)}")
 
 
-class _Notices(MemoryNotices):
+class _Notifications(MemoryNotifications):
     diary: Diary
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish a notification, and note it."""
-        super().publish(notice)
-        self.diary.note("topic", notice.attributes["event"])
+        super().publish(notification)
+        self.diary.note("topic", notification.attributes["event"])
 
 
 @dataclass
@@ -95,8 +95,8 @@ class DiaryWorld(World):
         super().__post_init__()
         self.diary = Diary()
         self.ledger = _Ledger(self.diary, self.log)
-        self.storage, self.hints, self.notices = _Storage(clock=self.clock), _Hints(), _Notices()
-        self.storage.diary = self.hints.diary = self.notices.diary = self.diary
+        self.storage, self.wakeups, self.notifications = _Storage(clock=self.clock), _Wakeups(), _Notifications()
+        self.storage.diary = self.wakeups.diary = self.notifications.diary = self.diary
         self.tap.twists.append(self._noted)
 
     def _noted(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:

@@ -31,9 +31,9 @@ from batchdrop.edge.aws.row_format import (
     shard_key,
 )
 from batchdrop.edge.aws.s3 import ReadMismatch
-from batchdrop.edge.aws.sns import check_notice
+from batchdrop.edge.aws.sns import check_notification
 from batchdrop.edge.aws.telemetry import FIELDS
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 
 TASK_NAMES_MAX = 100
 
@@ -355,8 +355,8 @@ class MemoryRanges:
         return [self.content[start : start + size_bytes] for start, size_bytes in places]
 
 
-class MemoryHints:
-    """Keeps the hints: pairs of job and shard."""
+class MemoryWakeups:
+    """Keeps the wake-up messages: pairs of job and shard."""
 
     def __init__(self) -> None:
         self.submits: list[tuple[str, int | None]] = []
@@ -386,13 +386,13 @@ class MemoryHints:
         return len(self.submits) + len(self.drops) + self.others
 
 
-class MemoryNotices:
+class MemoryNotifications:
     """Keeps what was published."""
 
     def __init__(self) -> None:
-        self.published: list[Notice] = []
+        self.published: list[Notification] = []
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish what SNS would take."""
-        check_notice(notice)
-        self.published.append(notice)
+        check_notification(notification)
+        self.published.append(notification)

@@ -13,7 +13,7 @@ from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
 from batchdrop.edge.aws.dynamodb import _attributes
 from batchdrop.edge.aws.row_format import room_moves, room_writes
-from batchdrop.flow.ports import Hints, Ledger, Notice, Notices
+from batchdrop.flow.ports import Ledger, Notification, Notifications, Wakeups
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html (2026-11-22)
 READ_UNIT_BYTES = 4_096
@@ -93,10 +93,10 @@ class MeteredLedger:
 
 
 @dataclass
-class MeteredHints:
+class MeteredWakeups:
     """Queues that count what is sent."""
 
-    inner: Hints
+    inner: Wakeups
     counts: Counts
 
     def submit(self, job: str, shard: int | None = None) -> None:
@@ -126,13 +126,13 @@ class MeteredHints:
 
 
 @dataclass
-class MeteredNotices:
+class MeteredNotifications:
     """A topic that counts what is published."""
 
-    inner: Notices
+    inner: Notifications
     counts: Counts
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish."""
-        self.counts["notices"] += 1
-        self.inner.publish(notice)
+        self.counts["notifications"] += 1
+        self.inner.publish(notification)

@@ -1,4 +1,4 @@
-"""A world whose outside is sinks: one drop of any size from its event to its notice, each invocation timed.
+"""A world whose outside is sinks: one drop of any size from its event to its notification, each invocation timed.
 
 Rule: the production flows run. The table is made as it is read, results are counted and thrown away, the provider answers an hour
 later on the virtual clock, and what it does itself is left out of the account. Waiting is modelled: so many seconds a request.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fakes.memory import FakeClock
-from fakes.metered import MeteredHints, MeteredLedger, MeteredNotices
+from fakes.metered import MeteredLedger, MeteredNotifications, MeteredWakeups
 from fakes.sink import SinkProvider
 from fakes.spool import SpoolStorage, Table
 from fakes.world import World
@@ -96,10 +96,10 @@ class Scaled:
         self.storage.tasks["reviews"] = TASK + f"items: {access}\n".encode()
         world: Any = self.world  # its ports are replaced by others of the same kind
         world.clock, world.storage, world.providers = self.clock, self.storage, self.provider
-        self.queues = world.hints
+        self.queues = world.wakeups
         world.ledger = MeteredLedger(world.ledger, self.counts)
-        world.hints = MeteredHints(world.hints, self.counts)
-        world.notices = MeteredNotices(world.notices, self.counts)
+        world.wakeups = MeteredWakeups(world.wakeups, self.counts)
+        world.notifications = MeteredNotifications(world.notifications, self.counts)
 
     def _wait_for_storage(self, requests: float) -> None:
         self.clock.waited += requests * S3_SECONDS
@@ -120,10 +120,10 @@ class Scaled:
         noted.peak_mb[function] = peak_mb()
 
     def run(self) -> int:
-        """Drop, and tick until the notice is out; return the minutes that passed."""
+        """Drop, and tick until the notification is out; return the minutes that passed."""
         world = self.world
         self.invoke("poll", lambda: poll.tick(world.ports(), self.limits))
-        self.invoke("submit", lambda: submit.take_drop(world.ports(), self.limits, self.upload))
+        self.invoke("submit", lambda: submit.handle_upload(world.ports(), self.limits, self.upload))
         for minute in range(TICKS_MAX):
             if self.job().state is JobState.ENDED:
                 return minute
@@ -140,10 +140,10 @@ class Scaled:
         world, queues = self.world, self.queues
         submits, queues.submits = queues.submits, []
         completes, queues.completes = queues.completes, []
-        for hint in submits:
-            self.invoke("submit", partial(submit.take_hint, world.ports(), self.limits, *hint))
-        for hint in completes:
-            self.invoke("complete", partial(complete.take_hint, world.ports(), self.limits, *hint))
+        for wakeup in submits:
+            self.invoke("submit", partial(submit.handle_wakeup, world.ports(), self.limits, *wakeup))
+        for wakeup in completes:
+            self.invoke("complete", partial(complete.handle_wakeup, world.ports(), self.limits, *wakeup))
 
 
 def peak_mb() -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import httpx2
-from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.prices import TablePrices
 
 from batchdrop.core.model.api_key import read_key
@@ -106,8 +106,8 @@ class World:
         self.log = MemoryLog()
         self.ledger = MemoryLedger(self.log)
         self.storage = MemoryStorage(clock=self.clock)
-        self.hints = MemoryHints()
-        self.notices = MemoryNotices()
+        self.wakeups = MemoryWakeups()
+        self.notifications = MemoryNotifications()
         self.prices = TablePrices()
         self._invocations = 0
 
@@ -115,8 +115,8 @@ class World:
         """Return what a new invocation is given."""
         self._invocations += 1
         return Ports(
-            clock=self.clock, ledger=self.ledger, hints=self.hints, storage=self.storage, providers=self.providers,
-            notices=self.notices, prices=self.prices, log=self.log, inbox_bucket=self.storage.inbox_bucket,
+            clock=self.clock, ledger=self.ledger, wakeups=self.wakeups, storage=self.storage, providers=self.providers,
+            notifications=self.notifications, prices=self.prices, log=self.log, inbox_bucket=self.storage.inbox_bucket,
             results_bucket=RESULTS_BUCKET,
             writer=f"invocation-{self._invocations}",
         )  # fmt: skip
@@ -124,12 +124,12 @@ class World:
     def drop(self, key: str, content: bytes) -> str:
         """Put a file into the inbox, deliver its event, and return the job."""
         upload = self.storage.drop(key, content)
-        submit.take_drop(self.ports(), self.limits, upload)
+        submit.handle_upload(self.ports(), self.limits, upload)
         return upload.job_id
 
     def ask(self, job: str, word: str) -> None:
         """Deliver the event of `control/<job>/<word>`."""
-        control.take_word(self.ports(), self.limits, job, word)
+        control.handle_command(self.ports(), self.limits, job, word)
 
     def advance(self, seconds: int) -> None:
         """Let time pass for both sides; what the provider's clock passed by itself (a slow answer) is caught up with."""
@@ -137,24 +137,24 @@ class World:
         self.provider_clock.advance(self.clock.time - self.provider_clock.now())
 
     def tick(self, seconds: int = 60) -> poll.Tick:
-        """Let time pass, poll once, and deliver the hints that this gave."""
+        """Let time pass, poll once, and deliver the wake-up messages that this gave."""
         self.advance(seconds)
         done = poll.tick(self.ports(), self.limits)
         self.deliver()
         return done
 
     def deliver(self) -> None:
-        """Deliver every hint once."""
-        submits, self.hints.submits = self.hints.submits, []
-        completes, self.hints.completes = self.hints.completes, []
-        drops, self.hints.drops = self.hints.drops, []
-        tells, self.hints.tells = self.hints.tells, 0
+        """Deliver every wake-up message once."""
+        submits, self.wakeups.submits = self.wakeups.submits, []
+        completes, self.wakeups.completes = self.wakeups.completes, []
+        drops, self.wakeups.drops = self.wakeups.drops, []
+        tells, self.wakeups.tells = self.wakeups.tells, 0
         for upload in drops:
-            submit.take_drop(self.ports(), self.limits, upload)
+            submit.handle_upload(self.ports(), self.limits, upload)
         for job, shard in submits:
-            submit.take_hint(self.ports(), self.limits, job, shard)
+            submit.handle_wakeup(self.ports(), self.limits, job, shard)
         for job, shard in completes:
-            complete.take_hint(self.ports(), self.limits, job, shard)
+            complete.handle_wakeup(self.ports(), self.limits, job, shard)
         for _ in range(tells):
             complete.tell(self.ports(), self.limits)
 

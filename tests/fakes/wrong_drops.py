@@ -35,7 +35,7 @@ class Wrong:
     key: str
     content: Callable[[], bytes]
     code: str
-    says: tuple[str, ...]  # what the person has to find in the notice
+    says: tuple[str, ...]  # what the person has to find in the notification
     fix: str
 
 

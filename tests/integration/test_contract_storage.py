@@ -160,7 +160,7 @@ def test_an_upload_that_is_gone_is_rejected(case: Case) -> None:
 
 @pytest.mark.parametrize("key", ["inbox//x.csv", "inbox/../x.csv", "inbox/./x.csv", "inbox/x/", "inbox/a\x07b"])
 def test_an_upload_whose_key_no_client_can_name_is_rejected(case: Case, key: str) -> None:
-    """It may exist, and a person waits for it: it ends as a notice, not as an error of ours."""
+    """It may exist, and a person waits for it: it ends as a notification, not as an error of ours."""
     with pytest.raises(UploadRejected) as refusal:
         case.storage.upload_size_bytes(Upload(case.drop("inbox/any", b"").bucket, key, "v"))
 

@@ -54,14 +54,14 @@ def test_every_example_completes(demo: Demo) -> None:
     _, done = demo
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 jobs, 9 notices, 29 items, 29 succeeded, 0 failed" in done.stdout
+    assert "9 jobs, 9 notifications, 29 items, 29 succeeded, 0 failed" in done.stdout
     assert done.stderr == ""
 
 
 @pytest.mark.emulator
 @pytest.mark.xdist_group("demo")
 def test_the_demo_shows_what_a_subscriber_gets(demo: Demo) -> None:
-    """Notice, tree and item are those of one and the same job."""
+    """Notification, tree and item are those of one and the same job."""
     _, done = demo
 
     (job,) = set(re.findall(r"Job ([0-9a-f]{20}), dropped", done.stdout))

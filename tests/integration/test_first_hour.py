@@ -35,8 +35,8 @@ class Command:
         return result
 
 
-def notice_of(stack: LocalStack, queue_url: str, job: str) -> dict[str, object]:
-    """The notice about *job* as a subscribed queue receives it; others of the queue are let pass."""
+def notification_of(stack: LocalStack, queue_url: str, job: str) -> dict[str, object]:
+    """The notification about *job* as a subscribed queue receives it; others of the queue are let pass."""
     queues = boto3.client("sqs", **stack.description.client_options())
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -45,10 +45,10 @@ def notice_of(stack: LocalStack, queue_url: str, job: str) -> dict[str, object]:
         )
         for message in received.get("Messages", []):
             body = json.loads(message["Body"])
-            notice: dict[str, object] = json.loads(body["Message"]) if "Message" in body else body
-            if notice["job"] == job:
-                return notice
-    pytest.fail(f"no notice about {job}")
+            notification: dict[str, object] = json.loads(body["Message"]) if "Message" in body else body
+            if notification["job"] == job:
+                return notification
+    pytest.fail(f"no notification about {job}")
 
 
 def test_the_analyst_gets_a_csv_back(batchdrop: Command, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_analyst_gets_a_csv_back(batchdrop: Command, tmp_path: Path) -> None
 
 
 def test_the_engineer_hangs_a_queue_on_the_topic(local_stack: LocalStack, batchdrop: Command, tmp_path: Path) -> None:
-    """Ready-made lines go in, one JSON notice comes out, and it leads to outcomes in order under the engineer's own ids."""
+    """Ready-made lines go in, one JSON notification comes out, and it leads to outcomes in order under the engineer's own ids."""
     lines = [
         {
             "custom_id": f"order/{n}",
@@ -85,13 +85,13 @@ def test_the_engineer_hangs_a_queue_on_the_topic(local_stack: LocalStack, batchd
     (tmp_path / "orders.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
     job = batchdrop("drop", tmp_path / "orders.jsonl").stdout.split()[0]
-    notice = notice_of(local_stack, local_stack.description.notices_queue_url, job)
+    notification = notification_of(local_stack, local_stack.description.notifications_queue_url, job)
 
     at = local_stack.description
-    folder = str(notice["results"]).removeprefix(f"s3://{at.results_bucket}/")
+    folder = str(notification["results"]).removeprefix(f"s3://{at.results_bucket}/")
     storage = boto3.client("s3", **at.client_options())
     outcomes = storage.get_object(Bucket=at.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read().splitlines()
-    assert notice["event"] == "completed"
+    assert notification["event"] == "completed"
     assert [json.loads(line)["name"] for line in outcomes] == [f"order%2F{n}" for n in range(5)]
 
 
@@ -107,7 +107,7 @@ def test_the_operator_looks_whether_all_is_well(local_stack: LocalStack, batchdr
     job = next(line.split()[0] for line in listed.splitlines() if "not-yet" in line)
     batchdrop("cancel", job)
 
-    assert notice_of(local_stack, at.notices_queue_url, job)["event"] == "cancelled"
+    assert notification_of(local_stack, at.notifications_queue_url, job)["event"] == "cancelled"
     assert "key" in said
     queues = boto3.client("sqs", **at.client_options())
     for url in (at.submissions_dead_letter_queue_url, at.completions_dead_letter_queue_url):

@@ -12,7 +12,7 @@ from batchdrop.core.model.errors import KeyMissing
 from batchdrop.core.model.rows import Change, Job, Write
 from batchdrop.edge import bootstrap
 from batchdrop.edge.settings import BadSetting
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from batchdrop_cli.local.emulator import Address
 
 JOB = Job(id="0" * 20, bucket="b", key="k", version="v", created_at=1)
@@ -79,17 +79,17 @@ def deployed(emulator: Address, monkeypatch: pytest.MonkeyPatch, fresh: None) ->
 
 
 def test_every_port_reaches_what_its_settings_name(deployed: dict[str, str], emulator: Address) -> None:
-    """The ledger keeps, storage keeps, hints and notices arrive, a secret without a value is told, the clock is the context's."""
+    """Rows, objects, messages and notifications arrive; a secret without a value is told; the clock is the context's."""
     ports = bootstrap.ports(Invocation("request-1"))
     sqs = boto3.client("sqs", **emulator.client_options())
 
     ports.ledger.write(Change((Write(None, JOB),)))
     ports.storage.put("results/x.json", b"{}")
-    ports.hints.submit(JOB.id)
-    ports.hints.complete(JOB.id, 3)
-    ports.notices.publish(Notice("subject", "text", "{}", {"event": "completed"}))
+    ports.wakeups.submit(JOB.id)
+    ports.wakeups.complete(JOB.id, 3)
+    ports.notifications.publish(Notification("subject", "text", "{}", {"event": "completed"}))
 
-    def hint(queue: str) -> object:
+    def wakeup(queue: str) -> object:
         return json.loads(sqs.receive_message(QueueUrl=deployed[queue])["Messages"][0]["Body"])
 
     assert (ports.writer, ports.inbox_bucket, ports.results_bucket) == (
@@ -97,8 +97,8 @@ def test_every_port_reaches_what_its_settings_name(deployed: dict[str, str], emu
     )  # fmt: skip
     assert ports.ledger.job(JOB.id) is not None
     assert ports.storage.read("results/x.json") == b"{}"
-    assert hint("SUBMISSIONS_QUEUE_URL") == {"job": JOB.id, "shard": None}
-    assert hint("COMPLETIONS_QUEUE_URL") == {"job": JOB.id, "shard": 3}
+    assert wakeup("SUBMISSIONS_QUEUE_URL") == {"job": JOB.id, "shard": None}
+    assert wakeup("COMPLETIONS_QUEUE_URL") == {"job": JOB.id, "shard": 3}
     with pytest.raises(KeyMissing):
         ports.providers.open()
     assert ports.clock.remaining_seconds() == 5.0

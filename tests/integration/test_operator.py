@@ -245,7 +245,7 @@ def test_an_address_that_was_not_confirmed_is_found(monkeypatch: pytest.MonkeyPa
     with answers:
         found = CHECKS["subscriptions"](Site({}, {"TopicArn": "arn:aws:sns:us-east-1:0:t"}, {}, is_local=True))
 
-    assert found.seen == "not confirmed for notices: a@example.org"
+    assert found.seen == "not confirmed for notifications: a@example.org"
     assert "Confirm by the link in the mail" in found.advice
 
 
@@ -272,7 +272,7 @@ def test_an_address_that_never_confirmed_is_found_after_sns_forgot_it(
         found = CHECKS["subscriptions"](Site({}, outputs, {"NotificationEmail": "a@example.org"}, is_local=False))
 
     assert found.seen == (
-        "a@example.org hears of no notices: it never confirmed, or left; a@example.org hears of no alarms: it never"
+        "a@example.org hears of no notifications: it never confirmed, or left; a@example.org hears of no alarms: it never"
         " confirmed, or left"
     )
     assert "aws sns subscribe --topic-arn arn:aws:sns:us-east-1:0:t --protocol email" in found.advice

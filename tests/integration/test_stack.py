@@ -112,8 +112,8 @@ def test_drop_reaches_submit_with_its_version(probe_stack: LocalStack) -> None:
     assert "quiet" not in log.read_text()
 
 
-def test_notice_reaches_the_notices_queue_as_any_subscriber(probe_stack: LocalStack) -> None:
-    """What complete publishes arrives in the notices queue in SNS's own envelope."""
+def test_notification_reaches_the_notifications_queue_as_any_subscriber(probe_stack: LocalStack) -> None:
+    """What complete publishes arrives in the notifications queue in SNS's own envelope."""
     description = probe_stack.description
     queues = boto3.client("sqs", **description.client_options())
 
@@ -123,7 +123,7 @@ def test_notice_reaches_the_notices_queue_as_any_subscriber(probe_stack: LocalSt
 
     def envelopes() -> list[tuple[str, str, str]]:
         received = queues.receive_message(
-            QueueUrl=description.notices_queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+            QueueUrl=description.notifications_queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
         )
         bodies = [json.loads(message["Body"]) for message in received.get("Messages", [])]
         return [(body["Type"], body["Message"], body["Subject"]) for body in bodies]

@@ -23,44 +23,44 @@ LINES = [
 ]
 
 
-def receive_notice(stack: LocalStack, key: str) -> dict[str, Any]:
-    """Return the notice about the upload *key*, as a subscriber reads it."""
+def receive_notification(stack: LocalStack, key: str) -> dict[str, Any]:
+    """Return the notification about the upload *key*, as a subscriber reads it."""
     queues = boto3.client("sqs", **stack.description.client_options())
     deadline = time.monotonic() + ANSWER_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        received = queues.receive_message(QueueUrl=stack.description.notices_queue_url, WaitTimeSeconds=1)
+        received = queues.receive_message(QueueUrl=stack.description.notifications_queue_url, WaitTimeSeconds=1)
         for message in received.get("Messages", []):
-            notice: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
-            if notice["upload"]["key"] == key:
-                return notice
-    pytest.fail(f"no notice about {key}")
+            notification: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
+            if notification["upload"]["key"] == key:
+                return notification
+    pytest.fail(f"no notification about {key}")
 
 
 @pytest.fixture(scope="module")
-def notice(local_stack: LocalStack) -> dict[str, Any]:
-    """The notice about a drop of LINES that went the whole way."""
+def notification(local_stack: LocalStack) -> dict[str, Any]:
+    """The notification about a drop of LINES that went the whole way."""
     description = local_stack.description
     body = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
     storage = boto3.client("s3", **description.client_options())
     storage.put_object(Bucket=description.inbox_bucket, Key="inbox/squares.jsonl", Body=body)
-    return receive_notice(local_stack, "inbox/squares.jsonl")
+    return receive_notification(local_stack, "inbox/squares.jsonl")
 
 
-def test_drop_becomes_results_and_a_notice(local_stack: LocalStack, notice: dict[str, Any]) -> None:
-    """Twenty requests dropped as one file come back as twenty answers in order, and one notice tells of them."""
+def test_drop_becomes_results_and_a_notification(local_stack: LocalStack, notification: dict[str, Any]) -> None:
+    """Twenty requests dropped as one file come back as twenty answers in order, and one notification tells of them."""
     description = local_stack.description
     storage = boto3.client("s3", **description.client_options())
-    folder = notice["results"].removeprefix(f"s3://{description.results_bucket}/")
+    folder = notification["results"].removeprefix(f"s3://{description.results_bucket}/")
 
     outcomes = storage.get_object(Bucket=description.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read()
     items = storage.list_objects_v2(Bucket=description.results_bucket, Prefix=f"{folder}items/")
 
-    assert (notice["event"], notice["counts"]) == ("completed", {"items": 20, "succeeded": 20, "failed": 0})
+    assert (notification["event"], notification["counts"]) == ("completed", {"items": 20, "succeeded": 20, "failed": 0})
     assert [json.loads(line)["name"] for line in outcomes.splitlines()] == [line["custom_id"] for line in LINES]
     assert items["KeyCount"] == 20
 
 
-@pytest.mark.usefixtures("notice")
+@pytest.mark.usefixtures("notification")
 def test_nothing_was_refused_or_raised_on_the_way(local_stack: LocalStack) -> None:
     """No role lacks what its function needs: nothing was denied, nothing raised, no message is left over."""
     description = local_stack.description
@@ -77,7 +77,7 @@ def test_nothing_was_refused_or_raised_on_the_way(local_stack: LocalStack) -> No
         assert waiting["Attributes"] == {"ApproximateNumberOfMessages": "0"}
 
 
-@pytest.mark.usefixtures("notice")
+@pytest.mark.usefixtures("notification")
 def test_key_appears_in_no_log(local_stack: LocalStack) -> None:
     """The provider's key is read by the functions and told by nobody."""
     logs = Path(local_stack.description.logs)

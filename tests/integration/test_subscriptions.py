@@ -18,13 +18,13 @@ from batchdrop.core.delivery.summary import Results
 from batchdrop.core.model.rows import Job, Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.operations.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
-from batchdrop.edge.aws.sns import SnsNotices
+from batchdrop.edge.aws.sns import SnsNotifications
 from batchdrop_cli.local.deployment import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "subscriptions"
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notification.schema.json").read_text())
 TIMEOUT_SECONDS = 30.0  # each takes a second or two
 
 JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/a.csv", version="v", created_at=1_795_305_600)
@@ -48,9 +48,9 @@ def outputs(stack: LocalStack, name: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def others_hear_nothing(probe_stack: LocalStack) -> Iterator[None]:
-    """Take these notices out of the stack's own queue again: other tests share it."""
+    """Take these notifications out of the stack's own queue again: other tests share it."""
     yield
-    client(probe_stack, "sqs").purge_queue(QueueUrl=probe_stack.description.notices_queue_url)
+    client(probe_stack, "sqs").purge_queue(QueueUrl=probe_stack.description.notifications_queue_url)
 
 
 @contextmanager
@@ -74,10 +74,10 @@ def deployed(stack: LocalStack, name: str, **parameters: str) -> Iterator[dict[s
 
 
 def publish_every_end(stack: LocalStack) -> None:
-    """Publish one notice of each of ENDS through the adapter that complete uses."""
-    notices = SnsNotices(lambda: client(stack, "sns"), stack.description.topic_arn)
+    """Publish one notification of each of ENDS through the adapter that complete uses."""
+    notifications = SnsNotifications(lambda: client(stack, "sns"), stack.description.topic_arn)
     for event, (job, results) in ENDS.items():
-        notices.publish(render(replace(job, event=event), results, "s3://results/results/a.csv/"))
+        notifications.publish(render(replace(job, event=event), results, "s3://results/results/a.csv/"))
 
 
 def received(stack: LocalStack, queue_url: str, count: int) -> list[dict[str, Any]]:
@@ -115,16 +115,16 @@ def chat_room() -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def test_queue_receives_the_events_that_it_asked_for(probe_stack: LocalStack) -> None:
-    """Each message is the notice's JSON alone, its attributes beside it; other events stay away."""
+    """Each message is the notification's JSON alone, its attributes beside it; other events stay away."""
     with deployed(probe_stack, "queue", Events="completed,completed_with_failures") as example:
         publish_every_end(probe_stack)
 
         messages = received(probe_stack, example["QueueUrl"], 2)
 
-    notices = [json.loads(message["Body"]) for message in messages]
-    for notice in notices:
-        jsonschema.validate(notice, SCHEMA)
-    assert sorted(notice["event"] for notice in notices) == ["completed", "completed_with_failures"]
+    notifications = [json.loads(message["Body"]) for message in messages]
+    for notification in notifications:
+        jsonschema.validate(notification, SCHEMA)
+    assert sorted(notification["event"] for notification in notifications) == ["completed", "completed_with_failures"]
     assert {message["MessageAttributes"]["event"]["StringValue"] for message in messages} == {
         "completed",
         "completed_with_failures",
@@ -132,7 +132,7 @@ def test_queue_receives_the_events_that_it_asked_for(probe_stack: LocalStack) ->
 
 
 def test_function_tells_a_chat_room(probe_stack: LocalStack) -> None:
-    """The function is invoked with the notice and posts one sentence; it has no permission but to log."""
+    """The function is invoked with the notification and posts one sentence; it has no permission but to log."""
     with (
         chat_room() as (address, posted),
         deployed(probe_stack, "function", WebhookUrl=address, Events="rejected"),

@@ -216,7 +216,7 @@ def test_an_answer_keeps_every_character(value: object, text: str) -> None:
 
 @given(line=LINES, endpoint=ENDPOINTS)
 def test_codes_are_words(line: object, endpoint: str) -> None:
-    """A failure's code can stand in a notice: short and on one line, whatever the provider put there."""
+    """A failure's code can stand in a notification: short and on one line, whatever the provider put there."""
     answer = parse_answer(json.dumps(line).encode())
 
     failure = judge(answer, endpoint, is_structured=False).failure

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.prices import TablePrices
 from fakes.world import BASE_URL
 from hypothesis import given, settings
@@ -44,8 +44,8 @@ class Account:
     def work(self) -> Work:
         """What an invocation is given; each shard fills an equal part of the room."""
         ports = Ports(
-            clock=self.clock, ledger=self.ledger, hints=MemoryHints(), storage=self.storage,
-            providers=cast(Providers, NoProvider()), notices=MemoryNotices(), prices=TablePrices(), log=MemoryLog(),
+            clock=self.clock, ledger=self.ledger, wakeups=MemoryWakeups(), storage=self.storage,
+            providers=cast(Providers, NoProvider()), notifications=MemoryNotifications(), prices=TablePrices(), log=MemoryLog(),
             inbox_bucket="inbox", results_bucket="results", writer="w",
         )  # fmt: skip
         limits = Limits(

@@ -15,7 +15,7 @@ from typing import Any
 from simulation.installation import Installation
 
 from batchdrop.core.model.keys import Keys, Upload
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from openai_batch_simulator.batches import TERMINAL, Batch, Status
 from openai_batch_simulator.blobs import Blob
 
@@ -87,15 +87,19 @@ class Evidence:
         """Return what lies in the bucket about *upload*."""
         return ResultsOf(self.here, Keys(upload.job_id, upload.key))
 
-    def notices(self, job: str) -> list[Document]:
-        """Return every notice that ends *job*, in the order in which they were published."""
-        notices = self.here.notices.published
-        return [json.loads(notice.json) for notice in notices if notice.attributes.get("job") == job and is_end(notice)]
+    def notifications(self, job: str) -> list[Document]:
+        """Return every notification that ends *job*, in the order in which they were published."""
+        notifications = self.here.notifications.published
+        return [
+            json.loads(notification.json)
+            for notification in notifications
+            if notification.attributes.get("job") == job and is_end(notification)
+        ]
 
 
-def is_end(notice: Notice) -> bool:
-    """Whether *notice* ends a job."""
-    return notice.attributes["event"] in _END_EVENTS
+def is_end(notification: Notification) -> bool:
+    """Whether *notification* ends a job."""
+    return notification.attributes["event"] in _END_EVENTS
 
 
 class ResultsOf:

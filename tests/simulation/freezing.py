@@ -31,7 +31,7 @@ from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
 from batchdrop.edge.aws.row_format import decode_lesson, decode_row, encode_lesson, encode_row, kind_of, row_key
 from batchdrop.flow.collection import collect as harvest
 from batchdrop.flow.collection import item_objects
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from openai_batch_simulator.batches import TERMINAL, Batch, Status, Usage
 from openai_batch_simulator.chance import Identifiers
 from openai_batch_simulator.files import File
@@ -76,7 +76,7 @@ class Frozen:
     uploads: list[dict[str, Any]]
     files: list[dict[str, Any]]
     batches: list[dict[str, Any]]
-    notices: list[dict[str, Any]]
+    notifications: list[dict[str, Any]]
     days: dict[str, int] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
     submissions: list[str] = field(default_factory=list)  # messages that nobody has dealt with
@@ -108,7 +108,7 @@ def freeze(here: Installation, name: str) -> Frozen:
             _frozen_file(file) for file in world.files.by_id.values() if file.purpose == "batch" or file.id in ended
         ],
         batches=[_frozen_batch(here, batch) for batch in world.batches.values()],
-        notices=[asdict(notice) for notice in here.notices.published],
+        notifications=[asdict(notification) for notification in here.notifications.published],
         days={day: spent for day, spent in here.ledger.days.items() if spent},
         tasks={task: content.decode() for task, content in here.storage.tasks.items()},
         submissions=_waiting(here.submissions),
@@ -186,7 +186,7 @@ def thaw(state: Frozen) -> Installation:
     here.storage.tasks |= {task: content.encode() for task, content in state.tasks.items()}
     _thaw_table(here, state)
     here.storage.objects |= {key: content.encode("latin-1") for key, content in state.objects.items()}
-    here.notices.published += [Notice(**notice) for notice in state.notices]
+    here.notifications.published += [Notification(**notification) for notification in state.notifications]
     for queue, bodies in ((here.submissions, state.submissions), (here.completions, state.completions)):
         for body in bodies:
             queue.send(body)

@@ -18,8 +18,8 @@ import httpx2
 from fakes.memory import FakeClock, MemoryLog
 from fakes.prices import TablePrices
 from simulation.gate import Crash, Exact, Gate, Plan, Unavailable
-from simulation.journals import Finding, JournalLedger, JournalNotices, JournalStorage
-from simulation.ports import GatedHints, GatedLedger, GatedNotices, GatedProviders, GatedStorage, TaskClock
+from simulation.journals import Finding, JournalLedger, JournalNotifications, JournalStorage
+from simulation.ports import GatedLedger, GatedNotifications, GatedProviders, GatedStorage, GatedWakeups, TaskClock
 from simulation.queues import Message, Queue
 from simulation.tasks import START_SECONDS, Task, Tasks
 from simulation.timing import Timing
@@ -29,7 +29,7 @@ from batchdrop.core.model.errors import BatchdropError, BrokenState, IllegalTran
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import HOUR, Limits
 from batchdrop.core.model.rows import Job, JobState
-from batchdrop.edge.aws.messages import Control, Drop, Hint, Tell, read_messages
+from batchdrop.edge.aws.messages import Control, Drop, Tell, Wakeup, read_messages
 from batchdrop.flow import commands as control
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports
@@ -111,7 +111,7 @@ class Installation:
             return self.tasks.time.passed_seconds
 
         self.storage = JournalStorage(_SharedTime(self.tasks), self.report, self._who, passed)
-        self.notices = JournalNotices(self.storage, self.ledger, passed)
+        self.notifications = JournalNotifications(self.storage, self.ledger, passed)
         self.submissions = Queue("submissions", self.tasks.time.now)
         self.completions = Queue("completions", self.tasks.time.now)
         self.uploads: list[Upload] = []
@@ -224,7 +224,7 @@ class Installation:
             return httpx2.Response(503, json={"error": {"message": "down"}}, request=request)
         return self.inner_wire.handle_request(request)
 
-    def notice_request(self, name: str, request: httpx2.Request) -> None:
+    def notification_request(self, name: str, request: httpx2.Request) -> None:
         """Hold a request that costs something against the ledger, at the moment when it is made."""
         if name == "POST batches":
             ticket = json.loads(request.read())["metadata"]["ticket"]
@@ -349,10 +349,10 @@ class Installation:
         return Ports(
             clock=TaskClock(self.tasks, ends_at, self._numbers),
             ledger=GatedLedger(gate, self.ledger),
-            hints=GatedHints(gate, self.submissions, self.completions),
+            wakeups=GatedWakeups(gate, self.submissions, self.completions),
             storage=GatedStorage(gate, self.storage),
             providers=GatedProviders(gate, lambda: self.key, adapters(), BASE_URL),
-            notices=GatedNotices(gate, self.notices),
+            notifications=GatedNotifications(gate, self.notifications),
             prices=TablePrices(),
             log=self.log, inbox_bucket=self.storage.inbox_bucket, results_bucket=RESULTS_BUCKET, writer=writer,
         )  # fmt: skip
@@ -369,19 +369,19 @@ class Installation:
         for arrival in read_messages({"Records": [{"body": body}]}, ports):
             match arrival:
                 case Drop(upload):
-                    submit.take_drop(ports, self.limits, upload)
-                case Hint(job, shard):
-                    submit.take_hint(ports, self.limits, job, shard)
+                    submit.handle_upload(ports, self.limits, upload)
+                case Wakeup(job, shard):
+                    submit.handle_wakeup(ports, self.limits, job, shard)
                 case Control(job, word):
-                    control.take_word(ports, self.limits, job, word)
+                    control.handle_command(ports, self.limits, job, word)
 
     def _take_completion(self, ports: Ports, body: str) -> None:
         for arrival in read_messages({"Records": [{"body": body}]}, ports):
             if isinstance(arrival, Tell):
                 complete.tell(ports, self.limits)
                 continue
-            assert isinstance(arrival, Hint), "only hints go to this queue"
-            complete.take_hint(ports, self.limits, arrival.job, arrival.shard)
+            assert isinstance(arrival, Wakeup), "only wake-up messages go to this queue"
+            complete.handle_wakeup(ports, self.limits, arrival.job, arrival.shard)
 
     @property
     def began_at(self) -> int:

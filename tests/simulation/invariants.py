@@ -114,8 +114,8 @@ def _items_can_be_read(upload: Upload, results: ResultsOf, outcomes: Sequence[Do
 
 def is_rejected(seen: Evidence, upload: Upload) -> bool:
     """Whether the last that was said of *upload* is that it cannot be used."""
-    notices = seen.notices(upload.job_id)
-    return bool(notices) and notices[-1]["event"] == "rejected"
+    notifications = seen.notifications(upload.job_id)
+    return bool(notifications) and notifications[-1]["event"] == "rejected"
 
 
 def items_of(here: Installation, upload: Upload) -> int:
@@ -166,26 +166,28 @@ def files_are_whole(seen: Evidence) -> Iterator[str]:
                 yield f"{upload.key}: {file['name']} is not what the summary says"
 
 
-def notices_are_one(seen: Evidence) -> Iterator[str]:
-    """8: an ended job has at least one end notice, all copies bear one id, none comes before the summary."""
+def notifications_are_one(seen: Evidence) -> Iterator[str]:
+    """8: an ended job has at least one end notification, all copies bear one id, none comes before the summary."""
     for upload in set(seen.here.uploads):
-        notices = seen.notices(upload.job_id)
-        if not notices:
-            yield f"{upload.key}: no notice"
-        ids = {notice["id"] for notice in notices}
+        notifications = seen.notifications(upload.job_id)
+        if not notifications:
+            yield f"{upload.key}: no notification"
+        ids = {notification["id"] for notification in notifications}
         if len(ids) > 1 + seen.here.retries[upload.job_id]:
-            yield f"{upload.key}: notices {sorted(ids)}"
-    for notice in seen.here.notices.before_summary:
-        if is_end(notice) and notice.attributes["event"] != "rejected":
-            yield f"a notice of {notice.attributes['job']} came before its summary"
+            yield f"{upload.key}: notifications {sorted(ids)}"
+    for notification in seen.here.notifications.before_summary:
+        if is_end(notification) and notification.attributes["event"] != "rejected":
+            yield f"a notification of {notification.attributes['job']} came before its summary"
 
 
-def notices_count_as_the_summary(seen: Evidence) -> Iterator[str]:
-    """9: a notice's counts equal the summary's."""
+def notifications_count_as_the_summary(seen: Evidence) -> Iterator[str]:
+    """9: a notification's counts equal the summary's."""
     for upload, _, summary in _accepted(seen):
-        for notice in (notice for notice in seen.notices(upload.job_id) if notice["event"] != "rejected"):
-            if notice["counts"] != summary["counts"]:
-                yield f"{upload.key}: a notice counts {notice['counts']}, the summary {summary['counts']}"
+        for notification in (
+            notification for notification in seen.notifications(upload.job_id) if notification["event"] != "rejected"
+        ):
+            if notification["counts"] != summary["counts"]:
+                yield f"{upload.key}: a notification counts {notification['counts']}, the summary {summary['counts']}"
 
 
 def nothing_is_held_at_rest(seen: Evidence) -> Iterator[str]:
@@ -212,15 +214,15 @@ def all_ends(seen: Evidence) -> Iterator[str]:
 
 
 def poison_spends_nothing(seen: Evidence) -> Iterator[str]:
-    """15: what cannot be used is rejected with one notice, for the story's own reason, and nothing of it is sent."""
+    """15: what cannot be used is rejected with one notification, for the story's own reason, and nothing of it is sent."""
     for upload in set(seen.here.uploads):
-        notices = seen.notices(upload.job_id)
-        rejected = [notice for notice in notices if notice["event"] == "rejected"]
+        notifications = seen.notifications(upload.job_id)
+        rejected = [notification for notification in notifications if notification["event"] == "rejected"]
         if is_rejected(seen, upload) and any(sent.job == upload.job_id for sent in seen.sent):
             yield f"{upload.key} was rejected and sent"
-        for notice in rejected:
-            if notice["reason"]["code"] not in seen.here.scenario.rejections:
-                yield f"{upload.key} was rejected: {notice['reason']}"
+        for notification in rejected:
+            if notification["reason"]["code"] not in seen.here.scenario.rejections:
+                yield f"{upload.key} was rejected: {notification['reason']}"
 
 
 def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
@@ -240,8 +242,8 @@ def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
 
 
 def nothing_is_told(seen: Evidence) -> Iterator[str]:
-    """18: no prompt, answer or secret in a log or a notice."""
-    told = repr(seen.here.log.lines) + repr(seen.here.notices.published)
+    """18: no prompt, answer or secret in a log or a notification."""
+    told = repr(seen.here.log.lines) + repr(seen.here.notifications.published)
     for canary in (CANARY, "[simulated]", *KEYS):
         if canary in told:
             yield f"{canary!r} was told"
@@ -294,7 +296,7 @@ def shards_are_done(seen: Evidence) -> Iterator[str]:
 
 JUDGES: tuple[tuple[int, Judge], ...] = (
     (1, paid_once), (2, billed_tries), (3, one_batch_an_attempt), (4, every_item_ends_once),
-    (5, answers_are_the_items_own), (6, files_are_whole), (8, notices_are_one), (9, notices_count_as_the_summary),
+    (5, answers_are_the_items_own), (6, files_are_whole), (8, notifications_are_one), (9, notifications_count_as_the_summary),
     (10, nothing_is_held_at_rest), (12, shards_are_done), (14, all_ends), (15, poison_spends_nothing),
     (16, nothing_is_left_behind), (18, nothing_is_told), (19, keys_stay_with_their_job), (21, dead_letters_are_poison),
     (22, no_storm_of_calls), (23, successes_are_not_sent_again),

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage
 
 from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.rows import WHOLE_ACCOUNT, Change, DayMove, Job, JobState, Room, Shard, ShardState
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 
 J, S = JobState, ShardState
 
@@ -211,23 +211,23 @@ class JournalStorage(MemoryStorage):
             self._report(7, f"{key} was written after the summary")
 
 
-class JournalNotices(MemoryNotices):
+class JournalNotifications(MemoryNotifications):
     """The topic; each copy remembers whether the summary was there."""
 
     def __init__(self, storage: MemoryStorage, ledger: MemoryLedger, passed: Callable[[], float]) -> None:
         super().__init__()
         self._storage, self._ledger, self._passed = storage, ledger, passed
-        self.before_summary: list[Notice] = []
+        self.before_summary: list[Notification] = []
         self.told: list[Told] = []
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish and look whether it was time."""
-        super().publish(notice)
-        said = json.loads(notice.json)
+        super().publish(notification)
+        said = json.loads(notification.json)
         reason = (said["reason"] or {}).get("code", "") if said["event"] == "waiting" else ""
         self.told.append(Told(self._passed(), said["job"] or "", said["event"], reason, said["id"]))
         if said["job"] is None:
             return  # about the whole installation
         job = self._ledger.job(said["job"])
         if job is None or Keys(job.id, job.key).summary not in self._storage.objects:
-            self.before_summary.append(notice)
+            self.before_summary.append(notification)

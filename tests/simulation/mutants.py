@@ -57,7 +57,7 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant("room has no limit", {11}, "shards",
         _replaced(room, "token_limit", as_if.limitless), _replaced(admit, "token_limit", as_if.limitless)),
     mutant("a second event begins the job anew", {1, 12, 20}, "small",
-        _replaced(submit, "take_drop", as_if.job_overwritten)),
+        _replaced(submit, "handle_upload", as_if.job_overwritten)),
     mutant("a running shard is never due", {13}, "small", as_if.event("BatchFound", as_if.never_due)),
     # Answers.
     mutant("what is missing is given up at once", {4}, "late_output",
@@ -74,13 +74,13 @@ MUTANTS: tuple[Mutant, ...] = (
     mutant("what attempts decided is joined as text", {4, 14}, "rows_in_order",
         _replaced(harvest, "row_of_outcome", as_if.rows_as_text)),
     mutant("parts are merged as text", {4, 14}, "rows_in_order", _replaced(merge, "row_of_outcome", as_if.rows_as_text)),
-    # Results and notices.
+    # Results and notifications.
     mutant("what was never sent has no object", {4}, "cancelled",
         _replaced(complete, "deliver_unsent", as_if.nothing_delivered)),
     mutant("the summary is written first", {7}, "small", _replaced(complete, "merge", as_if.summary_first)),
-    mutant("the outbox is forgotten", {8}, "small notices.publish:0=crash_before",
+    mutant("the outbox is forgotten", {8}, "small notifications.publish:0=crash_before",
         _replaced(complete, "_notify", as_if.notified_first)),
-    mutant("the notice counts otherwise", {9}, "small",
+    mutant("the notification counts otherwise", {9}, "small",
         _replaced(complete, "results_of_summary", as_if.counts_swapped)),
     mutant("a checksum is of something else", {6}, "small",
         _replaced(merge._Measured, "finished", as_if.merged_wrongly)),  # noqa: SLF001 - what is mutated is private

@@ -139,7 +139,7 @@ def limitless(original: Callable[..., Any]) -> Callable[..., Any]:
 def job_overwritten(original: Callable[..., None]) -> Callable[..., None]:
     """A redelivered event begins its job anew."""
 
-    def take_drop(ports: Ports, limits: object, upload: Any) -> None:  # noqa: ANN401 - an Upload
+    def handle_upload(ports: Ports, limits: object, upload: Any) -> None:  # noqa: ANN401 - an Upload
         row = ports.ledger.job(upload.job_id)
         if row is not None:
             again = Job(
@@ -149,7 +149,7 @@ def job_overwritten(original: Callable[..., None]) -> Callable[..., None]:
             ports.ledger.write(Change((Write(row, again),)))
         original(ports, limits, upload)
 
-    return take_drop
+    return handle_upload
 
 
 def never_due(original: Callable[..., Shard]) -> Callable[..., Shard]:
@@ -245,13 +245,13 @@ def summary_first(original: Callable[..., Results]) -> Callable[..., Results]:
 
 
 def notified_first(_original: object) -> Callable[[Work, Job], None]:
-    """The notice goes out after the ledger says so: a crash between the two loses it."""
+    """The notification goes out after the ledger says so: a crash between the two loses it."""
 
     def notify(work: Work, job: Job) -> None:
         summary = work.ports.storage.read(Keys(job.id, job.key).summary)
         results = results_of_summary(summary) if summary else Results()
         ended = steps.move_job(work, job, Notified())
-        work.ports.notices.publish(render(job, results, f"s3://results/{ended.id}/"))
+        work.ports.notifications.publish(render(job, results, f"s3://results/{ended.id}/"))
 
     return notify
 

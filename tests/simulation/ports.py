@@ -11,7 +11,7 @@ from io import BytesIO
 from typing import BinaryIO
 from uuid import UUID
 
-from fakes.memory import MemoryLedger, MemoryNotices, MemoryRanges, MemoryStorage
+from fakes.memory import MemoryLedger, MemoryNotifications, MemoryRanges, MemoryStorage
 from simulation.gate import EFFECT, READ, Fault, Gate
 from simulation.queues import Queue
 from simulation.tasks import Tasks
@@ -21,7 +21,7 @@ from batchdrop.core.model.dialects import Dialects
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
 from batchdrop.core.operations.missed_uploads import InboxPage
-from batchdrop.flow.ports import Notice, ObjectWriter, Provider
+from batchdrop.flow.ports import Notification, ObjectWriter, Provider
 
 
 class TaskClock:
@@ -181,7 +181,7 @@ class GatedRanges:
         return self.gate.call("storage.ranges", lambda: self.inner.read(places))
 
 
-class GatedHints:
+class GatedWakeups:
     """Both queues."""
 
     def __init__(self, gate: Gate, submissions: Queue, completions: Queue) -> None:
@@ -206,7 +206,7 @@ class GatedHints:
 
     def count_submissions(self) -> int:
         """Return how many messages wait for a submit function."""
-        return self._gate.call("hints.count", self._submissions.count_visible)
+        return self._gate.call("wakeups.count", self._submissions.count_visible)
 
     def _send(self, queue: Queue, job: str, shard: int | None) -> None:
         self._post(queue, {"job": job, "shard": shard})
@@ -219,19 +219,19 @@ class GatedHints:
             queue.send(body)
 
         self._gate.call(
-            "hints.send", lambda: queue.send(body), (*EFFECT, Fault.DUPLICATE), odd={Fault.DUPLICATE: twice}
+            "wakeups.send", lambda: queue.send(body), (*EFFECT, Fault.DUPLICATE), odd={Fault.DUPLICATE: twice}
         )
 
 
-class GatedNotices:
+class GatedNotifications:
     """The topic."""
 
-    def __init__(self, gate: Gate, inner: MemoryNotices) -> None:
+    def __init__(self, gate: Gate, inner: MemoryNotifications) -> None:
         self._gate, self._inner = gate, inner
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish."""
-        self._gate.call("notices.publish", lambda: self._inner.publish(notice), EFFECT)
+        self._gate.call("notifications.publish", lambda: self._inner.publish(notification), EFFECT)
 
 
 class GatedProviders:

@@ -117,7 +117,9 @@ def waiting_for(here: Installation, job: Job) -> str:
 
 def first_notification(here: Installation, job: str, began: float) -> float | None:
     """Return when the first notification about *job*, or about the whole installation, came after *began*."""
-    return min((told.at for told in here.notices.told if told.job in (job, "") and told.at >= began), default=None)
+    return min(
+        (told.at for told in here.notifications.told if told.job in (job, "") and told.at >= began), default=None
+    )
 
 
 def first_word(here: Installation, job: str, began: float) -> float | None:

@@ -119,7 +119,7 @@ def _broken(
     for word in words if row.said_within else ():
         if word is None or word > (row.said_within or 0) * HOUR:
             yield f"the first word came after {word} seconds"
-    waits = {told.identity for told in here.notices.told if told.event == "waiting"}
+    waits = {told.identity for told in here.notifications.told if told.event == "waiting"}
     if row.notifications is not None and len(waits) != row.notifications:
         yield f"{len(waits)} notifications that something is waited for: {sorted(waits)}"
 
@@ -177,7 +177,7 @@ def _others_are_done_at_once(here: Installation) -> Iterator[str]:
         if job.key == "inbox/three.jsonl" and job.ended_at - here.began_at > HOUR:
             yield f"{job.key} took {(job.ended_at - here.began_at) / HOUR:.1f} hours"
         if job.key == "inbox/three.jsonl" and any(
-            told.job in (job.id, "") and told.waits_for for told in here.notices.told
+            told.job in (job.id, "") and told.waits_for for told in here.notifications.told
         ):
             yield f"{job.key} was told to wait"
 

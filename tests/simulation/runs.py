@@ -110,13 +110,17 @@ def finish(here: Installation) -> None:
         queue.redrive()
     here.run()
     rows, objects = dict(here.ledger.rows), dict(here.storage.objects)
-    notices, batches = len(here.notices.published), len(here.simulator.world.batches)
+    notifications, batches = len(here.notifications.published), len(here.simulator.world.batches)
     for upload in set(here.uploads):
         here.announce(upload)
     here.run()
     if here.scenario.is_emptied or here.scenario.is_restored:
         return
-    if rows != here.ledger.rows or objects != here.storage.objects or notices != len(here.notices.published):
+    if (
+        rows != here.ledger.rows
+        or objects != here.storage.objects
+        or notifications != len(here.notifications.published)
+    ):
         here.report(20, "a duplicate event changed something")
     if batches != len(here.simulator.world.batches):
         here.report(20, "a duplicate event made a batch")

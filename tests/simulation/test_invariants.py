@@ -83,15 +83,17 @@ def rewritten_after_the_summary(here: Installation) -> None:
     here.storage.put(keys(here).outcomes, b"".join(reversed(lines)))
 
 
-def without_notice(here: Installation) -> None:
+def without_notification(here: Installation) -> None:
     """Nobody was told."""
-    here.notices.published.clear()
+    here.notifications.published.clear()
 
 
-def other_notice(here: Installation) -> None:
-    """A notice tells other counts than the summary."""
-    notice = here.notices.published[0]
-    here.notices.published[0] = replace(notice, json=notice.json.replace('"succeeded":3', '"succeeded":4'))
+def other_notification(here: Installation) -> None:
+    """A notification tells other counts than the summary."""
+    notification = here.notifications.published[0]
+    here.notifications.published[0] = replace(
+        notification, json=notification.json.replace('"succeeded":3', '"succeeded":4')
+    )
 
 
 def leaked_room(here: Installation) -> None:
@@ -128,10 +130,10 @@ def endless(here: Installation) -> None:
 
 def rejected_for_nothing(here: Installation) -> None:
     """A good upload is told to be poison."""
-    notice = here.notices.published[0]
-    told = {**json.loads(notice.json), "event": "rejected", "reason": {"code": "odd", "message": ""}}
-    attributes = {**notice.attributes, "event": "rejected"}
-    here.notices.published.append(replace(notice, json=json.dumps(told), attributes=attributes))
+    notification = here.notifications.published[0]
+    told = {**json.loads(notification.json), "event": "rejected", "reason": {"code": "odd", "message": ""}}
+    attributes = {**notification.attributes, "event": "rejected"}
+    here.notifications.published.append(replace(notification, json=json.dumps(told), attributes=attributes))
 
 
 def left_behind(here: Installation) -> None:
@@ -164,7 +166,7 @@ BROKEN: dict[str, tuple[int, Callable[[Installation], None]]] = {
     broken.__name__: (number, broken)
     for number, broken in (
         (3, second_batch), (4, lost_line), (5, foreign_answer), (6, other_counts),
-        (7, rewritten_after_the_summary), (8, without_notice), (9, other_notice), (10, leaked_room), (11, overbooked),
+        (7, rewritten_after_the_summary), (8, without_notification), (9, other_notification), (10, leaked_room), (11, overbooked),
         (12, jumped), (13, forgotten), (14, endless), (15, rejected_for_nothing), (16, left_behind), (18, told),
         (19, strayed), (21, dead_letter), (22, call_storm), (23, sent_again),
     )
@@ -239,7 +241,7 @@ def test_a_job_that_waits_without_a_notification_is_seen() -> None:
     """A status alone tells nobody."""
     here = refused()
 
-    here.notices.told.clear()
+    here.notifications.told.clear()
 
     assert "nobody got a notification" in next(broken(here, "http POST files", 0))
 

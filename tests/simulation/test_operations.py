@@ -36,7 +36,14 @@ MOODS: tuple[tuple[str, float | None], ...] = (
 )  # fmt: skip
 
 
-STRUCK = ("ledger.write", "http POST batches", "http POST files", "storage.put_many", "notices.publish", "hints.send")
+STRUCK = (
+    "ledger.write",
+    "http POST batches",
+    "http POST files",
+    "storage.put_many",
+    "notifications.publish",
+    "wakeups.send",
+)
 
 
 class Operations(RuleBasedStateMachine):

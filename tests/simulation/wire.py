@@ -60,7 +60,7 @@ class Wire(httpx2.BaseTransport):
             odd[Fault.PARTIAL] = partial(_switched, here, request, "content_cut", operation, CUT_AFTER_BYTES)
         elif request.method != "GET":
             later = partial(here.inner_wire.handle_request, _kept(request))
-        here.notice_request(name, request)
+        here.notification_request(name, request)
         return here.gate.call(
             f"http {name}", partial(here.answer, request), faults, odd=odd, later=later,
             failure=lambda: httpx2.ReadTimeout("The read operation timed out", request=request), thing=_thing(request),

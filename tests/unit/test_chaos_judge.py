@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from chaos.drops import Drop
-from chaos.evidence import Batch, Dropped, Evidence, File, Line, Notice, Outcome, Results
+from chaos.evidence import Batch, Dropped, Evidence, File, Line, Notification, Outcome, Results
 from chaos.judge import judge
 
 JOB, BAD = "a" * 20, "b" * 20
@@ -35,8 +35,8 @@ RESULTS = Results(
     (3, 2, 1),
     "csv",
 )
-ENDED = Notice(f"{JOB}/completed_with_failures", "completed_with_failures", JOB, (3, 2, 1))
-REJECTED = Notice(f"{BAD}/rejected", "rejected", BAD, (0, 0, 0))
+ENDED = Notification(f"{JOB}/completed_with_failures", "completed_with_failures", JOB, (3, 2, 1))
+REJECTED = Notification(f"{BAD}/rejected", "rejected", BAD, (0, 0, 0))
 CLEAN = Evidence(
     (GOOD, USELESS), (FIRST, SECOND), (PAID, PASSING, PAID_LATER), {JOB: RESULTS}, (ENDED, ENDED, REJECTED),
     {"submissions": 0, "dead letters": 0},
@@ -62,7 +62,7 @@ def with_line(line: Line, *batches: Batch) -> Evidence:
 
 THIRD = batch("batch_3", 3)
 BROKEN: Mapping[str, Callable[[], Evidence]] = {
-    "every job and every batch ends": lambda: replace(CLEAN, notices=(REJECTED,)),
+    "every job and every batch ends": lambda: replace(CLEAN, notifications=(REJECTED,)),
     "no item is missing": lambda: with_results(outcomes=OUTCOMES[:2]),
     "no item is doubled": lambda: with_results(outcomes=(*OUTCOMES, OUTCOMES[2])),
     "`outcomes.jsonl` is in the order of the input": lambda: with_results(outcomes=OUTCOMES[::-1]),
@@ -86,9 +86,9 @@ BROKEN: Mapping[str, Callable[[], Evidence]] = {
     "merged files are whole, and what the summary's checksums say": lambda: with_results(
         checksums={**RESULTS.checksums, "results.csv": "s9"}
     ),
-    "summary and notices count what there is": lambda: with_results(counts=(3, 3, 0)),
+    "summary and notifications count what there is": lambda: with_results(counts=(3, 3, 0)),
     "one deduplication id for each job and event": lambda: replace(
-        CLEAN, notices=(*CLEAN.notices, replace(ENDED, id=f"{JOB}/completed_with_failures/2"))
+        CLEAN, notifications=(*CLEAN.notifications, replace(ENDED, id=f"{JOB}/completed_with_failures/2"))
     ),
     "a file that is no use is rejected and sends nothing": lambda: replace(
         CLEAN, batches=(*CLEAN.batches, batch("batch_5", 1, job=BAD))
@@ -97,12 +97,12 @@ BROKEN: Mapping[str, Callable[[], Evidence]] = {
     "nothing is left in the queues, nothing lies outside its job": lambda: replace(
         CLEAN, waiting_messages={"dead letters": 1}
     ),
-    "no prompt in a log or a notice": lambda: replace(CLEAN, told=("poll.log holds a prompt or an answer",)),
+    "no prompt in a log or a notification": lambda: replace(CLEAN, told=("poll.log holds a prompt or an answer",)),
 }
 
 
 def test_a_clean_run_is_clean() -> None:
-    """A failure that passed, a record that was refused and a notice that came twice break no promise."""
+    """A failure that passed, a record that was refused and a notification that came twice break no promise."""
     verdicts = judge(CLEAN)
 
     assert [verdict for verdict in verdicts if verdict.violations] == []

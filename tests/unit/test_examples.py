@@ -11,8 +11,8 @@ from batchdrop_cli.local.template import parse
 
 ROOT = Path(__file__).parents[2]
 SUBSCRIPTIONS = sorted((ROOT / "examples" / "subscriptions").glob("*.yaml"))
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
-SAMPLES = sorted((ROOT / "docs" / "samples" / "notices").glob("*.json"))
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notification.schema.json").read_text())
+SAMPLES = sorted((ROOT / "docs" / "samples" / "notifications").glob("*.json"))
 
 
 def test_every_subscription_is_held_here() -> None:
@@ -29,32 +29,32 @@ def test_subscription_is_for_every_event_by_default(path: Path) -> None:
     assert events["Type"] == "CommaDelimitedList"
 
 
-def sentence_of(notice: dict[str, Any]) -> str:
-    """Return what the example function tells a chat room of *notice*."""
+def sentence_of(notification: dict[str, Any]) -> str:
+    """Return what the example function tells a chat room of *notification*."""
     template = parse((ROOT / "examples" / "subscriptions" / "function.yaml").read_text())
     module: dict[str, Any] = {}
     exec(template["Resources"]["Function"]["Properties"]["Code"]["ZipFile"], module)  # noqa: S102  # our own example
-    return str(module["sentence"](notice))
+    return str(module["sentence"](notification))
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_chat_room_is_told_of_each_sample(path: Path) -> None:
     """There is a sentence for each notification, with its event in words and its reason where it has one."""
-    notice = json.loads(path.read_text())
+    notification = json.loads(path.read_text())
 
-    sentence = sentence_of(notice)
+    sentence = sentence_of(notification)
 
-    assert notice["event"].replace("_", " ") in sentence
-    if notice["reason"]:
-        assert notice["reason"]["message"] in sentence
+    assert notification["event"].replace("_", " ") in sentence
+    if notification["reason"]:
+        assert notification["reason"]["message"] in sentence
 
 
 def test_chat_room_is_told_of_what_concerns_no_single_job() -> None:
     """A notification without an upload says how many jobs wait, and why."""
-    notice = json.loads((ROOT / "docs" / "samples" / "notices" / "waiting.json").read_text())
-    notice |= {"job": None, "upload": None, "jobs": 12, "id": "install/key_refused/1"}
+    notification = json.loads((ROOT / "docs" / "samples" / "notifications" / "waiting.json").read_text())
+    notification |= {"job": None, "upload": None, "jobs": 12, "id": "install/key_refused/1"}
 
-    assert sentence_of(notice) == f"12 jobs: waiting. {notice['reason']['message']}"
+    assert sentence_of(notification) == f"12 jobs: waiting. {notification['reason']['message']}"
 
 
 def test_licence_is_the_one_that_the_package_names() -> None:

@@ -12,7 +12,7 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.rows import JobState, ShardState
 from batchdrop.flow import complete, poll, submit
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from openai_batch_simulator.behaviour import CALM
 
 S = ShardState
@@ -45,19 +45,21 @@ def outcomes(world: World, job: str) -> list[dict[str, object]]:
 
 
 def assert_conserved(world: World, job: str, items: int) -> None:
-    """Each item has one outcome, in order; nothing is held, nothing is due, one notice went out."""
+    """Each item has one outcome, in order; nothing is held, nothing is due, one notification went out."""
     found = outcomes(world, job)
     assert [outcome["row"] for outcome in found] == list(range(1, items + 1))
     assert all(room.used == 0 for room in world.ledger.rooms.values())
     assert not list(world.ledger.active())
-    assert len({json.loads(notice.json)["id"] for notice in world.notices.published}) == len(world.notices.published)
+    assert len({json.loads(notification.json)["id"] for notification in world.notifications.published}) == len(
+        world.notifications.published
+    )
     summary = json.loads(world.result(job, "summary.json"))
     assert summary["counts"]["items"] == items
     assert not world.charged_twice()
 
 
-def test_a_drop_becomes_results_and_a_notice(world: World) -> None:
-    """The whole path: items, the input's own format with answers, outcomes, summary, one notice."""
+def test_a_drop_becomes_results_and_a_notification(world: World) -> None:
+    """The whole path: items, the input's own format with answers, outcomes, summary, one notification."""
     job = world.drop("inbox/sentiment/2026/reviews.csv", rows(20))
 
     ended = world.run(job)
@@ -69,7 +71,7 @@ def test_a_drop_becomes_results_and_a_notice(world: World) -> None:
     assert '"Line one\nof review 7"' in results
     item = json.loads(world.result(job, "items/r7.json"))
     assert item["record"] == {"review_id": "r7", "review": "Line one\nof review 7"}
-    assert [notice.attributes["event"] for notice in world.notices.published] == ["completed"]
+    assert [notification.attributes["event"] for notification in world.notifications.published] == ["completed"]
 
 
 def test_several_models_and_endpoints_are_sorted_into_their_own_batches(world: World) -> None:
@@ -108,13 +110,13 @@ def test_one_bad_record_fails_alone(world: World) -> None:
 
 @pytest.mark.parametrize("content", [b"", HEADER])
 def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> None:
-    """It completes, with a notice, without the provider."""
+    """It completes, with a notification, without the provider."""
     job = world.drop("inbox/sentiment/empty.csv", content)
 
     ended = world.run(job)
 
     assert (ended.event, ended.items, dict(world.tap.counts)) == ("completed", 0, {})
-    assert len(world.notices.published) == 1
+    assert len(world.notifications.published) == 1
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,10 @@ def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> Non
         ("inbox/sentiment/0123456789abcdef0123/x.csv", rows(2), "key_of_results"),
     ],
 )
-def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str, content: bytes, code: str) -> None:
-    """Nothing is sent, nothing is spent, nobody else is held up, and the notice says why."""
+def test_what_cannot_be_used_is_rejected_with_one_notification(
+    world: World, key: str, content: bytes, code: str
+) -> None:
+    """Nothing is sent, nothing is spent, nobody else is held up, and the notification says why."""
     job = world.drop(key, content)
     good = world.drop("inbox/sentiment/good.csv", rows(2))
 
@@ -143,7 +147,7 @@ def test_what_cannot_be_used_is_rejected_with_one_notice(world: World, key: str,
     assert ended.event == "rejected"
     assert ended.reason is not None
     assert code in ended.reason.code
-    events = [notice.attributes["event"] for notice in world.notices.published]
+    events = [notification.attributes["event"] for notification in world.notifications.published]
     assert sorted(events) == ["completed", "rejected"]
     assert world.tap.creates == 1
     assert all(
@@ -179,7 +183,7 @@ def test_an_upload_without_a_version_is_rejected(world: World) -> None:
     """Every read names a version; without one an overwrite could change what is being read."""
     upload = replace(world.storage.drop("inbox/sentiment/reviews.csv", rows(2)), version="")
 
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     ended = world.run(upload.job_id)
 
     assert (ended.event, ended.reason.code if ended.reason else "") == ("rejected", "unversioned")
@@ -190,7 +194,7 @@ def test_an_old_drop_is_not_started_by_an_event(world: World) -> None:
     upload = world.storage.drop("inbox/sentiment/reviews.csv", rows(2))
     world.advance(8 * 24 * HOUR)
 
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     ended = world.run(upload.job_id)
 
     assert (ended.event, world.tap.creates) == ("rejected", 0)
@@ -201,7 +205,7 @@ def test_an_old_drop_is_not_started_by_an_event(world: World) -> None:
     ["inbox/sentiment/", "inbox/sentiment/.DS_Store", "inbox/._reviews.csv", "inbox/Thumbs.db", "tasks/sentiment.yaml"],
 )
 def test_what_nobody_meant_to_drop_is_ignored(world: World, key: str) -> None:
-    """No job, no notice."""
+    """No job, no notification."""
     world.drop(key, b"")
 
     assert not world.ledger.rows
@@ -411,14 +415,14 @@ def test_a_lagging_index_costs_a_tick_and_nothing_else(world: World) -> None:
     assert_conserved(world, job, 5)
 
 
-def hints_of(world: World) -> Iterator[tuple[str, int | None]]:
-    """The hints that wait to be delivered."""
-    yield from world.hints.submits
-    yield from world.hints.completes
+def wakeups_of(world: World) -> Iterator[tuple[str, int | None]]:
+    """The wake-up messages that wait to be delivered."""
+    yield from world.wakeups.submits
+    yield from world.wakeups.completes
 
 
-def test_two_pollers_send_one_hint(world: World) -> None:
-    """The due time moves before the hint is sent, on condition."""
+def test_two_pollers_send_one_wakeup(world: World) -> None:
+    """The due time moves before the wake-up message is sent, on condition."""
     world.providers.key = None
     world.drop("inbox/sentiment/reviews.csv", rows(5))
     world.providers.key = "sk-test"
@@ -426,36 +430,36 @@ def test_two_pollers_send_one_hint(world: World) -> None:
     world.ledger.freeze_index()
 
     poll.tick(world.ports(), world.limits)
-    first = list(hints_of(world))
+    first = list(wakeups_of(world))
     poll.tick(world.ports(), world.limits)
 
     assert len(first) == 1
-    assert list(hints_of(world)) == first
+    assert list(wakeups_of(world)) == first
 
 
 def test_one_worker_notifies(world: World) -> None:
-    """A hint that comes while another worker merges and notifies stops quietly: one notice goes out."""
+    """A wake-up message that comes while another worker merges and notifies stops quietly: one notification goes out."""
     job = world.drop("inbox/sentiment/reviews.csv", rows(5))
-    publish = world.notices.publish
+    publish = world.notifications.publish
 
-    def publish_slowly(notice: Notice) -> None:
-        complete.take_hint(world.ports(), world.limits, job, None)
-        publish(notice)
+    def publish_slowly(notification: Notification) -> None:
+        complete.handle_wakeup(world.ports(), world.limits, job, None)
+        publish(notification)
 
-    world.notices.publish = publish_slowly  # type: ignore[method-assign]  # a second worker comes in between
+    world.notifications.publish = publish_slowly  # type: ignore[method-assign]  # a second worker comes in between
     world.run(job)
 
-    assert len(world.notices.published) == 1
+    assert len(world.notifications.published) == 1
 
 
 def test_nothing_of_a_users_content_is_logged(world: World) -> None:
-    """Neither a prompt, an answer, a record nor the key reaches a log or a notice."""
+    """Neither a prompt, an answer, a record nor the key reaches a log or a notification."""
     canary = b"canary-in-the-record"
     world.providers.key = "sk-canary-key"
     job = world.drop("inbox/sentiment/reviews.csv", HEADER + b"r1," + canary + b"\r\nr2\r\n")
     world.run(job)
 
-    written = repr(world.log.lines) + repr(world.notices.published)
+    written = repr(world.log.lines) + repr(world.notifications.published)
 
     assert b"[simulated]" in world.result(job, "outcomes.jsonl")
     for word in (canary.decode(), "[simulated]", "sk-canary-key"):

@@ -126,7 +126,7 @@ def test_the_life_of_one_job() -> None:
 
     # 5. WHAT THE PERSON HAS. One notification, the same file with answers, its failed row as a file to drop again, and an
     #    outcome for each record. `status.json` said at every step what was going on; it is left out of the pages above.
-    (notification,) = world.notices.published
+    (notification,) = world.notifications.published
     results = world.result(job, "results.csv").decode().splitlines()
     outcomes = [json.loads(line) for line in world.result(job, "outcomes.jsonl").splitlines()]
     assert notification.subject == "Batchdrop completed with failures: inbox/praise/reviews.csv"
@@ -139,8 +139,8 @@ def test_the_life_of_one_job() -> None:
     assert json.loads(world.result(job, "status.json"))["state"] == "ENDED"
 
     # 6. AFTERWARDS. A wake-up message that comes again finds nothing to do; nothing is due; a tick asks the provider nothing.
-    complete.take_hint(world.ports(), world.limits, job, 0)
-    complete.take_hint(world.ports(), world.limits, job, None)
+    complete.handle_wakeup(world.ports(), world.limits, job, 0)
+    complete.handle_wakeup(world.ports(), world.limits, job, None)
     world.tick()
 
     assert world.written() == ""

@@ -72,9 +72,9 @@ def test_ready_made_requests_can_be_sent(line: str) -> None:
 
 @pytest.mark.parametrize("block", blocks("json"))
 def test_samples_keep_their_schema(block: str) -> None:
-    """What the README shows of items and notices is what programs will read."""
+    """What the README shows of items and notifications is what programs will read."""
     sample: dict[str, Any] = json.loads(block)
-    name = "notice" if "event" in sample else "item"
+    name = "notification" if "event" in sample else "item"
     schema = json.loads((ROOT / f"docs/schemas/{name}.schema.json").read_text())
 
     jsonschema.validate(sample, schema)

@@ -59,7 +59,7 @@ def test_times_are_the_template_s() -> None:
     assert f"{rules('Inbox')['expire-control']['ExpirationInDays']} day |" in row("words to jobs")
     assert f"`InternalRetentionDays` ({default['InternalRetentionDays']})" in row("request lines and the")
     assert f"`LogRetentionDays` ({default['LogRetentionDays']})" in row("logs: ")
-    assert f"{dead_letters // DAY} days" in row("hints: ")
+    assert f"{dead_letters // DAY} days" in row("wake-up messages: ")
 
 
 def test_times_are_the_code_s() -> None:

@@ -52,7 +52,7 @@ def driven(world: World, job: str, *, ticks: int) -> Job:
     for _ in range(ticks):
         with suppress(Killed):
             world.tick(16 * MINUTE)
-        for waiting in (world.hints.submits, world.hints.completes):
+        for waiting in (world.wakeups.submits, world.wakeups.completes):
             waiting.clear()  # the message of a killed function is not deleted, but comes much later
     return world.job(job)
 
@@ -74,8 +74,12 @@ def test_planning_that_kills_its_function_is_rejected(world: World) -> None:
     assert "5 attempts in a row" in ended.reason.message
     assert len(asked) == 6  # the first one got as far as to pin the task
     assert world.run(good).event == "completed"
-    notices = [json.loads(notice.json) for notice in world.notices.published if notice.attributes["job"] == job]
-    assert [notice["event"] for notice in notices] == ["rejected"]
+    notifications = [
+        json.loads(notification.json)
+        for notification in world.notifications.published
+        if notification.attributes["job"] == job
+    ]
+    assert [notification["event"] for notification in notifications] == ["rejected"]
     assert world.tap.creates == 1
 
 
@@ -107,7 +111,7 @@ def test_finishing_that_kills_its_function_ends_as_failed(world: World) -> None:
     assert f"internal/{job}/" in ended.reason.message
     assert len(asked) == 5
     assert any(key.startswith(f"internal/{job}/") for key in world.storage.objects)
-    assert world.notices.published[-1].attributes["event"] == "failed"
+    assert world.notifications.published[-1].attributes["event"] == "failed"
 
 
 def test_a_checkpoint_sets_the_count_back(world: World) -> None:

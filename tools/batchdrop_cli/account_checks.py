@@ -60,7 +60,7 @@ def stacks_here(site: Site) -> Iterator[Mapping[str, str]]:
 def check_subscriptions(site: Site) -> Finding:
     """Look whether somebody hears of jobs, and of alarms where there are any."""
     given = site.parameters.get("NotificationEmail", "")
-    topics = [Topic("notices", site.named("TopicArn"), given)]
+    topics = [Topic("notifications", site.named("TopicArn"), given)]
     if not site.is_local:
         topics.append(Topic("alarms", site.named("AlarmsTopicArn"), site.parameters.get("AlarmEmail", "") or given))
     problems = [problem for topic in topics if (problem := subscription_problem(site, topic))]

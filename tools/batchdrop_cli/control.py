@@ -53,7 +53,7 @@ def ask_to_retry(connection: Connection, job: JobStatus) -> None:
 def _check_notified(job: JobStatus) -> None:
     """Raise CommandFailed while the stack still has to tell how the job ended: it would not hear, or write once more."""
     if job.state != ENDED:
-        raise CommandFailed("The notice about how the job ended is still on its way. Try again in a moment.")
+        raise CommandFailed("The notification about how the job ended is still on its way. Try again in a moment.")
 
 
 def _say(connection: Connection, job: JobStatus, word: str) -> None:

@@ -71,7 +71,7 @@ class Request(StrEnum):
     HALF_READ = "ledger half reads"
     WRITE = "ledger writes"
     MESSAGE = "messages"
-    NOTICE = "notices"
+    NOTICE = "notifications"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Drop:
 
 
 def requests(drop: Drop, shards: int | None = None) -> Mapping[Request, int]:
-    """Return what one drop takes until its notice is out, without the rounds of poll that watch it."""
+    """Return what one drop takes until its notification is out, without the rounds of poll that watch it."""
     count = shards or drop.shards
     pages = ceil(drop.upload_bytes / _LIMITS.plan_checkpoint_bytes)
     objects = drop.items if drop.access is ItemAccess.OBJECTS else 0
@@ -226,7 +226,7 @@ def work_lines(month: Month) -> Iterator[Line]:
     )  # fmt: skip
     yield Line("Secrets Manager", f"{watched:,} reads", watched * SECRET_READS_MILLION / MILLION)
     yield Line("SQS", f"{messages:,} requests", messages * SQS_MILLION / MILLION)
-    yield Line("SNS", f"{counts[Request.NOTICE]:,} notices", counts[Request.NOTICE] * NOTICE_MILLION / MILLION)
+    yield Line("SNS", f"{counts[Request.NOTICE]:,} notifications", counts[Request.NOTICE] * NOTICE_MILLION / MILLION)
     yield Line("CloudWatch Logs", f"{lines:,} lines", lines * _LOG_LINE_BYTES / GIGABYTE * LOGS_GIGABYTE)
     if month.has_own_key:
         calls = ceil((counts[Request.PUT] + counts[Request.GET]) * _KEY_CALLS_SHARE) + messages + watched

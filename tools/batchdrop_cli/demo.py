@@ -18,7 +18,7 @@ from batchdrop_cli.drop import TASK_SUFFIX, inbox_key
 from batchdrop_cli.jobs import COMPLETED, JobStatus
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.stack import LocalSettings, LocalStack, ended_by_signals
-from batchdrop_cli.notices import ReceivedNotice, receive_notices, show_notice
+from batchdrop_cli.notifications import ReceivedNotification, receive_notifications, show_notification
 from batchdrop_cli.quote import Quote, quotes, requests_of
 from batchdrop_cli.results import results_listing
 from batchdrop_cli.show import show_endings, show_heading, text
@@ -104,11 +104,11 @@ def drop_and_wait(console: Console, connection: Connection, settings: LocalSetti
 
 
 def show_outcome(console: Console, stack: StackDescription, jobs: Sequence[JobStatus]) -> None:
-    """Print one job's notice, tree and item, then how all of them ended and the totals."""
+    """Print one job's notification, tree and item, then how all of them ended and the totals."""
     connection = connection_to(stack)
-    notices = receive_notices(stack, {job.job for job in jobs})
+    notifications = receive_notifications(stack, {job.job for job in jobs})
     shown = jobs[0]
-    show_notice(console, connection, shown, notices[shown.job])
+    show_notification(console, connection, shown, notifications[shown.job])
     listing = results_listing(connection, shown)
     show_heading(console, "The results of this job")
     show_tree(console, connection.results_bucket, shown, listing)
@@ -116,16 +116,16 @@ def show_outcome(console: Console, stack: StackDescription, jobs: Sequence[JobSt
     show_item(console, connection, listing)
     show_heading(console, "All jobs")
     show_endings(console, jobs, stack.results_bucket)
-    show_totals(console, jobs, list(notices.values()))
+    show_totals(console, jobs, list(notifications.values()))
 
 
-def show_totals(console: Console, jobs: Sequence[JobStatus], notices: Sequence[ReceivedNotice]) -> None:
-    """Print the sums over all jobs, as the notices counted."""
-    used = [usage for notice in notices for usage in notice.usage.values()]
+def show_totals(console: Console, jobs: Sequence[JobStatus], notifications: Sequence[ReceivedNotification]) -> None:
+    """Print the sums over all jobs, as the notifications counted."""
+    used = [usage for notification in notifications for usage in notification.usage.values()]
     tokens_in, tokens_out = sum(usage.input_tokens for usage in used), sum(usage.output_tokens for usage in used)
-    counted = [notice.counts for notice in notices]
+    counted = [notification.counts for notification in notifications]
     console.print(
-        f"Totals: {len(jobs)} jobs, {len(notices)} notices, {sum(counts.items for counts in counted):,} items, "
+        f"Totals: {len(jobs)} jobs, {len(notifications)} notifications, {sum(counts.items for counts in counted):,} items, "
         f"{sum(counts.succeeded for counts in counted):,} succeeded, {sum(counts.failed for counts in counted):,} failed; "
         f"{tokens_in:,} tokens in, {tokens_out:,} out.",
         style="bold",

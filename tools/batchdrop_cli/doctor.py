@@ -28,7 +28,7 @@ from batchdrop_cli.standstill import progress_of, waits_of
 
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
 TICK_WINDOW = timedelta(minutes=15)
-# Later than this a worker has failed: a hint is taken in seconds and given again after 16 minutes.
+# Later than this a worker has failed: a wake-up message is taken in seconds and given again after 16 minutes.
 SHOWN_MAX = 3  # jobs that are named
 LATE_SECONDS = 1_800
 LIST_TIMEOUT_SECONDS = 60
@@ -205,7 +205,7 @@ def check_dead_letters(site: Site) -> Finding:
 
 
 def check_queues(site: Site) -> Finding:
-    """Look how many hints wait. Some are no fault: the oldest due work tells whether they are taken."""
+    """Look how many wake-up messages wait. Some are no fault: the oldest due work tells whether they are taken."""
     waiting = {name: count_of_messages(site, f"{name}Queue") for name in ("Submissions", "Completions")}
     return Finding("queues", ", ".join(f"{count:,} in {name.lower()}" for name, count in waiting.items()))
 

@@ -74,7 +74,7 @@ def forget(*, job: str, yes: bool, stack: StackPlace) -> None:
     """Delete a job's upload, results and internal objects, every version of them, for good.
 
     Not deleted: other versions of the same file, which are other jobs; what the provider still holds, which expires by itself;
-    the ledger's rows, which name the file and count its items for 45 days; log lines, and notices that were sent.
+    the ledger's rows, which name the file and count its items for 45 days; log lines, and notifications that were sent.
     """
     from batchdrop_cli.control import forget as delete  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
     from batchdrop_cli.control import versions_of  # noqa: PLC0415  # as above

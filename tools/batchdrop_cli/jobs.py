@@ -97,7 +97,7 @@ class JobStatus(msgspec.Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether everything that the person may expect is written; the notice may still be on its way."""
+        """Whether everything that the person may expect is written; the notification may still be on its way."""
         return self.event is not None
 
     @property

@@ -53,7 +53,7 @@ def sent(world: World, job: str) -> int:
 
 def ids(world: World) -> list[str]:
     """The ids of what was published, without the job."""
-    return [json.loads(notice.json)["id"].partition("/")[2] for notice in world.notices.published]
+    return [json.loads(notification.json)["id"].partition("/")[2] for notification in world.notifications.published]
 
 
 @given(amount=st.integers(1, 10**6), price=st.integers(1, 10**9), limit=st.integers(1, 10**9), share=st.floats(-0.2, 1))
@@ -71,7 +71,7 @@ def test_what_is_affordable_costs_no_more_than_is_left(amount: int, price: int, 
 
 
 def test_what_does_not_fit_waits_for_the_next_day() -> None:
-    """It says so, with one notice, and goes on by itself after midnight, however the answers turned out."""
+    """It says so, with one notification, and goes on by itself after midnight, however the answers turned out."""
     world = world_with(5, run_seconds=HOUR)
     job = drop(world)
     for _ in range(28):
@@ -87,19 +87,19 @@ def test_what_does_not_fit_waits_for_the_next_day() -> None:
     assert ids(world) == ["waiting/1", "completed"]
 
 
-def test_the_notice_says_what_is_used_up() -> None:
+def test_the_notification_says_what_is_used_up() -> None:
     """It names the cap and the parameter, and does not tell anybody to put something right."""
     world = world_with(5)
     drop(world)
     for _ in range(3):
         world.tick()
 
-    (notice,) = world.notices.published
+    (notification,) = world.notifications.published
 
-    assert json.loads(notice.json)["reason"]["code"] == "daily_cap"
-    assert "US dollars on one day" in notice.text
-    assert "put right" not in notice.text
-    assert "DailyCostUsdMax" in notice.text
+    assert json.loads(notification.json)["reason"]["code"] == "daily_cap"
+    assert "US dollars on one day" in notification.text
+    assert "put right" not in notification.text
+    assert "DailyCostUsdMax" in notification.text
 
 
 def test_jobs_share_a_day() -> None:
@@ -130,7 +130,7 @@ def test_what_a_whole_day_cannot_pay_is_let_in_in_parts() -> None:
 
 
 def test_an_item_that_is_dearer_than_a_day_waits_for_a_person() -> None:
-    """It is neither sent nor lost: its notice says what to raise, and cancelling ends it."""
+    """It is neither sent nor lost: its notification says what to raise, and cancelling ends it."""
     world = world_with(0.5)
     job = drop(world, 1)
     for _ in range(5):

@@ -47,14 +47,14 @@ def status(world: World, job: str) -> Any:  # noqa: ANN401  # JSON
     return json.loads(world.result(job, "status.json"))
 
 
-def notices(world: World) -> list[dict[str, Any]]:
+def notifications(world: World) -> list[dict[str, Any]]:
     """What was published."""
-    return [json.loads(notice.json) for notice in world.notices.published]
+    return [json.loads(notification.json) for notification in world.notifications.published]
 
 
 def ids(world: World) -> list[str]:
     """The ids of what was published, without the job."""
-    return [notice["id"].partition("/")[2] for notice in notices(world)]
+    return [notification["id"].partition("/")[2] for notification in notifications(world)]
 
 
 def test_without_a_cap_the_quote_is_told_and_nobody_is_asked() -> None:
@@ -86,7 +86,7 @@ def test_a_job_within_its_cap_goes_on() -> None:
 
 
 def test_a_job_above_its_cap_is_held_before_anything_is_sent() -> None:
-    """One notice says the quote, however many ticks pass; the provider hears of nothing."""
+    """One notification says the quote, however many ticks pass; the provider hears of nothing."""
     world = world_with(0.0001)
     job = drop(world)
 
@@ -94,15 +94,15 @@ def test_a_job_above_its_cap_is_held_before_anything_is_sent() -> None:
         world.tick(HOUR)
 
     held, shown = world.job(job), status(world, job)
-    (notice,) = notices(world)
+    (notification,) = notifications(world)
     assert (held.state, world.shards(job), world.tap.counts["POST /v1/files"], world.tap.creates) == (
         JobState.HELD,
         [],
         0,
         0,
     )
-    assert (notice["id"], notice["reason"]["code"]) == (f"{job}/held/1", "above_cap")
-    assert QUOTE_USD[0] < notice["quote"]["usd"] < QUOTE_USD[1]
+    assert (notification["id"], notification["reason"]["code"]) == (f"{job}/held/1", "above_cap")
+    assert QUOTE_USD[0] < notification["quote"]["usd"] < QUOTE_USD[1]
     assert (shown["state"], shown["waiting"]["for"], shown["cost"]["allowed_usd"]) == ("HELD", "approval", 0.0001)
     assert world.log.events.count("hold.told") == 1
 
@@ -120,7 +120,7 @@ def test_the_smaller_cap_counts(of_task: float, of_stack: int, is_held: bool) ->
 
 
 def test_what_is_approved_of_goes_on_at_once() -> None:
-    """Within the same invocation; and it may cost half as much again as the notice said."""
+    """Within the same invocation; and it may cost half as much again as the notification said."""
     world = world_with(0.0001)
     job = drop(world)
     world.tick()
@@ -187,7 +187,7 @@ def test_cancel_beats_approve(words: tuple[str, str]) -> None:
 
 
 def test_a_hold_ends_by_itself_after_a_week() -> None:
-    """Not a tick before; the final notice says why, and there is only one."""
+    """Not a tick before; the final notification says why, and there is only one."""
     world = world_with(0.0001)
     job = drop(world)
     world.tick()
@@ -198,7 +198,7 @@ def test_a_hold_ends_by_itself_after_a_week() -> None:
 
     ended = world.run(job)
 
-    final = notices(world)[-1]
+    final = notifications(world)[-1]
     assert (before, ended.event, world.tap.creates) == (JobState.HELD, "cancelled", 0)
     assert (final["id"], final["reason"]["code"]) == (f"{job}/cancelled", "hold_expired")
     assert "within 7 days" in final["reason"]["message"]
@@ -232,7 +232,7 @@ def test_a_model_without_a_price_is_held_where_there_is_a_cap(is_capped: bool) -
     quote = status(world, job)["cost"]["quote"]
     assert (quote["usd"], quote["unpriced_models"]) == (None, ["a-model-of-tomorrow"])
     assert (world.job(job).state is JobState.HELD) == is_capped
-    assert [notice["reason"]["code"] for notice in notices(world)] == ["price_unknown"] * is_capped
+    assert [notification["reason"]["code"] for notification in notifications(world)] == ["price_unknown"] * is_capped
 
 
 def test_an_unknown_price_can_be_approved_of() -> None:
@@ -261,8 +261,8 @@ def test_no_file_says_that_what_is_unknown_costs_nothing() -> None:
     assert (document["cost"]["spent_usd"], document["cost"]["reserved_usd"]) == (None, None)
     sums = ("list_dollars", "discount_dollars", "total_dollars")
     assert [summary[name] for name in sums] == [None] * 3
-    told = [(json.loads(notice.json), notice.text) for notice in world.notices.published]
-    assert [receipt["total_dollars"] for notice, _ in told if (receipt := notice["receipt"])] == [None]
+    told = [(json.loads(notification.json), notification.text) for notification in world.notifications.published]
+    assert [receipt["total_dollars"] for notification, _ in told if (receipt := notification["receipt"])] == [None]
     assert not re.findall(r"\$0|0\.00", "".join(text for _, text in told))
     report = world.storage.objects[keys.report].decode()
     assert "unknown" in report

@@ -80,7 +80,7 @@ def test_a_file_with_refused_records_says_which_and_why(check: Callable[..., Res
 def test_a_file_that_would_be_rejected_is_told_why(
     check: Callable[..., Result], name: str, content: str, task: bytes | None, said: str
 ) -> None:
-    """In the words of the notice that the drop would have had."""
+    """In the words of the notification that the drop would have had."""
     result = check(name, content, task=task)
 
     assert result.exit_code == 1

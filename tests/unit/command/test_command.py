@@ -32,7 +32,7 @@ from batchdrop_cli.jobs import Counts, JobStatus, UploadNames, Waiting
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
-from batchdrop_cli.notices import mail_text, read_notice
+from batchdrop_cli.notifications import mail_text, read_notification
 from batchdrop_cli.quote import Quote, batch_price, quotes, requests_of
 from batchdrop_cli.show import make_console, show_job, show_jobs
 from batchdrop_cli.terminal import disarmed_json
@@ -358,7 +358,7 @@ def test_the_mail_is_the_one_that_was_sent(event: str, reason: Reason | None) ->
     sent = render(job, results, "s3://results/there/")
     body = json.dumps({"Type": "Notification", "Message": sent.json, "Subject": sent.subject})
 
-    received = read_notice(body)
+    received = read_notification(body)
     mail = mail_text(shown(job), summary, received)
 
     assert (received.content, received.subject) == (sent.json, sent.subject)
@@ -369,7 +369,7 @@ def test_a_mail_that_may_differ_is_not_shown() -> None:
     """Where the documents do not give the JSON that was delivered, nobody is shown a text as if it had been sent."""
     job = ended_job("completed", None)
     sent = render(job, Results(2, 0), "s3://results/there/")
-    received = read_notice(json.dumps({"Message": sent.json, "Subject": sent.subject}))
+    received = read_notification(json.dumps({"Message": sent.json, "Subject": sent.subject}))
 
     mail = mail_text(shown(job), summary_document(job, [], Results(3, 0)), received)
 

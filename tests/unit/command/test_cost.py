@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 from click.testing import CliRunner
-from fakes.memory import MemoryHints
+from fakes.memory import MemoryWakeups
 from fakes.metered import MeteredLedger
 from fakes.scaled import LIMITS, Scaled
 from fakes.spool import SpoolStorage, Table
@@ -39,7 +39,7 @@ LINE_BYTES, PLATFORM_BYTES = 26, 1_000
 IDLE, WORK = (re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- /{name} -->)", re.DOTALL) for name in ("idle", "work"))
 
 
-class Looked(MemoryHints):
+class Looked(MemoryWakeups):
     """Counts how often the queue is looked at."""
 
     def __init__(self, counts: Counter[str]) -> None:
@@ -59,7 +59,7 @@ def idle_day(folder: Path) -> tuple[Counter[str], list[tuple[str, dict[str, Any]
     storage = SpoolStorage(folder)
     ledger = MeteredLedger(world.ledger, storage.counts)
     world.storage, world.ledger = storage, ledger  # type: ignore[assignment]  # they count, and hand on
-    world.hints = Looked(storage.counts)
+    world.wakeups = Looked(storage.counts)
     for _ in range(DAY // MINUTE):
         world.tick()
     return storage.counts, [(event, fields) for _, event, fields in world.log.lines]

@@ -124,8 +124,8 @@ def test_an_attempt_that_is_not_the_last_counts_items_but_no_shard() -> None:
 
 
 @pytest.mark.parametrize(("failed", "event"), [(0, "completed"), (1, "completed_with_failures")])
-def test_the_notice_is_named_by_what_was_merged(failed: int, event: str) -> None:
-    """Counts of the merge, not of the way there, decide what the notice says."""
+def test_the_notification_is_named_by_what_was_merged(failed: int, event: str) -> None:
+    """Counts of the merge, not of the way there, decide what the notification says."""
     after = advance_job(job_in(J.FINISHING), on.Merged(14, failed), NOW)
 
     assert (after.state, after.event, after.succeeded, after.failed) == (J.NOTIFYING, event, 14, failed)
@@ -150,7 +150,7 @@ def test_a_job_without_shards_is_cancelled_at_once() -> None:
 
 
 def test_a_cancelled_job_ends_as_one_with_all_its_items() -> None:
-    """The merge counts items that the plan never saw, and the notice says cancelled whatever succeeded."""
+    """The merge counts items that the plan never saw, and the notification says cancelled whatever succeeded."""
     finishing = replace(job_in(J.FINISHING), cancelled_at=5)
 
     after = advance_job(finishing, on.Merged(40, 60), NOW)

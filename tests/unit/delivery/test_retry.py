@@ -19,9 +19,9 @@ id: review_id
 ROWS = b"review_id,review\r\nr1,good\r\nr2,bad\r\n"
 
 
-def notice_ids(world: World) -> list[str]:
-    """The deduplication id of each notice, in order, without its job."""
-    return [json.loads(notice.json)["id"].partition("/")[2] for notice in world.notices.published]
+def notification_ids(world: World) -> list[str]:
+    """The deduplication id of each notification, in order, without its job."""
+    return [json.loads(notification.json)["id"].partition("/")[2] for notification in world.notifications.published]
 
 
 def rejected(world: World, job: str, code: str) -> None:
@@ -33,7 +33,7 @@ def rejected(world: World, job: str, code: str) -> None:
 
 @pytest.mark.parametrize("task", [None, b"endpoint: ["])
 def test_a_task_that_was_put_right_is_all_that_it_needs(task: bytes | None) -> None:
-    """The upload is sent once, under a notice of its own; the rejection had its notice."""
+    """The upload is sent once, under a notification of its own; the rejection had its notification."""
     world = World()
     if task is not None:
         world.storage.put_task("sentiment", task)
@@ -45,7 +45,7 @@ def test_a_task_that_was_put_right_is_all_that_it_needs(task: bytes | None) -> N
     ended = world.run(job)
 
     assert (ended.event, ended.succeeded, world.tap.creates) == ("completed", 2, 1)
-    assert notice_ids(world) == ["rejected", "completed/2"]
+    assert notification_ids(world) == ["rejected", "completed/2"]
     assert (ended.expires_at, ended.reason) == (ended.ended_at + world.limits.ended_rows_kept_seconds, None)
 
 
@@ -55,9 +55,9 @@ def test_an_old_upload_is_started_by_a_person_alone() -> None:
     world.storage.put_task("sentiment", TASK)
     upload = world.storage.drop("inbox/sentiment/reviews.csv", ROWS)
     world.advance(8 * DAY)
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     rejected(world, upload.job_id, "too_old")
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     assert world.job(upload.job_id).state is JobState.ENDED
 
     world.ask(upload.job_id, "retry")
@@ -72,7 +72,7 @@ def test_an_upload_that_can_be_read_again_is_planned_on() -> None:
     world.storage.put_task("sentiment", TASK)
     upload = world.storage.drop("inbox/sentiment/reviews.csv", ROWS)
     world.storage.unreadable.add((upload.key, upload.version))
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     rejected(world, upload.job_id, "unreadable")
     world.storage.unreadable.clear()
 
@@ -81,7 +81,7 @@ def test_an_upload_that_can_be_read_again_is_planned_on() -> None:
     assert world.run(upload.job_id).succeeded == 2
 
 
-def test_each_end_has_a_notice_of_its_own() -> None:
+def test_each_end_has_a_notification_of_its_own() -> None:
     """Whoever drops copies by their id still hears of the second and the third rejection."""
     world = World()
     job = world.drop("inbox/sentiment/reviews.csv", ROWS)
@@ -91,7 +91,7 @@ def test_each_end_has_a_notice_of_its_own() -> None:
         world.ask(job, "retry")
         rejected(world, job, "no_such_task")
 
-    assert notice_ids(world) == ["rejected", "rejected/2", "rejected/3"]
+    assert notification_ids(world) == ["rejected", "rejected/2", "rejected/3"]
 
 
 def test_a_word_that_comes_twice_starts_it_once() -> None:
@@ -141,4 +141,4 @@ def test_a_retried_job_can_be_cancelled() -> None:
     world.ask(job, "cancel")
 
     assert world.run(job).event == "cancelled"
-    assert notice_ids(world) == ["rejected", "cancelled/2"]
+    assert notification_ids(world) == ["rejected", "cancelled/2"]

@@ -108,7 +108,7 @@ def test_the_status_says_what_is_waited_for() -> None:
 
 
 def test_the_summary_reads_back() -> None:
-    """What a summary says is what was merged, so that a notice may be written from it alone."""
+    """What a summary says is what was merged, so that a notification may be written from it alone."""
     document = summary_document(JOB, [shard(2, ShardState.DONE, 3, "batch_2"), shard(1, ShardState.DONE)], RESULTS)
 
     read = results_of_summary(document)

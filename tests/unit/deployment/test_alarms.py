@@ -99,7 +99,7 @@ def test_a_page_answers_three_questions(path: Path) -> None:
 
 
 def test_alarms_reach_their_own_topic(alarms: dict[str, Resource]) -> None:
-    """A subscriber to notices never receives an alarm."""
+    """A subscriber to notifications never receives an alarm."""
     assert all(alarm["AlarmActions"] == [{"Ref": "AlarmsTopic"}] for alarm in alarms.values())
 
 
@@ -200,7 +200,7 @@ def test_there_is_no_metric_math(resources: dict[str, Resource], alarms: dict[st
 
 
 def test_both_addresses_are_optional(resources: dict[str, Resource]) -> None:
-    """Alarms go to their own address, to the notices' where there is none, and to nobody where neither is given."""
+    """Alarms go to their own address, to the notifications' where there is none, and to nobody where neither is given."""
     subscription = resources["AlarmsByEmail"]
 
     assert subscription["Condition"] == "AlarmsByEmail"

@@ -22,9 +22,9 @@ body: {model: gpt-4.1-mini, messages: [{role: user, content: "Rate: {{ review }}
 id: review_id
 """
 ENTRIES = {
-    "Submit": [(submit, "take_drop"), (submit, "take_hint"), (control, "take_word")],
+    "Submit": [(submit, "handle_upload"), (submit, "handle_wakeup"), (control, "handle_command")],
     "Poll": [(poll, "tick")],
-    "Complete": [(complete, "take_hint")],
+    "Complete": [(complete, "handle_wakeup")],
 }
 # Lambda makes these in a function's name, for its log and its own queue, and the handler hands a message back; the flows know
 # nothing of them.

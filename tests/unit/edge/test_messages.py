@@ -6,14 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fakes.memory import FakeClock, MemoryHints, MemoryLedger, MemoryLog, MemoryNotices, MemoryStorage
+from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.prices import TablePrices
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.model.keys import Upload
-from batchdrop.edge.aws.messages import Control, Drop, Hint, Ignored, Tell, read_body, read_messages
-from batchdrop.edge.aws.sqs import SqsHints
+from batchdrop.edge.aws.messages import Control, Drop, Ignored, Tell, Wakeup, read_body, read_messages
+from batchdrop.edge.aws.sqs import SqsWakeups
 from batchdrop.edge.openai.opening import SecretProviders
 from batchdrop.flow.ports import Ports
 
@@ -22,7 +22,7 @@ INBOX = "INBOX_BUCKET"
 JOB = "0123456789abcdef0123"
 
 
-def read(name: str) -> tuple[list[Drop | Hint | Tell | Control], MemoryLog]:
+def read(name: str) -> tuple[list[Drop | Wakeup | Tell | Control], MemoryLog]:
     """Read the event file called *name* as its function would."""
     log, clock = MemoryLog(), FakeClock()
 
@@ -30,8 +30,8 @@ def read(name: str) -> tuple[list[Drop | Hint | Tell | Control], MemoryLog]:
         raise AssertionError
 
     ports = Ports(
-        clock=clock, ledger=MemoryLedger(), hints=MemoryHints(), storage=MemoryStorage(), notices=MemoryNotices(), log=log,
-        prices=TablePrices(),
+        clock=clock, ledger=MemoryLedger(), wakeups=MemoryWakeups(), storage=MemoryStorage(),
+        notifications=MemoryNotifications(), log=log, prices=TablePrices(),
         providers=SecretProviders(no_client, "", "", clock, create_timeout_seconds=1),
         inbox_bucket=INBOX, results_bucket="results", writer="w",
     )  # fmt: skip
@@ -56,7 +56,7 @@ def test_a_key_is_decoded_exactly_once(name: str, key: str) -> None:
 
 
 def test_an_object_without_a_version_is_a_drop() -> None:
-    """A person waits for it: the flow gives a notice."""
+    """A person waits for it: the flow gives a notification."""
     (arrival,), _ = read("submit/s3-unversioned.json")
 
     assert arrival == Drop(Upload(INBOX, "inbox/nightly.jsonl", ""))
@@ -99,9 +99,9 @@ def test_two_records_are_two_drops() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({"job": JOB, "shard": 3}, Hint(JOB, 3)),
-        ({"job": JOB, "shard": None}, Hint(JOB, None)),
-        ({"job": JOB}, Hint(JOB, None)),
+        ({"job": JOB, "shard": 3}, Wakeup(JOB, 3)),
+        ({"job": JOB, "shard": None}, Wakeup(JOB, None)),
+        ({"job": JOB}, Wakeup(JOB, None)),
         ({"tell": "installation"}, Tell()),
         ({"tell": "somebody"}, Ignored("not understood")),
         ({"drop": {"bucket": INBOX, "key": "inbox/a+b%20", "version": "v"}}, Drop(Upload(INBOX, "inbox/a+b%20", "v"))),
@@ -115,7 +115,7 @@ def test_two_records_are_two_drops() -> None:
         (None, Ignored("not understood")),
     ],
 )
-def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Hint | Tell | Ignored) -> None:
+def test_a_body_is_understood_or_ignored(body: object, expected: Drop | Wakeup | Tell | Ignored) -> None:
     """Nothing in between."""
     assert read_body(json.dumps(body), INBOX) == [expected]
 
@@ -158,7 +158,7 @@ def test_a_drop_that_is_told_is_the_drop_that_is_read(key: str, version: str) ->
     client: Any = SimpleNamespace(send_message=lambda **message: sent.append(message["MessageBody"]))
     upload = Upload(INBOX, key, version)
 
-    SqsHints(lambda: client, submissions="queue", completions="").drop(upload)
+    SqsWakeups(lambda: client, submissions="queue", completions="").drop(upload)
 
     assert [read_body(body, INBOX) for body in sent] == [[Drop(upload)]]
     assert all(body.isascii() and body.isprintable() for body in sent)
@@ -169,7 +169,7 @@ def test_what_asks_for_a_notification_is_understood() -> None:
     sent: list[dict[str, str]] = []
     client: Any = SimpleNamespace(send_message=lambda **message: sent.append(message))
 
-    SqsHints(lambda: client, submissions="s", completions="c").tell()
+    SqsWakeups(lambda: client, submissions="s", completions="c").tell()
 
     (message,) = sent
     assert (message["QueueUrl"], read_body(message["MessageBody"], INBOX)) == ("c", [Tell()])

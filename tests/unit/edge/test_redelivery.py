@@ -150,9 +150,9 @@ def test_a_throttle_on_the_first_write_is_an_error(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(world.ledger, "write", busy)
     with pytest.raises(Conflict, match="stay busy"):
-        submit.take_drop(world.ports(), world.limits, upload)
+        submit.handle_upload(world.ports(), world.limits, upload)
     assert not {"job.known", "install.found"} & set(world.log.events)
 
     monkeypatch.undo()
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     assert "job.began" in world.log.events

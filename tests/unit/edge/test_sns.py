@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from batchdrop.edge.aws.sns import SnsNotices
-from batchdrop.flow.ports import Notice
+from batchdrop.edge.aws.sns import SnsNotifications
+from batchdrop.flow.ports import Notification
 
-NOTICE = Notice(
+NOTICE = Notification(
     "completed: reviews.csv", "Done.\n3 items", '{"event":"completed"}', {"event": "completed", "task": "-"}
 )
 
@@ -24,16 +24,16 @@ class Topic:
         """Keep what came."""
         self.published.append(message)
 
-    def notices(self) -> SnsNotices:
+    def notifications(self) -> SnsNotifications:
         """Return an adapter to this."""
-        return SnsNotices(lambda: self, "arn:topic")  # type: ignore[arg-type, return-value]  # one method of many
+        return SnsNotifications(lambda: self, "arn:topic")  # type: ignore[arg-type, return-value]  # one method of many
 
 
 def test_people_read_text_and_programs_json() -> None:
     """By protocol, with the attributes beside it."""
     topic = Topic()
 
-    topic.notices().publish(NOTICE)
+    topic.notifications().publish(NOTICE)
 
     (sent,) = topic.published
     message = json.loads(sent["Message"])
@@ -57,11 +57,11 @@ def test_people_read_text_and_programs_json() -> None:
         replace(NOTICE, attributes={"task": ""}),
     ],
 )
-def test_what_sns_refuses_is_not_sent(bad: Notice) -> None:
+def test_what_sns_refuses_is_not_sent(bad: Notification) -> None:
     """The flow learns it at once, and falls back."""
     topic = Topic()
 
     with pytest.raises(ValueError, match=r"."):
-        topic.notices().publish(bad)
+        topic.notifications().publish(bad)
 
     assert topic.published == []

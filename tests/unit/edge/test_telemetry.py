@@ -33,7 +33,7 @@ def logged() -> Iterator[tuple[str, set[str]]]:
 
 
 def test_a_field_that_is_not_on_the_list_is_not_written() -> None:
-    """Its name is, so that somebody notices; its value is not."""
+    """Its name is, so that somebody notifications; its value is not."""
     stream = io.StringIO()
     log = opened(stream)
 
@@ -67,8 +67,8 @@ def test_a_counted_event_is_one_line_in_the_embedded_format(capsys: pytest.Captu
     log = opened(io.StringIO())
 
     log.info(
-        "tick.done", rows=3, moved=1, admitted=0, hints=0, due=2, oldest_due_seconds=0, uncertain=0, held=0, outage=0, stalled=0,
-        approvals=0,
+        "tick.done", rows=3, moved=1, admitted=0, wakeups=0, due=2, oldest_due_seconds=0, uncertain=0, held=0, outage=0,
+        stalled=0, approvals=0,
     )  # fmt: skip
     log.info("job.left", job_id="j")
 
@@ -104,7 +104,7 @@ def test_one_event_s_counts_are_not_the_next_one_s(capsys: pytest.CaptureFixture
 
 def test_an_idle_tick_counts_itself_alone() -> None:
     """An idle system pays for one series."""
-    fields = {"rows": 0, "moved": 0, "admitted": 0, "hints": 0, "due": 0, "oldest_due_seconds": 0, "uncertain": 0}
+    fields = {"rows": 0, "moved": 0, "admitted": 0, "wakeups": 0, "due": 0, "oldest_due_seconds": 0, "uncertain": 0}
 
     values = counted("tick.done", {**fields, "held": False, "outage": False, "stalled": 0, "approvals": 0})
 

@@ -1,4 +1,4 @@
-"""The samples in docs/samples/notices are what the code sends. Run this file as a script to write them anew."""
+"""The samples in docs/samples/notifications are what the code sends. Run this file as a script to write them anew."""
 
 import json
 from dataclasses import replace
@@ -13,11 +13,11 @@ from batchdrop.core.delivery.receipt import Receipt, open_bill
 from batchdrop.core.delivery.summary import FailureCount, Results
 from batchdrop.core.model.outcomes import Outcome, Usage
 from batchdrop.core.model.rows import CommonWait, Hold, Job, Quote, Reason, Shard, WaitingFor
-from batchdrop.core.notification.notifications import Notice, render, render_common_wait, render_hold, render_wait
+from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_hold, render_wait
 
 ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / "docs" / "samples" / "notices"
-SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notice.schema.json").read_text())
+FOLDER = ROOT / "docs" / "samples" / "notifications"
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notification.schema.json").read_text())
 EVENTS = SCHEMA["properties"]["event"]["enum"]
 # A sample of each event, and of what is said of the installation.
 SAMPLES = [*EVENTS, "waiting_installation"]
@@ -70,8 +70,8 @@ ANOTHER_DAY = Reason(
 )
 
 
-def sample(event: str) -> Notice:
-    """Return the notice of *event*."""
+def sample(event: str) -> Notification:
+    """Return the notification of *event*."""
     if event == "waiting_installation":
         return render_common_wait(CommonWait(WaitingFor.KEY, REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
     job = replace(JOB, event=event)
@@ -81,8 +81,8 @@ def sample(event: str) -> Notice:
     return render_wait(job, 1, ANOTHER_DAY, PLACE) if event == "waiting" else end(job)
 
 
-def end(job: Job) -> Notice:
-    """Return the notice that *job* ends with its event."""
+def end(job: Job) -> Notification:
+    """Return the notification that *job* ends with its event."""
     match job.event:
         case "rejected":
             return render(replace(job, items=0, reason=NO_TASK), Results(), PLACE)
@@ -98,10 +98,10 @@ def end(job: Job) -> Notice:
 
 def files(event: str) -> dict[Path, str]:
     """Return both files of *event*: what programs receive, and what people read."""
-    notice = sample(event)
+    notification = sample(event)
     return {
-        FOLDER / f"{event}.json": json.dumps(json.loads(notice.json), indent=2, ensure_ascii=False) + "\n",
-        FOLDER / f"{event}.txt": f"Subject: {notice.subject}\n\n{notice.text}",
+        FOLDER / f"{event}.json": json.dumps(json.loads(notification.json), indent=2, ensure_ascii=False) + "\n",
+        FOLDER / f"{event}.txt": f"Subject: {notification.subject}\n\n{notification.text}",
     }
 
 

@@ -79,18 +79,18 @@ def test_only_the_current_version_is_started(world: World) -> None:
 
 
 def test_an_emptied_table_over_a_full_bucket_spends_nothing(world: World) -> None:
-    """Whatever lies in the inbox may have been paid for: none of it is started, and nobody gets a notice."""
+    """Whatever lies in the inbox may have been paid for: none of it is started, and nobody gets a notification."""
     paid = world.drop("inbox/paid.jsonl", DROP)
     world.run(paid)
     for number in range(30):
         world.storage.drop(f"inbox/{number}.jsonl", DROP)
         world.advance(20)
-    notices = len(world.notices.published)
+    notifications = len(world.notifications.published)
 
     forget(world)
     hours(world, 24 * 9)
 
-    assert (world.tap.creates, len(world.notices.published)) == (1, notices)
+    assert (world.tap.creates, len(world.notifications.published)) == (1, notifications)
     assert not list(world.ledger.active())
 
 
@@ -101,7 +101,7 @@ def test_an_old_drop_is_not_started(world: World) -> None:
 
     hours(world, 3)
 
-    assert (world.tap.creates, world.notices.published, world.hints.drops) == (0, [], [])
+    assert (world.tap.creates, world.notifications.published, world.wakeups.drops) == (0, [], [])
 
 
 @pytest.mark.parametrize("key", ["inbox/folder/", "inbox/.DS_Store"])
@@ -120,7 +120,7 @@ def test_a_version_that_was_put_a_moment_ago_is_waited_for(world: World) -> None
 
     poll.tick(world.ports(), world.limits)
 
-    assert world.hints.drops == []
+    assert world.wakeups.drops == []
 
 
 def test_a_round_goes_on_where_it_stopped() -> None:
@@ -135,8 +135,8 @@ def test_a_round_goes_on_where_it_stopped() -> None:
     told: list[list[Upload]] = []
     for _ in range(6):
         poll.tick(world.ports(), world.limits)
-        told.append(world.hints.drops)
-        world.hints.drops = []
+        told.append(world.wakeups.drops)
+        world.wakeups.drops = []
 
     assert [len(drops) for drops in told] == [6, 6, 6, 2, 0, 0]
     assert [upload for drops in told for upload in drops] == uploads
@@ -150,7 +150,7 @@ def test_two_pollers_start_a_missed_drop_once(world: World) -> None:
     poll.tick(world.ports(), world.limits)
     world.ledger.rows = rows
     poll.tick(world.ports(), world.limits)
-    assert world.hints.drops == [upload, upload]
+    assert world.wakeups.drops == [upload, upload]
 
     world.deliver()
     world.run(upload.job_id)
@@ -163,21 +163,21 @@ def test_a_late_event_and_the_reconciler_make_one_job(world: World) -> None:
     upload = world.storage.drop("inbox/late.jsonl", DROP)
     hours(world, 2)
 
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     world.run(upload.job_id)
 
-    assert (world.tap.creates, len(world.notices.published)) == (1, 1)
+    assert (world.tap.creates, len(world.notifications.published)) == (1, 1)
 
 
 def test_an_unversioned_upload_without_an_event_is_told_of(world: World) -> None:
-    """Its person gets the notice that says what to do."""
+    """Its person gets the notification that says what to do."""
     upload = world.storage.drop("inbox/plain.jsonl", DROP)
     content = world.storage.uploads.pop((upload.key, upload.version))
     world.storage.uploads[upload.key, ""] = content
 
     hours(world, 1)
 
-    assert [notice.attributes["event"] for notice in world.notices.published] == ["rejected"]
+    assert [notification.attributes["event"] for notification in world.notifications.published] == ["rejected"]
 
 
 def test_nothing_is_read_of_an_upload(world: World) -> None:
@@ -187,7 +187,7 @@ def test_nothing_is_read_of_an_upload(world: World) -> None:
 
     poll.tick(world.ports(), world.limits)
 
-    assert len(world.hints.drops) == 1
+    assert len(world.wakeups.drops) == 1
 
 
 def test_the_log_names_the_job_and_not_the_key(world: World) -> None:
@@ -205,24 +205,24 @@ def test_what_is_queued_is_not_taken_for_missed(world: World) -> None:
     """Many small files: their events wait in the queue, so nothing is told of them, and nothing is listed."""
     for number in range(200):
         world.storage.drop(f"inbox/{number}.jsonl", DROP)
-    world.hints.others = 200
+    world.wakeups.others = 200
 
     for _ in range(20 * 60):
         world.advance(MINUTE)
         poll.tick(world.ports(), world.limits)
 
-    assert world.hints.drops == []
+    assert world.wakeups.drops == []
     assert "round.put_off" in world.log.events
-    world.hints.others = 150
+    world.wakeups.others = 150
     poll.tick(world.ports(), world.limits)
-    assert len(world.hints.drops) == 200
+    assert len(world.wakeups.drops) == 200
 
 
 def test_a_queue_that_is_never_short_puts_a_round_off_for_a_day(world: World) -> None:
     """A drop whose event never came is found all the same, beside traffic that never ends."""
     upload = world.storage.drop("inbox/lost.jsonl", DROP)
     dropped_at = world.clock.now()
-    world.hints.others = 10_000
+    world.wakeups.others = 10_000
 
     while world.ledger.job(upload.job_id) is None:
         world.tick(5 * MINUTE)
@@ -237,8 +237,8 @@ def test_a_version_is_told_again_every_six_hours_at_most(world: World) -> None:
     for _ in range(24 * 12):
         world.advance(5 * MINUTE)
         poll.tick(world.ports(), world.limits)
-        told += [(world.clock.now(), upload) for upload in world.hints.drops]
-        world.hints.drops = []
+        told += [(world.clock.now(), upload) for upload in world.wakeups.drops]
+        world.wakeups.drops = []
 
     for upload in uploads:
         times = [at for at, each in told if each == upload]

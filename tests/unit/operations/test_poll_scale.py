@@ -139,7 +139,7 @@ def refuse_key(world: World) -> None:
 
 
 def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> None:
-    """No job's row is written and no worker is woken; statuses are written a few hundred a tick; one notice serves all.
+    """No job's row is written and no worker is woken; statuses are written a few hundred a tick; one notification serves all.
 
     When the key is good again the statuses say so, as bounded.
     """
@@ -151,7 +151,7 @@ def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> 
         before = Counter(calls)
         done = world.tick()
         ticks.append(calls - before)
-        assert done.hints == 0
+        assert done.wakeups == 0
 
     reads = [tick["job"] + tick["shard"] + tick["shards"] + tick["install"] for tick in ticks]
     most = world.limits.statuses_per_tick_max
@@ -162,9 +162,9 @@ def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> 
     assert world.tap.counts == {LIST: 13}
     waits = [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs]
     assert {wait and wait["for"] for wait in waits} == {"key"}
-    (notice,) = world.notices.published
-    assert json.loads(notice.json)["jobs"] == 3_000
-    assert len(world.notices.published) == 1
+    (notification,) = world.notifications.published
+    assert json.loads(notification.json)["jobs"] == 3_000
+    assert len(world.notifications.published) == 1
 
 
 def test_statuses_are_written_while_there_is_time() -> None:

@@ -167,13 +167,13 @@ def test_a_worker_that_wakes_up_after_the_harvest_changes_nothing() -> None:
             slept.append(request)
             world.advance(world.limits.worker_timeout_seconds + 1)
             world.deliver()
-            complete.take_hint(world.ports(), world.limits, job, 0)
+            complete.handle_wakeup(world.ports(), world.limits, job, 0)
             while world.shard(job).state is not ShardState.RUNNING:
                 world.tick()
         return None
 
     world.tap.answers.append(sleep)
-    complete.take_hint(world.ports(), world.limits, job, 0)
+    complete.handle_wakeup(world.ports(), world.limits, job, 0)
     running = world.shard(job)
     ended = world.run(job, seconds=HOUR)
 

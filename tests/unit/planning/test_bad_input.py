@@ -28,7 +28,7 @@ from batchdrop.core.model.rows import JobState
 from batchdrop.edge.aws.messages import Drop, read_messages
 from batchdrop.flow import submit
 from batchdrop.flow.planning.plan import plan_pages
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from batchdrop.formats.guesses import check_start
 
 PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
@@ -51,15 +51,17 @@ def world() -> World:
     return new_world()
 
 
-def notice_of(world: World, job: str) -> Notice:
-    """Return the one notice of *job*."""
-    (notice,) = [notice for notice in world.notices.published if notice.attributes["job"] == job]
-    return notice
+def notification_of(world: World, job: str) -> Notification:
+    """Return the one notification of *job*."""
+    (notification,) = [
+        notification for notification in world.notifications.published if notification.attributes["job"] == job
+    ]
+    return notification
 
 
 def reason_of(world: World, job: str) -> dict[str, str]:
-    """Return why *job* ended, as its notice says it to programs."""
-    reason: dict[str, str] = json.loads(notice_of(world, job).json)["reason"]
+    """Return why *job* ended, as its notification says it to programs."""
+    reason: dict[str, str] = json.loads(notification_of(world, job).json)["reason"]
     return reason
 
 
@@ -76,13 +78,13 @@ def assert_costs_nothing(world: World, job: str, neighbour: str) -> None:
     assert len(list(world.simulator.ledger.charges())) == 2
     assert not list(world.ledger.active())
     assert all(room.used == 0 for room in world.ledger.rooms.values())
-    assert len(world.notices.published) == 2
-    told = repr(world.log.lines) + repr(world.notices.published) + world.result(job, "status.json").decode()
+    assert len(world.notifications.published) == 2
+    told = repr(world.log.lines) + repr(world.notifications.published) + world.result(job, "status.json").decode()
     assert CANARY not in told
 
 
 @pytest.mark.parametrize("case", REJECTED, ids=lambda case: case.what)
-def test_a_wrong_file_is_one_notice(world: World, case: Wrong) -> None:
+def test_a_wrong_file_is_one_notification(world: World, case: Wrong) -> None:
     """It says what is wrong, where, and what to do; nothing was sent, and the neighbour is done as if alone."""
     job = world.drop(case.key, case.content())
     neighbour = world.drop("inbox/good.jsonl", GOOD)
@@ -90,10 +92,10 @@ def test_a_wrong_file_is_one_notice(world: World, case: Wrong) -> None:
     ended = world.run(job, seconds=20)
     world.run(neighbour)
 
-    notice = notice_of(world, job)
+    notification = notification_of(world, job)
     assert (ended.event, reason_of(world, job)["code"]) == ("rejected", case.code)
     for said in (*case.says, "Nothing was sent and nothing was spent."):
-        assert said in notice.text
+        assert said in notification.text
     assert written_of(world, job) == {"status.json"}
     assert_costs_nothing(world, job, neighbour)
 
@@ -113,23 +115,23 @@ def test_a_wrong_record_is_one_failed_item(world: World, case: WrongRecord) -> N
     assert case.says.format(start=len(first) + 1) in outcome["error"]["message"]
     assert world.result(job, "failures.jsonl") == f"{case.content}\n".encode()
     assert len(list(world.simulator.ledger.charges())) == 2
-    text = notice_of(world, job).text
+    text = notification_of(world, job).text
     assert f"  {case.code}: 1 ({outcome['name']}): {meaning(case.code)}\n" in text
     assert CANARY not in text + repr(world.log.lines)
 
 
 def test_a_missing_task_is_waited_for_and_then_listed_against(world: World) -> None:
-    """A sync may send the drop before the task: the notice comes after two minutes, not before."""
+    """A sync may send the drop before the task: the notification comes after two minutes, not before."""
     job = world.drop("inbox/none/reviews.csv", TABLE.encode())
     for _ in range(5):
         world.tick(20)
-    before = list(world.notices.published)
+    before = list(world.notifications.published)
 
     world.run(job, seconds=20)
 
     assert before == []
     assert world.clock.now() - world.job(job).created_at <= 3 * MINUTE
-    assert "The tasks there are: `fields`, `sentiment`, `template`, `yaml`." in notice_of(world, job).text
+    assert "The tasks there are: `fields`, `sentiment`, `template`, `yaml`." in notification_of(world, job).text
 
 
 def test_many_tasks_do_not_hide_the_rule_for_ready_made_requests(world: World) -> None:
@@ -140,12 +142,12 @@ def test_many_tasks_do_not_hide_the_rule_for_ready_made_requests(world: World) -
     job = world.drop("inbox/none/reviews.csv", TABLE.encode())
     world.run(job, seconds=20)
 
-    assert "and 74 more. Ready-made requests need no task" in notice_of(world, job).text
+    assert "and 74 more. Ready-made requests need no task" in notification_of(world, job).text
 
 
 @pytest.mark.parametrize("content", ["", "review_id,review\n"])
 def test_an_empty_file_is_no_success_and_no_error(world: World, content: str) -> None:
-    """A job of 0 items completes; the notice says that there was nothing to do."""
+    """A job of 0 items completes; the notification says that there was nothing to do."""
     job = world.drop(CSV, content.encode())
     neighbour = world.drop("inbox/good.jsonl", GOOD)
 
@@ -153,23 +155,23 @@ def test_an_empty_file_is_no_success_and_no_error(world: World, content: str) ->
     world.run(neighbour)
 
     assert (ended.event, ended.items) == ("completed", 0)
-    assert "holds no records" in notice_of(world, job).text
-    assert "succeeded." not in notice_of(world, job).text.splitlines()[0]
+    assert "holds no records" in notification_of(world, job).text
+    assert "succeeded." not in notification_of(world, job).text.splitlines()[0]
     assert_costs_nothing(world, job, neighbour)
 
 
 def test_an_object_that_cannot_be_read_is_rejected(world: World) -> None:
-    """Archived, under a foreign key, or gone: one notice, and a way to start the same upload again."""
+    """Archived, under a foreign key, or gone: one notification, and a way to start the same upload again."""
     upload = world.storage.drop(CSV, TABLE.encode())
     world.storage.unreadable.add((upload.key, upload.version))
 
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     neighbour = world.drop("inbox/good.jsonl", GOOD)
     world.run(upload.job_id)
     world.run(neighbour)
 
     assert reason_of(world, upload.job_id)["code"] == "unreadable"
-    assert f"batchdrop retry {upload.job_id}" in notice_of(world, upload.job_id).text
+    assert f"batchdrop retry {upload.job_id}" in notification_of(world, upload.job_id).text
     assert_costs_nothing(world, upload.job_id, neighbour)
 
 
@@ -195,17 +197,17 @@ def test_an_odd_key_is_read_as_it_was_written(world: World, key: str) -> None:
 
     for arrival in read_messages({"Records": [{"messageId": "1", "body": body}]}, world.ports()):
         assert isinstance(arrival, Drop)
-        submit.take_drop(world.ports(), world.limits, arrival.upload)
+        submit.handle_upload(world.ports(), world.limits, arrival.upload)
     ended = world.run(upload.job_id)
 
     assert (ended.event, ended.succeeded, ended.key) == ("completed", 2, key)
     assert f"results/{key.removeprefix('inbox/')}/{ended.id}/results.jsonl" in world.storage.objects
-    assert len(notice_of(world, ended.id).subject) <= 100
+    assert len(notification_of(world, ended.id).subject) <= 100
 
 
 @pytest.mark.parametrize("key", ["inbox/" + "\x07" * 600 + ".jsonl", "inbox/" + "😀" * 254, "inbox/" + "/" * 900 + "x"])
 def test_a_key_that_no_result_could_bear_is_told_too(world: World, key: str) -> None:
-    """However long it grows where it is escaped, its status has a place and its notice comes."""
+    """However long it grows where it is escaped, its status has a place and its notification comes."""
     job = world.drop(key, GOOD)
 
     ended = world.run(job)
@@ -215,7 +217,7 @@ def test_a_key_that_no_result_could_bear_is_told_too(world: World, key: str) -> 
     assert written_of(world, job) == {"status.json"}
 
 
-def test_many_bad_lines_are_one_short_notice(world: World) -> None:
+def test_many_bad_lines_are_one_short_notification(world: World) -> None:
     """Twenty good lines, and thousands behind them that are none: counts, and the names of the first."""
     good = b"".join(f"{native(f'g-{number}')}\n".encode() for number in range(20))
 
@@ -223,10 +225,10 @@ def test_many_bad_lines_are_one_short_notice(world: World) -> None:
     ended = world.run(job)
 
     assert (ended.succeeded, ended.failed) == (20, 3_000)
-    notice = notice_of(world, job)
-    assert "not_json: 3,000 (" in notice.text
-    assert "and 2,980 more" in notice.text
-    assert len(notice.text) + len(notice.json) < 5_000
+    notification = notification_of(world, job)
+    assert "not_json: 3,000 (" in notification.text
+    assert "and 2,980 more" in notification.text
+    assert len(notification.text) + len(notification.json) < 5_000
 
 
 class _Nowhere(MemoryStorage):
@@ -282,10 +284,10 @@ def refusing(world: World, status: int) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "wrong", "revoked"])
 def test_without_a_good_key_everything_waits_and_goes_on_by_itself(world: World, how: str) -> None:
-    """One notice for all says what they wait for; nothing fails, nothing is rejected, and nobody has to drop anything again."""
+    """One notification for all says what they wait for; nothing fails, is rejected, or has to be dropped again."""
     if how == "revoked":
         world.run(world.drop("inbox/before.jsonl", GOOD.replace(b"hello", b"before")))
-        world.notices.published.clear()
+        world.notifications.published.clear()
     if how == "missing":
         world.providers.key = None
     else:
@@ -293,8 +295,8 @@ def test_without_a_good_key_everything_waits_and_goes_on_by_itself(world: World,
     jobs = [world.drop("inbox/one.jsonl", GOOD), world.drop("inbox/two.jsonl", GOOD.replace(b"hello", b"bye"))]
     for _ in range(24):
         world.tick(5 * MINUTE)
-    waiting = [notice.attributes["event"] for notice in world.notices.published]
-    said = world.notices.published[0].text
+    waiting = [notification.attributes["event"] for notification in world.notifications.published]
+    said = world.notifications.published[0].text
     states = {world.job(job).state for job in jobs}
     world.providers.key = "sk-right"
     for job in jobs:
@@ -303,7 +305,7 @@ def test_without_a_good_key_everything_waits_and_goes_on_by_itself(world: World,
     assert (waiting, states) == (["waiting"], {JobState.RUNNING})
     assert "There is no API key yet" in said if how == "missing" else "refuses the API key" in said
     assert "They continue automatically" in said
-    assert "sk-" not in repr(world.notices.published) + repr(world.log.lines)
+    assert "sk-" not in repr(world.notifications.published) + repr(world.log.lines)
     assert [world.job(job).event for job in jobs] == ["completed"] * 2
     assert not world.charged_twice()
 
@@ -378,18 +380,18 @@ def test_a_template_that_fails_on_every_record_quotes_none(world: World) -> None
     world.run(job)
 
     assert reason_of(world, job)["code"] == "template_failed"
-    assert "a template of the task fails" in notice_of(world, job).text
-    assert CANARY not in notice_of(world, job).text
+    assert "a template of the task fails" in notification_of(world, job).text
+    assert CANARY not in notification_of(world, job).text
 
 
-def test_a_table_without_a_header_fills_no_notice(world: World) -> None:
+def test_a_table_without_a_header_fills_no_notification(world: World) -> None:
     """What stands where names belong may be content: it is cut, and the first of many are listed."""
     content = ",".join(f"{number} {'word ' * 100}" for number in range(100)) + "\n"
 
     job = world.drop(CSV, content.encode())
     world.run(job)
 
-    text = notice_of(world, job).text
+    text = notification_of(world, job).text
     assert "and 80 more" in text
     assert "word " * 10 not in text
     assert len(text) < 3_000
@@ -402,7 +404,7 @@ def cell(text: str) -> str:
 
 def rejected_table() -> str:
     """Return the rejections as the system words them."""
-    rows = ["| what is wrong | what the notice says | what to do |", "|---|---|---|"]
+    rows = ["| what is wrong | what the notification says | what to do |", "|---|---|---|"]
     for case in REJECTED:
         world = new_world()
         job = world.drop(case.key, case.content())
@@ -433,7 +435,7 @@ def generated(page: str) -> str:
 
 
 def test_the_page_says_what_the_system_says() -> None:
-    """Whoever looks a notice up finds its words; `python tests/unit/planning/test_bad_input.py` writes them anew."""
+    """Whoever looks a notification up finds its words; `python tests/unit/planning/test_bad_input.py` writes them anew."""
     page = PAGE.read_text()
 
     assert sorted(found[1] for found in GENERATED.finditer(page)) == sorted(TABLES)

@@ -317,7 +317,7 @@ def test_a_task_that_cannot_be_used_is_never_pinned() -> None:
 
 
 def test_a_table_that_lacks_a_column_is_rejected_before_anything_is_written() -> None:
-    """One notice instead of a failure a row."""
+    """One notification instead of a failure a row."""
     storage = MemoryStorage()
     job = job_of(storage, "inbox/t/a.csv", b"txet\nhello\n", TASK)
     before = dict(storage.objects)

@@ -151,14 +151,14 @@ def test_a_value_that_is_none_of_the_known_is_refused_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("items", "place"), [(ItemAccess.OBJECTS, "s3://r/results/"), (ItemAccess.NONE, "internal/j/")]
 )
-def test_a_notice_of_a_job_that_broke_names_where_things_are(items: ItemAccess, place: str) -> None:
+def test_a_notification_of_a_job_that_broke_names_where_things_are(items: ItemAccess, place: str) -> None:
     """Nobody is sent to a folder that is not there."""
     job = Job(
         id="j", bucket="b", key="inbox/k", version="v", created_at=1, event="failed", reason=Reason("broken_state", "x"),
         options=TaskOptions(items=items),
     )  # fmt: skip
 
-    notice = render(job, Results(), "s3://r/results/")
+    notification = render(job, Results(), "s3://r/results/")
 
-    kept = next(line for line in notice.text.splitlines() if "is kept" in line)
+    kept = next(line for line in notification.text.splitlines() if "is kept" in line)
     assert place in kept

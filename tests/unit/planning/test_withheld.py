@@ -156,7 +156,7 @@ def dropped_and_withheld(world: World) -> Upload:
     """Drop a table that S3 refuses to give from the start."""
     upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
     world.storage.withheld.add((upload.key, upload.version))
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     return upload
 
 
@@ -173,7 +173,7 @@ def test_a_drop_after_a_deploy_waits_and_goes_on(world: World) -> None:
     ended = world.run(job)
 
     assert (ended.event, ended.succeeded, ended.withheld_at, ended.waiting_for) == ("completed", 2, 0, "")
-    assert len(world.notices.published) == 1
+    assert len(world.notifications.published) == 1
 
 
 def test_after_ten_minutes_it_is_rejected_in_true_words(world: World) -> None:
@@ -190,7 +190,7 @@ def test_after_ten_minutes_it_is_rejected_in_true_words(world: World) -> None:
     assert reason.code == "unreadable"
     assert "AccessDenied" in reason.message
     assert "looked at again for 10 minutes" in reason.message
-    assert f"batchdrop retry {job}" in world.notices.published[-1].text
+    assert f"batchdrop retry {job}" in world.notifications.published[-1].text
 
 
 def test_a_retry_waits_for_ten_minutes_of_its_own(world: World) -> None:
@@ -210,7 +210,7 @@ def test_a_retry_waits_for_ten_minutes_of_its_own(world: World) -> None:
 def test_answers_are_not_collected_without_names_at_once(world: World) -> None:
     """The upload is read again for names and records: a refusal that passes costs neither."""
     upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     world.storage.withheld.add((upload.key, upload.version))
     while not world.job(upload.job_id).withheld_at:
         world.tick(30)
@@ -227,7 +227,7 @@ def test_answers_are_not_collected_without_names_at_once(world: World) -> None:
 def test_answers_are_delivered_without_names_in_the_end(world: World) -> None:
     """What is paid for is delivered although the upload cannot be read any more; the summary says why."""
     upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     world.storage.withheld.add((upload.key, upload.version))
 
     ended = world.run(upload.job_id, seconds=MINUTE)
@@ -241,7 +241,7 @@ def test_answers_are_delivered_without_names_in_the_end(world: World) -> None:
 def test_results_are_not_merged_without_the_upload_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step reads the upload once more: it waits, too, and says so."""
     upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
 
     def refused_at_first(*args: Any, **options: Any) -> Results:  # noqa: ANN401 - as `merge` takes them
         if not world.job(upload.job_id).withheld_at:

@@ -80,8 +80,10 @@ def assert_cancelled(world: World, job: str, items: int, failed_before: frozense
     assert not world.charged_twice()
     assert not list(world.ledger.active())
     assert all(room.used == 0 for room in world.ledger.rooms.values())
-    (notice,) = [notice for notice in world.notices.published if notice.attributes["event"] != "waiting"]
-    assert json.loads(notice.json)["counts"] == {"items": items, "succeeded": paid, "failed": items - paid}
+    (notification,) = [
+        notification for notification in world.notifications.published if notification.attributes["event"] != "waiting"
+    ]
+    assert json.loads(notification.json)["counts"] == {"items": items, "succeeded": paid, "failed": items - paid}
     return paid
 
 
@@ -134,7 +136,7 @@ def test_invalid_records_of_a_cancelled_job_count_as_never_sent(has_begun: bool)
 
 
 def test_a_batch_that_runs_is_stopped_and_its_answers_are_delivered() -> None:
-    """What was answered by then is paid and delivered, and the notice says how much that is."""
+    """What was answered by then is paid and delivered, and the notification says how much that is."""
     world = world_of(run_seconds=1000.0, requests_per_second=0.05)
     job = world.drop("inbox/sentiment/reviews.csv", rows(20))
     world.tick(200)
@@ -144,7 +146,7 @@ def test_a_batch_that_runs_is_stopped_and_its_answers_are_delivered() -> None:
 
     paid = assert_cancelled(world, job, 20)
     assert 0 < paid < 20
-    assert f"of these {paid} succeeded and {20 - paid} failed" in world.notices.published[0].text
+    assert f"of these {paid} succeeded and {20 - paid} failed" in world.notifications.published[0].text
     assert (world.tap.creates, cancels(world)) == (1, 1)
 
 
@@ -492,7 +494,7 @@ def test_what_nobody_understands_is_logged(job: str, word: str) -> None:
     known = world.drop("inbox/sentiment/reviews.csv", rows(5))
     ledger = dict(world.ledger.rows)
 
-    control.take_word(world.ports(), world.limits, job or known, word)
+    control.handle_command(world.ports(), world.limits, job or known, word)
 
     assert world.ledger.rows == ledger
     assert world.log.events[-1] == "control.ignored"

@@ -117,7 +117,7 @@ def test_a_second_event_for_the_same_version_changes_nothing(world: World) -> No
     rows = dict(world.ledger.rows)
     upload = world.storage.drop("inbox/three.jsonl", DROP, version=world.job(job).version)
 
-    submit.take_drop(world.ports(), LIMITS, upload)
+    submit.handle_upload(world.ports(), LIMITS, upload)
 
     assert world.ledger.rows == rows
     assert world.tap.creates == 1
@@ -245,14 +245,14 @@ def test_a_file_that_is_not_visible_yet_is_not_taken_for_deleted() -> None:
 def test_a_definite_refusal_fails_the_items_and_is_not_repeated(
     world: World, response: httpx2.Response, code: str
 ) -> None:
-    """What the provider will never take is not sent again; the notice says why."""
+    """What the provider will never take is not sent again; the notification says why."""
     world.tap.answers.append(to_creates(lambda _: response))
 
     job = world.drop("inbox/three.jsonl", DROP)
     ended = world.run(job)
 
     assert (ended.event, ended.failed, world.tap.creates) == ("completed_with_failures", 3, 1)
-    assert code in world.notices.published[0].json
+    assert code in world.notifications.published[0].json
     assert not list(world.simulator.ledger.charges())
 
 
@@ -365,7 +365,7 @@ def test_five_uncertain_creates_park_the_shard_and_an_outage_ends_by_itself(worl
 
 
 def test_a_provider_that_never_says_ends_after_a_week(world: World) -> None:
-    """The items fail as `submission_unknown`, nothing is paid, and the notice says so."""
+    """The items fail as `submission_unknown`, nothing is paid, and the notification says so."""
     world.tap.answers.append(to_creates(lambda _: error(503), times=10_000))
 
     job = world.drop("inbox/three.jsonl", DROP)
@@ -462,14 +462,14 @@ def test_without_time_for_the_answer_no_call_is_made(world: World) -> None:
 
 
 def test_two_workers_make_one_create(world: World) -> None:
-    """A hint that comes twice finds the other's intent and stops."""
+    """A wake-up message that comes twice finds the other's intent and stops."""
     world.providers.key = None
     job = world.drop("inbox/three.jsonl", DROP)
     world.providers.key = "sk-test"
     world.advance(60)
 
     poll.tick(world.ports(), LIMITS)
-    world.hints.submits *= 2
+    world.wakeups.submits *= 2
     world.deliver()
     world.run(job)
 
@@ -558,8 +558,10 @@ def test_an_uncertain_create_is_parked_where_no_fence_is_known(unfenced: World) 
     parked = unfenced.shard(job)
     assert (parked.state, parked.is_unfenced, bool(parked.file)) == (S.PARKED, True, True)
     assert (unfenced.tap.creates, deletions(unfenced)) == (1, 0)
-    told = [json.loads(notice.json) for notice in unfenced.notices.published]
-    assert [(notice["event"], notice["reason"]["code"]) for notice in told] == [("waiting", "submission_unknown")]
+    told = [json.loads(notification.json) for notification in unfenced.notifications.published]
+    assert [(notification["event"], notification["reason"]["code"]) for notification in told] == [
+        ("waiting", "submission_unknown")
+    ]
     ended = unfenced.run(job, ticks_max=10_000, seconds=HOUR)
     assert (ended.event, ended.failed, unfenced.tap.creates) == ("completed_with_failures", 3, 1)
     assert b"submission_unknown" in unfenced.result(job, "outcomes.jsonl")

@@ -122,7 +122,7 @@ def test_the_summary_says_what_was_saved_and_sums_up_what_was_billed() -> None:
     assert summary["deduplicated"] == summary["receipt"]["deduplicated_items"] == 1
     assert summary["receipt"]["unknown"] == []
     assert float(summary["receipt"]["deduplicated_dollars"]) > 0
-    assert "Saved, items that asked the same as another: 1" in here.notices.published[-1].text
+    assert "Saved, items that asked the same as another: 1" in here.notifications.published[-1].text
 
 
 def test_without_the_option_what_repeats_is_sent_as_often() -> None:

@@ -41,7 +41,11 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def told(world: World) -> list[dict[str, str]]:
     """The reasons that people were told of."""
-    return [json.loads(notice.json)["reason"] for notice in world.notices.published if "waiting" in notice.json]
+    return [
+        json.loads(notification.json)["reason"]
+        for notification in world.notifications.published
+        if "waiting" in notification.json
+    ]
 
 
 def test_a_full_disk_is_tried_thrice_then_hourly_then_ends_in_words(disk: Disk) -> None:

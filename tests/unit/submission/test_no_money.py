@@ -22,8 +22,8 @@ def lines(count: int, word: str = "word") -> bytes:
 
 def waiting(world: World) -> list[dict[str, Any]]:
     """The notifications that something is waited for."""
-    told = [json.loads(notice.json) for notice in world.notices.published]
-    return [notice for notice in told if notice["event"] == "waiting"]
+    told = [json.loads(notification.json) for notification in world.notifications.published]
+    return [notification for notification in told if notification["event"] == "waiting"]
 
 
 def status_of(world: World, job: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_a_batch_that_failed_for_want_of_money_waits_as_a_create_does(code: str)
     began = world.clock.now()
     ended = [world.run(job) for job in jobs]
 
-    assert [notice["reason"]["code"] for notice in told] == [code]
+    assert [notification["reason"]["code"] for notification in told] == [code]
     assert WORDS in told[0]["reason"]["message"]
     assert (told[0]["job"], told[0]["jobs"]) == (None, 3)
     assert status["for"] == "account"
@@ -82,7 +82,7 @@ def test_lines_that_failed_for_want_of_money_are_no_attempt(status: int, code: s
     world.simulator.faults.clear()
     ended = [world.run(job, ticks_max=300) for job in jobs]
 
-    assert [notice["reason"]["code"] for notice in told] == [code]
+    assert [notification["reason"]["code"] for notification in told] == [code]
     assert early == [JobState.RUNNING] * 3
     assert creates <= 12 + 4 + 3
     assert [job.event for job in ended] == ["completed"] * 3

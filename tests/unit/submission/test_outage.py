@@ -31,7 +31,7 @@ def waiting(world: World, job: str) -> Any:  # noqa: ANN401  # JSON
 
 def told(world: World) -> list[dict[str, Any]]:
     """Return what was published."""
-    return [json.loads(notice.json) for notice in world.notices.published]
+    return [json.loads(notification.json) for notification in world.notifications.published]
 
 
 def outages(world: World) -> int:
@@ -62,7 +62,7 @@ def world() -> World:
 
 
 def test_an_outage_is_said_after_a_quarter_of_an_hour_and_once(world: World) -> None:
-    """To all jobs in one notice, in each status, by the metric of an alarm; when it is over everything goes on by itself."""
+    """To all jobs in one notification, in each status, by an alarm's metric; when it is over everything continues."""
     jobs = [world.drop(f"inbox/{number}.jsonl", lines(3, first=3 * number)) for number in range(5)]
     fault = world.simulator.faults.switch("refused", operation="*", value=503, message="The engine is overloaded.")
     for _ in range(14):
@@ -73,20 +73,20 @@ def test_an_outage_is_said_after_a_quarter_of_an_hour_and_once(world: World) -> 
     later = world.drop("inbox/later.jsonl", lines(3, first=90))
     for _ in range(3):
         world.tick(HOUR)
-    (notice,), statuses = told(world), [waiting(world, job) for job in [*jobs, later]]
+    (notification,), statuses = told(world), [waiting(world, job) for job in [*jobs, later]]
     is_outage = outages(world)
     world.simulator.faults.switches.remove(fault)
     for job in [*jobs, later]:
         world.run(job)
 
     assert early == ([], 0, None)
-    assert (notice["id"], notice["jobs"], notice["job"]) == ("install/provider/1", 5, None)
-    assert "The engine is overloaded." in notice["reason"]["message"]
+    assert (notification["id"], notification["jobs"], notification["job"]) == ("install/provider/1", 5, None)
+    assert "The engine is overloaded." in notification["reason"]["message"]
     assert {status["for"] for status in statuses} == {"provider"}
     assert {status["reason"]["code"] for status in statuses} == {"provider_unavailable"}
     assert (is_outage, outages(world)) == (1, 0)
     assert {world.job(job).event for job in [*jobs, later]} == {"completed"}
-    assert [notice["event"] for notice in told(world)[1:]] == ["completed"] * 6
+    assert [notification["event"] for notification in told(world)[1:]] == ["completed"] * 6
     assert waiting(world, jobs[0]) is None
     assert not world.charged_twice()
 
@@ -99,7 +99,7 @@ def test_nothing_is_asked_more_than_ten_times_a_minute(world: World) -> None:
     world.tick(0)
     for number in range(40, 60):
         upload = world.storage.drop(f"inbox/{number}.jsonl", lines(1, first=number))
-        world.hints.drops.append(upload)
+        world.wakeups.drops.append(upload)
     world.simulator.faults.switch("refused", operation="*", value=500)
     world.tick()
     world.tick()
@@ -122,7 +122,7 @@ def test_nothing_is_asked_more_than_ten_times_a_minute(world: World) -> None:
 def test_one_call_that_is_never_answered_holds_up_its_own_jobs(
     world: World, fault: str, operation: str, value: float
 ) -> None:
-    """They say that they wait for the provider, and one notice says how many do; the others go on."""
+    """They say that they wait for the provider, and one notification says how many do; the others go on."""
     good = world.drop("inbox/good.jsonl", lines(3))
     switch = None
     if operation not in {"files.content", "batches.retrieve"}:
@@ -134,12 +134,17 @@ def test_one_call_that_is_never_answered_holds_up_its_own_jobs(
         bad = world.drop("inbox/worse.jsonl", lines(3, first=20))
     for _ in range(80):
         world.tick()
-    said, notices = waiting(world, bad), [notice for notice in told(world) if notice["event"] == "waiting"]
+    said, notifications = (
+        waiting(world, bad),
+        [notification for notification in told(world) if notification["event"] == "waiting"],
+    )
     world.simulator.faults.switches.remove(switch)
 
     assert said["for"] == "provider"
-    assert [(notice["id"], notice["jobs"]) for notice in notices][:1] == [("install/provider/1", notices[0]["jobs"])]
-    assert len(notices) == 1
+    assert [(notification["id"], notification["jobs"]) for notification in notifications][:1] == [
+        ("install/provider/1", notifications[0]["jobs"])
+    ]
+    assert len(notifications) == 1
     assert world.job(good).event == "completed"
     assert world.run(bad).event == "completed"
     assert not world.charged_twice()
@@ -216,7 +221,7 @@ def test_an_outage_is_a_quarter_of_an_hour(
 
 
 def test_what_fails_for_some_concerns_these_alone() -> None:
-    """Until nothing is answered any more: then the same wait concerns all, and statuses are written again, but no notice."""
+    """Until nothing is answered any more: then the same wait concerns all; statuses are written again, no notification."""
     reason = Reason("provider_unavailable", "x")
     some, everything = Cause(WaitingFor.PROVIDER, reason, is_for_all=False), Cause(WaitingFor.PROVIDER, reason)
     held_up = replace(SHARD, unanswered=OLD)

@@ -55,8 +55,12 @@ def refusing_large(bytes_max: int) -> Answer:
 
 def waits_of(world: World, job: str) -> list[dict[str, str]]:
     """The reasons that people were told of while *job* waited."""
-    told = [json.loads(notice.json) for notice in world.notices.published]
-    return [notice["reason"] for notice in told if notice["job"] == job and notice["event"] == "waiting"]
+    told = [json.loads(notification.json) for notification in world.notifications.published]
+    return [
+        notification["reason"]
+        for notification in told
+        if notification["job"] == job and notification["event"] == "waiting"
+    ]
 
 
 def errors_of(world: World, job: str) -> set[tuple[str, str]]:
@@ -119,7 +123,7 @@ def test_what_a_job_waits_for_is_said_within_ten_minutes() -> None:
     assert WORDS in waiting["reason"]["message"]
     assert (shard.state, shard.room_tokens, shard.file) == (S.WAITING, 0, "")
     assert (ended.event, ended.succeeded, ended.waiting_for) == ("completed", 3, "")
-    assert len(world.notices.published) == 2
+    assert len(world.notifications.published) == 2
     assert not world.charged_twice()
 
 
@@ -349,7 +353,7 @@ def test_repeats_stay_under_ten_a_minute_however_many_jobs_are_refused() -> None
     assert first <= 60
     assert max(by_minute) < 10
     assert all(world.job(job).waiting_for == "refused" for job in jobs)
-    assert len(world.notices.published) == 60
+    assert len(world.notifications.published) == 60
 
 
 def test_an_upload_to_a_provider_that_is_not_there_waits_longer_each_time() -> None:
@@ -398,7 +402,11 @@ def test_a_model_that_is_refused_holds_up_its_own_shards_alone(code: str) -> Non
 
     assert install is not None
     assert not install.circuits
-    assert [notice.attributes["job"] for notice in world.notices.published if notice.attributes["event"] == "waiting"]
+    assert [
+        notification.attributes["job"]
+        for notification in world.notifications.published
+        if notification.attributes["event"] == "waiting"
+    ]
     for job in refused:
         assert [(reason["code"], "no access to model" in reason["message"]) for reason in waits_of(world, job)] == [
             (code, True)

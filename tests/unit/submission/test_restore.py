@@ -36,9 +36,9 @@ def backup(world: World) -> Backup:
 
 
 def restored(world: World, taken: Backup) -> None:
-    """Everything is switched off, hints are lost, the table is as it was."""
+    """Everything is switched off, wake-up messages are lost, the table is as it was."""
     world.ledger.rows, world.ledger.rooms = dict(taken[0]), dict(taken[1])
-    world.hints.submits, world.hints.completes, world.hints.drops = [], [], []
+    world.wakeups.submits, world.wakeups.completes, world.wakeups.drops = [], [], []
     world.advance(HOUR)
 
 
@@ -207,7 +207,7 @@ def test_a_drop_that_the_backup_does_not_know_is_not_started_anew(world: World) 
     restored(world, taken)
     done = recover(world)
     creates = world.tap.creates
-    submit.take_drop(world.ports(), world.limits, upload)
+    submit.handle_upload(world.ports(), world.limits, upload)
     hours(world, 30)
 
     assert done.claimed == (job,)

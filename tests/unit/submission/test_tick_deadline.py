@@ -75,8 +75,8 @@ def test_a_call_that_hangs_does_not_kill_the_tick(world: World, operation: str) 
 
     took = tick(world)
 
-    assert world.hints.completes == [("a" * 20, None)]
-    assert world.hints.submits == [("b" * 20, None)]
+    assert world.wakeups.completes == [("a" * 20, None)]
+    assert world.wakeups.submits == [("b" * 20, None)]
     assert took <= LIMITS.tick_calls_seconds + 1
     assert world.tap.counts[LIST] == 1
     assert world.log.events[-1] == "tick.done"
@@ -151,7 +151,7 @@ def test_an_uncertain_create_is_parked_without_a_list(world: World) -> None:
     for _ in range(24):
         world.tick(5 * MINUTE)
     parked = world.shard(job)
-    told = [notice.json for notice in world.notices.published]
+    told = [notification.json for notification in world.notifications.published]
     world.simulator.faults.clear()
     ended = world.run(job, seconds=5 * MINUTE)
 

@@ -1,4 +1,4 @@
-"""A job that waits for a person: one notice for each job and cause, which survives crashes; none for ordinary room."""
+"""A job that waits for a person: one notification for each job and cause, which survives crashes; none for ordinary room."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from batchdrop.core.model.rows import Group, Install, Job, JobState, Reason, Sha
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.submission.common_waits import PAST_WAITS_MAX, Cause, after_cause, cause_of, concerns, waiting_jobs
 from batchdrop.core.submission.waits import owed, told, turn_waited_for
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 from openai_batch_simulator.behaviour import CALM
 
 DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
@@ -43,7 +43,10 @@ def refusing(status: int, code: str, path: str = "/v1/batches") -> Answer:
 
 def published(world: World) -> list[str]:
     """The ids of what was published, copies and all, without the job."""
-    return [re.sub(r"^[0-9a-f]{20}/", "", json.loads(notice.json)["id"]) for notice in world.notices.published]
+    return [
+        re.sub(r"^[0-9a-f]{20}/", "", json.loads(notification.json)["id"])
+        for notification in world.notifications.published
+    ]
 
 
 def hours(world: World, count: int) -> None:
@@ -52,20 +55,20 @@ def hours(world: World, count: int) -> None:
         world.tick(5 * MINUTE)
 
 
-def test_without_a_key_one_notice_serves_all_jobs(world: World) -> None:
+def test_without_a_key_one_notification_serves_all_jobs(world: World) -> None:
     """However long it lasts; each status says so; then all go on, and each says that it is done."""
     world.providers.key = None
     jobs = [world.drop(f"inbox/{number}.jsonl", DROP) for number in range(2)]
 
     hours(world, 10)
-    waiting, notice = published(world), json.loads(world.notices.published[0].json)
+    waiting, notification = published(world), json.loads(world.notifications.published[0].json)
     statuses = [json.loads(world.result(job, "status.json")) for job in jobs]
     world.providers.key = "sk-test"
     for job in jobs:
         world.run(job)
 
     assert waiting == ["install/key/1"]
-    assert (notice["job"], notice["upload"], notice["jobs"]) == (None, None, 2)
+    assert (notification["job"], notification["upload"], notification["jobs"]) == (None, None, 2)
     assert [status["waiting"]["for"] for status in statuses] == ["key"] * 2
     assert {status["waiting"]["reason"]["code"] for status in statuses} == {"key_missing"}
     assert published(world) == ["install/key/1"] + ["completed"] * 2
@@ -89,7 +92,7 @@ def test_a_key_that_cannot_be_sent_is_waited_for_by_name(world: World, key: str,
     hours(world, 2)
 
     waiting = json.loads(world.result(job, "status.json"))["waiting"]
-    told, calls = world.notices.published[0], sum(world.tap.counts.values())
+    told, calls = world.notifications.published[0], sum(world.tap.counts.values())
     world.providers.key = ""
     hours(world, 1)
     missing = json.loads(world.result(job, "status.json"))["waiting"]
@@ -101,10 +104,10 @@ def test_a_key_that_cannot_be_sent_is_waited_for_by_name(world: World, key: str,
     assert said in told.text
     assert missing["reason"]["code"] == "key_missing"
     assert published(world) == ["install/key/1", "install/key/2", "completed"]
-    assert "canary" not in repr(world.notices.published) + repr(world.log.lines) + json.dumps(waiting)
+    assert "canary" not in repr(world.notifications.published) + repr(world.log.lines) + json.dumps(waiting)
 
 
-def test_a_job_that_is_dropped_later_waits_without_another_notice(world: World) -> None:
+def test_a_job_that_is_dropped_later_waits_without_another_notification(world: World) -> None:
     """Its status says what for, since its drop, before any tick."""
     world.providers.key = None
     world.drop("inbox/first.jsonl", DROP)
@@ -120,7 +123,7 @@ def test_a_job_that_is_dropped_later_waits_without_another_notice(world: World) 
 
 
 def test_each_cause_is_told_when_it_begins(world: World) -> None:
-    """A revoked key, then no money, then the key again after hours: three notices, numbered, with the provider's code."""
+    """A revoked key, then no money, then the key again after hours: three notifications, numbered, with the provider's code."""
     job = world.drop("inbox/first.jsonl", DROP.replace(b"yes", b"no"))
     world.run(job)
     world.tap.answers.append(refusing(401, "invalid_api_key"))
@@ -135,7 +138,7 @@ def test_each_cause_is_told_when_it_begins(world: World) -> None:
     world.run(job)
 
     assert published(world) == ["completed", "install/key/1", "install/account/2", "install/key/3", "completed"]
-    codes = [json.loads(notice.json)["reason"]["code"] for notice in world.notices.published[1:3]]
+    codes = [json.loads(notification.json)["reason"]["code"] for notification in world.notifications.published[1:3]]
     assert codes == ["invalid_api_key", "insufficient_quota"]
     assert status["waiting"]["for"] == "account"
     assert not world.charged_twice()
@@ -177,7 +180,7 @@ def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world
     hours(world, 1)
 
     statuses = [json.loads(world.result(job, "status.json"))["waiting"] for job in (running, waiting)]
-    assert [json.loads(notice.json)["jobs"] for notice in world.notices.published] == [1]
+    assert [json.loads(notification.json)["jobs"] for notification in world.notifications.published] == [1]
     assert statuses[0] is None
     assert statuses[1]["for"] == "account"
     assert world.run(running).event == "completed"
@@ -212,19 +215,19 @@ def test_the_providers_words_are_repeated_without_the_key(world: World) -> None:
     world.drop("inbox/three.jsonl", DROP)
     hours(world, 1)
 
-    (notice,) = world.notices.published
-    assert "The provider says: Incorrect API key provided: [key]. (invalid_api_key)" in notice.text
-    assert "canary" not in repr(world.notices.published) + repr(world.log.lines)
+    (notification,) = world.notifications.published
+    assert "The provider says: Incorrect API key provided: [key]. (invalid_api_key)" in notification.text
+    assert "canary" not in repr(world.notifications.published) + repr(world.log.lines)
 
 
-def test_a_notice_that_could_not_be_published_is_owed(world: World) -> None:
+def test_a_notification_that_could_not_be_published_is_owed(world: World) -> None:
     """The topic is down for an hour: it is published when it is back."""
-    publish = world.notices.publish
+    publish = world.notifications.publish
 
-    def fail(notice: Notice) -> None:
-        raise OSError(f"no topic for {notice.subject}")
+    def fail(notification: Notification) -> None:
+        raise OSError(f"no topic for {notification.subject}")
 
-    world.notices.publish = fail  # type: ignore[method-assign]  # the topic is down
+    world.notifications.publish = fail  # type: ignore[method-assign]  # the topic is down
     world.providers.key = None
     world.drop("inbox/three.jsonl", DROP)
     for _ in range(12):
@@ -232,8 +235,8 @@ def test_a_notice_that_could_not_be_published_is_owed(world: World) -> None:
         try:
             world.tick(0)
         except OSError:
-            world.hints.tells = 0
-    world.notices.publish = publish  # type: ignore[method-assign]  # and up again
+            world.wakeups.tells = 0
+    world.notifications.publish = publish  # type: ignore[method-assign]  # and up again
 
     hours(world, 1)
 
@@ -241,20 +244,20 @@ def test_a_notice_that_could_not_be_published_is_owed(world: World) -> None:
 
 
 def test_a_crash_after_publishing_sends_a_copy_with_the_same_id(world: World) -> None:
-    """At least once, as every notice."""
-    publish = world.notices.publish
+    """At least once, as every notification."""
+    publish = world.notifications.publish
 
-    def publish_and_die(notice: Notice) -> None:
-        publish(notice)
-        world.notices.publish = publish  # type: ignore[method-assign]  # only once
+    def publish_and_die(notification: Notification) -> None:
+        publish(notification)
+        world.notifications.publish = publish  # type: ignore[method-assign]  # only once
         raise KeyboardInterrupt
 
-    world.notices.publish = publish_and_die  # type: ignore[method-assign]  # the process dies after the call
+    world.notifications.publish = publish_and_die  # type: ignore[method-assign]  # the process dies after the call
     world.providers.key = None
     world.drop("inbox/three.jsonl", DROP)
     with pytest.raises(KeyboardInterrupt):
         hours(world, 1)
-    world.hints.tells = 0
+    world.wakeups.tells = 0
 
     hours(world, 1)
 

@@ -29,7 +29,7 @@ class StackDescription:
     results_bucket: str
     table: str
     topic_arn: str
-    notices_queue_url: str
+    notifications_queue_url: str
     openai_base_url: str
     simulated: bool
     simulator_token: str  # of its control calls; empty where another provider answers

@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 TICK_SECONDS = 2.0
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-NOTICES_QUEUE = "batchdrop-notices"
+NOTICES_QUEUE = "batchdrop-notifications"
 NOTICES_RETENTION_SECONDS = "1209600"  # a fortnight, the longest that SQS takes
 
 
@@ -117,10 +117,10 @@ class LocalStack:
         with self._timed("deployment"):
             sources = Sources(settings.repository, environments, settings.logs)
             outputs = deploy(address, sources, parameters(provider) | settings.parameters)
-        with self._timed("key and notices"):
+        with self._timed("key and notifications"):
             put_key(address, outputs["SecretArn"], provider.api_key)
-            notices = subscribe_queue(address, outputs["TopicArn"])
-        self.description = describe(address, provider, outputs, notices, settings.logs)
+            notifications = subscribe_queue(address, outputs["TopicArn"])
+        self.description = describe(address, provider, outputs, notifications, settings.logs)
         if settings.tick_seconds is not None:
             self.ticker = exits.enter_context(ticking(address, self.description.poll_function, settings.tick_seconds))
         exits.callback(remove, settings.description_file)
@@ -160,7 +160,7 @@ def put_key(address: Address, secret_arn: str, api_key: str) -> None:
 
 
 def subscribe_queue(address: Address, topic_arn: str) -> str:
-    """Make a queue that receives every notice as any SQS subscriber would; return its address."""
+    """Make a queue that receives every notification as any SQS subscriber would; return its address."""
     queues = boto3.client("sqs", **address.client_options())
     url = queues.create_queue(
         QueueName=NOTICES_QUEUE, Attributes={"MessageRetentionPeriod": NOTICES_RETENTION_SECONDS}
@@ -181,7 +181,7 @@ def subscribe_queue(address: Address, topic_arn: str) -> str:
 
 
 def describe(
-    address: Address, provider: Provider, outputs: dict[str, str], notices_queue_url: str, logs: Path
+    address: Address, provider: Provider, outputs: dict[str, str], notifications_queue_url: str, logs: Path
 ) -> StackDescription:
     """Return the description of the stack whose outputs are given."""
     return StackDescription(
@@ -193,7 +193,7 @@ def describe(
         results_bucket=outputs["ResultsBucket"],
         table=outputs["Table"],
         topic_arn=outputs["TopicArn"],
-        notices_queue_url=notices_queue_url,
+        notifications_queue_url=notifications_queue_url,
         openai_base_url=provider.base_url,
         simulated=provider.simulated,
         simulator_token=provider.control_token,

@@ -19,8 +19,8 @@ from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop.edge.aws.redelivery import Redelivery
 from batchdrop.edge.aws.s3 import S3Storage, open_bucket
 from batchdrop.edge.aws.s3_endpoint import s3_endpoint
-from batchdrop.edge.aws.sns import SnsNotices
-from batchdrop.edge.aws.sqs import SqsHints
+from batchdrop.edge.aws.sns import SnsNotifications
+from batchdrop.edge.aws.sqs import SqsWakeups
 from batchdrop.edge.aws.telemetry import PowertoolsLog
 from batchdrop.edge.clock import Context, SystemClock
 from batchdrop.edge.openai.opening import SecretProviders
@@ -71,7 +71,9 @@ def _process() -> tuple[SystemClock, Ports]:
     return clock, Ports(
         clock=clock,
         ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),
-        hints=SqsHints(_sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url),
+        wakeups=SqsWakeups(
+            _sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url
+        ),
         storage=S3Storage(
             open_bucket(settings.inbox_bucket, endpoint),
             open_bucket(settings.required("results_bucket"), endpoint),
@@ -86,7 +88,7 @@ def _process() -> tuple[SystemClock, Ports]:
             dialect=settings.provider_dialect,
             create_timeout_seconds=settings.limits.create_timeout_seconds,
         ),
-        notices=SnsNotices(_sns, settings.topic_arn),
+        notifications=SnsNotifications(_sns, settings.topic_arn),
         prices=BundledPrices(Dialects(settings.openai_base_url, settings.provider_dialect)),
         log=log,
         inbox_bucket=settings.inbox_bucket,

@@ -44,10 +44,10 @@ class Settings:
     inbox_bucket: str = _setting("Bucket that people drop files into.")
     results_bucket: str = _setting("Bucket that results are written to.")
     table_name: str = _setting("Table of the ledger.")
-    topic_arn: str = _setting("Topic of the notices.")
+    topic_arn: str = _setting("Topic of the notifications.")
     secret_arn: str = _setting("Secret that holds the provider's API key as plain text.")
-    submissions_queue_url: str = _setting("Queue of hints for the submit function.")
-    completions_queue_url: str = _setting("Queue of hints for the complete function.")
+    submissions_queue_url: str = _setting("Queue of wake-up messages for the submit function.")
+    completions_queue_url: str = _setting("Queue of wake-up messages for the complete function.")
     stack_name: str = _setting("Name of the stack: what its metrics are told apart by.", "batchdrop")
     openai_base_url: str = _setting("Where the Files and Batches API is served.", "https://api.openai.com/v1")
     provider_dialect: str = _setting(

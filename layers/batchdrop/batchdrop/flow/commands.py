@@ -34,7 +34,7 @@ from batchdrop.flow.submit import admit_and_send, continue_job
 from batchdrop.flow.unit_of_work import Work, begin, read_job, settle, written
 
 
-def take_word(ports: Ports, limits: Limits, job: str, word: str) -> None:
+def handle_command(ports: Ports, limits: Limits, job: str, word: str) -> None:
     """Do what *word* asks of *job*. May be repeated."""
     if ports.ledger.job(job) is None:
         ports.log.warning("control.ignored", job_id=job, reason="no such job")

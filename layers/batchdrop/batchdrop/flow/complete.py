@@ -1,6 +1,6 @@
-"""complete: the answers of an ended batch become outcomes; the outcomes of a job become results and a notice.
+"""complete: the answers of an ended batch become outcomes; the outcomes of a job become results and a notification.
 
-Rule: nothing is derived before the provider's files lie in our own bucket, the summary is written last, and the notice is
+Rule: nothing is derived before the provider's files lie in our own bucket, the summary is written last, and the notification is
 owed (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
@@ -79,10 +79,10 @@ from batchdrop.flow.unit_of_work import (
 )
 
 
-def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
+def handle_wakeup(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
     """Harvest a shard, or finish a job. Where nothing is to be done, or another worker does it, nothing happens."""
     if ports.ledger.job(job) is None:
-        ports.log.warning("hint.ignored", job_id=job)
+        ports.log.warning("wakeup.ignored", job_id=job)
         return
     work = begin(ports, limits)
     harvested = None
@@ -327,12 +327,12 @@ def _merge(work: Work, job: Job) -> Job:
 
 
 def _notify(work: Work, job: Job) -> None:
-    """Publish the notice that the job owes, then say so. A crash between the two sends a second copy with the same id."""
+    """Publish the notification that the job owes, then say so. A crash between the two sends a second copy with the same id."""
     write_status(work, job.id)
     keys = Keys(job.id, job.key)
     summary = work.ports.storage.read(keys.summary)
     results = results_of_summary(summary) if summary else Results()
     location = f"s3://{work.ports.results_bucket}/{keys.results}"
-    work.ports.notices.publish(render(job, results, location))
+    work.ports.notifications.publish(render(job, results, location))
     move_job(work, job, Notified())
     work.ports.log.info("job.ended", job_id=job.id, state=job.event)

@@ -27,7 +27,7 @@ from batchdrop.flow.operations.provider_files import sweep_files
 from batchdrop.flow.operations.wake import SUBMIT_STATES, Wakes
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import stop_shards
-from batchdrop.flow.submission.circuit_breaker import Passage, is_asking, passage, provider_or_lack
+from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, is_asking, provider_or_lack
 from batchdrop.flow.submission.observe import Look, observe
 from batchdrop.flow.submission.outage import forget_outages, note_look
 from batchdrop.flow.unit_of_work import Work, begin, read_job
@@ -40,7 +40,7 @@ class Tick:
     rows: int
     moved: int
     admitted: int
-    hints: int
+    wakeups: int
     is_open: bool = True  # creates may be made
     is_readable: bool = True  # the key is not refused for answers
     is_sending: bool = True  # creates may be made, and the provider answers
@@ -68,7 +68,7 @@ def _report(work: Work, rows: Sequence[Job | Shard], done: Tick, began_at: int) 
     providers = work.ports.providers
     stuck = stalled(rows, began_at, work.limits, providers.dialects.of(providers.base_url))
     work.ports.log.info(
-        "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, hints=done.hints, due=found.due,
+        "tick.done", rows=done.rows, moved=done.moved, admitted=done.admitted, wakeups=done.wakeups, due=found.due,
         oldest_due_seconds=found.oldest_due_seconds, uncertain=found.uncertain, held=found.is_held,
         outage=done.is_outage, stalled=len(stuck), approvals=found.approvals,
     )  # fmt: skip
@@ -84,14 +84,14 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     work = _may_ask_from_now(work)
     found = provider_or_lack(work)
     provider = None if isinstance(found, Reason) else found
-    look = observe(work, provider, shards) if provider else Look(reads=Passage.CLOSED)
+    look = observe(work, provider, shards) if provider else Look(reads=BreakerState.OPEN)
     work = note_look(work, look)
     moved = [*stopped, *look.moved]
     shards = _newest(shards, moved)
-    is_open = provider is not None and passage(work, provider) is Passage.OPEN
+    is_open = provider is not None and breaker_state(work, provider) is BreakerState.CLOSED
     way = _way(work, provider, shards, look)
     admitted = _admit(work, jobs, shards, way)
-    waiting = _note_turns(work, jobs, shards, admitted) if way is Passage.OPEN else set()
+    waiting = _note_turns(work, jobs, shards, admitted) if way is BreakerState.CLOSED else set()
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
     note_shard_waits(work, jobs, shards)
     work = note_common_wait(work, jobs, shards, found)
@@ -102,8 +102,8 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
         write_status(work, job)
     rewrite_statuses(work, jobs, touched)
     done = Tick(
-        len(rows), len(moved), len(admitted), wakes.sent, is_open=way is Passage.OPEN or is_open,
-        is_readable=look.reads is Passage.OPEN, is_sending=way is Passage.OPEN,
+        len(rows), len(moved), len(admitted), wakes.sent, is_open=way is BreakerState.CLOSED or is_open,
+        is_readable=look.reads is BreakerState.CLOSED, is_sending=way is BreakerState.CLOSED,
         is_outage=work.install.wait is not None and work.install.wait.waits_for == WaitingFor.PROVIDER,
     )  # fmt: skip
     return work, done
@@ -114,13 +114,13 @@ def _may_ask_from_now(work: Work) -> Work:
     return replace(work, asks_until=work.ports.clock.now() + work.limits.tick_calls_seconds)
 
 
-def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: Look) -> Passage:
+def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: Look) -> BreakerState:
     """Return whether creates may be made: while nothing is answered one tries for all, as after a refusal of the key."""
     if provider is None or is_asking(work, provider, shards):
-        return Passage.CLOSED
-    way = passage(work, provider)
+        return BreakerState.OPEN
+    way = breaker_state(work, provider)
     is_down = look.was_asked and not look.is_answered
-    return Passage.PROBE if is_down and way is Passage.OPEN else way
+    return BreakerState.HALF_OPEN if is_down and way is BreakerState.CLOSED else way
 
 
 def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:
@@ -135,17 +135,17 @@ def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
     return list({(shard.job, shard.number): shard for shard in (*shards, *moved)}.values())
 
 
-def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Passage) -> list[Shard]:
+def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: BreakerState) -> list[Shard]:
     """Let in what there is room for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
     is_probe_in = any(shard.state in SUBMIT_STATES for shard in shards)
     admitted = []
-    if way is Passage.OPEN or (way is Passage.PROBE and not is_probe_in):
+    if way is BreakerState.CLOSED or (way is BreakerState.HALF_OPEN and not is_probe_in):
         now = work.ports.clock.now()
         held = {job.id for job in jobs if job.state is JobState.HELD}
         servable = [shard for shard in shards if shard.job not in held]
         waiting = [shard for shard in servable if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
-        count_max = 1 if way is Passage.PROBE else work.limits.admissions_per_tick_max
+        count_max = 1 if way is BreakerState.HALF_OPEN else work.limits.admissions_per_tick_max
         admitted = admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
     return admitted
 

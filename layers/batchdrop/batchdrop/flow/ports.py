@@ -15,7 +15,7 @@ from batchdrop.core.model.dialects import Dialect, Dialects
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.prices import PriceList
 from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
-from batchdrop.core.notification.notifications import Notice as Notice  # noqa: PLC0414  exported: whoever publishes imports it from here
+from batchdrop.core.notification.notifications import Notification as Notification  # noqa: PLC0414  exported: whoever publishes imports it from here
 from batchdrop.core.operations.missed_uploads import InboxPage
 
 # How far many small puts may be ahead of the oldest that the store has not taken: 0.7 s of them at 2,900 a second, so that one
@@ -77,8 +77,8 @@ class Ledger(Protocol):
         """
 
 
-class Hints(Protocol):
-    """The queues. A hint may be lost or come twice; the ledger is the truth."""
+class Wakeups(Protocol):
+    """The queues. A wake-up message may be lost or come twice; the ledger is the truth."""
 
     def submit(self, job: str, shard: int | None = None) -> None:
         """Ask a submit function to look at the job, or at one shard of it."""
@@ -259,10 +259,10 @@ class Providers(Protocol):
         """What servers want and do, by base URL."""
 
 
-class Notices(Protocol):
-    """The topic. At least once: every copy of a notice bears the same deduplication id inside."""
+class Notifications(Protocol):
+    """The topic. At least once: every copy of a notification bears the same deduplication id inside."""
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish; what SNS would refuse is refused here with ValueError."""
 
 
@@ -289,10 +289,10 @@ class Ports:
 
     clock: Clock
     ledger: Ledger
-    hints: Hints
+    wakeups: Wakeups
     storage: Storage
     providers: Providers
-    notices: Notices
+    notifications: Notifications
     prices: Prices
     log: Log
     inbox_bucket: str

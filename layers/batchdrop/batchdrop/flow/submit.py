@@ -1,7 +1,7 @@
 """submit: an upload becomes a job, its records become chunks, and what there is room for becomes batches.
 
 Rule: the job's row is written before anything is read, so that whatever dies from here on, poll finds the job. An upload
-that cannot be used ends as a job with one notice, never as an error that the queue would try again.
+that cannot be used ends as a job with one notification, never as an error that the queue would try again.
 """
 
 from batchdrop.core.delivery.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
@@ -17,14 +17,14 @@ from batchdrop.flow.planned_job import upload_of
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.planning.withheld import await_upload, rejection
 from batchdrop.flow.ports import Ports
-from batchdrop.flow.submission.circuit_breaker import Passage, open_provider, passage
+from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, open_provider
 from batchdrop.flow.submission.create import send
 from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, move_job, read_job, written
 
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
 
 
-def take_drop(ports: Ports, limits: Limits, upload: Upload) -> None:
+def handle_upload(ports: Ports, limits: Limits, upload: Upload) -> None:
     """Begin the job of *upload*, or carry on with it where the event comes again."""
     if is_ignored(upload.key):
         ports.log.info("drop.ignored", key_bytes=len(upload.key.encode()))
@@ -44,10 +44,10 @@ def take_drop(ports: Ports, limits: Limits, upload: Upload) -> None:
     continue_job(work, upload.job_id)
 
 
-def take_hint(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
+def handle_wakeup(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
     """Carry on with a job that is being planned, or with a shard that is to be sent."""
     if ports.ledger.job(job) is None:
-        ports.log.warning("hint.ignored", job_id=job)
+        ports.log.warning("wakeup.ignored", job_id=job)
         return
     work = begin(ports, limits)
     if shard is None:
@@ -167,7 +167,7 @@ def _no_such_task(task: str, names: list[str]) -> str:
 def admit_and_send(work: Work, job: Job) -> None:
     """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
-    if provider is not None and passage(work, provider) is Passage.OPEN:
+    if provider is not None and breaker_state(work, provider) is BreakerState.CLOSED:
         passed_by = held_up(work.ports.ledger.active(), job.id)
         is_free = all(group.model not in passed_by for group in job.groups)
         for shard in admit(work, [job] if is_free else [], [], work.limits.admissions_per_tick_max):

@@ -27,7 +27,7 @@ def dollar_words(microdollars: int) -> str:
 
 
 def quote_document(quote: Quote) -> dict[str, object]:
-    """Return *quote* as it stands in a status and in a notice."""
+    """Return *quote* as it stands in a status and in a notification."""
     return {
         "usd": None if quote.unpriced else dollars(quote.microdollars),
         "unpriced_models": list(quote.unpriced),

@@ -1,4 +1,4 @@
-"""What a reason means, and what a person can do about it, in the words of a notice.
+"""What a reason means, and what a person can do about it, in the words of a notification.
 
 Rule: our own codes alone are explained. What a provider's code means, the provider says.
 """

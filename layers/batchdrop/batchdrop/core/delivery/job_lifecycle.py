@@ -8,7 +8,7 @@
       └─────────────────────────────────────────────────────┘ (a person retries what was rejected)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
-an error changes nothing. NOTIFYING is the outbox: the notice is owed until it is known to be published.
+an error changes nothing. NOTIFYING is the outbox: the notification is owed until it is known to be published.
 
 A cancelled job ends as any other does, by way of its shards and its results; it is only never cut again.
 A held job is not cut either, and none of its shards is let in; those that were, go on. A person's approval makes it RUNNING, a
@@ -116,14 +116,14 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class HoldTold:
-    """The notice about hold *number* is published."""
+    """The notification about hold *number* is published."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A person lets the job go on, up to half as much again as the hold's notice said."""
+    """A person lets the job go on, up to half as much again as the hold's notification said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +136,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Results cannot be merged; what there is stays, and the notice says so."""
+    """Results cannot be merged; what there is stays, and the notification says so."""
 
     reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """The notice is published."""
+    """The notification is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +348,7 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
 
 def _after_held(job: Job, event: Held, now: Now) -> Job:
     number = job.hold.number + 1 if job.hold else 1
-    # Due at once: the notice is owed.
+    # Due at once: the notification is owed.
     return replace(
         job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=_W.APPROVAL, waiting_since=now.time,
         due_at=now.time, lease=None,

@@ -11,7 +11,7 @@ from typing import Final
 
 from batchdrop.core.delivery.receipt import Line, Receipt, Unknown
 
-# A notice is for reading; the summary has every line.
+# A notification is for reading; the summary has every line.
 LINES_SHOWN_MAX: Final = 60
 KINDS: Final[Mapping[str, str]] = {
     "input": "input",

@@ -209,7 +209,7 @@ _summary_decoder = msgspec.json.Decoder(_Summary)
 
 
 def results_of_summary(content: bytes) -> Results:
-    """Return what `summary_document` was given, so that a notice can be written long after the merge."""
+    """Return what `summary_document` was given, so that a notification can be written long after the merge."""
     summary = _summary_decoder.decode(content)
     return Results(
         summary.counts.succeeded,
@@ -224,7 +224,7 @@ def results_of_summary(content: bytes) -> Results:
 
 
 def failure_document(failure: FailureCount) -> dict[str, object]:
-    """Return one reason as it stands in a summary and in a notice."""
+    """Return one reason as it stands in a summary and in a notification."""
     return {"code": failure.code, "count": failure.count, "names": list(failure.names)}
 
 

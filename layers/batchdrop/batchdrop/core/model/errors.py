@@ -1,7 +1,7 @@
 r"""Errors, classed by who must act.
 
 BatchdropError
-  UploadRejected        the person who dropped: the whole upload cannot be used; one notice, nothing was spent
+  UploadRejected        the person who dropped: the whole upload cannot be used; one notification, nothing was spent
     UploadWithheld      nobody yet: S3 refuses to give the upload for now; rejected only after some minutes
   ItemRefused           the person who dropped: this record cannot be sent; its neighbours go on
   Conflict              nobody: somebody else wrote the ledger row first; read again and decide again

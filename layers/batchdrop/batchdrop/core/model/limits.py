@@ -130,7 +130,7 @@ class Limits:
     # settled in 35 minutes, a batch that is asked to stop has ten.
     wait_told_seconds: int = 45 * MINUTE
     # How long work may get no further before it is an alarm, whatever its due times: a batch has its window of a day and some
-    # time to notice that it is over; where windows do not end, three days; everything else an hour. Chosen.
+    # time to notification that it is over; where windows do not end, three days; everything else an hour. Chosen.
     no_progress_seconds: int = HOUR
     no_progress_running_seconds: int = 25 * HOUR
     no_progress_windowless_seconds: int = 3 * DAY
@@ -146,7 +146,7 @@ class Limits:
     unlisted_interval_seconds: int = MINUTE
     # A provider that answers nothing for so long is what jobs wait for. Chosen: shorter outages end by themselves.
     unavailable_seconds: int = 15 * MINUTE
-    hints_per_tick_max: int = 500
+    wakeups_per_tick_max: int = 500
     # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
     stuck_seconds: int = 6 * HOUR
     # And one that obeys no cancel is given up so long after its end was due: what it answered is collected. Chosen.
@@ -177,7 +177,7 @@ class Limits:
     # The time-out of submit and complete: a row that was handed to one of them is left to it for so long.
     worker_timeout_seconds: int = 15 * MINUTE
     stop_margin_seconds: int = 45
-    hint_margin_seconds: int = MINUTE
+    wakeup_margin_seconds: int = MINUTE
 
     # A message whose invocation failed comes again after so long, times its receives: four tries within ten minutes, which
     # outlast a throttle or a deployment. Then it is dead-lettered, and the ledger drives its job.

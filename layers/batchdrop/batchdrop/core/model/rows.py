@@ -19,7 +19,7 @@ class JobState(StrEnum):
     HELD = "HELD"  # nothing is let in until a person approves of what it may cost; what is at the provider goes on
     RUNNING = "RUNNING"  # chunks become shards, shards become batches
     FINISHING = "FINISHING"  # every item has an outcome; results are merged
-    NOTIFYING = "NOTIFYING"  # the summary is written; the notice is owed (the outbox)
+    NOTIFYING = "NOTIFYING"  # the summary is written; the notification is owed (the outbox)
     ENDED = "ENDED"
 
 
@@ -141,7 +141,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A cause that a job waited for and that a person can put right; the notice about it is owed until it is told."""
+    """A cause that a job waited for and that a person can put right; the notification about it is owed until it is told."""
 
     reason: Reason
     is_told: bool = False
@@ -178,7 +178,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A time that a job was held for a person to approve of its cost; the notice about it is owed until it is told."""
+    """A time that a job was held for a person to approve of its cost; the notification about it is owed until it is told."""
 
     number: int  # counts from 1
     since: int
@@ -207,7 +207,7 @@ class Job:
     shards_done: int = 0
     succeeded: int = 0
     failed: int = 0  # `refused` included
-    event: str = ""  # the notice that ends the job, once it is known
+    event: str = ""  # the notification that ends the job, once it is known
     reason: Reason | None = None
     waiting_for: WaitingFor = WaitingFor.NOTHING
     waiting_since: int = 0

@@ -1,8 +1,8 @@
-"""The notices about a job, at its end or while it waits: subject and lines for people, JSON for programs, attributes to filter.
-One more is about the installation: what all of its jobs wait for.
+"""Renders the notifications about a job, at its end or while it waits, and about the installation, when jobs wait for one cause.
+Each has a subject and lines for people, JSON for programs, and attributes to filter by.
 
-Rule: a notice names counts, codes and items, never a prompt or an answer; a provider's own words about an item may quote either,
-so only its codes are repeated. Whatever a person called a file is shown without what a mail program could obey.
+Rule: a notification names counts, codes and items, never a prompt or an answer. The provider's words about an item may quote
+either, so only its codes are repeated. A file name is shown without anything that a mail program could obey.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ from batchdrop.core.model.wording import iso_time, printable
 from batchdrop.core.submission.waits import DAILY_CAP_CODE
 
 SCHEMA: Final = 2
-# What the id of a notice about the installation begins with, where others have the job.
+# What the id of a notification about the installation begins with, where others have the job.
 INSTALLATION: Final = "install"
 # These two end no job.
 WAITING: Final = "waiting"
@@ -38,7 +38,7 @@ ATTRIBUTE_CHARS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """A message about a job, as SNS takes it: subject, a text for people, JSON for programs, attributes to filter by."""
 
     subject: str
@@ -47,19 +47,19 @@ class Notice:
     attributes: Mapping[str, str]
 
 
-def render(job: Job, results: Results, location: str) -> Notice:
-    """Return the notice of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
+def render(job: Job, results: Results, location: str) -> Notification:
+    """Return the notification of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
 
     *results* are those of the summary; empty where the job never got so far: then the ledger's counts stand.
     The deduplication id in the JSON is the same for every copy.
     """
     if not results.items and job.event != "rejected":
         results = replace(results, succeeded=job.succeeded, failed=job.failed)
-    return _notice(job, results, location, deduplication_id(job))
+    return _notification(job, results, location, deduplication_id(job))
 
 
-def _notice(job: Job, results: Results, location: str, identity: str) -> Notice:
-    return Notice(
+def _notification(job: Job, results: Results, location: str, identity: str) -> Notification:
+    return Notification(
         subject=_subject(job),
         text="\n".join(_lines(job, results, location)) + "\n",
         json=_json(job, results, location, identity),
@@ -71,14 +71,14 @@ def _notice(job: Job, results: Results, location: str, identity: str) -> Notice:
     )
 
 
-def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notice:
-    """Return the notice that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
+def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notification:
+    """Return the notification that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
     waiting = replace(job, event=WAITING, reason=reason)
-    return _notice(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
+    return _notification(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
 
 
-def render_common_wait(wait: CommonWait) -> Notice:
-    """Return the notice that jobs of the whole installation wait for one cause: one for all of them."""
+def render_common_wait(wait: CommonWait) -> Notification:
+    """Return the notification that jobs of the whole installation wait for one cause: one for all of them."""
     reason = wait.reason
     are = "1 job waits" if wait.jobs == 1 else f"{wait.jobs:,} jobs wait"
     lines = (
@@ -88,7 +88,7 @@ def render_common_wait(wait: CommonWait) -> Notice:
         f"Since {iso_time(wait.since)}.",
         "",
         "They continue automatically once this is over. Nothing is lost, and nothing is sent twice.",
-        "No other notice about it follows, however many jobs come to wait.",
+        "No other notification about it follows, however many jobs come to wait.",
         "What to do about it: batchdrop doctor",
         "Which jobs wait: batchdrop status",
     )
@@ -108,7 +108,7 @@ def render_common_wait(wait: CommonWait) -> Notice:
         "reason": {"code": reason.code, "message": _message(reason)},
         "created_at": iso_time(wait.since),
     }
-    return Notice(
+    return Notification(
         subject=f"Batchdrop {_TITLES[WAITING]}: {are}",
         text="\n".join(lines) + "\n",
         json=msgspec.json.encode(document).decode(),
@@ -116,14 +116,14 @@ def render_common_wait(wait: CommonWait) -> Notice:
     )
 
 
-def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notice:
-    """Return the notice that *job* is held, with its quote; without an answer it ends at *expires_at*. Else as `render`."""
+def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notification:
+    """Return the notification that *job* is held, with its quote; without an answer it ends at *expires_at*. Else as `render`."""
     held = replace(job, event=HELD, hold=hold, reason=hold_reason(hold, allowed_microdollars), due_at=expires_at)
-    return _notice(held, Results(job.succeeded, job.failed), location, f"{job.id}/{HELD}/{hold.number}")
+    return _notification(held, Results(job.succeeded, job.failed), location, f"{job.id}/{HELD}/{hold.number}")
 
 
 def deduplication_id(job: Job) -> str:
-    """Return what all copies of the notice about this end of *job* bear: with a number from the second end on."""
+    """Return what all copies of the notification about this end of *job* bear: with a number from the second end on."""
     return f"{job.id}/{job.event}/{job.retries + 1}" if job.retries else f"{job.id}/{job.event}"
 
 
@@ -190,7 +190,7 @@ def _failure_lines(results: Results) -> Iterator[str]:
 
 
 def _shown[Entry](entries: Iterable[Entry]) -> list[Entry]:
-    """Return as many of *entries* as a notice shows."""
+    """Return as many of *entries* as a notification shows."""
     return list(islice(entries, SHOWN_MAX))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from batchdrop.core.model.limits import HOUR
 from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
 
-# Who moves these is a worker, woken by a hint; everything else is moved by poll itself, by what the provider shows.
+# Who moves these is a worker, woken by a wake-up message; everything else is moved by poll itself, by what the provider shows.
 _TO_SEND = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
 _OF_WORKERS = _TO_SEND | {ShardState.HARVESTING, JobState.PLANNING, JobState.FINISHING, JobState.NOTIFYING}
 _UNCERTAIN = frozenset({ShardState.CREATING, ShardState.FENCING, ShardState.PARKED})

@@ -47,7 +47,7 @@ LIST_FAILURES: Final = Metric(
     "ListFailures", "Count", "Rounds in which the list of batches did not come: each batch is looked at alone, in turn."
 )
 JOBS_BEGUN: Final = Metric("JobsBegun", "Count", "Drops that became a job.")
-JOBS_ENDED: Final = Metric("JobsEnded", "Count", "Jobs that ended, their notice sent.")
+JOBS_ENDED: Final = Metric("JobsEnded", "Count", "Jobs that ended, their notification sent.")
 JOBS_REJECTED: Final = Metric("JobsRejected", "Count", "Drops that could not be used.")
 ITEMS_SUCCEEDED: Final = Metric("ItemsSucceeded", "Count", "Items with an answer, counted when their job is merged.")
 ITEMS_FAILED: Final = Metric("ItemsFailed", "Count", "Items without one, counted when their job is merged.")

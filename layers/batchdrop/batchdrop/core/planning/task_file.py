@@ -88,8 +88,8 @@ def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
     if mark is None:
         return f"it is no YAML: {error.problem}"
     line = "".join(text.splitlines()[mark.line : mark.line + 1])
-    hint = "; a text that starts with {{ stands in quotes" if "{{" in line else ""
-    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}{hint}"
+    wakeup = "; a text that starts with {{ stands in quotes" if "{{" in line else ""
+    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}{wakeup}"
 
 
 def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:

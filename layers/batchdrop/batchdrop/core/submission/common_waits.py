@@ -142,7 +142,11 @@ def _recent(install: Install, now: int, limits: Limits) -> Mapping[str, PastWait
 
 def to_be_told(wait: CommonWait | None, now: int, limits: Limits) -> CommonWait | None:
     """Return *wait* as it is once a worker is asked to tell of it; None where nobody is to be asked now."""
-    if wait is None or wait.is_told or now - wait.asked_at < limits.worker_timeout_seconds + limits.hint_margin_seconds:
+    if (
+        wait is None
+        or wait.is_told
+        or now - wait.asked_at < limits.worker_timeout_seconds + limits.wakeup_margin_seconds
+    ):
         return None
     return replace(wait, asked_at=now)
 

@@ -1,7 +1,7 @@
 """What one job waits for: what a person can put right, an approval, and its turn, which comes by itself. What all jobs wait for
 is in `common_waits`.
 
-Rule: a job owes one notice for each cause, however often it comes back.
+Rule: a job owes one notification for each cause, however often it comes back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -61,9 +61,9 @@ def waits_for_one(job: Job, cause: Reason) -> Job:
 
 
 def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
-    """Return *job* as what the provider *refusal*-s it leaves it: waiting, and owing a notice for a cause that is new to it.
+    """Return *job* waiting for what *refusal* names, and owing a notification if that cause is new to it.
 
-    Without a refusal it waits for none any more.
+    Without a refusal the job no longer waits for one.
     """
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return job
@@ -115,7 +115,7 @@ def _rests(shard: Shard, now: int) -> bool:
 
 
 def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
-    """Return *job* waiting for another day's money, and owing a notice the first time."""
+    """Return *job* waiting for another day's money, and owing a notification the first time."""
     cap = dollar_words(limits.day_microdollars_max)
     message = (
         f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
@@ -134,7 +134,7 @@ def owed(job: Job) -> Mapping[int, Reason]:
 
 
 def told(job: Job, number: int) -> Job:
-    """Return *job* without owing the notice of its wait *number*."""
+    """Return *job* without owing the notification of its wait *number*."""
     waits = tuple(replace(wait, is_told=wait.is_told or index == number) for index, wait in enumerate(job.waits, 1))
     return replace(job, waits=waits)
 

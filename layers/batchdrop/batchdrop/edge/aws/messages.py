@@ -1,4 +1,4 @@
-"""What arrives at a function: bodies of SQS messages become drops and hints.
+"""What arrives at a function: bodies of SQS messages become drops and wake-up messages.
 
 Rule: nothing that arrives can raise. What is not for us, or not understood, becomes `Ignored` with a reason for the log;
 an object without a version becomes a drop that says so, because a person waits for it.
@@ -32,7 +32,7 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class Wakeup:
     """Look at a job, or at one shard of it."""
 
     job: str
@@ -59,7 +59,7 @@ class Ignored:
     reason: str
 
 
-type Arrival = Drop | Hint | Tell | Control | Ignored
+type Arrival = Drop | Wakeup | Tell | Control | Ignored
 
 _CONTROL_KEY = re.compile(r"control/([0-9a-f]{20})/([a-z]{1,20})")
 
@@ -113,7 +113,7 @@ class _Body(Struct):
     """Every shape that a body may have, told apart by which member is there.
 
     *records* is S3's own notification, *detail* what EventBridge tells of S3; *drop* is what the reconciler says of one whose
-    event never came, its key as it is; *job* is a hint; *tell* asks for a notification about the whole installation.
+    event never came, its key as it is; *job* is a wake-up message; *tell* asks for a notification about the whole installation.
     """
 
     records: Annotated[list[Raw], Meta(max_length=RECORDS_MAX)] | UnsetType = field(default=UNSET, name="Records")
@@ -134,7 +134,7 @@ _read_detail = msgspec.json.Decoder(_BridgedDetail).decode
 _NOT_UNDERSTOOD = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
-def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Hint | Tell | Control]:
+def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Wakeup | Tell | Control]:
     """Yield what the SQS event of one invocation asks for; the rest is logged and left."""
     try:
         messages = msgspec.convert(event, _Messages).messages
@@ -162,7 +162,7 @@ def read_body(body: str, inbox_bucket: str) -> list[Arrival]:
     if event.drop is not UNSET:
         return [_drop(event.drop.bucket, event.drop.key, event.drop.version, inbox_bucket)]
     if event.job is not UNSET:
-        return [Hint(event.job, event.shard)]
+        return [Wakeup(event.job, event.shard)]
     ignored = Ignored("not understood" if event.test is UNSET else "test event")
     return [ignored if event.tell is UNSET else Tell()]
 

@@ -1,4 +1,4 @@
-"""The topic: publishes notices to SNS.
+"""The topic: publishes notifications to SNS.
 
 Rule: what SNS would refuse, or change in silence, is refused here before it is sent, so that the flow can fall back.
 """
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from batchdrop.flow.ports import Notice
+from batchdrop.flow.ports import Notification
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -19,43 +19,43 @@ SUBJECT_CHARS_MAX = 100
 MESSAGE_BYTES_MAX = 200_000
 
 
-def check_notice(notice: Notice) -> None:
-    """Raise ValueError where SNS would refuse *notice*."""
-    subject = notice.subject
+def check_notification(notification: Notification) -> None:
+    """Raise ValueError where SNS would refuse *notification*."""
+    subject = notification.subject
     if not subject.strip() or subject[0] == " " or len(subject) > SUBJECT_CHARS_MAX:
         raise ValueError(f"a subject has 1 to {SUBJECT_CHARS_MAX} characters and no space in front")
     if not (subject.isascii() and subject.isprintable()):
         raise ValueError("a subject is printable ASCII")
-    if not notice.text or not notice.json:
-        raise ValueError("a notice has a text for people and JSON for programs")
-    if not all(notice.attributes.values()):
-        raise ValueError("an attribute of a notice is empty")
-    if len(_message(notice).encode()) > MESSAGE_BYTES_MAX:
-        raise ValueError(f"a notice is over {MESSAGE_BYTES_MAX:,} bytes")
+    if not notification.text or not notification.json:
+        raise ValueError("a notification has a text for people and JSON for programs")
+    if not all(notification.attributes.values()):
+        raise ValueError("an attribute of a notification is empty")
+    if len(_message(notification).encode()) > MESSAGE_BYTES_MAX:
+        raise ValueError(f"a notification is over {MESSAGE_BYTES_MAX:,} bytes")
 
 
-def _message(notice: Notice) -> str:
+def _message(notification: Notification) -> str:
     """Return the message of each protocol: people read the text, programs the JSON."""
-    return json.dumps({"default": notice.json, "email": notice.text, "email-json": notice.json})
+    return json.dumps({"default": notification.json, "email": notification.text, "email-json": notification.json})
 
 
-class SnsNotices:
-    """One topic. The client is built by the first notice."""
+class SnsNotifications:
+    """One topic. The client is built by the first notification."""
 
     def __init__(self, client: Callable[[], "SNSClient"], topic: str) -> None:
         self._client = client
         self._topic = topic
 
-    def publish(self, notice: Notice) -> None:
+    def publish(self, notification: Notification) -> None:
         """Publish; what SNS would refuse is refused here with ValueError."""
-        check_notice(notice)
+        check_notification(notification)
         attributes: dict[str, MessageAttributeValueTypeDef] = {
-            name: {"DataType": "String", "StringValue": value} for name, value in notice.attributes.items()
+            name: {"DataType": "String", "StringValue": value} for name, value in notification.attributes.items()
         }
         self._client().publish(
             TopicArn=self._topic,
-            Subject=notice.subject,
-            Message=_message(notice),
+            Subject=notification.subject,
+            Message=_message(notification),
             MessageStructure="json",
             MessageAttributes=attributes,
         )

@@ -1,6 +1,6 @@
-"""The queues: sends hints to SQS.
+"""The queues: sends wake-up messages to SQS.
 
-Rule: a hint says where to look and nothing else; what is to be done stands in the ledger.
+Rule: a wake-up message says where to look and nothing else; what is to be done stands in the ledger.
 """
 
 import json
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
-class SqsHints:
-    """Both queues. A function that sends no hints to one of them may leave its URL empty."""
+class SqsWakeups:
+    """Both queues. A function that sends no wake-up messages to one of them may leave its URL empty."""
 
     def __init__(self, client: Callable[[], "SQSClient"], *, submissions: str, completions: str) -> None:
         self._client = client

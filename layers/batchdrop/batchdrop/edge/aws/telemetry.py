@@ -18,7 +18,7 @@ FIELDS = frozenset(
     {
         "account", "admitted", "again", "approvals", "attempt", "attempts", "batch_id", "batches", "bucket", "cause", "code",
         "count", "due", "due_at", "endpoint", "error", "error_lines", "failed", "file_id", "fingerprint", "held",
-        "hints", "input_tokens", "items", "job_id", "jobs", "key_bytes", "message_id", "missing", "model", "moved",
+        "wakeups", "input_tokens", "items", "job_id", "jobs", "key_bytes", "message_id", "missing", "model", "moved",
         "oldest_due_seconds", "open_until", "output_lines", "outage", "output_tokens", "pages", "reason", "records", "refused",
         "request_id",
         "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard", "size_bytes", "stalled", "state", "status",

@@ -53,7 +53,7 @@ def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
     wait = install.wait
     if wait != work.install.wait and wait and wait.asked_at == now:
         work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
-        work.ports.hints.tell()
+        work.ports.wakeups.tell()
     return replace(work, install=install)
 
 
@@ -97,11 +97,11 @@ def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
 
 
 def tell_common_wait(work: Work) -> None:
-    """Publish the notice that the installation owes, then say so. A crash between the two sends a copy with the same id."""
+    """Publish the notification that the installation owes, then say so. A crash between the two sends a copy with the same id."""
     wait = work.install.wait
     if wait is None or wait.is_told:
         return
-    work.ports.notices.publish(render_common_wait(wait))
+    work.ports.notifications.publish(render_common_wait(wait))
     change_install(work, lambda install: told_of(install, wait.number))
     work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
 
@@ -119,22 +119,24 @@ def note_wait(work: Work, job: str, cause: Reason) -> None:
 
 
 def tell_waits(work: Work, job: Job) -> None:
-    """Publish each notice that *job* owes, then say so. A crash between the two sends a second copy with the same id."""
+    """Publish each notification that *job* owes, then say so. A crash between the two sends a second copy with the same id."""
     location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
     for number, reason in owed(job).items():
-        work.ports.notices.publish(render_wait(job, number, reason, location))
+        work.ports.notifications.publish(render_wait(job, number, reason, location))
         _tell(work, job, number)
         work.ports.log.info("wait.told", job_id=job.id, code=reason.code)
 
 
 def tell_hold(work: Work, job: Job) -> None:
-    """Publish the notice that *job* is held, then say so. A crash between the two sends a second copy with the same id."""
+    """Publish the notification that *job* is held, then say so. A crash between the two sends a second copy with the same id."""
     hold = owed_hold(job)
     if hold is None:
         return
     location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
     expires_at = hold.since + work.limits.hold_seconds_max
-    work.ports.notices.publish(render_hold(job, hold, allowed_microdollars(job, work.limits), expires_at, location))
+    work.ports.notifications.publish(
+        render_hold(job, hold, allowed_microdollars(job, work.limits), expires_at, location)
+    )
     move_job(work, job, HoldTold(hold.number))
     work.ports.log.info("hold.told", job_id=job.id, count=hold.number)
 

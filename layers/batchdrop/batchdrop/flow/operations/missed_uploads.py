@@ -42,7 +42,7 @@ def _is_put_off(work: Work, step: Round) -> bool:
     now = work.ports.clock.now()
     if not may_be_put_off(step, now, work.limits):
         return False
-    queued = work.ports.hints.count_submissions()
+    queued = work.ports.wakeups.count_submissions()
     if queued <= work.limits.queued_messages_max:
         return False
     if not step.put_off_at:
@@ -61,7 +61,7 @@ def _tell_missed(work: Work, step: Round, page: InboxPage) -> int:
         if work.ports.ledger.job(upload.job_id):
             continue
         work.ports.log.warning("drop.missed", job_id=upload.job_id, seconds=now - listed.modified_at)
-        work.ports.hints.drop(upload)
+        work.ports.wakeups.drop(upload)
         told += 1
     return told
 

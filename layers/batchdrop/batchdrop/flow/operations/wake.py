@@ -1,7 +1,7 @@
-"""Waking the functions that do the work: a hint for each row that is due.
+"""Wakes the functions that do the work: sends a wake-up message for each row that is due.
 
-Rule: the due time moves past the worker's time-out first, on condition, so that two pollers send one hint; a hint that is lost
-costs that time, never data.
+Rule: a conditional write first moves the due time past the worker's time-out, so that two pollers send one message. A message
+that is lost costs that time, never data.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from batchdrop.core.model.errors import LeaseLost
 from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
 from batchdrop.core.submission.refusing import is_under_refusal
 from batchdrop.core.submission.waits import owed, owed_hold
-from batchdrop.flow.submission.circuit_breaker import Passage
+from batchdrop.flow.submission.circuit_breaker import BreakerState
 from batchdrop.flow.unit_of_work import Work, keep_job, keep_shard
 
 SUBMIT_STATES = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
@@ -28,7 +28,7 @@ def needs_provider(row: Job | Shard) -> bool:
 
 @dataclass(slots=True)
 class Wakes:
-    """The hints of one tick, so many at most."""
+    """The wake-up messages of one tick, so many at most."""
 
     work: Work
     sent: int = 0
@@ -40,7 +40,7 @@ class Wakes:
             if not needs_provider(row):
                 self._wake(row)
 
-    def all(self, rows: Iterable[Job | Shard], *, creates: Passage, reads: Passage) -> None:
+    def all(self, rows: Iterable[Job | Shard], *, creates: BreakerState, reads: BreakerState) -> None:
         """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
 
         Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever room they were let into:
@@ -49,7 +49,7 @@ class Wakes:
         A row may be given more than once; its newest reading comes first.
         """
         limits = self.work.limits
-        most = {Passage.OPEN: limits.hints_per_tick_max, Passage.PROBE: 1, Passage.CLOSED: 0}
+        most = {BreakerState.CLOSED: limits.wakeups_per_tick_max, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 0}
         left = {True: most[creates], False: most[reads]}
         refused_left, unanswered_left = (
             limits.refused_retries_per_tick_max,
@@ -73,7 +73,7 @@ class Wakes:
 
     def _wake(self, row: Job | Shard) -> bool:
         """Wake *row* if it is due and was not woken; return whether it was."""
-        if _name_of(row) in self._woken or self.sent >= self.work.limits.hints_per_tick_max:
+        if _name_of(row) in self._woken or self.sent >= self.work.limits.wakeups_per_tick_max:
             return False
         if not self.work.may_go_on() or not _wake_one(self.work, row):
             return False
@@ -91,22 +91,22 @@ def _wake_one(work: Work, row: Job | Shard) -> bool:
     is_leased = row.lease is not None and row.lease.until > now
     if row.due_at is None or row.due_at > now or is_leased:
         return False
-    hints = work.ports.hints
-    later = now + work.limits.worker_timeout_seconds + work.limits.hint_margin_seconds
+    wakeups = work.ports.wakeups
+    later = now + work.limits.worker_timeout_seconds + work.limits.wakeup_margin_seconds
     try:
         match row:
             case Job(state=JobState.PLANNING):
                 keep_job(work, row, due_at=later)
-                hints.submit(row.id)
+                wakeups.submit(row.id)
             case Job(state=state) if state in _COMPLETE_JOB_STATES or owed(row) or owed_hold(row):
                 keep_job(work, row, due_at=later)
-                hints.complete(row.id)
+                wakeups.complete(row.id)
             case Shard(state=state) if state in SUBMIT_STATES:
                 keep_shard(work, row, due_at=later)
-                hints.submit(row.job, row.number)
+                wakeups.submit(row.job, row.number)
             case Shard(state=ShardState.HARVESTING):
                 keep_shard(work, row, due_at=later)
-                hints.complete(row.job, row.number)
+                wakeups.complete(row.job, row.number)
             case _:
                 return False
     except LeaseLost:

@@ -39,20 +39,20 @@ def provider_or_lack(work: Work) -> Provider | Reason:
 _AT_PROVIDER = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
 
 
-class Passage(Enum):
-    """Whether a create may be made under a key."""
+class BreakerState(Enum):
+    """Whether creates may be made under a key: a breaker that is open stops them."""
 
-    OPEN = "open"  # as many as there is room for
-    PROBE = "probe"  # it was refused a while ago: one may try for all
-    CLOSED = "closed"  # it was refused just now
+    CLOSED = "closed"  # as many as the quota allows
+    HALF_OPEN = "half-open"  # the key was refused a while ago: one probe may pass
+    OPEN = "open"  # the key was refused just now: none
 
 
-def passage(work: Work, provider: Provider) -> Passage:
+def breaker_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether creates may be made now; reads are never held back, because answers are paid for already."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
     if circuit is None:
-        return Passage.OPEN
-    return Passage.CLOSED if circuit.open_until > work.ports.clock.now() else Passage.PROBE
+        return BreakerState.CLOSED
+    return BreakerState.OPEN if circuit.open_until > work.ports.clock.now() else BreakerState.HALF_OPEN
 
 
 def is_key_refused(work: Work, provider: Provider) -> bool:

@@ -23,7 +23,7 @@ from batchdrop.core.model.rows import Shard, ShardState, circuit_key
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.batch_list import Sweep, is_sought, sweep
 from batchdrop.flow.submission.cancel import stop_batch, stop_stuck
-from batchdrop.flow.submission.circuit_breaker import Passage, is_key_refused, note_answers, note_refusal
+from batchdrop.flow.submission.circuit_breaker import BreakerState, is_key_refused, note_answers, note_refusal
 from batchdrop.flow.submission.duplicates import report_duplicates
 from batchdrop.flow.submission.recover import recover
 from batchdrop.flow.submission.watch import has_failed, look_up, note_shown, note_taken, watch
@@ -40,7 +40,7 @@ class Look:
 
     moved: list[Shard] = field(default_factory=list)
     noted: set[str] = field(default_factory=set)
-    reads: Passage = Passage.OPEN
+    reads: BreakerState = BreakerState.CLOSED
     was_asked: bool = False
     is_answered: bool = False
     failed: str = ""
@@ -61,7 +61,7 @@ def observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
     look = Look()
     if not at_provider:
         # Nothing is asked: where the key was refused, whoever fetches answers next asks for all.
-        look.reads = Passage.PROBE if is_key_refused(work, provider) else Passage.OPEN
+        look.reads = BreakerState.HALF_OPEN if is_key_refused(work, provider) else BreakerState.CLOSED
         return look
     look.was_asked = True
     try:
@@ -83,7 +83,7 @@ def observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
             report_duplicates(work, provider, shards, seen)
     except KeyRefused as error:
         note_refusal(work, provider, error)
-        look.reads, look.is_answered = Passage.CLOSED, True
+        look.reads, look.is_answered = BreakerState.OPEN, True
     return look
 
 

@@ -1,4 +1,4 @@
-"""Notices as the local stack's subscriber receives them: an SQS queue that is subscribed to the topic.
+"""Notifications as the local stack's subscriber receives them: an SQS queue that is subscribed to the topic.
 
 Rule: what is shown was delivered. The embedded AWS sends no mail; the text that a mail would hold is made again from the
 job's documents, and shown only where the JSON made with it equals what was delivered.
@@ -34,8 +34,8 @@ RECEIVE_SECONDS = 2  # one long poll
 MESSAGES_A_RECEIVE = 10  # the most that SQS gives
 
 
-class ReceivedNotice(msgspec.Struct, frozen=True):
-    """The JSON of a notice, as far as the command uses it; *content* and *subject* are what was delivered, unchanged."""
+class ReceivedNotification(msgspec.Struct, frozen=True):
+    """The JSON of a notification, as far as the command uses it; *content* and *subject* are what was delivered, unchanged."""
 
     id: str
     event: str
@@ -48,7 +48,7 @@ class ReceivedNotice(msgspec.Struct, frozen=True):
 
 
 class _About(msgspec.Struct, frozen=True):
-    """Whether a notice is about the end of a job: what is said of the installation names none."""
+    """Whether a notification is about the end of a job: what is said of the installation names none."""
 
     event: str
     job: str | None = None
@@ -61,22 +61,24 @@ class Envelope(msgspec.Struct, frozen=True, rename="pascal"):
     subject: str = ""
 
 
-def receive_notices(stack: StackDescription, jobs: set[str]) -> dict[str, ReceivedNotice]:
-    """Return the notice of the end of each of *jobs*; copies of it are taken from the queue and dropped.
+def receive_notifications(stack: StackDescription, jobs: set[str]) -> dict[str, ReceivedNotification]:
+    """Return the notification of the end of each of *jobs*; copies of it are taken from the queue and dropped.
 
     Raises CommandFailed where one stays away.
     """
     queues = boto3.client("sqs", **stack.client_options())
-    received: dict[str, ReceivedNotice] = {}
+    received: dict[str, ReceivedNotification] = {}
     deadline = time.monotonic() + NOTICES_SECONDS_MAX
     while not jobs <= set(received):
         if time.monotonic() > deadline:
             missing = ", ".join(sorted(jobs - set(received)))
-            raise CommandFailed(f"No notice came within {NOTICES_SECONDS_MAX:g} s about {missing}. See {stack.logs}")
-        for body in _receive(queues, stack.notices_queue_url):
+            raise CommandFailed(
+                f"No notification came within {NOTICES_SECONDS_MAX:g} s about {missing}. See {stack.logs}"
+            )
+        for body in _receive(queues, stack.notifications_queue_url):
             if is_of_a_job(body):
-                notice = read_notice(body)
-                received.setdefault(notice.job, notice)
+                notification = read_notification(body)
+                received.setdefault(notification.job, notification)
     return {job: received[job] for job in jobs}
 
 
@@ -91,32 +93,32 @@ def _receive(queues: "SQSClient", url: str) -> list[str]:
 
 
 def is_of_a_job(body: str) -> bool:
-    """Whether the notice in the *body* of an SQS message is about a job, and not that it waits."""
+    """Whether the notification in the *body* of an SQS message is about a job, and not that it waits."""
     about = msgspec.json.decode(msgspec.json.decode(body, type=Envelope).message, type=_About)
     return about.job is not None and about.event != WAITING
 
 
-def read_notice(body: str) -> ReceivedNotice:
-    """Return the notice in the *body* of an SQS message."""
+def read_notification(body: str) -> ReceivedNotification:
+    """Return the notification in the *body* of an SQS message."""
     envelope = msgspec.json.decode(body, type=Envelope)
-    notice = msgspec.json.decode(envelope.message, type=ReceivedNotice)
-    return msgspec.structs.replace(notice, content=envelope.message, subject=envelope.subject)
+    notification = msgspec.json.decode(envelope.message, type=ReceivedNotification)
+    return msgspec.structs.replace(notification, content=envelope.message, subject=envelope.subject)
 
 
-def show_notice(console: Console, connection: Connection, job: JobStatus, received: ReceivedNotice) -> None:
-    """Print a notice as a subscriber by e-mail and one by SQS receive it."""
+def show_notification(console: Console, connection: Connection, job: JobStatus, received: ReceivedNotification) -> None:
+    """Print a notification as a subscriber by e-mail and one by SQS receive it."""
     summary = connection.read(connection.results_bucket, Keys(job.job, job.upload.key).summary)
     mail = mail_text(job, summary, received)
     if mail is not None:
-        show_heading(console, "The notice by e-mail")
+        show_heading(console, "The notification by e-mail")
         console.print(text(f"Subject: {received.subject}", "bold"))
         for line in mail.splitlines():
             console.print(text(line), soft_wrap=True)
-    show_heading(console, "The same notice as JSON, from the queue that is subscribed (line breaks added)")
+    show_heading(console, "The same notification as JSON, from the queue that is subscribed (line breaks added)")
     console.print(JSON(received.content))
 
 
-def mail_text(job: JobStatus, summary: bytes | None, received: ReceivedNotice) -> str | None:
+def mail_text(job: JobStatus, summary: bytes | None, received: ReceivedNotification) -> str | None:
     """Return the text of the mail, made by the stack's own code of the job's status and its `summary.json`.
 
     None where the JSON that it makes beside it is not the one that was *received*: then the text would be another too.
@@ -127,7 +129,7 @@ def mail_text(job: JobStatus, summary: bytes | None, received: ReceivedNotice) -
 
 
 def ledger_job(job: JobStatus) -> Job:
-    """Return what the ledger holds of *job*, as far as a notice tells it."""
+    """Return what the ledger holds of *job*, as far as a notification tells it."""
     reason = LedgerReason(job.reason.code, job.reason.message) if job.reason else None
     return Job(
         id=job.job, bucket=job.upload.bucket, key=job.upload.key, version=job.upload.version, task=job.task,

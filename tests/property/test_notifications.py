@@ -10,10 +10,10 @@ from batchdrop.core.delivery.summary import Tally
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
 from batchdrop.core.model.rows import Job, Reason
 from batchdrop.core.notification.notifications import render
-from batchdrop.edge.aws.sns import check_notice
+from batchdrop.edge.aws.sns import check_notification
 
 SCHEMA = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notice.schema.json").read_text())
+    json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "notification.schema.json").read_text())
 )
 JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/a.csv", version="v", created_at=1_795_305_600)
 EVENTS = st.sampled_from(["completed", "completed_with_failures", "rejected", "cancelled", "failed", "waiting"])
@@ -22,19 +22,19 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 
 
 @given(event=EVENTS, key=TEXTS, task=TEXTS, message=TEXTS, code=TEXTS)
-def test_any_name_gives_a_notice_that_sns_takes(event: str, key: str, task: str, message: str, code: str) -> None:
-    """Whatever a person calls a file or a task, the notice about it can be sent and keeps the published schema."""
+def test_any_name_gives_a_notification_that_sns_takes(event: str, key: str, task: str, message: str, code: str) -> None:
+    """Whatever a person calls a file or a task, the notification about it can be sent and keeps the published schema."""
     job = replace(JOB, event=event, key=f"inbox/{key}", task=task, reason=Reason(code, message))
 
-    notice = render(job, Tally().results(()), "s3://results/")
+    notification = render(job, Tally().results(()), "s3://results/")
 
-    check_notice(notice)
-    SCHEMA.validate(json.loads(notice.json))
+    check_notification(notification)
+    SCHEMA.validate(json.loads(notification.json))
 
 
 @given(length=st.integers(100, 3_000), filler=st.sampled_from(["x", "\n", "é", "😀", "\x00", "\u202e"]))
-def test_the_largest_notice_is_small(length: int, filler: str) -> None:
-    """With every bound reached at once a notice stays below 200 KB."""
+def test_the_largest_notification_is_small(length: int, filler: str) -> None:
+    """With every bound reached at once a notification stays below 200 KB."""
     long = filler * length
     tally = Tally()
     for number in range(300):
@@ -45,6 +45,6 @@ def test_the_largest_notice_is_small(length: int, filler: str) -> None:
         tally.add([outcome])
     job = replace(JOB, event="completed_with_failures", key=f"inbox/{long[:1_000]}", reason=Reason("bad", long))
 
-    notice = render(job, tally.results(()), "s3://results/")
+    notification = render(job, tally.results(()), "s3://results/")
 
-    check_notice(notice)
+    check_notification(notification)
