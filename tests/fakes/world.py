@@ -81,7 +81,7 @@ class WorldProviders:
 
     def _provider(self, key: str, base_url: str) -> Provider:
         return OpenAIProvider(
-            key, base_url, f"print-of-{key}", create_timeout_seconds=self.limits.create_timeout_seconds,
+            key, base_url, f"print-of-{key[:20]}", create_timeout_seconds=self.limits.create_timeout_seconds,
             on_refused=lambda: None, dialect=self.dialects.of(base_url), transport=self.tap,
         )  # fmt: skip
 

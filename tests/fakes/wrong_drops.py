@@ -254,6 +254,10 @@ FAILED = (
         "bad_request", "line of a batch's output", "Drop the input.",
     ),
     WrongRecord(
+        "A record that nests without end", "[" * 501 + "]" * 501, "not_json", "nested deeper than 500 levels, the limit",
+        "Make it flatter, or give the inner part as text.",
+    ),
+    WrongRecord(
         "A record that is an array", json.dumps([CANARY]), "bad_request", "name the file .json", "Name an array's file `.json`.",
     ),
 )  # fmt: skip

@@ -5,7 +5,7 @@ owed (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
 from batchdrop.core.admission.budget import cost_of
-from batchdrop.core.admission.quota_estimator import after_answers, after_usage
+from batchdrop.core.admission.quota_estimator import after_answers, after_usage, are_answer_tokens, is_usage
 from batchdrop.core.delivery.job_lifecycle import (
     Broken,
     Merged,
@@ -259,6 +259,24 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
         "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
         succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,
     )  # fmt: skip
+    _say_unbelieved(work, shard, harvest)
+
+
+def _say_unbelieved(work: Work, shard: Shard, harvest: Harvest) -> None:
+    """Record which of the provider's numbers count for nothing, because nobody can mean them."""
+    usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.batch}
+    if harvest.miscounted:
+        work.ports.log.warning("usage.not_believed", **place, count=harvest.miscounted)
+    base_tokens = _base_tokens_counted(shard, harvest)
+    is_odd = _is_whole(shard, harvest) and not is_usage(base_tokens, usage.input_tokens)
+    is_long = not are_answer_tokens(harvest.counted, usage.output_tokens) and not are_answer_tokens(
+        _answers_counted(read_job(work, shard.job), shard, harvest), usage.output_tokens
+    )
+    if is_odd or is_long:
+        work.ports.log.warning(
+            "usage.not_learned", **place, tokens=base_tokens, input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+        )  # fmt: skip
 
 
 def _spent(job: Job, shard: Shard, usage: Usage) -> int:
@@ -273,20 +291,34 @@ def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomW
     About estimates only where the provider counted nearly all of what was estimated.
     """
     usage, now = harvest.usage, work.ports.clock.now()
-    sent_base_tokens = shard.base_tokens * shard.sent_tokens // shard.tokens
-    base_tokens = sent_base_tokens * harvest.counted // shard.sent_items
-    is_whole = 10 * harvest.counted >= 9 * shard.sent_items and base_tokens > 0
+    is_whole = _is_whole(shard, harvest)
     if not is_whole and not usage.output_tokens:
         return ()
     room = work.ports.ledger.room(shard.account, shard.model)
     lesson = room.lesson
     if is_whole:
-        lesson = after_usage(lesson, job.task, base_tokens, usage.input_tokens, now)
+        lesson = after_usage(lesson, job.task, _base_tokens_counted(shard, harvest), usage.input_tokens, now)
     if usage.output_tokens:
-        group = job.groups[shard.group]
-        answers = harvest.counted * (group.lines + group.extra_answers) // group.lines
+        answers = _answers_counted(job, shard, harvest)
         lesson = after_answers(lesson, job.task, answers, usage.output_tokens, now)
     return () if lesson == room.lesson else (RoomWrite(room, lesson),)
+
+
+def _base_tokens_counted(shard: Shard, harvest: Harvest) -> int:
+    """Return how many tokens bytes said of those items that the provider counted."""
+    sent_base_tokens = shard.base_tokens * shard.sent_tokens // shard.tokens
+    return sent_base_tokens * harvest.counted // shard.sent_items
+
+
+def _answers_counted(job: Job, shard: Shard, harvest: Harvest) -> int:
+    """Return how many answers those items have that the provider counted: some requests ask for several."""
+    group = job.groups[shard.group]
+    return harvest.counted * (group.lines + group.extra_answers) // group.lines
+
+
+def _is_whole(shard: Shard, harvest: Harvest) -> bool:
+    """Whether the provider counted nearly all of what was estimated."""
+    return 10 * harvest.counted >= 9 * shard.sent_items and _base_tokens_counted(shard, harvest) > 0
 
 
 def _finish(work: Work, job: Job) -> None:

@@ -10,6 +10,8 @@ from operator import itemgetter
 import msgspec
 
 from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.limits import NESTING_MAX
+from batchdrop.core.model.nesting import has_many_brackets, is_too_deep
 from batchdrop.core.model.outcomes import Outcome
 from batchdrop.core.planning.plan import Columns, JsonValue, are_objects
 from batchdrop.formats.guesses import encoding_advice
@@ -27,6 +29,9 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
 
     *kind* is what the person counts to find it: a `line`, blank ones left out, or a `record`.
     """
+    if is_too_deep(text):
+        message = f"{kind} {row} (at byte {start}) is nested deeper than {NESTING_MAX} levels, the limit"
+        raise ItemRefused("not_json", message)
     try:
         value: JsonValue = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -36,6 +41,9 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
 
 def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns | None:
     """Return what JSON objects have in the columns *names*; None where one is no object, or has not all of them."""
+    # All at once first, because a call for each costs more than looking for brackets.
+    if has_many_brackets(b"".join(texts)) and any(map(is_too_deep, texts)):
+        return None
     try:
         values = list(map(_decode, texts))
         return {name: list(map(itemgetter(name), values)) for name in names} if are_objects(values) else None
@@ -70,6 +78,8 @@ def one_line(text: bytes, *, is_valid: bool = False) -> bytes:
         if not is_valid:
             _raw_of(text)
             text.decode()
+            if is_too_deep(text):
+                return NULL
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NULL
     # Line ends can only stand between tokens: inside strings they are escaped.

@@ -10,7 +10,7 @@ from typing import Final
 
 from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
 from batchdrop.core.model.keys import NO_TASK
-from batchdrop.core.model.limits import HOUR, Limits
+from batchdrop.core.model.limits import HOUR, LEARNED_ANSWER_TOKENS_MAX, Limits
 from batchdrop.core.model.rows import EVERY_TASK, Lengths, Lesson, Ratio
 
 # A bound that is so close to what was proven (a share of the limit) is not worth another refusal.
@@ -127,7 +127,7 @@ def base_tokens_for(ratio: Ratio | None, tokens: int) -> int:
 
 def after_usage(lesson: Lesson, task: str, base_tokens: int, counted_tokens: int, now: int) -> Lesson:
     """Return *lesson* after the provider counted *counted_tokens* for what bytes said are *base_tokens*, of *task*."""
-    if not 0 < base_tokens <= _RATIO_MAX * counted_tokens <= _RATIO_MAX * _RATIO_MAX * base_tokens:
+    if not is_usage(base_tokens, counted_tokens):
         return lesson
     ratios = dict(lesson.ratios)
     for name in (EVERY_TASK, task):
@@ -173,9 +173,19 @@ def expected_answers(lengths: Lengths | None, answers: int, limit_tokens: int, u
     return Expected(min(limit_tokens, learned) + rest, learned=answers if learned < limit_tokens else unlimited)
 
 
+def are_answer_tokens(answers: int, tokens: int) -> bool:
+    """Whether *answers* may have had *tokens* in all."""
+    return 0 <= tokens <= answers * LEARNED_ANSWER_TOKENS_MAX
+
+
+def is_usage(base_tokens: int, counted_tokens: int) -> bool:
+    """Whether a provider may have counted *counted_tokens* for what bytes said are *base_tokens*."""
+    return 0 < base_tokens <= _RATIO_MAX * counted_tokens <= _RATIO_MAX * _RATIO_MAX * base_tokens
+
+
 def after_answers(lesson: Lesson, task: str, answers: int, tokens: int, now: int) -> Lesson:
-    """Return *lesson* after *answers* of *task* had *tokens* in all."""
-    if task == NO_TASK or answers <= 0:
+    """Return *lesson* after *answers* of *task* had *tokens* in all; as it was where nobody can mean so many."""
+    if task == NO_TASK or answers <= 0 or not are_answer_tokens(answers, tokens):
         return lesson
     known = lesson.lengths.get(task, Lengths(0, 0, now))
     halves = 2 if known.answers + answers > _WINDOW_ANSWERS else 1

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.model.limits import NESTING_MAX
+from batchdrop.core.model.nesting import is_too_deep
 from batchdrop.core.model.outcomes import NULL, Failure
 from batchdrop.core.submission.refusals import is_money_code
 
@@ -30,6 +32,13 @@ _TOO_MANY_REQUESTS = 429
 # At the top of a line: before anything that a model wrote.
 _CUSTOM_ID: Final = re.compile(rb'\s*\{(?:\s*"id"\s*:\s*"[^"\\]*"\s*,)?\s*"custom_id"\s*:\s*"?(\d+)"?\s*[,}]')
 _UNREADABLE = "unreadable_answer"
+_DEEP: Final = msgspec.json.encode(
+    {
+        "code": _UNREADABLE,
+        "message": f"The answer nests deeper than {NESTING_MAX} levels and cannot be read. The request may be paid for, so it is "
+        "not sent again; the answer stays in the provider's file below internal/ for a while.",
+    }
+)
 
 
 class _Line(msgspec.Struct):
@@ -132,6 +141,11 @@ def too_large(row: int, size_bytes: int, size_bytes_max: int) -> bytes:
     return msgspec.json.encode({"custom_id": str(row), "response": {"status_code": 200}, "error": error})
 
 
+def _paid(row: int, error: bytes) -> Answer:
+    """Return what stands for a line that answers *row* and cannot be read: the request may be paid, so it is not sent again."""
+    return Answer(row, None, 200, None, NULL, msgspec.Raw(error))
+
+
 def parse_answer(line: bytes) -> Answer:
     """Return what *line* says. A line that is no JSON object answers no row."""
     try:
@@ -221,8 +235,10 @@ def text_of(raw: msgspec.Raw) -> str | None:
 
 
 def compact_json(text: str) -> msgspec.Raw | None:
-    """Return the JSON *text* on one line, its numbers as they came; None where it is no JSON."""
+    """Return the JSON *text* on one line, its numbers as they came; None where it is no JSON, or nests without end."""
     content: bytes | None = text.encode()
+    if content is not None and is_too_deep(content):
+        return None
     for _ in range(2):
         try:
             return None if content is None else msgspec.Raw(msgspec.json.format(content, indent=-1))
@@ -234,6 +250,9 @@ def compact_json(text: str) -> msgspec.Raw | None:
 def _parse_unusual(line: bytes) -> Answer:
     """Read a line whose fields have other types than usual, or that needs repair first."""
     content = line.removeprefix(_BYTE_ORDER_MARK)
+    row = row_of_head(content)
+    if row is not None and is_too_deep(content):
+        return _paid(row, _DEEP)
     read = _read(_line, content) if _is_utf8(content) else None
     if read is None:
         repaired = _repaired(content)

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from batchdrop.core.collection.verdicts import is_nothing, parsed_output
+from batchdrop.core.model.limits import REQUEST_TOKENS_MAX
 from batchdrop.core.model.outcomes import NULL, Outcome, Usage
 
 CHAT = "/v1/chat/completions"
@@ -26,14 +27,17 @@ class _Line(msgspec.Struct, gc=False):
     error: None = None
 
 
+type _Tokens = Annotated[int, msgspec.Meta(ge=0, le=REQUEST_TOKENS_MAX)]
+
+
 class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
+    cache_write_tokens: _Tokens | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: _Tokens
+    completion_tokens: _Tokens
     prompt_tokens_details: _Details | None = None
     input_tokens: None = None
     output_tokens: None = None

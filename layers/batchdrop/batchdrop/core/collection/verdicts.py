@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.collection.answers import (
+    ROW_DIGITS_MAX,
     Answer,
     compact_json,
     described_failure,
@@ -20,6 +21,7 @@ from batchdrop.core.collection.answers import (
     may_be_sent_again,
     text_of,
 )
+from batchdrop.core.model.limits import REQUEST_TOKENS_MAX
 from batchdrop.core.model.outcomes import NULL, Failure, Usage
 
 # Ends that leave a text unfinished or replace it.
@@ -110,7 +112,7 @@ class _Incomplete(msgspec.Struct):
 
 class _Embedding(msgspec.Struct):
     embedding: msgspec.Raw = NULL
-    index: int = 0
+    index: msgspec.Raw = NULL
 
 
 _body = msgspec.json.Decoder(_Body)
@@ -166,7 +168,7 @@ def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
     body = _read(_body, raw) or _Body()
     reader = _READERS.get(endpoint.removeprefix("/v1"))
     pieces = reader(body) if reader else [_Piece(raw)]
-    return _Content(text_of(body.model), _tokens(body.usage), body.error, pieces, reader is _responses)
+    return _Content(text_of(body.model), _believed(_tokens(body.usage)), body.error, pieces, reader is _responses)
 
 
 def _finish(pieces: Sequence[_Piece]) -> str | None:
@@ -179,7 +181,16 @@ def _finish(pieces: Sequence[_Piece]) -> str | None:
 
 def usage_of_response(response: msgspec.Raw) -> Usage | None:
     """Return the tokens that *response*, an endpoint's body, says were counted; None where it says nothing."""
-    return _tokens((_read(_body, response) or _Body()).usage)
+    return _believed(_tokens((_read(_body, response) or _Body()).usage))
+
+
+def is_miscounted(response: msgspec.Raw) -> bool:
+    """Whether *response* says how many tokens were counted, in numbers that nobody can mean."""
+    raw = (_read(_body, response) or _Body()).usage
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return False
+    said = _tokens(raw)
+    return _read(_usage, raw) is None or (said is not None and _believed(said) is None)
 
 
 def parsed_output(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None:
@@ -221,8 +232,16 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw) -> Sh
         return None
 
 
+def _believed(usage: Usage | None) -> Usage | None:
+    """Return *usage*, None where a number of it is less than none or more than there can be: then nothing of it counts."""
+    if usage is None:
+        return None
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
+    return usage if min(counts) >= 0 and max(counts) <= REQUEST_TOKENS_MAX else None
+
+
 def _tokens(raw: msgspec.Raw) -> Usage | None:
-    """Return the tokens that were counted, under one set of names for all endpoints."""
+    """Return the tokens that were counted, under one set of names for all endpoints, whatever they are."""
     usage = _read(_usage, raw) or _Usage()
     details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
     taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
@@ -298,8 +317,14 @@ def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
 
 
 def _embeddings(body: _Body) -> list[_Piece]:
-    in_order = sorted(_read(_embeddings_list, body.data) or (), key=lambda one: one.index)
+    in_order = sorted(_read(_embeddings_list, body.data) or (), key=_place)
     return [_Piece(one.embedding) for one in in_order]
+
+
+def _place(one: _Embedding) -> int:
+    """Return which of the inputs *one* is of; those that do not say it come first, as they came."""
+    digits = bytes(one.index)
+    return int(digits) if digits.isdigit() and len(digits) <= ROW_DIGITS_MAX else 0
 
 
 def _moderations(body: _Body) -> list[_Piece]:

@@ -22,6 +22,17 @@ COMPLETION_WINDOW_SECONDS = DAY
 METADATA_VALUE_CHARS_MAX = 512
 
 
+# Levels of JSON in a record, and in an answer that is to be an object. Readers give up near 10,000, Python's own functions near
+# 1,000 (https://docs.python.org/3/library/sys.html#sys.setrecursionlimit, 2026-12-01). Chosen: far more than any schema has.
+NESTING_MAX = 500
+
+# Tokens of one request, and of all of its answers: the longest context that is offered has 2,000,000, and 128 choices of 128,000
+# are 16,000,000. What says more, or less than none, is no count.
+REQUEST_TOKENS_MAX = 100_000_000
+# Tokens of an answer that expectations are learned from, on average of a batch. Chosen: eight times the longest on offer.
+LEARNED_ANSWER_TOKENS_MAX = 1_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The numbers that a deployment may set; the defaults are those of a new account."""
@@ -88,6 +99,8 @@ class Limits:
     parked_seconds_max: int = 7 * DAY
     unreachable_seconds_max: int = 7 * DAY
     circuit_seconds: int = 5 * MINUTE
+    # The longest that a server may ask us to wait (`Retry-After`); then it is asked again. Chosen.
+    retry_after_seconds_max: int = HOUR
 
     # Disk. Submit keeps the requests of one shard in /tmp (190 MB, 200 MB at most) and nothing else. Complete keeps the answers
     # of one batch, at most so many bytes, and reads what is beyond from the archive by range. Merging keeps nothing on disk.

@@ -119,6 +119,7 @@ class Outage:
     since: int
     cause: str
     last_at: int = 0  # 0 where that is not kept
+    asked_seconds: int = 0  # the longest that it asked to be left alone, where it is asked again sooner
 
 
 class Scope(StrEnum):

@@ -9,7 +9,7 @@ from typing import Final
 # Separators of thousands: comma, point, apostrophes, underline, and every kind of space.
 _SEPARATORS: Final = ",.'\u2019_ \u00a0\u2009\u202f"
 _LIMIT: Final = re.compile(
-    rf"\blimit\s*(?:is|of)?\s*[:=]?\s*(?P<number>\d+(?:[{_SEPARATORS}]\d+)*)(?P<gap>[ \u00a0\u202f]?)(?P<rest>\S*)",
+    rf"\blimit\s*+(?:is|of)?\s*+[:=]?\s*+(?P<number>\d++(?:[{_SEPARATORS}]\d++)*+)(?P<gap>[ \u00a0\u202f]?)(?P<rest>\S*)",
     re.IGNORECASE,
 )
 _GROUPED: Final = re.compile(rf"\d{{1,3}}([{_SEPARATORS}])\d{{3}}(?:\1\d{{3}})*")
@@ -26,6 +26,7 @@ _FOLLOWING: Final = {
 }  # fmt: skip
 _WORD: Final = re.compile(r"[^\W\d_]*")
 _STATED_MAX: Final = 10**15
+_DIGITS_MAX: Final = 40  # with what separates them
 
 
 def stated_limit(message: str) -> int:
@@ -53,7 +54,9 @@ def _scale_of(rest: str, *, is_apart: bool) -> int:
 
 
 def _number(digits: str, scale: int) -> int:
-    """Return *digits* times *scale*; 0 where separator and decimal point cannot be told apart."""
+    """Return *digits* times *scale*; 0 where separator and decimal point cannot be told apart, or no limit is so large."""
+    if len(digits) > _DIGITS_MAX:
+        return 0
     if digits.isdecimal():
         return int(digits) * scale
     decimal = _DECIMAL.fullmatch(digits)

@@ -175,12 +175,20 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
         return _no_room(shard, message, is_idle=is_idle)
     is_account = is_account_refused(declined.status, code)
     if is_account or declined.status == _TOO_MANY:
-        wait_seconds = max(limits.circuit_seconds if is_account else MINUTE, declined.retry_after_seconds)
-        return on.CreateTurnedAway(shard.ticket, wait_seconds, "" if is_account else message or code)
+        return _turned_away(declined, shard, limits, is_account=is_account)
     reason = Reason(code or f"http_{declined.status}", message)
     if is_about_model(declined.status, code):
         return on.ModelRefused(shard.ticket, Refusal(reason, 1, now, Scope.MODEL))
     return _refused_for_file(declined, shard, reason, now, limits) or on.CreateRefused(shard.ticket, reason)
+
+
+def _turned_away(declined: Declined, shard: Shard, limits: Limits, *, is_account: bool) -> on.CreateTurnedAway:
+    least_seconds, asked_seconds = limits.circuit_seconds if is_account else MINUTE, declined.retry_after_seconds
+    wait_seconds = max(least_seconds, min(asked_seconds, limits.retry_after_seconds_max))
+    if is_account:
+        return on.CreateTurnedAway(shard.ticket, wait_seconds)
+    cause = declined.message or declined.code
+    return on.CreateTurnedAway(shard.ticket, wait_seconds, cause, asked_seconds if asked_seconds > wait_seconds else 0)
 
 
 def _refused_for_file(

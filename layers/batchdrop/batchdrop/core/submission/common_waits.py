@@ -22,7 +22,7 @@ from batchdrop.core.model.rows import (
     ShardState,
     WaitingFor,
 )
-from batchdrop.core.model.wording import iso_time, provider_words
+from batchdrop.core.model.wording import iso_time, provider_words, seconds_in_words
 from batchdrop.core.submission.refusals import is_money_code
 
 _W = WaitingFor
@@ -34,6 +34,7 @@ _UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key s
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 _UNAVAILABLE: Final = "provider_unavailable"
+_ASKED_TO_WAIT: Final = "asked_to_wait"
 
 # How many causes that ended are remembered: codes are the provider's.
 PAST_WAITS_MAX: Final = 20
@@ -66,14 +67,18 @@ def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
 
 
 def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: Limits) -> Cause | None:
-    """Return that the provider has not answered for long, None where it has.
+    """Return that the provider has not answered for long, or asks for a long wait; None where it does neither.
 
-    *whole*: since when no call is answered, the last ones just now. Of *shards* some may have calls that never are.
+    *whole*: since when no call is answered, the last ones just now. Of *shards* some may have calls that never are. One that is
+    told to wait for long is not answered for long, either: that is one cause, and it is said at once.
     """
     of_shards = [shard.unanswered for shard in shards if shard.unanswered]
     lasting = [outage for outage in of_shards if outage.last_at - outage.since >= limits.unavailable_seconds]
     if whole is not None and now - whole.since >= limits.unavailable_seconds:
         return _unavailable("anything", whole, is_for_all=True)
+    asked = [outage for outage in of_shards if outage.asked_seconds]
+    if asked:
+        return _asked_to_wait(max(asked, key=lambda outage: outage.asked_seconds), limits)
     if lasting:
         return _unavailable("some of the calls", min(lasting, key=lambda outage: outage.since), is_for_all=False)
     return None
@@ -82,6 +87,15 @@ def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: L
 def _unavailable(what: str, outage: Outage, *, is_for_all: bool) -> Cause:
     message = f"The provider has not answered {what} since {iso_time(outage.since)}. {provider_words(outage.cause)}"
     return Cause(_W.PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
+
+
+def _asked_to_wait(outage: Outage, limits: Limits) -> Cause:
+    most = seconds_in_words(limits.retry_after_seconds_max)
+    message = (
+        f"The provider asks not to be called for {seconds_in_words(outage.asked_seconds)}. It is asked again after {most}, and "
+        f"every {most} from then on; no attempt is used. {provider_words(outage.cause)}"
+    )
+    return Cause(_W.PROVIDER, Reason(_ASKED_TO_WAIT, message), is_for_a_person=False, is_for_all=False)
 
 
 def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bool:

@@ -102,6 +102,7 @@ class CreateTurnedAway:
     ticket: str
     wait_seconds: int
     cause: str = ""  # why, where that is neither the key, the account nor the file: then time alone helps
+    asked_seconds: int = 0  # the wait that the provider asks for, where it is longer than *wait_seconds*
 
 
 @dataclass(frozen=True, slots=True)

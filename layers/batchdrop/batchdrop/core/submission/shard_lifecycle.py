@@ -253,13 +253,14 @@ def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Sh
 def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now) -> Shard:
     turned = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
     if event.cause:
-        turned = replace(turned, unanswered=again(shard.unanswered, event.cause, now.time))
+        turned = replace(turned, unanswered=again(shard.unanswered, event.cause, now.time, event.asked_seconds))
     return replace(turned, due_at=now.time + max(event.wait_seconds, _pace_seconds(turned, now.limits)))
 
 
-def again(outage: Outage | None, cause: str, now: int) -> Outage:
-    """Return *outage*, or a new one, with a call that failed *now*."""
-    return replace(outage, last_at=now) if outage else Outage(now, cause, now)
+def again(outage: Outage | None, cause: str, now: int, asked_seconds: int = 0) -> Outage:
+    """Return *outage*, or a new one, with a call that failed *now* and was answered with a wait of *asked_seconds*."""
+    begun = outage or Outage(now, cause)
+    return replace(begun, last_at=now, asked_seconds=max(begun.asked_seconds, asked_seconds))
 
 
 def _pace_seconds(shard: Shard, limits: Limits) -> int:

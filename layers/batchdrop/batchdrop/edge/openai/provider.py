@@ -4,7 +4,6 @@ Rule: a batch is created by exactly one POST, and what came of it is never guess
 variables. Whoever imports this module pays half a second for the SDK: `edge/openai/opening.py` does so at the last moment.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
@@ -13,7 +12,6 @@ from typing import Any, BinaryIO, override
 import httpx2
 import openai
 from openai import OpenAI
-from openai.types import FileObject
 
 from batchdrop.core.model.batches import (
     Accepted,
@@ -26,19 +24,29 @@ from batchdrop.core.model.batches import (
     Uncertain,
 )
 from batchdrop.core.model.dialects import OPENAI, Dialect
-from batchdrop.core.model.errors import DownloadCut, KeyRefused, NotAtProvider, ProviderRefused, ProviderUnavailable
+from batchdrop.core.model.errors import (
+    DownloadCut,
+    KeyRefused,
+    NotAtProvider,
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+)
 from batchdrop.core.submission.refusals import is_account_refused, is_definite
 from batchdrop.edge.deadline import DeadlinePassed, deadline
+from batchdrop.edge.openai.key_mask import KeyMask
 from batchdrop.edge.openai.reading import (
-    as_mapping,
     read_batch,
     read_created,
     read_file,
     read_files,
+    read_id,
     read_list,
+    read_object,
     read_page,
-    said_of,
 )
+from batchdrop.edge.openai.redirects import REFUSED, refused_target, stay
+from batchdrop.edge.openai.words import asked_seconds, bounded, name_of, read_words
 from batchdrop.flow.ports import ByteSink
 
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
@@ -53,7 +61,8 @@ TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
 # After 200 MB the provider takes its time to answer.
 UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=CONNECT_TIMEOUT_SECONDS)
 DOWNLOAD_CHUNK_BYTES = 1 << 20
-MESSAGE_CHARS_MAX = 1_000
+# On the server itself, as one that wants a slash at the end has it; an upload of 200 MB goes again with each.
+REDIRECTS_MAX = 2
 # With less than this left no call is begun.
 CALL_SECONDS_MIN = 1.0
 
@@ -65,6 +74,9 @@ _DECLINED = frozenset({*range(400, 408), *range(410, 419), 421, 422, 423, 424, 4
 _NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 # The provider does not know an id, or does not any more.
 _ABSENT = frozenset({404, 410})
+# A length with more digits is none.
+_LENGTH_DIGITS_MAX = 15
+_STAYS = "and neither the key nor a file follows there: OpenAIBaseUrl has to name the server itself."
 # What a cancel of a batch that has ended is answered with is not documented; re-implementations say 409.
 _ENDED = frozenset({400, 409})
 
@@ -81,7 +93,7 @@ class _Client(OpenAI):
 
     @override
     def _should_retry(self, response: httpx2.Response) -> bool:
-        return _retry_after_seconds(response) <= RETRY_AFTER_SECONDS_MAX and super()._should_retry(response)
+        return asked_seconds(response.headers) <= RETRY_AFTER_SECONDS_MAX and super()._should_retry(response)
 
 
 class _ApiKeyClient(_Client):
@@ -115,9 +127,11 @@ class OpenAIProvider:
         self.dialect = dialect
         self._create_timeout_seconds = create_timeout_seconds
         self._on_refused = on_refused
+        self._mask = KeyMask(key)
         self._left_seconds: Callable[[], float] | None = None
-        # A list, because the SDK's own client fills in what is not given.
-        options: dict[str, Any] = {} if transport is None else {"transport": transport}
+        # A mapping, because the SDK's own client fills in what is not given.
+        options: dict[str, Any] = {"event_hooks": {"response": [stay]}, "max_redirects": REDIRECTS_MAX}
+        options |= {} if transport is None else {"transport": transport}
         self._client = (_Client if dialect.key_header == "authorization" else _ApiKeyClient)(
             api_key=key,
             base_url=base_url,
@@ -149,31 +163,34 @@ class OpenAIProvider:
         client = self._creating
         try:
             with deadline(self._create_timeout_seconds):
-                made = client.batches.create(
+                made = client.batches.with_raw_response.create(
                     input_file_id=file,
                     endpoint=self.dialect.endpoint(endpoint),  # type: ignore[arg-type]  # the provider says which it takes
                     completion_window=self.dialect.completion_window,  # type: ignore[arg-type]  # as the endpoint
                     # What the server does not show again it need not be told.
                     metadata=dict(metadata) if self.dialect.echoes_metadata else openai.omit,
                 )
-            return _answer(as_mapping(made), str(made._request_id or ""), self.dialect)  # noqa: SLF001 - public by the SDK's readme
+            batch = read_created(read_object(made.content, self._mask), self.dialect)
+            if batch is None:
+                return Uncertain("a 2xx without a batch's id")
+            return Accepted(batch, name_of(made.headers.get("x-request-id"), self._mask))
         except openai.APIStatusError as error:
             return self._answer_to(error)
         except DeadlinePassed:
             return Uncertain(f"no answer within {self._create_timeout_seconds} s")
         except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
             # ValueError and TypeError: a 2xx whose body is no batch.
-            cause = f"{type(error).__name__}: {_short(error)}"
+            cause = self._described(error)
             return NotSent(cause) if isinstance(error.__cause__, _NEVER_CONNECTED) else Uncertain(cause)
 
     def _answer_to(self, error: openai.APIStatusError) -> CreateAnswer:
+        words = read_words(error.response, str(error), self._mask)
         if error.status_code not in _DECLINED:
-            return Uncertain(f"status {error.status_code}: {_short(error)}")
-        code = _code(error)
-        if is_account_refused(error.status_code, code):
+            return Uncertain(f"status {error.status_code}: {words.message}")
+        if is_account_refused(error.status_code, words.code):
             self._on_refused()
-        wait_seconds = _retry_after_seconds(error.response)
-        return Declined(error.status_code, code, _short(error), wait_seconds, str(error.param or ""))
+        wait_seconds = asked_seconds(error.response.headers)
+        return Declined(error.status_code, words.code, words.message, wait_seconds, words.param)
 
     def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
         """Store an input file under *name*, to expire by itself where the server can be told so, and return its id."""
@@ -188,7 +205,7 @@ class OpenAIProvider:
             # comes again, each time later.
             made = self._client.post(
                 dialect.upload_path,
-                cast_to=FileObject,
+                cast_to=httpx2.Response,
                 body={**form, **expiry},
                 files=[("file", (name, lines))],
                 options={
@@ -197,8 +214,8 @@ class OpenAIProvider:
                     "max_retries": 0,
                 },
             )
-            file = as_mapping(made).get("id")
-        if not isinstance(file, str) or not file:
+            file = read_id(read_object(made.content, self._mask).get("id"))
+        if not file:
             raise ProviderUnavailable(f"the upload of {name} was answered without an id")
         return file
 
@@ -211,18 +228,20 @@ class OpenAIProvider:
             query[self.dialect.list_cursor] = after
         with self._translated():
             page = self._client.batches.with_raw_response.list(extra_query=query, timeout=self._timeout())
-            return read_page(read_list(page.content, self.dialect), self.dialect)
+            return read_page(read_list(page.content, self.dialect, self._mask), self.dialect)
 
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
         with self._translated(batch):
-            return read_batch(as_mapping(self._client.batches.retrieve(batch, timeout=self._timeout())), self.dialect)
+            found = self._client.batches.with_raw_response.retrieve(batch, timeout=self._timeout())
+            return read_batch(read_object(found.content, self._mask), self.dialect)
 
     def cancel_batch(self, batch: str) -> None:
         """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
         with self._translated(batch):
             try:
-                self._client.with_options(max_retries=0).batches.cancel(batch, timeout=self._timeout())
+                client = self._client.with_options(max_retries=0)
+                client.batches.with_raw_response.cancel(batch, timeout=self._timeout())
             except openai.APIStatusError as error:
                 if error.status_code not in _ENDED:
                     raise
@@ -237,11 +256,12 @@ class OpenAIProvider:
 
     def file_status(self, file: str) -> str:
         """Return the status of an uploaded file in lower case, `processed` once a batch may be made of it."""
-        return read_file(as_mapping(self._file(file))).status
+        return read_file(self._file(file)).status
 
-    def _file(self, file: str) -> FileObject:
+    def _file(self, file: str) -> Mapping[str, object]:
         with self._translated(file):
-            return self._client.files.retrieve(file, timeout=self._timeout())
+            found = self._client.files.with_raw_response.retrieve(file, timeout=self._timeout())
+            return read_object(found.content, self._mask)
 
     def list_files(self, after: str | None) -> FilePage:
         """Return up to 1,000 input files that follow the one called *after*, where the server orders them the oldest first."""
@@ -252,14 +272,15 @@ class OpenAIProvider:
             query[self.dialect.list_cursor] = after
         with self._translated():
             page = self._client.files.with_raw_response.list(extra_query=query, timeout=self._timeout())
-            return read_files(read_list(page.content, self.dialect))
+            return read_files(read_list(page.content, self.dialect, self._mask))
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
             with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
                 client = self._trying(DELETE_RETRIES_MAX)
-                answer = as_mapping(client.files.delete(file, timeout=self._timeout()))
+                gone = client.files.with_raw_response.delete(file, timeout=self._timeout())
+                answer = read_object(gone.content, self._mask)
         except ProviderRefused as error:
             if error.status != httpx2.codes.NOT_FOUND:
                 raise
@@ -277,16 +298,18 @@ class OpenAIProvider:
                 file, extra_headers={"accept-encoding": "identity"}, timeout=self._timeout()
             ) as found,
         ):
-            announced = found.headers.get("content-length")
+            announced = _announced(found.headers)
+            masked = self._mask.sink(target)
             try:
                 for content in found.iter_bytes(DOWNLOAD_CHUNK_BYTES):
-                    size_bytes += target.write(content)
+                    size_bytes += masked.write(content)
             except (httpx2.HTTPError, openai.APIError) as error:
-                raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes") from error
-            if found.headers.get("content-encoding", "identity") != "identity":
-                announced = None  # packed all the same: the connection alone tells that it is whole
-        if announced is not None and size_bytes != int(announced):
-            raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced} bytes")
+                raise DownloadCut(
+                    f"{file} ended after {size_bytes:,} bytes of {announced or 'unknown'}"
+                ) from self._shown(error)
+            masked.finish()
+        if announced is not None and size_bytes != announced:
+            raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced:,} bytes")
         return size_bytes
 
     def _trying(self, retries_max: int) -> OpenAI:
@@ -318,38 +341,41 @@ class OpenAIProvider:
         except DeadlinePassed as error:
             raise ProviderUnavailable("no answer in the time that was left for it") from error
         except openai.APIStatusError as error:
-            code = _code(error)
-            if is_account_refused(error.status_code, code):
-                self._on_refused()
-                raise KeyRefused(code or f"http_{error.status_code}", _short(error)) from error
-            if error.status_code in _ABSENT and named:
-                raise NotAtProvider(f"{named}: {_short(error)}") from error
-            if is_definite(error.status_code, code):
-                raise ProviderRefused(error.status_code, code, _short(error)) from error
-            raise ProviderUnavailable(f"status {error.status_code}: {_short(error)}") from error
-        except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, TypeError) as error:
-            raise ProviderUnavailable(f"{type(error).__name__}: {_short(error)}") from error
+            raise self._refused(error, named) from self._shown(error)
+        except (openai.OpenAIError, httpx2.HTTPError, TypeError) as error:
+            raise ProviderUnavailable(self._described(error)) from self._shown(error)
+
+    def _refused(self, error: openai.APIStatusError, named: str) -> ProviderError:
+        """Return what an *error* of HTTP means."""
+        status, words = error.status_code, read_words(error.response, str(error), self._mask)
+        elsewhere = refused_target(error.response)
+        if elsewhere:
+            return ProviderRefused(status, REFUSED, f"The server leads to {elsewhere}, {_STAYS}")
+        if is_account_refused(status, words.code):
+            self._on_refused()
+            return KeyRefused(words.code or f"http_{status}", words.message)
+        if status in _ABSENT and named:
+            return NotAtProvider(f"{named}: {words.message}")
+        if is_definite(status, words.code):
+            return ProviderRefused(status, words.code, words.message)
+        return ProviderUnavailable(f"status {status}: {words.message}")
+
+    def _described(self, error: Exception) -> str:
+        return f"{type(error).__name__}: {bounded(str(error), self._mask)}"
+
+    def _shown(self, error: BaseException) -> BaseException | None:
+        """Return *error* as the cause of ours; None where a traceback would show the key in it, or in what caused it."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if self._mask.is_in(str(cause)):
+                return None
+            cause = cause.__cause__ or cause.__context__
+        return error
 
 
-def _answer(made: Mapping[str, object], request_id: str, dialect: Dialect) -> CreateAnswer:
-    """Return what a 2xx says: a batch only where it has an id."""
-    batch = read_created(made, dialect)
-    return Accepted(batch, request_id) if batch else Uncertain("a 2xx without a batch's id")
-
-
-def _code(error: openai.APIStatusError) -> str:
-    """Return the provider's own code; empty where it gave none."""
-    return str(error.code or "")
-
-
-def _short(error: Exception) -> str:
-    """Return the provider's words with its id of the request; bounded, because a proxy may answer with a page."""
-    request = getattr(error, "request_id", None)
-    message = said_of(getattr(error, "body", None)) or str(error)
-    return message[:MESSAGE_CHARS_MAX] + (f" (request {request})" if request else "")
-
-
-def _retry_after_seconds(response: httpx2.Response) -> int:
-    """Return what the server asks for in seconds; 0 where it does not, or names a date."""
-    asked = response.headers.get("retry-after", "")
-    return int(asked) if asked.isdecimal() else 0
+def _announced(headers: Mapping[str, str]) -> int | None:
+    """Return how many bytes will come; None where that is not said, or not known because they are packed all the same."""
+    length = headers.get("content-length", "")
+    is_plain = headers.get("content-encoding", "identity") == "identity"
+    is_length = length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS_MAX
+    return int(length) if is_plain and is_length else None

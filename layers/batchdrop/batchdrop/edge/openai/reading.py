@@ -1,42 +1,73 @@
 """Batches as providers show them, read tolerantly.
 
-Rule: what is absent, null or of an odd type becomes the field's nothing; a status is kept as it came, in lower case.
-Services that speak this API differ in case, nulls and extra fields.
+Rule: what is absent, null, of an odd type or beyond any bound becomes the field's nothing; a status is kept as it came, in lower
+case. Services that speak this API differ in case, nulls and extra fields, and one number that nobody can mean must not hide
+what is around it.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-
-from pydantic import BaseModel
+from typing import Final
 
 from batchdrop.core.model.batches import Batch, BatchError, BatchPage, FilePage, StoredFile
 from batchdrop.core.model.dialects import OPENAI, Dialect
+from batchdrop.edge.openai.key_mask import KeyMask
 
+# The longest ids are those of LiteLLM, some hundreds of characters; a row of the ledger has to hold what is kept of them.
+ID_CHARS_MAX: Final = 1_000
+STATUS_CHARS_MAX: Final = 100
+# What is longer is no number of anything here.
+DIGITS_MAX: Final = 20
+NUMBER_MAX: Final = 2**53
+# The last second that a date can name.
+TIME_MAX: Final = 253_402_300_799
+# How many details may lie within one another.
+DETAILS_MAX: Final = 3
+# What is shown of an answer that cannot be read; the key is looked for before it is cut.
+SHOWN_BYTES_MAX: Final = 20_000
+SHOWN_CHARS_MAX: Final = 40
 _END_TIMES = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 
 
-def as_mapping(answer: object) -> Mapping[str, object]:
-    """Return the fields of what the SDK read, as they came; raises TypeError where it read no object.
+def read_json(content: bytes, mask: KeyMask) -> object:
+    """Return the JSON that *content* is, without the key; raises TypeError where it is none, or nests without end.
 
-    The SDK fills its models without checking them, and hands out text where the server did not send JSON.
+    Not the SDK's own reading: that gives up on a page for one number of 5,000 digits, takes more than a millisecond to make a
+    model of one batch (a sweep sees a thousand), and hands out text where the server did not send JSON.
     """
-    if not isinstance(answer, BaseModel):
-        raise TypeError(f"an object was expected, not {type(answer).__name__}")
-    return answer.model_dump(warnings=False)
+    try:
+        read = _loaded(content)
+        return mask.values(read) if mask.may_be_in(content) else read
+    except (ValueError, RecursionError) as error:
+        shown = mask.text(content[:SHOWN_BYTES_MAX].decode(errors="replace"))[:SHOWN_CHARS_MAX]
+        raise TypeError(f"JSON was expected, not {shown!r}") from error
 
 
-def read_list(content: bytes, dialect: Dialect = OPENAI) -> Mapping[str, object]:
+def _loaded(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        return json.loads(content, parse_int=lambda digits: int(digits) if len(digits) <= DIGITS_MAX else None)
+
+
+def read_object(content: bytes, mask: KeyMask) -> Mapping[str, object]:
+    """Return the JSON object that *content* is; raises TypeError where it is none."""
+    read = read_json(content, mask)
+    if not isinstance(read, dict):
+        raise TypeError(f"an object was expected, not {type(read).__name__}")
+    return read
+
+
+def read_list(content: bytes, dialect: Dialect, mask: KeyMask) -> Mapping[str, object]:
     """Return the JSON object that *content*, a page of a list, is; raises TypeError where it is none.
 
-    Lists are read by this: the SDK takes more than a millisecond to make a model of one batch, and a sweep sees a thousand.
     An array without anything around it is the whole list where the server has no pages, and no list at all anywhere else:
     what a proxy made up must not show that a batch is absent.
     """
-    try:
-        read = json.loads(content)
-    except ValueError as error:
-        raise TypeError(f"an object was expected, not {content[:40]!r}") from error
+    read = read_json(content, mask)
     if isinstance(read, list) and dialect.list_cursor == "none":
         return {"data": read}
     if not isinstance(read, dict):
@@ -44,17 +75,17 @@ def read_list(content: bytes, dialect: Dialect = OPENAI) -> Mapping[str, object]
     return read
 
 
-def said_of(body: object) -> str:
+def said_of(body: object, details_max: int = DETAILS_MAX) -> str:
     """Return the words of an error's *body*, whatever form it has: a text, `message`, or `detail` with a text or a list.
 
-    Empty where there are none. `detail` is what FastAPI answers a 422 with: what is wrong, and where.
+    Empty where there are none. `detail` is what FastAPI answers a 422 with: what is wrong, and where; it may hold another one.
     """
     if isinstance(body, str):
         return body
     fields = _mapping(body)
     detail = fields.get("detail")
     said = _text(fields.get("message")) or _text(fields.get("error")) or _text(detail) or said_of_detail(detail)
-    return said or (said_of(detail) if isinstance(detail, Mapping) else "")
+    return said or (said_of(detail, details_max - 1) if isinstance(detail, Mapping) and details_max else "")
 
 
 def said_of_detail(detail: object) -> str:
@@ -69,7 +100,7 @@ def said_of_detail(detail: object) -> str:
 
 def read_page(page: Mapping[str, object], dialect: Dialect = OPENAI) -> BatchPage:
     """Return one page; the next follows its last batch where the provider says that there are more, or names the cursor."""
-    entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and _text(entry.get("id"))]
+    entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and read_id(entry.get("id"))]
     batches = tuple(read_batch(entry, dialect) for entry in entries)
     return BatchPage(batches, _next_after(page, batches[-1].id if batches else None))
 
@@ -82,7 +113,7 @@ def _next_after(page: Mapping[str, object], last: str | None) -> str | None:
 
 def read_files(page: Mapping[str, object]) -> FilePage:
     """Return one page of files; as `read_page`."""
-    entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and _text(entry.get("id"))]
+    entries = [entry for entry in _list(page.get("data")) if isinstance(entry, Mapping) and read_id(entry.get("id"))]
     files = tuple(map(read_file, entries))
     return FilePage(files, _next_after(page, files[-1].id if files else None))
 
@@ -91,13 +122,13 @@ def read_file(raw: Mapping[str, object]) -> StoredFile:
     """Return one file."""
     created_at = _time(raw.get("created_at")) or 0
     return StoredFile(
-        _text(raw.get("id")), _text(raw.get("filename")), created_at, status=_text(raw.get("status")).lower()
+        read_id(raw.get("id")), _text(raw.get("filename")), created_at, status=_status(raw.get("status")).lower()
     )
 
 
 def read_created(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch | None:
     """Return the batch that a create was answered with, also where it lies below `job`; None where it has no id."""
-    batch = read_batch(raw if _text(raw.get("id")) else _mapping(raw.get("job")), dialect)
+    batch = read_batch(raw if read_id(raw.get("id")) else _mapping(raw.get("job")), dialect)
     return batch if batch.id else None
 
 
@@ -106,17 +137,17 @@ def read_batch(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch:
     counts = _mapping(raw.get("request_counts"))
     metadata = raw.get("metadata")
     return Batch(
-        id=_text(raw.get("id")),
-        status=dialect.status(_text(raw.get("status"))),
+        id=read_id(raw.get("id")),
+        status=dialect.status(_status(raw.get("status"))),
         created_at=_time(raw.get("created_at")) or 0,
         endpoint=_text(raw.get("endpoint")),
-        input_file=_text(raw.get("input_file_id")),
-        output_file=_text(raw.get("output_file_id")) or None,
-        error_file=_text(raw.get("error_file_id")) or None,
+        input_file=read_id(raw.get("input_file_id")),
+        output_file=read_id(raw.get("output_file_id")) or None,
+        error_file=read_id(raw.get("error_file_id")) or None,
         errors=tuple(_errors(raw)),
-        total=_number(counts.get("total")),
-        completed=_number(counts.get("completed")),
-        failed=_number(counts.get("failed")),
+        total=_count(counts.get("total")),
+        completed=_count(counts.get("completed")),
+        failed=_count(counts.get("failed")),
         ended_at=next((time for name in _END_TIMES if (time := _time(raw.get(name)))), 0),
         expires_at=_time(raw.get("expires_at")) or _time(raw.get("job_deadline")) or 0,
         metadata={str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, Mapping) else None,
@@ -155,23 +186,44 @@ def _code(raw: object) -> str:
     return _text(raw) if number is None else str(number)
 
 
+def read_id(raw: object) -> str:
+    """Return the id that *raw* is; empty where it is none, and no row could hold it."""
+    return raw if isinstance(raw, str) and len(raw) <= ID_CHARS_MAX else ""
+
+
+def _status(raw: object) -> str:
+    return raw if isinstance(raw, str) and len(raw) <= STATUS_CHARS_MAX else ""
+
+
 def _text(raw: object) -> str:
     return raw if isinstance(raw, str) else ""
 
 
 def _number(raw: object) -> int | None:
     """Return a whole number, also where it came as a float; True, False, infinity and the like are none."""
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw.is_integer():
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw.is_integer() or abs(raw) > NUMBER_MAX:
         return None
     return int(raw)
 
 
+def _count(raw: object) -> int | None:
+    """Return a number of requests; less than none is none."""
+    number = _number(raw)
+    return None if number is None or number < 0 else number
+
+
 def _time(raw: object) -> int | None:
-    """Return seconds since 1970, where they came as a number or as ISO 8601 text; text without a zone is UTC."""
-    if not isinstance(raw, str):
-        return _number(raw)
+    """Return seconds since 1970, where they came as a number or as ISO 8601 text; text without a zone is UTC.
+
+    What no date can name is none: what is kept as a time is shown as a date.
+    """
+    seconds = _seconds_of_text(raw) if isinstance(raw, str) else _number(raw)
+    return seconds if seconds is not None and 0 <= seconds <= TIME_MAX else None
+
+
+def _seconds_of_text(text: str) -> int | None:
     try:
-        read = datetime.fromisoformat(raw)
+        read = datetime.fromisoformat(text)
     except ValueError:
         return None
     return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp())

@@ -25,7 +25,7 @@ from batchdrop.core.collection.unanswered import (
     verdicts_of_failed,
 )
 from batchdrop.core.collection.usual import CHAT, usual_outcome
-from batchdrop.core.collection.verdicts import Verdict, judge
+from batchdrop.core.collection.verdicts import Verdict, is_miscounted, judge
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
@@ -58,6 +58,7 @@ class Harvest:
     duplicates: int  # lines that answer an item once more
     usage: Usage
     counted: int  # items that the provider counted tokens for
+    miscounted: int = 0  # items for which it gave numbers that nobody can mean: their usage is unknown
     unpaid: Failure | None = None  # what the account lacks, where that is why lines are sent again
     is_unpaid: bool = False  # it is why all of them are
 
@@ -103,6 +104,7 @@ class _Counts:
     lack: Failure | None = None
     missing: int = 0
     counted: int = 0
+    miscounted: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
@@ -128,6 +130,8 @@ class _Counts:
             self.output_tokens += usage.output_tokens
             self.cached_tokens += usage.cached_tokens
             self.cache_write_tokens += usage.cache_write_tokens
+        elif outcome.response != NULL:
+            self.miscounted += is_miscounted(outcome.response)
 
     @property
     def usage(self) -> Usage:
@@ -173,6 +177,7 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
         archived.duplicates,
         counts.usage,
         counts.counted,
+        counts.miscounted,
         counts.lack,
         is_unpaid=may_be_unpaid and counts.unpaid == counts.again > 0,
     )

@@ -175,6 +175,8 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         if is_account_refused(answer.status, answer.code):
             open_circuit(work, provider, Reason(answer.code or f"http_{answer.status}", answer.message))
         event = read_refusal(answer, shard, work.ports.clock.now(), work.limits, is_idle=is_idle_but_for(work, shard))
+        if isinstance(event, CreateTurnedAway) and event.asked_seconds:
+            _say_long_wait(work, shard, answer)
         return obey(work, provider, shard, event)
     if isinstance(answer, NotSent):
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
@@ -183,6 +185,13 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
     )
     return shard
+
+
+def _say_long_wait(work: Work, shard: Shard, declined: Declined) -> None:
+    work.ports.log.warning(
+        "create.asked_to_wait", job_id=shard.job, shard=shard.number, status=declined.status, code=declined.code,
+        retry_after_seconds=declined.retry_after_seconds, seconds=work.limits.retry_after_seconds_max,
+    )  # fmt: skip
 
 
 def _adopt(work: Work, shard: Shard, found: BatchFound) -> Shard:
