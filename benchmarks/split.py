@@ -190,7 +190,7 @@ class Harvestable:
     def derive(self) -> None:
         """Archive each batch and derive its outcomes, as for the first time: a repeat puts no step of objects again."""
         for shard, file in zip(self.shards, self.answers, strict=True):
-            steps = Keys(self.job.id, self.job.key).put_steps(shard.number, shard.attempt)
+            steps = Keys(self.job.id, self.job.key).put_steps(shard.number, shard.attempt.number)
             self.storage.path(steps).unlink(missing_ok=True)
             batch = Batch("batch_1", "completed", 1, output_file=str(file), total=shard.items, completed=shard.items)
             with archive(self.ports, self.limits, self.job, shard, batch) as found:

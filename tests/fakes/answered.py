@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.prices import TablePrices
+from fakes.shards import changed, new_shard
 
 from batchdrop.core.model.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
 from batchdrop.core.model.dialects import CAUTIOUS, Dialect, Dialects
@@ -164,7 +165,7 @@ class AnsweredJob:
         """Return a shard of the plan at its first attempt, with a batch; all lines of its group unless told."""
         of_group = self.job.groups[group]
         first, end = lines or (0, of_group.lines)
-        return Shard(
+        return new_shard(
             job=self.job.id, number=number, account="abc", endpoint=of_group.endpoint, model=of_group.model, group=group,
             first_line=first, end_line=end, batch=f"batch_{number}_1", batches=(f"batch_{number}_1",), tokens=100,
         )  # fmt: skip
@@ -200,20 +201,20 @@ class AnsweredJob:
         """Return the batch, its files put at the provider. Counts are what the files hold unless told."""
         names = []
         for name, content in (("out", output), ("err", errors)):
-            names.append(None if content is None else f"{name}-{shard.batch}")
+            names.append(None if content is None else f"{name}-{shard.attempt.batch}")
             if content is not None:
-                self.provider.files[f"{name}-{shard.batch}"] = content
+                self.provider.files[f"{name}-{shard.attempt.batch}"] = content
         held = len((output or b"").splitlines()), len((errors or b"").splitlines())
         total, completed, failed = counts or (sum(held), *held)
         return Batch(
-            shard.batch, status, 1, output_file=names[0], error_file=names[1], total=total, completed=completed,
+            shard.attempt.batch, status, 1, output_file=names[0], error_file=names[1], total=total, completed=completed,
             failed=failed, errors=batch_errors,
         )  # fmt: skip
 
     def next_attempt(self, shard: Shard, harvest: Harvest) -> Shard:
         """Return *shard* as the lifecycle sends it again."""
-        attempt = shard.attempt + 1
-        return replace(
+        attempt = shard.attempt.number + 1
+        return changed(
             shard, attempt=attempt, source_shard=shard.number, source_attempt=attempt, first_line=0,
             end_line=harvest.again_lines, batch=f"batch_{shard.number}_{attempt}",
             batches=(*shard.batches, f"batch_{shard.number}_{attempt}"),

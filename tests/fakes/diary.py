@@ -120,8 +120,8 @@ class DiaryWorld(World):
         return f"job      {job.state:10} {items}; {shards}; {self._due(job.due_at)}"
 
     def _shard_line(self, shard: Shard) -> str:
-        tries = f"{shard.items} items, attempt {shard.attempt}, create call {shard.try_number}"
-        batch = "has a batch" if shard.batch else "no batch"
+        tries = f"{shard.items} items, attempt {shard.attempt.number}, create call {shard.attempt.try_number}"
+        batch = "has a batch" if shard.attempt.batch else "no batch"
         return f"shard {shard.number}  {shard.state:10} {tries}; {batch}; {self._due(shard.due_at)}"
 
     def _due(self, due_at: int | None) -> str:

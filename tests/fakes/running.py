@@ -5,9 +5,10 @@ Rule: the list is that of the API, so that what reads it is production code; not
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import httpx2
+from fakes.shards import changed, new_shard
 from fakes.world import BASE_URL, World
 
 from batchdrop.core.model.rows import (
@@ -59,22 +60,20 @@ class RunningBatches:
         for row in rows:
             self.world.ledger.write(Change((Write(None, row),)))
         entries = [self._entry(f"{FOREIGN}_{number}", "", now) for number in range(self.foreign)]
-        entries += [self._entry(shard.batch, shard.ticket, now - 3600) for shard in shards]
+        entries += [self._entry(shard.attempt.batch, shard.attempt.ticket, now - 3600) for shard in shards]
         self.entries = {str(entry["id"]): entry for entry in entries}
         self.places = {name: place for place, name in enumerate(self.entries)}
         self.world.tap.answers.append(self._answer)
 
     def _shard(self, number: int, begun_at: int) -> Shard:
-        shard = Shard(
+        shard = new_shard(
             job=JOB, number=number, account="print-of-sk-test", endpoint=ENDPOINT, model="gpt-4.1-mini", group=0,
             state=ShardState.RUNNING, tokens=1_000, room_tokens=1_000, taken_at=begun_at * self.is_noted, base_url=BASE_URL,
             fingerprint="print-of-sk-test", file=f"file-{number}", file_uploaded_at=begun_at, intent_at=begun_at,
             first_intent_at=begun_at, batch=f"batch_{number}", batches=(f"batch_{number}",), due_at=begun_at + number,
         )  # fmt: skip
         ticket = ticket_of("i", shard)
-        return Shard(
-            **{name: getattr(shard, name) for name in shard.__slots__} | {"ticket": ticket, "tickets": (ticket,)}
-        )
+        return changed(shard, ticket=ticket, tickets=(ticket,))
 
     def _entry(self, batch: str, ticket: str, created_at: int) -> dict[str, object]:
         return {
@@ -123,7 +122,7 @@ def many_jobs(world: World, count: int) -> list[str]:
             )
         )  # fmt: skip
         rows.append(
-            replace(shard, job=name, ticket=f"i.{name}.0.1.1", tickets=(f"i.{name}.0.1.1",), batch=f"batch_{number}")
+            changed(shard, job=name, ticket=f"i.{name}.0.1.1", tickets=(f"i.{name}.0.1.1",), batch=f"batch_{number}")
         )
     for row in rows:
         world.ledger.write(Change((Write(None, row),)))

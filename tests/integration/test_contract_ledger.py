@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import boto3
 import pytest
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog
+from fakes.shards import changed
 from fakes.tables import create_table
 
 from batchdrop.core.model.errors import BrokenState, Conflict
@@ -139,7 +140,7 @@ FULL_INSTALL = Install(
 
 def test_rows_are_read_as_they_were_written(ledger: Ledger) -> None:
     """Every field survives, and the first revision is 1."""
-    shard = replace(SHARD, tickets=("a", "b"), reason=Reason("x", ""), lease=Lease("o", 2), state=ShardState.FENCING)
+    shard = changed(SHARD, tickets=("a", "b"), reason=Reason("x", ""), lease=Lease("o", 2), state=ShardState.FENCING)
 
     created(ledger, FULL_JOB, shard, FULL_INSTALL)
 
@@ -184,12 +185,12 @@ def test_a_revision_is_used_once(ledger: Ledger) -> None:
 def test_a_change_may_rest_on_a_row_that_it_does_not_write(ledger: Ledger) -> None:
     """Where that row is not as it was read nothing is written; where it is, it stays as it is."""
     job, shard = new_job(ledger), new_shard(ledger)
-    ledger.write(Change((Write(shard, replace(shard, attempt=2)),), unchanged=(job,)))
+    ledger.write(Change((Write(shard, changed(shard, attempt=2)),), unchanged=(job,)))
     read = ledger.shard(JOB.id, 1)
     ledger.write(Change((Write(job, replace(job, cancelled_at=5)),)))
 
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(read, replace(shard, attempt=3)),), unchanged=(job,)))
+        ledger.write(Change((Write(read, changed(shard, attempt=3)),), unchanged=(job,)))
 
     assert (ledger.shard(JOB.id, 1), ledger.job(JOB.id)) == (read, replace(job, cancelled_at=5, revision=2))
 
@@ -200,7 +201,7 @@ def test_a_write_names_the_state_and_the_ticket_that_it_leaves(ledger: Ledger, c
     read = new_shard(ledger)
 
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(replace(read, **claimed), replace(read, writer="late")),)))  # type: ignore[arg-type]
+        ledger.write(Change((Write(changed(read, **claimed), replace(read, writer="late")),)))
 
     assert ledger.shard(JOB.id, 1) == read
 

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import boto3
 import openai
 import pytest
 from click.testing import CliRunner, Result
+from fakes.shards import changed
 from fakes.tables import create_table
 
 from batchdrop.core.model.keys import Keys, Upload
@@ -170,7 +170,7 @@ def test_what_was_sent_since_the_backup_is_adopted_or_claimed(drill: Drill) -> N
     drill.until_sent(known)
     backup = drill.backed_up()
     (shard,) = drill.shards(known)
-    earlier = replace(shard, state=ShardState.UPLOADED, batch="", batch_status="", intent_at=0, taken_at=0)
+    earlier = changed(shard, state=ShardState.UPLOADED, batch="", batch_status="", intent_at=0, taken_at=0)
     drill.client.put_item(TableName=backup, Item=_attributes(earlier))
     unknown = drill.drop("unknown")
     drill.until_sent(unknown)

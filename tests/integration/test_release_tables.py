@@ -13,7 +13,7 @@ from fakes.tables import create_table
 from batchdrop.core.model.errors import Conflict
 from batchdrop.core.model.rows import Change, Install, Job, JobState, Lesson, RoomWrite, Row, Shard, ShardState, Write
 from batchdrop.edge.aws.dynamodb import DynamoLedger
-from batchdrop.edge.aws.row_format import row_key
+from batchdrop.edge.aws.row_format import encode_row, row_key
 from batchdrop_cli.local.emulator import Address
 
 RELEASES = Path(__file__).parents[1] / "simulation" / "releases"
@@ -71,8 +71,9 @@ def test_each_row_is_read_listed_and_written_again(table: Table, path: Path) -> 
         row = read(table, item)
         assert isinstance(row, Job | Shard | Install)
         written: dict[str, Any] = json.loads(item["row"]["S"])
-        for name in ("state", "revision", "due_at", "ticket", "batch", "id"):
-            assert getattr(row, name, None) == written.get(name), name
+        again: dict[str, Any] = json.loads(encode_row(row))
+        plain = {name: value for name, value in written.items() if not isinstance(value, dict | list)}
+        assert {name: again[name] for name in plain} == plain
         seen.add((type(row), getattr(row, "state", None)))
         if isinstance(row, Job | Shard) and row.due_at is not None:
             assert row in list(table.ledger.active())

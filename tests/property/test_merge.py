@@ -50,7 +50,7 @@ def drawn_rows(job: AnsweredJob, shard: Shard) -> list[int]:
         return [row for row, model in enumerate(models(job), 1) if model == shard.model][
             shard.first_line : shard.end_line
         ]
-    lines = job.storage.objects[job.keys.input_lines(shard.number, shard.attempt)].splitlines()
+    lines = job.storage.objects[job.keys.input_lines(shard.number, shard.attempt.number)].splitlines()
     return [int(json.loads(line)["custom_id"]) for line in lines]
 
 
@@ -100,7 +100,7 @@ def run(job: AnsweredJob, shard: Shard, expected: list[str], draw: st.DataObject
         harvest = job.harvest(
             shard, files.output or None, files.errors, status="expired", counts=(shard.items, files.completed, 0)
         )
-        assert (harvest.missing, harvest.again_lines) == (0, again if shard.attempt < ATTEMPTS_MAX else 0)
+        assert (harvest.missing, harvest.again_lines) == (0, again if shard.attempt.number < ATTEMPTS_MAX else 0)
         if not harvest.again_lines:
             return shard
         shard = job.next_attempt(shard, harvest)

@@ -6,6 +6,7 @@ from random import Random
 import msgspec
 from fakes.answered import chat_body
 from fakes.prices import listed
+from fakes.shards import new_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,11 +15,13 @@ from batchdrop.core.delivery.report_facts import Facts, open_facts
 from batchdrop.core.delivery.summary import Results, Tally
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
 from batchdrop.core.model.prices import PriceList, Rates
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.rows import Job
 
 JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/r.csv", version="v1", created_at=1_795_305_600)
 SHARDS = [
-    Shard(job=JOB.id, number=number, account="a", endpoint="e", model="m", group=0, batch=f"b{number}", base_url="u")
+    new_shard(
+        job=JOB.id, number=number, account="a", endpoint="e", model="m", group=0, batch=f"b{number}", base_url="u"
+    )
     for number in range(3)
 ]
 SHORT, LONG = listed("1"), listed("2")

@@ -90,7 +90,7 @@ class Account:
         for shard in self.running():
             if shard.job == job:
                 sent = replace(shard, state=ShardState.RUNNING)
-                after = advance(sent, NoRoom(shard.ticket, is_idle=False), self.work().now())
+                after = advance(sent, NoRoom(shard.attempt.ticket, is_idle=False), self.work().now())
                 self.ledger.write(Change((Write(shard, after),)))
                 self.served.append(("refused", shard.model))
 

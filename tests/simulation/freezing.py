@@ -11,7 +11,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -61,6 +61,17 @@ _STORM_SEEDS = 4  # of each story: what lies beside the calm ways
 _TIMING_LIMITS = frozenset({"grace_seconds", "fence_wait_seconds", "file_visible_seconds_max"})
 # What every row has, or what says nothing about how it must be understood.
 _UNTOLD_FIELDS = frozenset({"id", "bucket", "key", "version", "revision", "writer", "schema", "lease", "due_at"})
+# The same fields with their defaults, as the table has them.
+_USUAL: dict[type, dict[str, Any]] = {
+    type(row): json.loads(encode_row(row))
+    for row in (
+        Job(id="", bucket="", key="", version="", created_at=0),
+        Shard(job="", number=0, account="", endpoint="", model="", group=0),
+        Install(id="", started_at=0),
+    )
+}
+# These have no default.
+_NAMES = frozenset({"created_at", "started_at", "job", "number", "account", "endpoint", "model", "group"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +284,7 @@ def features(state: Frozen) -> frozenset[str]:
     for kind, encoded in state.rows:
         row = decode_row(kind, encoded)
         if isinstance(row, Shard):
-            steps = f"internal/{row.job}/shards/{row.number:06d}/attempt-{row.attempt}/objects.json"
+            steps = f"internal/{row.job}/shards/{row.number:06d}/attempt-{row.attempt.number}/objects.json"
             found |= {f"steps of a shard that is {row.state}"} if steps in state.objects else set()
     found |= {"a day's money"} if state.days else set()
     bodies = [*((body, "submissions") for body in state.submissions), *((b, "completions") for b in state.completions)]
@@ -284,12 +295,10 @@ def _of_row(row: Row, encoded: dict[str, Any]) -> Iterator[str]:
     kind = kind_of(row)
     state = "" if isinstance(row, Install) else f" {row.state}"
     yield f"{kind}{state}"
-    for of_field in fields(row):
-        usual = of_field.default_factory() if of_field.default_factory is not MISSING else of_field.default
-        if of_field.name in _UNTOLD_FIELDS or of_field.name not in encoded:
-            continue
-        if getattr(row, of_field.name) != usual and usual is not MISSING:
-            yield f"{kind}{state} {of_field.name}"
+    usual = _USUAL[type(row)]
+    for name, value in encoded.items():
+        if name not in _UNTOLD_FIELDS and name not in _NAMES and value != usual.get(name, value):
+            yield f"{kind}{state} {name}"
 
 
 def _pattern(key: str) -> str:

@@ -230,7 +230,7 @@ def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
     now, referred = seen.here.tasks.time.now(), set[str]()
     for row in seen.here.ledger.rows.values():
         if isinstance(row, Shard):
-            referred |= {row.batch, *row.batches}
+            referred |= {row.attempt.batch, *row.batches}
     for sent in seen.sent:
         if not did_fail(sent) and sent.batch.id not in referred:
             yield f"{sent.ticket} ran and nothing refers to it"

@@ -130,9 +130,9 @@ class JournalLedger(MemoryLedger):
 
     def note_tickets(self, shard: Shard) -> None:
         """Remember which creates the table has ever owned up to."""
-        self.tickets.update(shard.tickets)
+        self.tickets.update(shard.attempt.tickets)
         if shard.state is S.CREATING:
-            self.intents.add(shard.ticket)
+            self.intents.add(shard.attempt.ticket)
 
     def _check_rooms(self, change: Change, before: dict[tuple[str, str], int]) -> None:
         held: Counter[tuple[str, str]] = Counter()

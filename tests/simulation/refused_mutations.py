@@ -29,7 +29,7 @@ def unsaid(_original: object) -> Callable[..., Job]:
 
 def sent_again(_original: object) -> Callable[[Work, Shard], object]:
     """A batch that is gone is made once more, from a new file."""
-    return lambda work, shard: move_shard(work, shard, InputMissed(shard.ticket))
+    return lambda work, shard: move_shard(work, shard, InputMissed(shard.attempt.ticket))
 
 
 def asked_each_minute(_original: object) -> Callable[..., object]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from fakes.shards import changed
 from simulation.gate import Fault
 from simulation.installation import Installation
 from simulation.invariants import JUDGES, judge
@@ -106,7 +107,7 @@ def overbooked(here: Installation) -> None:
     """A shard is admitted beside another although both do not fit."""
     shard = the_shard(here)
     here.limits = replace(here.limits, room_tokens_per_model=10)
-    base = replace(shard, state=ShardState.RESERVED, room_tokens=8, due_at=1, revision=0, attempt=1)
+    base = changed(shard, state=ShardState.RESERVED, room_tokens=8, due_at=1, revision=0, attempt=1)
     here.ledger.write(Change((Write(None, replace(base, number=7)),)))
     here.ledger.write(Change((Write(None, replace(base, number=8)),)))
 

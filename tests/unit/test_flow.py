@@ -250,7 +250,12 @@ def test_a_full_queue_at_the_provider_is_waited_for() -> None:
     job = world.drop("inbox/sentiment/reviews.csv", rows(1))
     world.tick()
     waiting = world.shard(job)
-    assert (waiting.state, waiting.attempt, waiting.room_tokens, waiting.refused_count) == (S.WAITING, 1, 0, 1)
+    assert (waiting.state, waiting.attempt.number, waiting.room_tokens, waiting.attempt.refused_count) == (
+        S.WAITING,
+        1,
+        0,
+        1,
+    )
     creates = world.tap.creates
     for _ in range(4):
         world.tick()

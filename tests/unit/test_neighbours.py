@@ -27,7 +27,7 @@ def installs(world: World) -> set[str]:
         ticket.partition(".")[0]
         for row in world.ledger.rows.values()
         if isinstance(row, Shard)
-        for ticket in row.tickets
+        for ticket in row.attempt.tickets
     }
 
 
@@ -46,7 +46,7 @@ def test_a_neighbour_s_batches_and_files_are_left_alone(neighbours: tuple[World,
     sleeper.simulator.faults.switch("dropped_after", value=None, times=1)
     asleep = sleeper.drop("inbox/a.jsonl", LINE)
     busy = awake.drop("inbox/a.jsonl", LINE * 2)
-    foreign = sleeper.shard(asleep).file
+    foreign = sleeper.shard(asleep).attempt.file.id
 
     awake.run(busy)
     for _ in range(0, 5 * DAY, HOUR):

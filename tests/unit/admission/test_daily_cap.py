@@ -236,7 +236,7 @@ def test_a_retry_counts_on_its_own_day() -> None:
     world.limits = replace(world.limits, day_microdollars_max=1)
     for _ in range(20):
         world.tick()
-    waiting, attempts = world.job(job), [shard.attempt for shard in world.shards(job)]
+    waiting, attempts = world.job(job), [shard.attempt.number for shard in world.shards(job)]
     world.limits = replace(world.limits, day_microdollars_max=10 * ITEM)
 
     ended = world.run(job)

@@ -350,6 +350,6 @@ def test_items_that_are_sent_again_need_money_again() -> None:
 
     world.ask(job, "approve")
 
-    assert (held.state, held.shards, world.shard(job).attempt) == (JobState.HELD, 1, 2)
+    assert (held.state, held.shards, world.shard(job).attempt.number) == (JobState.HELD, 1, 2)
     assert world.run(job).event == "completed"
     assert ids(world) == ["held/1", "completed"]

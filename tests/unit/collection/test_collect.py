@@ -13,6 +13,7 @@ from fakes.answered import (
     json_lines,
     success,
 )
+from fakes.shards import changed
 
 from batchdrop.core.model.batches import BatchError
 from batchdrop.core.model.errors import DownloadCut, NotAtProvider
@@ -299,7 +300,7 @@ def test_validation_that_never_passes_ends() -> None:
 def test_a_shard_without_a_batch_fails_with_its_reason() -> None:
     """Where no batch was made each item says why, and that it was never sent."""
     job = chat_job(2)
-    shard = replace(job.shard(), batch="", batches=(), reason=Reason("submission_unknown", "Nobody knows."))
+    shard = changed(job.shard(), batch="", batches=(), reason=Reason("submission_unknown", "Nobody knows."))
 
     with archive(job.ports, job.limits, job.job, shard, None) as answers:
         harvest = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
@@ -423,7 +424,7 @@ def test_half_of_a_split_shard_leaves_the_other_half_alone() -> None:
     second = job.next_attempt(first, harvest)
 
     job.harvest(replace(second, end_line=1), success(1))
-    job.harvest(replace(second, number=2, first_line=1, batch="batch_2_2"), success(4) + success(3))
+    job.harvest(changed(second, number=2, first_line=1, batch="batch_2_2"), success(4) + success(3))
 
     assert fates(job.part(1)) == [(1, "succeeded"), (2, "succeeded")]
     assert fates(job.part(2)) == [(3, "succeeded"), (4, "succeeded")]

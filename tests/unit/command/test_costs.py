@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 from click.testing import CliRunner
 from fakes.prices import TABLE
+from fakes.shards import new_shard
 from rich.console import Console
 
 from batchdrop.core.collection.outcome_groups import run_of
@@ -61,7 +62,7 @@ class Bucket:
         )
         for model, usage in answers:
             answer = Outcome(
-                name="a", row=1, status="succeeded", model=model, usage=usage, batch_id=shard.batch, status_code=200
+                name="a", row=1, status="succeeded", model=model, usage=usage, batch_id=shard.attempt.batch, status_code=200
             )  # fmt: skip
             bill.add(run_of([answer]))
         self.write(job, "summary", summary_document(job, [shard], Results(receipt=bill.receipt())))
@@ -80,7 +81,7 @@ def job_of(key: str) -> Job:
 
 def batch(key: str, ended_at: int) -> Shard:
     """Its one shard."""
-    return Shard(
+    return new_shard(
         job=job_of(key).id, number=0, account="a", endpoint="/v1/chat/completions", model=MINI, group=0, batch="batch_1",
         batches=("batch_1",), base_url="https://x/v1", batch_ended_at=ended_at,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from fakes.answered import AnsweredJob, answer_line, chat_body, chat_job, chat_request, error_line, json_lines, success
 from fakes.prices import TABLE, TablePrices, flat, listed
+from fakes.shards import changed, new_shard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ MINI = "gpt-4.1-mini"
 
 def shard(endpoint: str = "/v1/chat/completions", batch: str = "batch_1", base_url: str = "https://x/v1") -> Shard:
     """A shard whose batch ended."""
-    return Shard(
+    return new_shard(
         job=JOB.id, number=1, account="a", endpoint=endpoint, model=MINI, group=0, batch=batch, batches=(batch,),
         base_url=base_url, batch_ended_at=JOB.created_at + 3_600,
     )  # fmt: skip
@@ -55,7 +56,7 @@ def answered(
 def test_a_receipt_is_finished_with_the_last_batch(seconds: tuple[int, ...]) -> None:
     """Whatever the number of the shard whose batch that was; one without a batch has no end."""
     ends = [
-        replace(shard(), number=n, batch_ended_at=after and JOB.created_at + after) for n, after in enumerate(seconds)
+        changed(shard(), number=n, batch_ended_at=after and JOB.created_at + after) for n, after in enumerate(seconds)
     ]
 
     receipt = bill(*ends).receipt()

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from fakes.answered import AnsweredJob, answer_line, chat_body, chat_job, error_line, success
+from fakes.shards import changed, new_shard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from minijinja import TemplateError
@@ -98,7 +99,7 @@ def sample_job() -> tuple[AnsweredJob, list[Shard]]:
     for number, first in enumerate(range(0, lines_in_all, SHARD_ROWS), 1):
         end = min(first + SHARD_ROWS, lines_in_all)
         began = job.job.created_at + number * 4 * MINUTE
-        shard = replace(
+        shard = changed(
             job.shard(number, lines=(first, end)), base_url="https://api.openai.com/v1", intent_at=began,
             batch_ended_at=began + (number * number * 7 + 11) * MINUTE,
         )  # fmt: skip
@@ -254,7 +255,7 @@ def test_only_the_style_sheet_is_taken_as_safe() -> None:
 
 def values() -> dict[str, object]:
     """What a report shows of a job with a batch that ended."""
-    shard = Shard(
+    shard = new_shard(
         job=JOB.id,
         number=1,
         account="a",
@@ -294,7 +295,7 @@ def test_a_report_is_small_however_large_the_job() -> None:
         for number in range(60)
     ]
     shards = [
-        Shard(job=JOB.id, number=number, account="a", endpoint="e", model="m", group=0, batches=(f"b{number}",),
+        new_shard(job=JOB.id, number=number, account="a", endpoint="e", model="m", group=0, batches=(f"b{number}",),
               intent_at=JOB.created_at + number, batch_ended_at=JOB.created_at + number * 7)
         for number in range(3_000)
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 import jsonschema
 import msgspec
 import pytest
+from fakes.shards import changed, new_shard
 
 from batchdrop.core.delivery.receipt import MODELS_MAX
 from batchdrop.core.delivery.summary import (
@@ -38,7 +39,7 @@ RESULTS = Results(
 
 def shard(number: int, state: ShardState, lines: int = 1, batch: str = "") -> Shard:
     """Return a shard of the job."""
-    return Shard(
+    return new_shard(
         job=JOB.id, number=number, account="a", endpoint="/v1/responses", model="m", group=0, end_line=lines, state=state,
         batch=batch, batches=(batch,) if batch else (), tokens=100,
     )  # fmt: skip
@@ -82,7 +83,7 @@ def test_the_status_says_where_the_job_stands() -> None:
 def test_a_summary_names_the_end_of_the_last_batch(ends: tuple[int, ...]) -> None:
     """Whatever the number of the shard whose batch that was."""
     shards = [
-        replace(shard(n, ShardState.DONE), batch_ended_at=after and CREATED_AT + after)
+        changed(shard(n, ShardState.DONE), batch_ended_at=after and CREATED_AT + after)
         for n, after in enumerate(ends, 1)
     ]
 

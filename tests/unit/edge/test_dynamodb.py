@@ -1,7 +1,8 @@
 """The ledger's adapter where AWS is not at its best: replies that are lost, and moments that pass."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import boto3
@@ -10,7 +11,20 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from fakes.memory import FakeClock, MemoryLog
 
 from batchdrop.core.model.errors import BrokenState, Conflict
-from batchdrop.core.model.rows import Change, Install, Job, Lesson, Room, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.model.rows import (
+    Attempt,
+    Change,
+    InputFile,
+    Install,
+    Job,
+    Lesson,
+    Outage,
+    Room,
+    RoomWrite,
+    Shard,
+    ShardState,
+    Write,
+)
 from batchdrop.edge.aws.dynamodb import WRITE_TRIES_MAX, DynamoLedger, _attributes
 from batchdrop.edge.aws.row_format import decode_row, encode_row, room_key
 
@@ -221,6 +235,27 @@ def test_what_no_release_can_have_written_is_not_read(encoded: str) -> None:
     """A broken row stops who reads it."""
     with pytest.raises(BrokenState):
         decode_row("job", encoded)
+
+
+def test_a_shard_is_flat_in_the_table() -> None:
+    """As release 0.1.0 wrote it and reads it after a rollback: each field of its attempt and of its file is one of the row."""
+    file = InputFile(id="f", uploaded_at=1, is_doubted=True, intent_at=2, fencing_at=3, fenced_at=4)
+    attempt = Attempt(number=2, try_number=3, ticket="t", tickets=("t",), file=file, batch="b", gone=Outage(5, "404"))
+    shard = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0, attempt=attempt)
+
+    encoded = encode_row(shard)
+
+    row = json.loads(encoded)
+    assert decode_row("shard", encoded) == shard
+    assert {
+        "attempt": 2,
+        "file": "f",
+        "file_uploaded_at": 1,
+        "fenced_at": 4,
+        "ticket": "t",
+        "batch": "b",
+    }.items() <= row.items()
+    assert len(row) == sum(len(fields(part)) for part in (Shard, Attempt, InputFile)) - 2
 
 
 def test_a_row_with_more_fields_of_its_own_schema_is_read() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 from fakes.prices import TABLE
+from fakes.shards import new_shard
 
 from batchdrop.core.collection.outcome_groups import run_of
 from batchdrop.core.delivery.receipt import Receipt, open_bill
 from batchdrop.core.delivery.summary import FailureCount, Results
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.rows import CommonWait, Hold, Job, Quote, Reason, Shard, WaitingFor
+from batchdrop.core.model.rows import CommonWait, Hold, Job, Quote, Reason, WaitingFor
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_hold, render_wait
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ JOB = Job(
     created_at=1_795_376_400, task="sentiment", items=3,
 )  # fmt: skip
 MODEL = "gpt-4.1-mini-2025-04-14"
-SHARD = Shard(
+SHARD = new_shard(
     job=JOB.id, number=1, account="a", endpoint="/v1/chat/completions", model="gpt-4.1-mini", group=0, batches=("batch_1",),
     base_url="https://api.openai.com/v1", batch_ended_at=JOB.created_at + 2_700,
 )  # fmt: skip

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.memory import MemoryLog
+from fakes.shards import changed
 from fakes.world import World
 
 from batchdrop.core.model.limits import HOUR
@@ -34,7 +35,7 @@ def test_what_a_worker_should_have_is_due(state: ShardState) -> None:
 @pytest.mark.parametrize("state", [ShardState.WAITING, ShardState.RUNNING, ShardState.PARKED, ShardState.DONE])
 def test_what_waits_for_the_provider_is_not_late(state: ShardState) -> None:
     """A batch may take a day and room may come late; neither is anybody's to do."""
-    shard = replace(SHARD, state=state, first_intent_at=NOW - 60)
+    shard = changed(SHARD, state=state, first_intent_at=NOW - 60)
 
     assert backlog([shard], NOW, is_open=True) == Backlog()
 
@@ -53,7 +54,7 @@ def test_a_create_is_reported_once_it_is_uncertain_for_an_hour(
     state: ShardState, age_seconds: int, uncertain: int
 ) -> None:
     """The protocol settles a lost answer in 35 minutes; an hour means that it does not get there."""
-    shard = replace(SHARD, state=state, first_intent_at=NOW - age_seconds)
+    shard = changed(SHARD, state=state, first_intent_at=NOW - age_seconds)
 
     assert backlog([shard], NOW, is_open=True).uncertain == uncertain
 

@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import httpx2
 from fakes.running import JOB, RunningBatches, many_jobs
+from fakes.shards import changed
 from fakes.world import World
 
 from batchdrop.core.model.limits import MINUTE, Limits
@@ -195,7 +195,9 @@ def test_answers_are_not_fetched_under_a_key_that_is_refused() -> None:
     world = World()
     for name in many_jobs(world, 30):
         (shard,) = world.ledger.shards(name)
-        ended = replace(shard, state=ShardState.HARVESTING, batch_ended_at=shard.intent_at, due_at=world.clock.time)
+        ended = changed(
+            shard, state=ShardState.HARVESTING, batch_ended_at=shard.attempt.file.intent_at, due_at=world.clock.time
+        )
         world.ledger.write(Change((Write(shard, ended),)))
     refuse_key(world)
     world.tick()

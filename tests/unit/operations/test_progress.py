@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from fakes.shards import changed
 from fakes.world import World
 
 from batchdrop.core.delivery import job_lifecycle as of_job
@@ -59,13 +60,13 @@ def test_an_hour_is_long(state: ShardState) -> None:
 )
 def test_a_batch_has_its_window(dialect: Dialect, allowed_seconds: int) -> None:
     """And some time for its end to be noticed; one that is not shown has an hour, as everything else."""
-    shard = replace(SHARD, state=S.RUNNING, batch="b", progressed_at=NOW - allowed_seconds)
-    gone = replace(shard, progressed_at=NOW - 2 * HOUR, gone=Outage(NOW - HOUR, "404"))
+    shard = changed(SHARD, state=S.RUNNING, batch="b", progressed_at=NOW - allowed_seconds)
+    gone = changed(shard, progressed_at=NOW - 2 * HOUR, gone=Outage(NOW - HOUR, "404"))
 
     assert [(one.shard, one.state) for one in found(shard, dialect=dialect)] == [(0, "RUNNING")]
     assert found(replace(shard, progressed_at=NOW - allowed_seconds + 1), dialect=dialect) == []
     assert [one.cause for one in found(gone, dialect=dialect)] == ["404"]
-    assert found(replace(gone, gone=Outage(NOW - HOUR + 1, "404")), dialect=dialect) == []
+    assert found(changed(gone, gone=Outage(NOW - HOUR + 1, "404")), dialect=dialect) == []
 
 
 WAITING = replace(SHARD, number=1, state=S.WAITING, progressed_at=NOW - 9 * HOUR)
@@ -121,10 +122,10 @@ def test_a_job_without_shards_under_way_has_an_hour(state: JobState) -> None:
 
 def test_rows_of_an_older_release_are_judged_by_what_they_say() -> None:
     """They have no such time: their other ones count, and without any nothing is said."""
-    old = replace(SHARD, state=S.HARVESTING, batch_ended_at=NOW - 2 * HOUR)
+    old = changed(SHARD, state=S.HARVESTING, batch_ended_at=NOW - 2 * HOUR)
 
     assert found(old)
-    assert found(replace(old, batch_ended_at=0)) == []
+    assert found(changed(old, batch_ended_at=0)) == []
 
 
 MAKES_PROGRESS = {
@@ -142,9 +143,9 @@ def test_trying_again_is_no_progress(kind: type, *, is_progress: bool) -> None:
         on.Fenced: S.FENCING, on.NothingFound: S.FENCING, on.BatchTaken: S.RUNNING, on.BatchEnded: S.RUNNING,
         on.GivenUp: S.RUNNING, on.CancelAsked: S.RUNNING,
     }  # fmt: skip
-    shard = replace(SHARD, state=states.get(kind, S.CREATING), try_number=1, batch="b", progressed_at=5)
+    shard = changed(SHARD, state=states.get(kind, S.CREATING), try_number=1, batch="b", progressed_at=5)
     ticket = ticket_of("i", shard)
-    shard = replace(shard, ticket=ticket, tickets=(ticket,))
+    shard = changed(shard, ticket=ticket, tickets=(ticket,))
     batch = Batch("b", "in_progress", NOW)
     made: dict[type, on.ShardEvent] = {
         on.Admitted: on.Admitted(), on.InputUploaded: on.InputUploaded(ticket, "f", "u", "p"),

@@ -59,7 +59,7 @@ def test_what_cannot_be_deleted_delays_nobody(world: World) -> None:
     world.tap.answers.append(undeletable)
     job = world.drop("inbox/ten.jsonl", TEN)
     ended = world.run(job)
-    left, file = stored(world), world.shard(job).file
+    left, file = stored(world), world.shard(job).attempt.file.id
     world.tap.answers.clear()
 
     days(world, 2)
@@ -103,11 +103,11 @@ def test_a_file_that_a_shard_refers_to_is_kept(world: World) -> None:
     is_create = ("POST", "/v1/batches")
     world.tap.answers.append(lambda sent: refusal if (sent.method, sent.url.path) == is_create else None)
     job = world.drop("inbox/ten.jsonl", TEN)
-    file = world.shard(job).file
+    file = world.shard(job).attempt.file.id
 
     days(world, 3)
     world.tap.answers.clear()
-    assert world.shard(job).file == file
+    assert world.shard(job).attempt.file.id == file
     assert file in stored(world)
     world.run(job)
 
@@ -119,7 +119,7 @@ def test_a_sweep_is_bounded_and_goes_on() -> None:
     world = World(limits=Limits(file_sweep_deletions_max=2))
     job = world.drop("inbox/ten.jsonl", TEN)
     world.run(job)
-    provider, ticket = world.providers.open(), world.shard(job).ticket
+    provider, ticket = world.providers.open(), world.shard(job).attempt.ticket
     for _ in range(5):
         provider.upload_input(f"{ticket}.jsonl", io.BytesIO(TEN), 20 * DAY)
     world.advance(2 * DAY)
@@ -177,5 +177,5 @@ def test_a_worker_that_wakes_up_after_the_harvest_changes_nothing() -> None:
     running = world.shard(job)
     ended = world.run(job, seconds=HOUR)
 
-    assert (running.state, running.attempt, running.reason) == (ShardState.RUNNING, 2, None)
+    assert (running.state, running.attempt.number, running.reason) == (ShardState.RUNNING, 2, None)
     assert (ended.event, ended.succeeded, world.charged_twice()) == ("completed", 10, {})

@@ -1,15 +1,15 @@
 """What a look at the provider means."""
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
+from fakes.shards import changed, new_shard
 from openai.types import Batch as SdkBatch
 
 from batchdrop.core.model.batches import Batch, BatchError, Declined
 from batchdrop.core.model.errors import ProviderRefused
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Reason, Refusal, Scope, Shard, ShardState
+from batchdrop.core.model.rows import Reason, Refusal, Scope, ShardState
 from batchdrop.core.submission import shard_events as on
 from batchdrop.core.submission.batch_signals import (
     STATUS_FAILED,
@@ -26,7 +26,7 @@ from batchdrop.core.submission.shard_lifecycle import Now, advance
 NOW = 1_000_000
 REFUSED = on.SendRefused("t2", Reason("invalid_request", "Cannot find file file-1"))
 LIMITS = Limits()
-SHARD = Shard(
+SHARD = new_shard(
     job="j", number=0, account="a", endpoint="/v1/embeddings", model="m", group=0, state=ShardState.CREATING,
     ticket="t2", tickets=("t1", "t2"), file_uploaded_at=NOW - 60,
 )  # fmt: skip
@@ -99,13 +99,18 @@ def test_a_batch_without_its_input_never_ran(error: BatchError) -> None:
 )
 def test_a_failed_batch_of_an_earlier_try_answers_nothing(error: BatchError) -> None:
     """A list that is behind can show it as alive. It never ran, and the present create is as uncertain as before."""
-    adopted = replace(SHARD, state=ShardState.RUNNING, batch="batch-1", intent_at=NOW - 9)
+    adopted = changed(SHARD, state=ShardState.RUNNING, batch="batch-1", intent_at=NOW - 9)
 
     found = observe(adopted, batch("failed", error, ticket="t1"), is_idle=True)
 
     assert found == on.EarlierFailed("t2")
     back = advance(adopted, found, Now(NOW, "install", LIMITS))
-    assert (back.state, back.ticket, back.intent_at, back.batch) == (ShardState.CREATING, "t2", NOW - 9, "")
+    assert (back.state, back.attempt.ticket, back.attempt.file.intent_at, back.attempt.batch) == (
+        ShardState.CREATING,
+        "t2",
+        NOW - 9,
+        "",
+    )
 
 
 def test_a_batch_that_failed_for_want_of_money_never_ran() -> None:
@@ -115,9 +120,9 @@ def test_a_batch_that_failed_for_want_of_money_never_ran() -> None:
     found = observe(SHARD, failed, is_idle=False)
 
     assert found == on.MoneyMissed("t2", Reason("INSUFFICIENT_QUOTA", "No money."))
-    running = replace(SHARD, state=ShardState.RUNNING, batch="b", attempt=2, file="f", room_tokens=5)
+    running = changed(SHARD, state=ShardState.RUNNING, batch="b", attempt=2, file="f", room_tokens=5)
     waiting = advance(running, found, Now(NOW, "install", LIMITS))
-    assert (waiting.state, waiting.attempt, waiting.batch, waiting.file, waiting.room_tokens) == (
+    assert (waiting.state, waiting.attempt.number, waiting.attempt.batch, waiting.attempt.file.id, waiting.room_tokens) == (
         ShardState.WAITING, 2, "", "", 0,
     )  # fmt: skip
 
@@ -177,9 +182,9 @@ def test_each_definite_refusal_means_one_thing(declined: Declined, expected: on.
 def test_a_file_that_cannot_be_found_is_waited_for_a_while() -> None:
     """A fresh upload may be invisible for a moment; a quarter of an hour later it is gone."""
     declined = Declined(400, "invalid_request", "Cannot find file file-1")
-    old = replace(SHARD, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
+    old = changed(SHARD, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
 
-    followed = replace(SHARD, refusal=Refusal(REFUSED.reason, 1, NOW))
+    followed = changed(SHARD, refusal=Refusal(REFUSED.reason, 1, NOW))
 
     assert read_refusal(declined, SHARD, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
     assert read_refusal(declined, old, NOW, LIMITS, is_idle=False) == REFUSED
@@ -189,7 +194,7 @@ def test_a_file_that_cannot_be_found_is_waited_for_a_while() -> None:
 def test_a_file_is_waited_for_although_an_upload_was_refused_before_it() -> None:
     """A refusal of another kind says nothing of how soon a file appears: items that a storm refused once would fail."""
     declined = Declined(400, "", "Cannot find file file-1")
-    refused = replace(SHARD, refusal=Refusal(Reason("http_413", "File is too large"), 1, NOW))
+    refused = changed(SHARD, refusal=Refusal(Reason("http_413", "File is too large"), 1, NOW))
 
     assert read_refusal(declined, refused, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
 
@@ -206,12 +211,12 @@ def test_a_file_is_waited_for_although_an_upload_was_refused_before_it() -> None
 )
 def test_a_fresh_file_that_is_named_gets_one_more_look(declined: Declined) -> None:
     """By its id, as the parameter, or in words; once, and not when it has lain there for long."""
-    shard = replace(SHARD, file="file-9")
-    old = replace(shard, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
+    shard = changed(SHARD, file="file-9")
+    old = changed(shard, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max)
     reason = Reason(declined.code or "http_400", declined.message)
 
     assert read_refusal(declined, shard, NOW, LIMITS, is_idle=False) == on.InputDoubted("t2")
-    for later in (old, replace(shard, is_doubted=True)):
+    for later in (old, changed(shard, is_doubted=True)):
         assert read_refusal(declined, later, NOW, LIMITS, is_idle=False) == on.CreateRefused("t2", reason)
 
 
@@ -219,7 +224,7 @@ def test_a_fresh_file_that_is_named_gets_one_more_look(declined: Declined) -> No
 def test_a_refusal_that_names_no_file_gets_no_second_look(message: str) -> None:
     """What is wrong with the request stays wrong."""
     assert isinstance(
-        read_refusal(Declined(400, "x", message), replace(SHARD, file="file-9"), NOW, LIMITS, is_idle=False),
+        read_refusal(Declined(400, "x", message), changed(SHARD, file="file-9"), NOW, LIMITS, is_idle=False),
         on.CreateRefused,
     )
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from fakes.shards import changed
 from fakes.world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -350,7 +351,7 @@ def test_a_parked_shard_whose_batch_shows_up_is_delivered() -> None:
     world.simulator.faults.switch("dropped_after", times=1)
     world.simulator.faults.switch("list_lags", value=3 * HOUR)
     job = world.drop("inbox/sentiment/reviews.csv", rows(3))
-    unfenced = replace(
+    unfenced = changed(
         world.shard(job), state=S.PARKED, is_unfenced=True, room_tokens=0, parked_at=world.clock.now(), revision=2
     )
     world.ledger.write(Change((Write(world.shard(job), replace(unfenced, revision=world.shard(job).revision)),)))

@@ -105,8 +105,8 @@ def test_a_file_at_another_base_url_is_uploaded_again(world: World, place: str) 
     after = world.shard(job)
 
     assert (after.state, after.base_url, after.fingerprint) == (S.RUNNING, place, before.fingerprint)
-    assert creates == [(httpx2.URL(place).host, after.file)]
-    assert after.file != before.file
+    assert creates == [(httpx2.URL(place).host, after.attempt.file.id)]
+    assert after.attempt.file.id != before.attempt.file.id
     world.run(job)
     assert_paid_once(world, job)
 
@@ -156,7 +156,7 @@ def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World)
     for _ in range(20):
         if world.shard(job).state is not S.CREATING:
             world.tick()
-    first, second = world.shard(job).tickets
+    first, second = world.shard(job).attempt.tickets
     world.simulator.faults.switch("list_lags", value=90, times=1)  # behind the second batch
     world.simulator.faults.switch("unknown_status", times=1)  # of the first
 
@@ -165,7 +165,7 @@ def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World)
     world.run(job)
 
     shown = {batch.id: (batch.metadata or {})["ticket"] for batch in world.simulator.world.batches.values()}
-    assert (mistaken.state, mistaken.ticket, shown[mistaken.batch]) == (S.RUNNING, second, first)
+    assert (mistaken.state, mistaken.attempt.ticket, shown[mistaken.attempt.batch]) == (S.RUNNING, second, first)
     assert (world.tap.creates, world.job(job).event, world.job(job).succeeded) == (2, "completed", 1)
     assert [charge.charged for charge in world.simulator.ledger.charges()] == [True]
 
@@ -180,7 +180,7 @@ def test_a_create_that_took_no_effect_is_fenced_before_another(
     world.tap.answers.append(to_creates(respond))
     job = world.drop("inbox/three.jsonl", DROP)
     began = world.clock.now()
-    first_file = world.shard(job).file
+    first_file = world.shard(job).attempt.file.id
 
     while world.tap.creates == 1:
         world.tick()
@@ -191,7 +191,7 @@ def test_a_create_that_took_no_effect_is_fenced_before_another(
         <= waited
         <= LIMITS.grace_seconds + LIMITS.fence_wait_seconds + 6 * MINUTE
     )
-    assert world.shard(job).file != first_file
+    assert world.shard(job).attempt.file.id != first_file
     assert world.tap.counts[f"DELETE /v1/files/{first_file}"] == 1
     world.run(job)
     assert world.tap.creates == 2
@@ -272,7 +272,7 @@ def test_being_turned_away_is_not_uncertain(world: World, response: httpx2.Respo
 
     job = world.drop("inbox/three.jsonl", DROP)
     turned = world.shard(job)
-    assert (turned.state, turned.uncertain, turned.try_number) == (S.UPLOADED, 0, 2)
+    assert (turned.state, turned.attempt.uncertain, turned.attempt.try_number) == (S.UPLOADED, 0, 2)
     install = world.ledger.install()
     assert install is not None
     assert bool(install.circuits) == circuit_opens
@@ -298,7 +298,7 @@ def test_a_create_that_was_never_sent_goes_again_in_a_minute(world: World, broke
 
     job = world.drop("inbox/three.jsonl", DROP)
     turned = world.shard(job)
-    assert (turned.state, turned.uncertain, turned.try_number) == (S.UPLOADED, 0, 2)
+    assert (turned.state, turned.attempt.uncertain, turned.attempt.try_number) == (S.UPLOADED, 0, 2)
     began = world.clock.now()
     world.run(job)
 
@@ -341,7 +341,7 @@ def test_a_file_that_is_gone_is_uploaded_again(world: World) -> None:
     world.tap.answers.append(to_creates(lambda _: error(404, None, "not found")))
 
     job = world.drop("inbox/three.jsonl", DROP)
-    assert (world.shard(job).state, world.shard(job).uncertain) == (S.RESERVED, 0)
+    assert (world.shard(job).state, world.shard(job).attempt.uncertain) == (S.RESERVED, 0)
     world.run(job)
 
     assert (world.tap.creates, world.tap.counts["POST /v1/files"]) == (2, 2)
@@ -356,7 +356,7 @@ def test_five_uncertain_creates_park_the_shard_and_an_outage_ends_by_itself(worl
     while world.shard(job).state is not S.PARKED:
         world.tick(5 * MINUTE)
     parked, creates = world.shard(job), world.tap.creates
-    assert (parked.uncertain, parked.room_tokens, creates) == (5, 0, 5)
+    assert (parked.attempt.uncertain, parked.room_tokens, creates) == (5, 0, 5)
     assert world.ledger.room(parked.account, parked.model).used == 0
     world.run(job, seconds=5 * MINUTE, ticks_max=400)
 
@@ -391,7 +391,7 @@ def test_a_fence_that_nobody_confirms_lets_no_new_try_begin(world: World) -> Non
     for _ in range(48):
         world.tick(HOUR)
 
-    assert (world.shard(job).is_unfenced, world.tap.creates) == (True, 1)
+    assert (world.shard(job).attempt.is_unfenced, world.tap.creates) == (True, 1)
 
 
 def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
@@ -401,7 +401,7 @@ def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
     shard, provider = world.shard(old), world.providers.open()
     world.advance(HOUR)
     for _ in range(150):
-        provider.create_batch(file=shard.file, endpoint=shard.endpoint, metadata={"whose": "another's"})
+        provider.create_batch(file=shard.attempt.file.id, endpoint=shard.endpoint, metadata={"whose": "another's"})
     world.advance(HOUR)
     world.tap.answers.append(to_creates(disconnected))
 
@@ -409,7 +409,11 @@ def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
     for _ in range(60):
         world.tick()
 
-    assert (world.shard(old).state, world.shard(job).state, world.shard(job).uncertain) == (S.RUNNING, S.RUNNING, 1)
+    assert (world.shard(old).state, world.shard(job).state, world.shard(job).attempt.uncertain) == (
+        S.RUNNING,
+        S.RUNNING,
+        1,
+    )
 
 
 def test_a_list_without_order_that_does_not_end_fences_nothing() -> None:
@@ -429,7 +433,10 @@ def test_a_list_without_order_that_does_not_end_fences_nothing() -> None:
     for _ in range(60):
         world.tick()
 
-    assert (world.shard(job).state, world.tap.counts[f"DELETE /v1/files/{world.shard(job).file}"]) == (S.CREATING, 0)
+    assert (world.shard(job).state, world.tap.counts[f"DELETE /v1/files/{world.shard(job).attempt.file.id}"]) == (
+        S.CREATING,
+        0,
+    )
 
 
 def test_the_intent_is_written_before_the_call(world: World) -> None:
@@ -439,7 +446,7 @@ def test_the_intent_is_written_before_the_call(world: World) -> None:
     def look(request: httpx2.Request) -> httpx2.Response | None:
         if request.method == "POST" and request.url.path == CREATE:
             row = next(row for row in world.ledger.rows.values() if isinstance(row, Shard))
-            seen.append((row.state, row.ticket.encode() in request.read()))
+            seen.append((row.state, row.attempt.ticket.encode() in request.read()))
         return None
 
     world.tap.answers.append(look)
@@ -556,7 +563,7 @@ def test_an_uncertain_create_is_parked_where_no_fence_is_known(unfenced: World) 
         unfenced.tick(MINUTE)
 
     parked = unfenced.shard(job)
-    assert (parked.state, parked.is_unfenced, bool(parked.file)) == (S.PARKED, True, True)
+    assert (parked.state, parked.attempt.is_unfenced, bool(parked.attempt.file.id)) == (S.PARKED, True, True)
     assert (unfenced.tap.creates, deletions(unfenced)) == (1, 0)
     told = [json.loads(notification.json) for notification in unfenced.notifications.published]
     assert [(notification["event"], notification["reason"]["code"]) for notification in told] == [

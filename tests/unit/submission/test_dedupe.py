@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from fakes.answered import AnsweredJob, answer_line, chat_request, error_line, json_lines, success
+from fakes.shards import changed
 from fakes.world import World
 
 from batchdrop.core.admission.quota import Space, fitting_items
@@ -221,7 +222,7 @@ def test_copies_wait_with_the_one_that_was_sent() -> None:
 def test_what_was_never_sent_is_no_copy() -> None:
     """Items of a batch that never was failed each for themselves."""
     job = repeating_job("a", "a")
-    shard = replace(job.shard(), batch="", reason=Reason("cancelled", "x"))
+    shard = changed(job.shard(), batch="", reason=Reason("cancelled", "x"))
 
     with archive(job.ports, job.limits, job.job, shard, None) as answers:
         derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
@@ -245,15 +246,15 @@ def test_a_shard_knows_what_it_sends_until_its_lines_change() -> None:
     )
     reserved = advance(shard, Admitted(), NOW)
 
-    uploaded = advance(reserved, InputUploaded(reserved.ticket, "f", "u", "p", Saving(8, 80, 16)), NOW)
+    uploaded = advance(reserved, InputUploaded(reserved.attempt.ticket, "f", "u", "p", Saving(8, 80, 16)), NOW)
 
     assert (reserved.room_tokens, reserved.room_inputs) == (100, 20)
     assert (uploaded.room_tokens, uploaded.room_inputs, uploaded.sent_items) == (20, 4, 2)
-    waiting = advance(replace(uploaded, state=ShardState.RUNNING), NoRoom(uploaded.ticket, is_idle=False), NOW)
+    waiting = advance(replace(uploaded, state=ShardState.RUNNING), NoRoom(uploaded.attempt.ticket, is_idle=False), NOW)
     assert advance(waiting, Admitted(), NOW).room_tokens == 20
     assert [part.sent_items for part in split(waiting, 2, 4)] == [4, 6]
     harvesting = replace(uploaded, state=ShardState.HARVESTING)
-    again = advance(harvesting, Harvested(uploaded.ticket, 5, counted_tokens=9, counted_items=1), NOW)
+    again = advance(harvesting, Harvested(uploaded.attempt.ticket, 5, counted_tokens=9, counted_items=1), NOW)
     assert (again.sent_items, again.tokens, again.expected_tokens) == (5, 50, 10)
 
 

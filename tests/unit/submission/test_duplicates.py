@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
+from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.batches import Accepted, Batch
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Shard, ShardState, TryName, read_ticket, ticket_of
+from batchdrop.core.model.rows import ShardState, TryName, read_ticket, ticket_of
 from batchdrop.core.submission.batch_signals import is_duplicate, prefer
 from openai_batch_simulator.behaviour import CALM
 
@@ -27,7 +28,7 @@ def create_beside(world: World, job: str, ticket: str) -> str:
     """Let somebody else create a batch of the shard's input under *ticket*, and return its id."""
     shard = world.shard(job)
     metadata = {"ticket": ticket, "job": job, "shard": "0"}
-    answer = world.providers.open().create_batch(file=shard.file, endpoint=shard.endpoint, metadata=metadata)
+    answer = world.providers.open().create_batch(file=shard.attempt.file.id, endpoint=shard.endpoint, metadata=metadata)
     assert isinstance(answer, Accepted)
     return answer.batch.id
 
@@ -45,8 +46,8 @@ def cancelled(world: World) -> list[str]:
 def test_a_twin_of_the_recorded_batch_is_cancelled_and_reported(world: World) -> None:
     """One call became two on its way: both bear one ticket, and only the one that the ledger records is let run."""
     job = world.drop("inbox/three.jsonl", DROP)
-    recorded = world.shard(job).batch
-    twin = create_beside(world, job, world.shard(job).ticket)
+    recorded = world.shard(job).attempt.batch
+    twin = create_beside(world, job, world.shard(job).attempt.ticket)
 
     ended = world.run(job)
 
@@ -58,7 +59,7 @@ def test_a_twin_of_the_recorded_batch_is_cancelled_and_reported(world: World) ->
 def test_a_batch_of_another_try_is_reported_and_left_alone(world: World) -> None:
     """Nobody knows which of the two is the better one: a person decides."""
     job = world.drop("inbox/three.jsonl", DROP)
-    other = create_beside(world, job, world.shard(job).ticket[:-1] + "9")
+    other = create_beside(world, job, world.shard(job).attempt.ticket[:-1] + "9")
 
     ended = world.run(job)
 
@@ -86,7 +87,7 @@ def test_a_duplicate_of_a_shard_that_is_done_is_reported_while_it_runs(world: Wo
     """The rest of the job is still under way."""
     world.limits = Limits(shard_requests_max=1, chunk_lines_max=1)
     job = world.drop("inbox/three.jsonl", DROP)
-    other = create_beside(world, job, world.shard(job).ticket[:-1] + "9")
+    other = create_beside(world, job, world.shard(job).attempt.ticket[:-1] + "9")
     for number in (1, 2):
         world.ledger.rows[f"J#{job}", f"S#{number:06d}"] = replace(world.shards(job)[number], due_at=None)
     world.ledger.rows[f"J#{job}", "S#000000"] = replace(world.shard(job), state=S.DONE, due_at=None)
@@ -105,7 +106,7 @@ def test_a_duplicate_of_a_shard_that_is_done_is_reported_while_it_runs(world: Wo
 def test_what_is_not_ours_is_neither_reported_nor_touched(world: World, ticket: str) -> None:
     """Another stack in the project, or anything that a person put into the metadata."""
     job = world.drop("inbox/three.jsonl", DROP)
-    create_beside(world, job, ticket.format(job=job, install=world.shard(job).ticket.split(".")[0]))
+    create_beside(world, job, ticket.format(job=job, install=world.shard(job).attempt.ticket.split(".")[0]))
 
     ended = world.run(job)
 
@@ -123,7 +124,7 @@ def test_a_usual_job_has_no_duplicates(world: World) -> None:
     assert reports(world) == []
 
 
-RUNNING = Shard(
+RUNNING = new_shard(
     job="0" * 20, number=1, account="a", endpoint="e", model="m", group=0, state=S.RUNNING, attempt=2, try_number=1,
     ticket="i.j.1.2.1", tickets=("i.j.1.2.1",), batch="own", batches=("earlier",), duplicates=("reported",),
 )  # fmt: skip
@@ -138,7 +139,7 @@ def test_what_the_row_names_is_no_duplicate(batch: str) -> None:
 @pytest.mark.parametrize("state", [S.RESERVED, S.UPLOADED, S.CREATING, S.FENCING, S.PARKED])
 def test_what_may_be_adopted_is_no_duplicate(state: S) -> None:
     """A batch of this attempt belongs to the shard; one of an earlier attempt does not."""
-    shard = replace(RUNNING, state=state, batch="")
+    shard = changed(RUNNING, state=state, batch="")
 
     assert not is_duplicate(shard, Batch("b", "in_progress", 1), "i.j.1.2.1")
     assert is_duplicate(shard, Batch("b", "in_progress", 1), "i.j.1.1.1")

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import OPENAI, TOGETHER
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Job, Shard, ShardState
+from batchdrop.core.model.rows import Job, ShardState
 from batchdrop.core.submission.batch_signals import is_hopeless
 from openai_batch_simulator.behaviour import CALM
 
@@ -44,7 +45,7 @@ def test_a_batch_that_is_gone_fails_after_a_day() -> None:
     world = World(behaviour=replace(CALM, run_seconds=HOUR))
     world.simulator.faults.switch("batch_gone", value=60, times=1)
     job = world.drop("inbox/ten.jsonl", DROP)
-    batch, dropped_at = world.shard(job).batch, world.clock.now()
+    batch, dropped_at = world.shard(job).attempt.batch, world.clock.now()
 
     ended = world.run(job, seconds=10 * MINUTE, ticks_max=400)
 
@@ -59,14 +60,14 @@ def test_a_batch_that_is_shown_again_is_collected() -> None:
     """Within the day: and the next time that it is gone the day begins anew."""
     world = World(behaviour=replace(CALM, run_seconds=DAY - HOUR))
     job = world.drop("inbox/ten.jsonl", DROP)
-    batch = world.shard(job).batch
+    batch = world.shard(job).attempt.batch
     world.tap.answers.append(lambda request: world_404(request, batch))
     for _ in range(10):
         world.tick(HOUR)
-    gone = world.shard(job).gone
+    gone = world.shard(job).attempt.gone
     world.tap.answers.clear()
     world.tick(HOUR)
-    shown = world.shard(job).gone
+    shown = world.shard(job).attempt.gone
 
     assert gone
     assert shown is None
@@ -133,7 +134,7 @@ def test_answers_that_are_refused_for_a_day_are_gone(status: int, operation: str
     assert_not_sent_again(world, ended)
 
 
-SHARD = Shard(
+SHARD = new_shard(
     job="j", number=0, account="a", endpoint="e", model="m", group=0, state=ShardState.RUNNING, intent_at=1_000,
     cancel_asked_at=5,
 )  # fmt: skip
@@ -148,8 +149,8 @@ def test_a_batch_is_hopeless_two_days_after_its_end_was_due(status: str) -> None
 
     assert not is_hopeless(SHARD, batch, DUE - 1, LIMITS, OPENAI)
     assert is_hopeless(SHARD, batch, DUE, LIMITS, OPENAI)
-    assert not is_hopeless(replace(SHARD, cancel_asked_at=0), batch, DUE, LIMITS, OPENAI)
-    assert not is_hopeless(replace(SHARD, cancel_asked_at=DUE - HOUR + 1), batch, DUE, LIMITS, OPENAI)
+    assert not is_hopeless(changed(SHARD, cancel_asked_at=0), batch, DUE, LIMITS, OPENAI)
+    assert not is_hopeless(changed(SHARD, cancel_asked_at=DUE - HOUR + 1), batch, DUE, LIMITS, OPENAI)
     assert not is_hopeless(SHARD, batch, DUE, LIMITS, TOGETHER)  # where batches may run longer
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fakes.shards import changed
 from fakes.world import World
 
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
@@ -240,18 +241,18 @@ def test_what_fails_for_some_concerns_these_alone() -> None:
 @pytest.mark.parametrize(
     ("shard", "waits_for"),
     [
-        (replace(SHARD, state=ShardState.PARKED, parked_at=5), WaitingFor.CREATE),
-        (replace(SHARD, state=ShardState.FENCING, first_intent_at=5), WaitingFor.CREATE),
-        (replace(SHARD, state=ShardState.RESERVED, uncertain=1, first_intent_at=5), WaitingFor.CREATE),
-        (replace(SHARD, state=ShardState.CREATING, first_intent_at=5), None),
-        (replace(SHARD, state=ShardState.RUNNING, uncertain=1, first_intent_at=5, batch="b"), None),
-        (replace(SHARD, state=ShardState.RUNNING, batch="b", gone=Outage(5, "404")), WaitingFor.BATCH),
-        (replace(SHARD, batch="b", gone=Outage(5, "404")), WaitingFor.ANSWERS),
+        (changed(SHARD, state=ShardState.PARKED, parked_at=5), WaitingFor.CREATE),
+        (changed(SHARD, state=ShardState.FENCING, first_intent_at=5), WaitingFor.CREATE),
+        (changed(SHARD, state=ShardState.RESERVED, uncertain=1, first_intent_at=5), WaitingFor.CREATE),
+        (changed(SHARD, state=ShardState.CREATING, first_intent_at=5), None),
+        (changed(SHARD, state=ShardState.RUNNING, uncertain=1, first_intent_at=5, batch="b"), None),
+        (changed(SHARD, state=ShardState.RUNNING, batch="b", gone=Outage(5, "404")), WaitingFor.BATCH),
+        (changed(SHARD, batch="b", gone=Outage(5, "404")), WaitingFor.ANSWERS),
         (SHARD, None),
     ],
 )
 def test_what_a_shard_waits_for(shard: Shard, waits_for: str | None) -> None:
     """The one that has waited longest is said."""
-    wait = shard_wait([SHARD, shard, replace(SHARD, gone=Outage(6, "404"))] if waits_for else [shard])
+    wait = shard_wait([SHARD, shard, changed(SHARD, gone=Outage(6, "404"))] if waits_for else [shard])
 
     assert (wait and (wait.waits_for, wait.since)) == (waits_for and (waits_for, 5))

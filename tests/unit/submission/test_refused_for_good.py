@@ -121,7 +121,7 @@ def test_what_a_job_waits_for_is_said_within_ten_minutes() -> None:
     assert waiting["for"] == "refused"
     assert waiting["reason"]["code"] == "storage_quota_exceeded"
     assert WORDS in waiting["reason"]["message"]
-    assert (shard.state, shard.room_tokens, shard.file) == (S.WAITING, 0, "")
+    assert (shard.state, shard.room_tokens, shard.attempt.file.id) == (S.WAITING, 0, "")
     assert (ended.event, ended.succeeded, ended.waiting_for) == ("completed", 3, "")
     assert len(world.notifications.published) == 2
     assert not world.charged_twice()

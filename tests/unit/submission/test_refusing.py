@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from fakes.shards import changed, new_shard
 
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.rows import Group, Job, JobState, Lesson, Reason, Refusal, Room, Scope, Shard, ShardState
@@ -32,7 +33,7 @@ JOB = Job(
 def shard(number: int = 0, *, job: str = "j", count: int = 0, scope: Scope | None = None, lines: int = 5) -> Shard:
     """A shard that waits, refused so often."""
     refusal = Refusal(NO, count, NOW - HOUR, scope) if scope else None
-    return Shard(
+    return new_shard(
         job=job,
         number=number,
         account="a",
@@ -62,8 +63,8 @@ def test_large_requests_hold_up_nobody_where_something_was_taken() -> None:
     refused = [shard(number, count=1, scope=Scope.LINE) for number in range(LIMITS.refused_lines_max)]
 
     assert not refused_places([replace(JOB, succeeded=1)], refused, LIMITS)
-    assert not refused_places([JOB], [*refused, replace(shard(99), batch="b")], LIMITS)
-    assert not refused_places([JOB], [*refused, replace(shard(99), file="f")], LIMITS)
+    assert not refused_places([JOB], [*refused, changed(shard(99), batch="b")], LIMITS)
+    assert not refused_places([JOB], [*refused, changed(shard(99), file="f")], LIMITS)
 
 
 def test_only_a_few_of_what_was_refused_are_tried_in_a_tick() -> None:
@@ -176,8 +177,8 @@ def test_a_job_waits_for_a_model_that_another_job_asked_for() -> None:
     models = refused_models([asking])
     uncut = replace(JOB, groups=(Group("e", "m", lines=9), Group("e", "n", lines=9)))
 
-    assert waited_for(uncut, (), models, NOW, LIMITS) == asking.refusal
-    assert waited_for(JOB, [shard()], models, NOW, LIMITS) == asking.refusal
+    assert waited_for(uncut, (), models, NOW, LIMITS) == asking.attempt.refusal
+    assert waited_for(JOB, [shard()], models, NOW, LIMITS) == asking.attempt.refusal
     assert waited_for(JOB, (), models, NOW, LIMITS) is None
     assert waited_for(replace(uncut, groups=uncut.groups[1:]), (), models, NOW, LIMITS) is None
 
@@ -187,7 +188,7 @@ def test_a_job_waits_for_a_model_that_another_job_asked_for() -> None:
 )
 def test_people_are_told_after_three_tries_or_ten_minutes(count: int, minutes: int, is_told: bool) -> None:  # noqa: FBT001 - a column
     """A proxy that spoke for the provider is over by then; where thousands were refused the third try takes long to come."""
-    waiting = replace(shard(), refusal=Refusal(NO, count, NOW - minutes * MINUTE))
+    waiting = changed(shard(), refusal=Refusal(NO, count, NOW - minutes * MINUTE))
 
     assert (waited_for(JOB, [waiting], {}, NOW, LIMITS) is not None) == is_told
     assert waited_for(JOB, [replace(waiting, state=ShardState.RUNNING)], {}, NOW, LIMITS) is None

@@ -168,12 +168,12 @@ def test_a_batch_that_the_row_could_have_made_is_its_own(world: World) -> None:
     world.clock.remaining = 900
     world.tick()
     world.tick()
-    batch = world.shard(job).batch
+    batch = world.shard(job).attempt.batch
 
     restored(world, taken)
     done = recover(world)
 
-    assert (done.adopted, done.stopped, world.shard(job).batch) == (1, (), batch)
+    assert (done.adopted, done.stopped, world.shard(job).attempt.batch) == (1, (), batch)
     assert world.run(job, seconds=300).event == "completed"
     assert not world.charged_twice()
 
@@ -187,7 +187,7 @@ def test_a_job_with_batches_that_no_row_can_account_for_is_stopped(world: World)
     while not world.shards(job):
         world.tick()
     world.tick()
-    batch = world.shard(job).batch
+    batch = world.shard(job).attempt.batch
 
     restored(world, taken)
     done = recover(world)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import AZURE, OPENAI, TOGETHER
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from batchdrop.core.model.rows import Shard, ShardState
+from batchdrop.core.model.rows import ShardState
 from batchdrop.core.submission.batch_signals import is_stuck
 from openai_batch_simulator.behaviour import CALM
 
@@ -33,7 +34,7 @@ def test_a_batch_that_stays_in_finalizing_is_cancelled_and_harvested() -> None:
     world = World()
     world.simulator.faults.switch("stuck_in_finalizing", value=7 * DAY, times=1)
     job = world.drop("inbox/ten.jsonl", DROP)
-    dropped_at, batch = world.clock.now(), world.shard(job).batch
+    dropped_at, batch = world.clock.now(), world.shard(job).attempt.batch
 
     ended = world.run(job, seconds=HOUR // 2)
 
@@ -51,7 +52,7 @@ def test_a_batch_that_never_expires_is_cancelled_and_its_rest_is_sent_again() ->
     world.tick(LIMITS.stuck_seconds - HOUR)
     assert cancels(world) == 0
 
-    while world.shard(job).attempt == 1:
+    while world.shard(job).attempt.number == 1:
         world.tick(HOUR // 2)
 
     assert (cancels(world), world.shard(job).batches[0]) == (1, *batches(world))
@@ -78,7 +79,7 @@ def test_a_cancel_that_is_refused_changes_nothing(status: int) -> None:
 
 
 ENDED = ["completed", "expired", "cancelled", "failed", "cancelling"]
-SHARD = Shard(
+SHARD = new_shard(
     job="j", number=0, account="a", endpoint="e", model="m", group=0, state=ShardState.RUNNING, intent_at=1_000
 )
 
@@ -111,7 +112,7 @@ def test_what_has_ended_or_is_about_to_is_not_stuck(status: str) -> None:
 def test_a_stuck_batch_is_not_asked_all_the_time() -> None:
     """Once in so many hours, should a cancel go unheard."""
     batch = Batch(id="b", status="finalizing", created_at=1)
-    asked = replace(SHARD, cancel_asked_at=10**9)
+    asked = changed(SHARD, cancel_asked_at=10**9)
 
     assert not is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds - 1, LIMITS, OPENAI)
     assert is_stuck(asked, batch, 10**9 + LIMITS.stuck_seconds, LIMITS, OPENAI)

@@ -131,7 +131,7 @@ def test_a_batch_ends_soon_without_a_list(status: int) -> None:
     world = World(behaviour=replace(CALM, run_seconds=10 * MINUTE))
     world.simulator.faults.switch("refused", operation="batches.list", value=status)
     job = world.drop("inbox/three.jsonl", lines(3))
-    batch = world.shard(job).batch
+    batch = world.shard(job).attempt.batch
     asked = []
     for _ in range(14):
         before = world.tap.counts[f"GET /v1/batches/{batch}"]
@@ -155,7 +155,7 @@ def test_an_uncertain_create_is_parked_without_a_list(world: World) -> None:
     world.simulator.faults.clear()
     ended = world.run(job, seconds=5 * MINUTE)
 
-    assert (parked.state, parked.is_unlisted, parked.room_tokens) == (ShardState.PARKED, True, 0)
+    assert (parked.state, parked.attempt.is_unlisted, parked.room_tokens) == (ShardState.PARKED, True, 0)
     assert len(told) == 1
     assert '"no_list"' in told[0]
     assert (ended.event, world.tap.creates, world.charged_twice()) == ("completed", 1, {})

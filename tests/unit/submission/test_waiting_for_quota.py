@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fakes.shards import changed
 from fakes.words import WordCounting, reviews
 from fakes.world import BASE_URL, World
 
@@ -185,7 +186,7 @@ def test_who_may_not_be_served_holds_up_nobody() -> None:
     """A held job's shard waits for a person, a refused one for the provider: neither keeps a new drop from the room."""
     job = Job(id="1" * 20, bucket="b", key="inbox/a.csv", version="v", created_at=1, state=JobState.RUNNING)
     waiting = Shard(job=job.id, number=0, account="a", endpoint="/v1/responses", model=MODEL, group=0, end_line=1)
-    refused = replace(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
+    refused = changed(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
     uncut = replace(
         job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for=WaitingFor.ROOM
     )
@@ -205,7 +206,7 @@ def test_a_held_job_lets_a_new_drop_pass() -> None:
     held = world.drop("inbox/sentiment/held.csv", rows(1, "a"))
     shard, job = world.shard(held), world.job(held)
     room = room_of(world)
-    waits = replace(
+    waits = changed(
         shard, state=ShardState.WAITING, room_tokens=0, batch="", due_at=world.clock.time + HOUR, taken_at=0, writer="t"
     )
     change = Change((Write(shard, waits), Write(job, replace(job, state=JobState.HELD, writer="t"))))
@@ -228,7 +229,7 @@ def test_what_is_refused_counts_once(is_taken: bool) -> None:  # noqa: FBT001  a
     shard, room = world.shard(job), room_of(world)
     work = begin(world.ports(), world.limits)
 
-    back_off(work, shard, NoRoom(shard.ticket, is_idle=True))
+    back_off(work, shard, NoRoom(shard.attempt.ticket, is_idle=True))
 
     assert (bool(shard.taken_at), room.taken) == (is_taken, shard.room_tokens if is_taken else 0)
     assert room_of(world).lesson.refused == shard.room_tokens > 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
@@ -315,7 +316,7 @@ def test_causes_that_ended_are_bounded() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0, attempt=2, due_at=60)
+RESTING = new_shard(job="j", number=1, account="a", endpoint="e", model="m", group=0, attempt=2, due_at=60)
 
 
 @pytest.mark.parametrize(
@@ -325,8 +326,8 @@ RESTING = Shard(job="j", number=1, account="a", endpoint="e", model="m", group=0
         (JOB, (RESTING,), 9, "next attempt"),
         (JOB, (RESTING,), 60, "room"),  # it is due and was not let in
         (JOB, (RESTING, replace(RESTING, due_at=0)), 9, "room"),
-        (JOB, (replace(RESTING, attempt=1),), 9, "room"),
-        (JOB, (replace(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
+        (JOB, (changed(RESTING, attempt=1),), 9, "room"),
+        (JOB, (changed(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
         (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
         (replace(JOB, waiting_for=WaitingFor.NEXT_ATTEMPT), (RESTING,), 60, "room"),
         (replace(JOB, waiting_for=WaitingFor.ROOM), (RESTING,), 9, "room"),

@@ -4,6 +4,8 @@ Rule: nothing is derived before the provider's files lie in our own bucket, the 
 owed (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
+from dataclasses import replace
+
 from batchdrop.core.admission.budget import cost_of
 from batchdrop.core.admission.quota_estimator import after_answers, after_usage, are_answer_tokens, is_usage
 from batchdrop.core.delivery.job_lifecycle import (
@@ -111,7 +113,7 @@ def tell(ports: Ports, limits: Limits) -> None:
 
 def _has_ended(shard: Shard, batch: Batch | None) -> bool:
     """Whether nothing of the attempt of *shard* can still run: of what may, no file is deleted before the sweep does."""
-    return not shard.is_stuck and (batch is not None or not shard.batch)
+    return not shard.is_stuck and (batch is not None or not shard.attempt.batch)
 
 
 def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
@@ -145,7 +147,7 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
     if harvest.must_wait:
         work.ports.log.info("answers.awaited", job_id=shard.job, shard=shard.number, missing=harvest.missing)
         cause = f"the provider counts {harvest.missing:,} more answers than it shows"
-        postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, gone=_gone(work, shard, cause))
+        _look_for_gone(work, shard, cause)
         return None
     _record(work, shard, harvest)
     _note_money(work, shard, batch, harvest)
@@ -176,9 +178,11 @@ def _look_later(work: Work, shard: Shard, error: BatchdropError) -> None:
     postpone(work, shard, work.limits.circuit_seconds if is_lasting else MINUTE, unanswered=outage)
 
 
-def _gone(work: Work, shard: Shard, cause: str) -> Outage:
-    """Return since when answers of *shard* are missing."""
-    return shard.gone or Outage(work.ports.clock.now(), cause)
+def _look_for_gone(work: Work, shard: Shard, cause: str) -> None:
+    """Look again later for answers of *shard* that the provider does not show."""
+    gone = shard.attempt.gone or Outage(work.ports.clock.now(), cause)
+    attempt = replace(shard.attempt, gone=gone)
+    postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, attempt=attempt)
 
 
 def _still_mine(work: Work, shard: Shard) -> Shard:
@@ -188,13 +192,13 @@ def _still_mine(work: Work, shard: Shard) -> Shard:
     """
     read = read_shard(work, shard)
     if read.lease is None or read.lease.owner != work.ports.writer:
-        raise LeaseLost(f"{shard.ticket} was taken on by another worker")
+        raise LeaseLost(f"{shard.attempt.ticket} was taken on by another worker")
     return read
 
 
 def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     """Return *shard* and its batch as it is now, without one where there is none to ask for; None where it must wait."""
-    if not shard.batch or (shard.reason is not None and not shard.is_stuck):
+    if not shard.attempt.batch or (shard.reason is not None and not shard.is_stuck):
         return shard, None
     provider = open_provider(work)
     if provider is None:
@@ -203,7 +207,7 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     believed = believe(work, provider, shard)
     if believed is None:
         return None
-    batch = provider.batch(believed.batch)
+    batch = provider.batch(believed.attempt.batch)
     # Here too, because whoever created it may have died before it could, or never heard of it.
     keep_proof(work, provider, batch.id)
     return believed, batch
@@ -212,7 +216,7 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
 def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
     job = read_job(work, shard.job)
     chunks = read_chunks(work.ports.storage, job)
-    give_up = work.ports.clock.now() - shard.batch_ended_at >= work.limits.answers_missing_seconds_max
+    give_up = work.ports.clock.now() - shard.attempt.batch_ended_at >= work.limits.answers_missing_seconds_max
     with archive(work.ports, work.limits, job, shard, batch) as answers:
         return derive(work.ports, work.limits, job, shard, chunks, answers, batch, give_up_missing=give_up)
 
@@ -220,27 +224,30 @@ def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
 def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
     """Look again for a day for what the provider does not show; then its items fail. They may be paid: never sent again."""
     work.ports.log.warning("answers.not_found", job_id=shard.job, shard=shard.number, cause=str(error))
-    if work.ports.clock.now() - shard.batch_ended_at < work.limits.answers_missing_seconds_max:
-        gone = _gone(work, shard, str(error))
-        postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, gone=gone)
+    if work.ports.clock.now() - shard.attempt.batch_ended_at < work.limits.answers_missing_seconds_max:
+        _look_for_gone(work, shard, str(error))
         return
     message = (
         "The provider does not give the answers any more. They may have been paid for, so the requests are not sent again. "
         f"{provider_words(str(error))}"
     )
-    move_shard(work, shard, GivenUp(shard.ticket, Reason("answers_gone", message)))
+    move_shard(work, shard, GivenUp(shard.attempt.ticket, Reason("answers_gone", message)))
 
 
 def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
     done = Harvested(
-        shard.ticket, harvest.again_lines, harvest.usage.input_tokens, harvest.counted, is_unpaid=harvest.is_unpaid
+        shard.attempt.ticket,
+        harvest.again_lines,
+        harvest.usage.input_tokens,
+        harvest.counted,
+        is_unpaid=harvest.is_unpaid,
     )
-    unsent = 0 if shard.batch or shard.attempt > 1 else harvest.failed
+    unsent = 0 if shard.attempt.batch or shard.attempt.number > 1 else harvest.failed
 
     def decide() -> Change | None:
         read = read_shard(work, shard)
-        if (read.state, read.ticket) != (shard.state, shard.ticket):
+        if (read.state, read.attempt.ticket) != (shard.state, shard.attempt.ticket):
             return None
         job = read_job(work, shard.job)
         now = work.now()
@@ -256,7 +263,7 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     settle(work.ports, decide)
     log_transition(work, read_shard(work, shard), done)
     work.ports.log.info(
-        "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
+        "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt.number, batch_id=shard.attempt.batch,
         succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,
     )  # fmt: skip
     _say_unbelieved(work, shard, harvest)
@@ -264,7 +271,7 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
 
 def _say_unbelieved(work: Work, shard: Shard, harvest: Harvest) -> None:
     """Record which of the provider's numbers count for nothing, because nobody can mean them."""
-    usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.batch}
+    usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.attempt.batch}
     if harvest.miscounted:
         work.ports.log.warning("usage.not_believed", **place, count=harvest.miscounted)
     base_tokens = _base_tokens_counted(shard, harvest)

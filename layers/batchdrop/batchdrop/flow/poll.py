@@ -172,7 +172,7 @@ def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitt
 def _probe(shards: Iterable[Shard], now: int) -> list[Shard]:
     """Return the one parked shard that may try again: while creates end uncertain, one probes for all."""
     listed = list(shards)
-    if any(shard.parked_at and shard.state is not ShardState.PARKED for shard in listed):
+    if any(shard.attempt.parked_at and shard.state is not ShardState.PARKED for shard in listed):
         return []
-    parked = [s for s in listed if s.state is ShardState.PARKED and not (s.is_unfenced or s.is_cancelled)]
+    parked = [s for s in listed if s.state is ShardState.PARKED and not (s.attempt.is_unfenced or s.is_cancelled)]
     return [shard for shard in parked if (shard.due_at or 0) <= now][:1]

@@ -143,7 +143,7 @@ def intend_create(work: Work, shard: Shard) -> Shard:
     The one write looks at both rows, so that no intent is ever written after a cancellation. Raises as `move_shard`.
     """
     rows = iter([shard])
-    event: ShardEvent = CreateIntended(shard.ticket)
+    event: ShardEvent = CreateIntended(shard.attempt.ticket)
 
     def decide() -> Change:
         nonlocal event
@@ -161,7 +161,7 @@ def log_transition(work: Work, after: Shard, event: ShardEvent) -> None:
     """Record a shard's transition once, where it was decided."""
     work.ports.log.info(
         "shard.moved", job_id=after.job, shard=after.number, cause=type(event).__name__, state=after.state,
-        ticket=after.ticket, batch_id=after.batch, attempt=after.attempt,
+        ticket=after.attempt.ticket, batch_id=after.attempt.batch, attempt=after.attempt.number,
     )  # fmt: skip
 
 

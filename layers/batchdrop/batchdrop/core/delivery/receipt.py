@@ -206,11 +206,11 @@ def open_bill(job: Job, shards: Sequence[Shard], prices: PriceLookup, dialects: 
     known = dialects or Dialects()
     sources: dict[str, _Source] = {}
     for shard in shards:
-        for batch in (*shard.batches, shard.batch):
+        for batch in (*shard.batches, shard.attempt.batch):
             is_free = shard.endpoint in known.of(shard.base_url).free_endpoints
             sources[batch] = _Source(shard.endpoint, shard.base_url, is_free)
     sources.pop("", None)
-    finished_at = max((shard.batch_ended_at for shard in shards), default=0)
+    finished_at = max((shard.attempt.batch_ended_at for shard in shards), default=0)
     return Bill(job, finished_at, prices, sources, sum(len(shard.duplicates) for shard in shards))
 
 

@@ -29,7 +29,9 @@ _LINES_MAX: Final = 60  # of the receipt; the summary has all
 def report_values(job: Job, shards: Sequence[Shard], results: Results, facts: Facts) -> Mapping[str, object]:
     """Return what `report.html` shows, under the names of the template: what became of *job*, and examples of its items."""
     steps = sorted(
-        (shard.batch_ended_at, facts.items_by_shard[shard.number]) for shard in shards if shard.batch_ended_at
+        (shard.attempt.batch_ended_at, facts.items_by_shard[shard.number])
+        for shard in shards
+        if shard.attempt.batch_ended_at
     )
     ends = sorted(facts.ends.items(), key=lambda entry: (-entry[1], entry[0]))
     ended_at, usages = steps[-1][0] if steps else 0, results.usage.values()

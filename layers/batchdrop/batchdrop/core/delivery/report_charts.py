@@ -59,7 +59,11 @@ def lengths(facts: Facts) -> Iterator[Mapping[str, object]]:
 
 def durations(shards: Sequence[Shard]) -> Iterator[Mapping[str, object]]:
     """Yield a histogram of how long batches took, if any ended."""
-    taken = [shard.batch_ended_at - shard.intent_at for shard in shards if shard.batch_ended_at > shard.intent_at > 0]
+    taken = [
+        shard.attempt.batch_ended_at - shard.attempt.file.intent_at
+        for shard in shards
+        if shard.attempt.batch_ended_at > shard.attempt.file.intent_at > 0
+    ]
     if taken:
         counts = Counter(bisect_right(_DURATIONS, seconds) for seconds in taken)
         edges = [seconds_in_words(edge) for edge in _DURATIONS]

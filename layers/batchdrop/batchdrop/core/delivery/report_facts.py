@@ -96,7 +96,7 @@ class Facts:
 
 def open_facts(shards: Iterable[Shard]) -> Facts:
     """Return facts of no outcomes yet."""
-    return Facts({batch: shard.number for shard in shards for batch in (*shard.batches, shard.batch) if batch})
+    return Facts({batch: shard.number for shard in shards for batch in (*shard.batches, shard.attempt.batch) if batch})
 
 
 def _shown(outcome: Outcome) -> Shown:

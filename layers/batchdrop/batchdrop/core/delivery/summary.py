@@ -144,7 +144,7 @@ def status_document(
     `planned` counts requests that are written, `sent` those that are at the provider or were answered.
     """
     answered = job.succeeded + job.failed - job.refused
-    at_provider = sum(shard.items for shard in shards if shard.batch and shard.state in _AT_PROVIDER)
+    at_provider = sum(shard.items for shard in shards if shard.attempt.batch and shard.state in _AT_PROVIDER)
     states = Counter(shard.state.value for shard in shards)
     document = {
         **_identity(job),
@@ -185,7 +185,7 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
         "duplicate_batches": [batch for shard in rows for batch in shard.duplicates],
         "upload_unreadable": _reason(results.unreadable),
         "created_at": iso_time(job.created_at),
-        "last_batch_ended_at": iso_time(max((shard.batch_ended_at for shard in rows), default=0)),
+        "last_batch_ended_at": iso_time(max((shard.attempt.batch_ended_at for shard in rows), default=0)),
     }
     return _document(document)
 
@@ -239,7 +239,7 @@ def _shard(shard: Shard) -> dict[str, object]:
         "endpoint": shard.endpoint,
         "model": shard.model,
         "estimated_tokens": shard.sent_tokens,
-        "attempts": shard.attempt,
+        "attempts": shard.attempt.number,
         "batches": list(shard.batches),
         "reason": _reason(shard.reason),
     }

@@ -248,6 +248,43 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """The uploaded file that a create call names, and how far that call and its fence have come. A fresh file starts anew."""
+
+    id: str = ""
+    uploaded_at: int = 0
+    is_doubted: bool = False  # its create was refused for the file, uploaded just before: it gets one more look
+    intent_at: int = 0
+    fencing_at: int = 0
+    fenced_at: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What an attempt has done at the provider. The next attempt is `Attempt(number=number + 1)`: it inherits nothing."""
+
+    number: int = 1
+    try_number: int = 0
+    ticket: str = ""
+    tickets: tuple[str, ...] = ()  # all of this attempt
+    file: InputFile = InputFile()
+    first_intent_at: int = 0  # how far back the list of batches must be read
+    uncertain: int = 0
+    parked_at: int = 0
+    is_unfenced: bool = False
+    is_unlisted: bool = False  # parked because there was no list in which its batch would be seen
+    batch: str = ""
+    batch_status: str = ""
+    batch_ended_at: int = 0
+    gone: Outage | None = None  # the provider no longer shows its batch that ran, or the answers of one that ended
+    cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
+    cancels_unheard: int = 0  # times in a row that this was not answered
+    refused_count: int = 0  # times that the provider had no quota although nothing else of ours was enqueued
+    refused_since: int = 0  # the first of them
+    refusal: Refusal | None = None  # of its upload, or of its create; over once a batch is made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
     """A run of request lines of one endpoint and model: what becomes one batch."""
 
@@ -281,41 +318,16 @@ class Shard:
     # Of all attempts: the input tokens that the provider counted, and what had been estimated for the same items.
     counted_tokens: int = 0
     expected_tokens: int = 0
-    attempt: int = 1
+    attempt: Attempt = Attempt()
     unpaid_attempts: int = 0  # of those before this one: they met an account without money, and do not count
-    try_number: int = 0
-    ticket: str = ""
-    tickets: tuple[str, ...] = ()  # all of this attempt
-    uncertain: int = 0
     base_url: str = ""
     fingerprint: str = ""
-    file: str = ""
-    file_uploaded_at: int = 0
-    intent_at: int = 0
-    first_intent_at: int = 0  # of this attempt: how far back the list of batches must be read
-    fencing_at: int = 0
-    fenced_at: int = 0
-    parked_at: int = 0
-    is_unfenced: bool = False
-    is_unlisted: bool = False  # parked because there was no list in which its batch would be seen
     unreachable_at: int = 0
-    batch: str = ""
     batches: tuple[str, ...] = ()  # every attempt's, for the summary
     duplicates: tuple[str, ...] = ()  # batches beside those that count, each reported once
-    batch_status: str = ""
-    batch_ended_at: int = 0
     unanswered: Outage | None = None  # the calls that would move it on, which the provider does not answer
-    gone: Outage | None = (
-        None  # the provider does not show its batch although it was running, or its answers once it ended
-    )
     is_stuck: bool = False  # its batch was given up while it may still run: it is collected, and nothing is sent again
     is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
-    cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
-    cancels_unheard: int = 0  # times in a row that this was not answered
-    refused_count: int = 0  # times that the provider had no room although nothing else of ours was in
-    refused_since: int = 0  # the first of them
-    refusal: Refusal | None = None  # of its upload, or of its create; over once a batch is made
-    is_doubted: bool = False  # its create was refused for the file, uploaded just before: it gets one more look
     failed_uploads: int = 0  # of this try, because the provider was not there
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
     progressed_at: int = 0  # when it last got further: a batch, its end, answers; never by being tried again
@@ -334,7 +346,7 @@ class Shard:
     @property
     def used_attempts(self) -> int:
         """How many attempts there were, this one counted, of those that may be made."""
-        return self.attempt - self.unpaid_attempts
+        return self.attempt.number - self.unpaid_attempts
 
     @property
     def sent_items(self) -> int:
@@ -529,7 +541,7 @@ class Change:
 
 def ticket_of(install: str, shard: Shard) -> str:
     """Return the name of the try that *shard* is at: install, job, shard, attempt, try."""
-    return f"{install}.{shard.job}.{shard.number}.{shard.attempt}.{shard.try_number}"
+    return f"{install}.{shard.job}.{shard.number}.{shard.attempt.number}.{shard.attempt.try_number}"
 
 
 @dataclass(frozen=True, slots=True)

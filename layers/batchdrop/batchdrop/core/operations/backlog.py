@@ -42,7 +42,7 @@ def backlog(
         frozenset() if is_readable else {ShardState.HARVESTING}
     )
     late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, held)]
-    uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.first_intent_at > _UNCERTAIN_SECONDS]
+    uncertain = [s for s in shards if s.state in _UNCERTAIN and now - s.attempt.first_intent_at > _UNCERTAIN_SECONDS]
     is_held = not is_open or any(shard.unreachable_at for shard in shards)
     approvals = sum(isinstance(row, Job) and row.state is JobState.HELD for row in rows)
     return Backlog(len(late), max(late, default=0), len(uncertain), is_held, approvals)

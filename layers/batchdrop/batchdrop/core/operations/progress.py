@@ -65,7 +65,7 @@ class _Look:
     def is_stalled(self, shard: Shard) -> bool:
         """Whether a *shard* that does not wait for room gets no further."""
         allowed_seconds = self.limits.no_progress_seconds
-        if shard.state is ShardState.RUNNING and shard.gone is None:
+        if shard.state is ShardState.RUNNING and shard.attempt.gone is None:
             allowed_seconds = self._running_seconds()
         since = _progress_of(shard)
         return bool(since) and self.now - since >= allowed_seconds
@@ -98,14 +98,16 @@ def _progress_of(row: Job | Shard) -> int:
     """Return when *row* last got further; for rows of older releases as far as other times tell it, 0 where none does."""
     if isinstance(row, Job):
         return row.progressed_at or row.created_at
-    if row.state is ShardState.RUNNING and row.gone is not None:
-        return max(row.progressed_at, row.gone.since)
-    return row.progressed_at or max(row.taken_at, row.batch_ended_at, row.file_uploaded_at, row.first_intent_at)
+    attempt = row.attempt
+    if row.state is ShardState.RUNNING and attempt.gone is not None:
+        return max(row.progressed_at, attempt.gone.since)
+    known = (row.taken_at, attempt.batch_ended_at, attempt.file.uploaded_at, attempt.first_intent_at)
+    return row.progressed_at or max(known)
 
 
 def _of_shard(shard: Shard) -> Stalled:
-    outage = shard.unanswered or shard.gone
-    cause = outage.cause if outage else shard.refusal.reason.code if shard.refusal else ""
+    outage = shard.unanswered or shard.attempt.gone
+    cause = outage.cause if outage else shard.attempt.refusal.reason.code if shard.attempt.refusal else ""
     return Stalled(shard.job, _progress_of(shard), shard.state.value, shard.number, cause)
 
 

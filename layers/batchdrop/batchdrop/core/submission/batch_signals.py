@@ -47,15 +47,14 @@ def is_token_limit(code: str, message: str) -> bool:
 
 def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
     is_inputs = _INPUT_LIMIT_WORDS in message.lower()
-    return on.NoRoom(shard.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
+    return on.NoRoom(shard.attempt.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
 
 
 def names_input(shard: Shard, declined: Declined) -> bool:
     """Whether a refusal speaks of the input file, by its id, as the parameter that is wrong, or in words."""
     said = f"{declined.code} {declined.message}".lower()
-    return (
-        declined.param == _INPUT_PARAM or (bool(shard.file) and shard.file.lower() in said) or bool(_FILE.search(said))
-    )
+    file = shard.attempt.file.id.lower()
+    return declined.param == _INPUT_PARAM or (bool(file) and file in said) or bool(_FILE.search(said))
 
 
 def is_input_missing(code: str, message: str, param: str | None) -> bool:
@@ -71,23 +70,23 @@ def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | Non
     *is_idle* says whether the shard alone holds room of its model.
     """
     if batch.status in STATUSES_WITH_ANSWERS:
-        return on.BatchEnded(shard.ticket, batch)
+        return on.BatchEnded(shard.attempt.ticket, batch)
     if batch.status != STATUS_FAILED:
         return None
-    if shard.intent_at and batch.ticket != shard.ticket and batch.ticket in shard.tickets:
-        return on.EarlierFailed(shard.ticket)
-    return _never_ran(shard, batch.errors, is_idle=is_idle) or on.BatchEnded(shard.ticket, batch)
+    if shard.attempt.file.intent_at and batch.ticket != shard.attempt.ticket and batch.ticket in shard.attempt.tickets:
+        return on.EarlierFailed(shard.attempt.ticket)
+    return _never_ran(shard, batch.errors, is_idle=is_idle) or on.BatchEnded(shard.attempt.ticket, batch)
 
 
 def _never_ran(shard: Shard, errors: tuple[BatchError, ...], *, is_idle: bool) -> on.ShardEvent | None:
     """Return what a failed batch means that is tried again as it is; None where its items are to be looked at."""
     unpaid = [error for error in errors if is_money_code(error.code)]
     if unpaid:
-        return on.MoneyMissed(shard.ticket, Reason(unpaid[0].code, unpaid[0].message))
+        return on.MoneyMissed(shard.attempt.ticket, Reason(unpaid[0].code, unpaid[0].message))
     full = [error.message for error in errors if is_token_limit(error.code, error.message)]
     if full:
         return _no_room(shard, full[0], is_idle=is_idle)
-    return on.InputMissed(shard.ticket) if _missed_input(errors) else None
+    return on.InputMissed(shard.attempt.ticket) if _missed_input(errors) else None
 
 
 def is_duplicate(shard: Shard, batch: Batch, ticket: str) -> bool:
@@ -95,9 +94,13 @@ def is_duplicate(shard: Shard, batch: Batch, ticket: str) -> bool:
 
     One that failed never ran. One of the present attempt is no duplicate while the shard may still adopt it.
     """
-    if batch.status == STATUS_FAILED or batch.id in (shard.batch, *shard.batches, *shard.duplicates):
+    if batch.status == STATUS_FAILED or batch.id in (shard.attempt.batch, *shard.batches, *shard.duplicates):
         return False
-    return ticket not in shard.tickets or shard.state in (ShardState.RUNNING, ShardState.HARVESTING, ShardState.DONE)
+    return ticket not in shard.attempt.tickets or shard.state in (
+        ShardState.RUNNING,
+        ShardState.HARVESTING,
+        ShardState.DONE,
+    )
 
 
 def prefer(known: Batch | None, batch: Batch) -> Batch:
@@ -124,19 +127,19 @@ def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dial
     if batch.status in STATUSES_WITH_ANSWERS or batch.status in (STATUS_FAILED, STATUS_CANCELLING):
         return False
     late_at = overdue_at(shard, batch, limits, dialect)
-    return late_at is not None and now >= max(late_at, shard.cancel_asked_at + limits.stuck_seconds)
+    return late_at is not None and now >= max(late_at, shard.attempt.cancel_asked_at + limits.stuck_seconds)
 
 
 def is_hopeless(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dialect) -> bool:
     """Whether *batch*, its own, was to end days ago, and no cancel helped: it is given up although it may still run."""
-    if batch.status in STATUSES_WITH_ANSWERS or batch.status == STATUS_FAILED or not shard.cancel_asked_at:
+    if batch.status in STATUSES_WITH_ANSWERS or batch.status == STATUS_FAILED or not shard.attempt.cancel_asked_at:
         return False
-    is_asked_again = now - shard.cancel_asked_at >= limits.cancel_retry_seconds
+    is_asked_again = now - shard.attempt.cancel_asked_at >= limits.cancel_retry_seconds
     return is_asked_again and now - _expires_at(shard, batch) >= limits.hopeless_seconds + dialect.overdue_seconds
 
 
 def _expires_at(shard: Shard, batch: Batch) -> int:
-    return batch.expires_at or (batch.created_at or shard.intent_at) + COMPLETION_WINDOW_SECONDS
+    return batch.expires_at or (batch.created_at or shard.attempt.file.intent_at) + COMPLETION_WINDOW_SECONDS
 
 
 def stuck_reason(batch: Batch, limits: Limits) -> Reason:
@@ -158,13 +161,13 @@ def find_batch(shard: Shard, batches: dict[str, Batch]) -> on.ShardEvent | None:
     A batch that may run or ran is adopted whichever of the attempt's tries made it, the oldest first. One that failed is
     looked at only if it answers the present try: it never ran, and earlier tries have been dealt with.
     """
-    shown = [(ticket, batches[ticket]) for ticket in shard.tickets if ticket in batches]
+    shown = [(ticket, batches[ticket]) for ticket in shard.attempt.tickets if ticket in batches]
     for ticket, batch in shown:
         if batch.status != STATUS_FAILED:
             return on.BatchFound(batch, ticket)
     for ticket, batch in shown:
-        if ticket == shard.ticket:
-            return on.InputMissed(shard.ticket) if _missed_input(batch.errors) else on.BatchFound(batch, ticket)
+        if ticket == shard.attempt.ticket:
+            return on.InputMissed(shard.attempt.ticket) if _missed_input(batch.errors) else on.BatchFound(batch, ticket)
     return None
 
 
@@ -178,17 +181,19 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
         return _turned_away(declined, shard, limits, is_account=is_account)
     reason = Reason(code or f"http_{declined.status}", message)
     if is_about_model(declined.status, code):
-        return on.ModelRefused(shard.ticket, Refusal(reason, 1, now, Scope.MODEL))
-    return _refused_for_file(declined, shard, reason, now, limits) or on.CreateRefused(shard.ticket, reason)
+        return on.ModelRefused(shard.attempt.ticket, Refusal(reason, 1, now, Scope.MODEL))
+    return _refused_for_file(declined, shard, reason, now, limits) or on.CreateRefused(shard.attempt.ticket, reason)
 
 
 def _turned_away(declined: Declined, shard: Shard, limits: Limits, *, is_account: bool) -> on.CreateTurnedAway:
     least_seconds, asked_seconds = limits.circuit_seconds if is_account else MINUTE, declined.retry_after_seconds
     wait_seconds = max(least_seconds, min(asked_seconds, limits.retry_after_seconds_max))
     if is_account:
-        return on.CreateTurnedAway(shard.ticket, wait_seconds)
+        return on.CreateTurnedAway(shard.attempt.ticket, wait_seconds)
     cause = declined.message or declined.code
-    return on.CreateTurnedAway(shard.ticket, wait_seconds, cause, asked_seconds if asked_seconds > wait_seconds else 0)
+    return on.CreateTurnedAway(
+        shard.attempt.ticket, wait_seconds, cause, asked_seconds if asked_seconds > wait_seconds else 0
+    )
 
 
 def _refused_for_file(
@@ -199,26 +204,30 @@ def _refused_for_file(
         return None
     if declined.status != _BAD_REQUEST:
         # As 404 or 405 of a wrong address: the requests were not looked at, so that they do not fail for it at once.
-        return on.SendRefused(shard.ticket, reason)
-    is_fresh = now - shard.file_uploaded_at < limits.file_visible_seconds_max
+        return on.SendRefused(shard.attempt.ticket, reason)
+    is_fresh = now - shard.attempt.file.uploaded_at < limits.file_visible_seconds_max
     if is_input_missing(declined.code, declined.message, None):
         # A file may be invisible for a moment after its upload; later it is gone. One that follows such a file gets no time.
         is_waited_for = is_fresh and not _was_missing(shard)
-        return on.CreateTurnedAway(shard.ticket, MINUTE) if is_waited_for else on.SendRefused(shard.ticket, reason)
-    is_doubtful = is_fresh and not shard.is_doubted and names_input(shard, declined)
-    return on.InputDoubted(shard.ticket) if is_doubtful else None
+        return (
+            on.CreateTurnedAway(shard.attempt.ticket, MINUTE)
+            if is_waited_for
+            else on.SendRefused(shard.attempt.ticket, reason)
+        )
+    is_doubtful = is_fresh and not shard.attempt.file.is_doubted and names_input(shard, declined)
+    return on.InputDoubted(shard.attempt.ticket) if is_doubtful else None
 
 
 def _was_missing(shard: Shard) -> bool:
     """Whether the file that *shard* was given before was not found, either, for as long as a file may take to appear."""
-    known = shard.refusal
+    known = shard.attempt.refusal
     return known is not None and is_input_missing(known.reason.code, known.reason.message, None)
 
 
 def read_upload_refusal(refused: ProviderRefused, shard: Shard) -> on.SendRefused:
     """Return what a definite refusal of the upload means."""
     reason = Reason(refused.code or f"http_{refused.status}", refused.message)
-    return on.SendRefused(shard.ticket, reason, is_too_large=is_too_large(refused))
+    return on.SendRefused(shard.attempt.ticket, reason, is_too_large=is_too_large(refused))
 
 
 def is_too_large(refused: ProviderRefused) -> bool:

@@ -75,12 +75,12 @@ def _is_of_all(job: Job, known: Refusal, limits: Limits) -> bool:
 
 def is_under_refusal(shard: Shard) -> bool:
     """Whether *shard* was refused for good and is to be sent nevertheless."""
-    return shard.refusal is not None and shard.refusal.count > 0 and shard.state in _UNDER_REFUSAL
+    return shard.attempt.refusal is not None and shard.attempt.refusal.count > 0 and shard.state in _UNDER_REFUSAL
 
 
 def is_waited_for(shard: Shard, now: int, limits: Limits) -> bool:
     """Whether *shard* was refused so often, or for so long, or for its model, that people are told what its job waits for."""
-    refusal = shard.refusal
+    refusal = shard.attempt.refusal
     if refusal is None or not is_under_refusal(shard):
         return False
     is_often = refusal.count >= limits.refused_tries_max or now - refusal.since >= limits.refused_told_seconds
@@ -96,9 +96,13 @@ def refused_places(jobs: Iterable[Job], shards: Sequence[Shard], limits: Limits)
     Lone requests that are too large hold up others only where nothing of their job was ever taken.
     """
     counts = Counter(
-        ((shard.job, shard.model), shard.refusal.scope) for shard in shards if shard.refusal and is_under_refusal(shard)
+        ((shard.job, shard.model), shard.attempt.refusal.scope)
+        for shard in shards
+        if shard.attempt.refusal and is_under_refusal(shard)
     )
-    taken = {shard.job for shard in shards if shard.file or shard.batch} | {job.id for job in jobs if job.succeeded}
+    taken = {shard.job for shard in shards if shard.attempt.file.id or shard.attempt.batch} | {
+        job.id for job in jobs if job.succeeded
+    }
     return frozenset(
         place
         for (place, scope), count in counts.items()
@@ -117,7 +121,7 @@ def to_be_tried(waiting: Iterable[Shard], refused: frozenset[Place], limits: Lim
         if is_under_refusal(shard):
             retries.append(shard)
         elif (shard.job, shard.model) not in refused:
-            (parts if shard.refusal else fresh).append(shard)
+            (parts if shard.attempt.refusal else fresh).append(shard)
     parts.sort(key=lambda shard: shard.items)
     most = limits.refused_retries_per_tick_max
     return [*fresh, *retries[:most], *parts[:most]]
@@ -142,7 +146,7 @@ def refused_models(shards: Iterable[Shard]) -> Models:
     """Return what is refused of whole models, by account and model, as *shards* of any job show it: the latest of each."""
     found: dict[tuple[str, str], Refusal] = {}
     for shard in shards:
-        refusal = shard.refusal
+        refusal = shard.attempt.refusal
         if refusal and refusal.scope is Scope.MODEL and is_under_refusal(shard):
             known = found.setdefault((shard.account, shard.model), refusal)
             if refusal.count > known.count:
@@ -158,5 +162,7 @@ def waited_for(job: Job, shards: Sequence[Shard], models: Models, now: int, limi
     wanted = {shard.model for shard in shards if shard.state is ShardState.WAITING}
     wanted |= {group.model for group in job.groups if group.cut_lines < group.lines}
     refusals = [refusal for (_, model), refusal in models.items() if model in wanted]
-    refusals += [shard.refusal for shard in shards if shard.refusal and is_waited_for(shard, now, limits)]
+    refusals += [
+        shard.attempt.refusal for shard in shards if shard.attempt.refusal and is_waited_for(shard, now, limits)
+    ]
     return min(refusals, key=lambda refusal: (refusal.since, refusal.reason.code), default=None)

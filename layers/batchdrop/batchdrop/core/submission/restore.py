@@ -44,11 +44,11 @@ def tries_of(batches: Iterable[Batch], install: str) -> Tries:
 
 def unknown_tries(shard: Shard, tries: Iterable[Try]) -> list[Try]:
     """Return those of *tries*, the shard's, that ran or run, for this attempt or a later one, and that its row does not name."""
-    named = {shard.batch, *shard.batches, *shard.duplicates}
+    named = {shard.attempt.batch, *shard.batches, *shard.duplicates}
     return [
         one
         for one in tries
-        if one.batch.status != STATUS_FAILED and one.batch.id not in named and one.name.attempt >= shard.attempt
+        if one.batch.status != STATUS_FAILED and one.batch.id not in named and one.name.attempt >= shard.attempt.number
     ]
 
 
@@ -56,21 +56,21 @@ def may_be_its_own(shard: Shard, one: Try) -> bool:
     """Whether the restored row could have made this batch: for its attempt, of as many requests, and it has no other."""
     return (
         Restored in EDGES[shard.state]
-        and one.name.attempt == shard.attempt
+        and one.name.attempt == shard.attempt.number
         and one.batch.total in (None, 0, shard.sent_items)  # counted only after validation
     )
 
 
 def is_beside(shard: Shard, one: Try) -> bool:
     """Whether the batch is a mere duplicate of the one that the row names for this attempt."""
-    return one.name.attempt == shard.attempt and shard.state in (ShardState.RUNNING, ShardState.HARVESTING)
+    return one.name.attempt == shard.attempt.number and shard.state in (ShardState.RUNNING, ShardState.HARVESTING)
 
 
 def restored_event(shard: Shard, tries: Sequence[Try]) -> Restored:
     """Return what the *tries* of its attempt mean to the row: tickets to be found under, and numbers that are used."""
-    same = [one for one in tries if one.name.attempt == shard.attempt]
+    same = [one for one in tries if one.name.attempt == shard.attempt.number]
     own = [one for one in unknown_tries(shard, same) if may_be_its_own(shard, one)]
-    tickets = tuple(dict.fromkeys(one.batch.ticket for one in own if one.batch.ticket not in shard.tickets))
+    tickets = tuple(dict.fromkeys(one.batch.ticket for one in own if one.batch.ticket not in shard.attempt.tickets))
     is_made = bool(own)
     return Restored(tickets, max((one.name.try_number for one in same), default=0), is_made=is_made)
 

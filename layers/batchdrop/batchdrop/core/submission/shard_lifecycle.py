@@ -33,7 +33,17 @@ from typing import Any
 
 from batchdrop.core.model.errors import IllegalTransition, Superseded
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Outage, Reason, Refusal, Scope, Shard, ShardState, ticket_of
+from batchdrop.core.model.rows import (
+    Attempt,
+    InputFile,
+    Outage,
+    Reason,
+    Refusal,
+    Scope,
+    Shard,
+    ShardState,
+    ticket_of,
+)
 from batchdrop.core.submission import shard_events as on
 
 CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
@@ -145,7 +155,7 @@ def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
     if after.is_cancelled and after.state in _SENDS:
         after = _stopped(shard, now)
     if after.state is not shard.state and not isinstance(event, on.CreateIntended | on.CreateTurnedAway):
-        after = replace(after, unanswered=None, gone=None)
+        after = replace(after, unanswered=None, attempt=replace(after.attempt, gone=None))
     if _is_progress(shard, after, event):
         after = replace(after, progressed_at=now.time)
     assert after.state in targets, f"{shard.state} -{type(event).__name__}-> {after.state}"  # noqa: S101 - our own table
@@ -164,10 +174,10 @@ def _is_progress(before: Shard, after: Shard, event: on.ShardEvent) -> bool:
 
 
 def _check_ticket(shard: Shard, event: on.ShardEvent) -> None:
-    ticket = getattr(event, "ticket", shard.ticket)
-    known = shard.tickets if isinstance(event, on.BatchFound) else (shard.ticket,)
+    ticket = getattr(event, "ticket", shard.attempt.ticket)
+    known = shard.attempt.tickets if isinstance(event, on.BatchFound) else (shard.attempt.ticket,)
     if ticket not in known:
-        raise Superseded(f"shard {shard.job}/{shard.number} has left {ticket} behind; it is at {shard.ticket}")
+        raise Superseded(f"shard {shard.job}/{shard.number} has left {ticket} behind; it is at {shard.attempt.ticket}")
 
 
 def split(shard: Shard, number: int, items: int) -> tuple[Shard, Shard]:
@@ -181,8 +191,9 @@ def split(shard: Shard, number: int, items: int) -> tuple[Shard, Shard]:
     held = shard.reserved_microdollars * items // shard.items
     first = replace(_share_of(shard, items), end_line=middle, reserved_microdollars=held)
     second = replace(
-        _share_of(shard, shard.items - items), number=number, first_line=middle, tickets=(), ticket="", try_number=0,
-        batches=(), duplicates=(), counted_tokens=0, expected_tokens=0, lease=None, revision=0,
+        _share_of(shard, shard.items - items), number=number, first_line=middle,
+        attempt=replace(shard.attempt, tickets=(), ticket="", try_number=0), batches=(), duplicates=(),
+        counted_tokens=0, expected_tokens=0, lease=None, revision=0,
         reserved_microdollars=shard.reserved_microdollars - held,
     )  # fmt: skip
     return first, second
@@ -204,20 +215,29 @@ def _share_of(shard: Shard, items: int) -> Shard:
 # ------------------------------------------------------------------ what each event does to the row
 
 
-def _mint(shard: Shard, now: Now, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
-    """Return *shard* at its next try, with a ticket of its own and no worker."""
-    at_next = replace(shard, try_number=shard.try_number + 1, taken_at=0, lease=None, due_at=now.time, **changes)
-    ticket = ticket_of(now.install, at_next)
-    return replace(at_next, ticket=ticket, tickets=(*shard.tickets, ticket))
+def _mint(shard: Shard, now: Now, state: ShardState) -> Shard:
+    """Return *shard* in *state* at its next try, with a ticket of its own and no worker."""
+    attempt = replace(shard.attempt, try_number=shard.attempt.try_number + 1)
+    ticket = ticket_of(now.install, replace(shard, attempt=attempt))
+    attempt = replace(attempt, ticket=ticket, tickets=(*attempt.tickets, ticket))
+    return replace(shard, state=state, attempt=attempt, taken_at=0, lease=None, due_at=now.time)
 
 
 def _without_file(shard: Shard) -> Shard:
-    return replace(shard, file="", file_uploaded_at=0, is_doubted=False, intent_at=0, fencing_at=0, fenced_at=0)
+    return replace(shard, attempt=replace(shard.attempt, file=InputFile()))
+
+
+def _without_batch(shard: Shard) -> Shard:
+    return replace(shard, attempt=replace(shard.attempt, batch="", batch_status=""))
+
+
+def _with_file(shard: Shard, file: InputFile) -> Shard:
+    return replace(shard, attempt=replace(shard.attempt, file=file))
 
 
 def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
-    return _mint(
-        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
+    return replace(
+        _mint(_without_file(shard), now, _S.RESERVED), room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
         reserved_microdollars=shard.reserved_microdollars + event.microdollars, reserved_on=event.day or shard.reserved_on,
     )  # fmt: skip
 
@@ -225,25 +245,24 @@ def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
 def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Shard:
     saving = event.saving
     saved = replace(shard, saved_items=saving.items, saved_tokens=saving.tokens, saved_inputs=saving.inputs)
+    file = replace(shard.attempt.file, id=event.file, uploaded_at=now.time)
     # What is not sent takes no room: it is given back here, because nobody knew before.
     return replace(
-        saved, state=_S.UPLOADED, room_tokens=saved.sent_tokens, room_inputs=saved.sent_inputs, file=event.file,
-        file_uploaded_at=now.time, failed_uploads=0, base_url=event.base_url, fingerprint=event.fingerprint, unreachable_at=0,
-        due_at=now.time,
+        saved, state=_S.UPLOADED, room_tokens=saved.sent_tokens, room_inputs=saved.sent_inputs,
+        attempt=replace(shard.attempt, file=file), failed_uploads=0, base_url=event.base_url, fingerprint=event.fingerprint,
+        unreachable_at=0, due_at=now.time,
     )  # fmt: skip
 
 
 def _after_input_unusable(shard: Shard, _event: on.InputUnusable, now: Now) -> Shard:
     # A minute later: where the provider denies every file, uploading must not become a storm.
-    return replace(_mint(_without_file(shard), now, state=_S.RESERVED), due_at=now.time + MINUTE)
+    return replace(_mint(_without_file(shard), now, _S.RESERVED), due_at=now.time + MINUTE)
 
 
 def _after_create_intended(shard: Shard, _event: on.CreateIntended, now: Now) -> Shard:
-    due_at = now.time + now.limits.grace_seconds
-    return replace(
-        shard, state=_S.CREATING, intent_at=now.time, first_intent_at=shard.first_intent_at or now.time,
-        fencing_at=0, fenced_at=0, due_at=due_at,
-    )  # fmt: skip
+    file = replace(shard.attempt.file, intent_at=now.time, fencing_at=0, fenced_at=0)
+    attempt = replace(shard.attempt, file=file, first_intent_at=shard.attempt.first_intent_at or now.time)
+    return replace(shard, state=_S.CREATING, attempt=attempt, due_at=now.time + now.limits.grace_seconds)
 
 
 def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Shard:
@@ -251,10 +270,14 @@ def _after_create_refused(shard: Shard, event: on.CreateRefused, now: Now) -> Sh
 
 
 def _after_create_turned_away(shard: Shard, event: on.CreateTurnedAway, now: Now) -> Shard:
-    turned = _mint(shard, now, state=_S.UPLOADED, intent_at=0)
+    turned = _mint(_not_intended(shard), now, _S.UPLOADED)
     if event.cause:
         turned = replace(turned, unanswered=again(shard.unanswered, event.cause, now.time, event.asked_seconds))
     return replace(turned, due_at=now.time + max(event.wait_seconds, _pace_seconds(turned, now.limits)))
+
+
+def _not_intended(shard: Shard) -> Shard:
+    return _with_file(shard, replace(shard.attempt.file, intent_at=0))
 
 
 def again(outage: Outage | None, cause: str, now: int, asked_seconds: int = 0) -> Outage:
@@ -265,36 +288,39 @@ def again(outage: Outage | None, cause: str, now: int, asked_seconds: int = 0) -
 
 def _pace_seconds(shard: Shard, limits: Limits) -> int:
     """Return how long the next try waits at least, so that the tickets of an outage of weeks do not fill the row."""
-    if shard.try_number <= limits.quick_tries_max:
+    if shard.attempt.try_number <= limits.quick_tries_max:
         return 0
-    return limits.slow_try_seconds if shard.try_number <= 2 * limits.quick_tries_max else HOUR
+    return limits.slow_try_seconds if shard.attempt.try_number <= 2 * limits.quick_tries_max else HOUR
 
 
 def _after_input_doubted(shard: Shard, _event: on.InputDoubted, now: Now) -> Shard:
-    again = _mint(shard, now, state=_S.UPLOADED, intent_at=0, is_doubted=True)
-    return replace(again, due_at=now.time + MINUTE)
+    doubted = _with_file(shard, replace(shard.attempt.file, intent_at=0, is_doubted=True))
+    return replace(_mint(doubted, now, _S.UPLOADED), due_at=now.time + MINUTE)
 
 
 def _after_send_refused(shard: Shard, event: on.SendRefused, now: Now) -> Shard:
-    limits, known = now.limits, shard.refusal or Refusal(event.reason, 0, now.time)
+    limits, known = now.limits, shard.attempt.refusal or Refusal(event.reason, 0, now.time)
     if event.is_too_large and shard.sent_items > 1:
         # Whoever wrote this splits it: each part is asked for the first time.
-        parted = replace(shard, refusal=replace(known, reason=event.reason, count=0))
+        parted = _with_refusal(shard, replace(known, reason=event.reason, count=0))
         return replace(_refused(parted), due_at=now.time)
     scope = Scope.LINE if event.is_too_large else Scope.SHARD
     refusal = Refusal(event.reason, known.count + 1, known.since, scope)
-    shard = replace(shard, refusal=refusal)
+    shard = _with_refusal(shard, refusal)
     is_over = refusal.count >= limits.refused_tries_max and now.time - refusal.since >= limits.refused_seconds_max
     if event.is_given_up or is_over:
         return _to_harvest(replace(shard, reason=event.reason), now)
     if refusal.count >= limits.refused_tries_max:
         return replace(_refused(shard), due_at=now.time + limits.refused_retry_seconds)
-    again = _mint(_without_file(shard), now, state=_S.RESERVED)
-    return replace(again, due_at=now.time + limits.refused_try_seconds)
+    return replace(_mint(_without_file(shard), now, _S.RESERVED), due_at=now.time + limits.refused_try_seconds)
+
+
+def _with_refusal(shard: Shard, refusal: Refusal) -> Shard:
+    return replace(shard, attempt=replace(shard.attempt, refusal=refusal))
 
 
 def _after_model_refused(shard: Shard, event: on.ModelRefused, now: Now) -> Shard:
-    shard = replace(shard, refusal=event.refusal)
+    shard = _with_refusal(shard, event.refusal)
     if event.is_given_up:
         return _to_harvest(replace(shard, reason=event.refusal.reason), now)
     return replace(_refused(shard), due_at=now.time + refused_wait_seconds(event.refusal, now.limits))
@@ -308,40 +334,46 @@ def refused_wait_seconds(refusal: Refusal, limits: Limits) -> int:
 
 def _refused(shard: Shard) -> Shard:
     """Return *shard* waiting without room, file or worker. The provider has answered: nothing about it is uncertain any more."""
-    return replace(_without_room(_without_file(shard)), state=_S.WAITING, parked_at=0, lease=None)
+    waiting = replace(_without_room(_without_file(shard)), state=_S.WAITING, lease=None)
+    return replace(waiting, attempt=replace(waiting.attempt, parked_at=0))
 
 
 def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
+    was = shard.attempt
+    attempt = replace(
+        was, batch=event.batch.id, batch_status=event.batch.status, parked_at=0, refusal=None,
+        is_unfenced=was.is_unfenced and not was.is_unlisted, is_unlisted=False,
+    )  # fmt: skip
     # A parked shard gave its room back; the batch takes it whether there is room or not.
     return replace(
-        shard, state=_S.RUNNING, batch=event.batch.id, batch_status=event.batch.status, room_tokens=shard.sent_tokens,
-        room_inputs=shard.sent_inputs, parked_at=0, is_unfenced=shard.is_unfenced and not shard.is_unlisted, is_unlisted=False,
-        unreachable_at=0, refusal=None, lease=None,
-        due_at=now.time + now.limits.retrieve_interval_seconds,
+        shard, state=_S.RUNNING, attempt=attempt, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
+        unreachable_at=0, lease=None, due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
 
 def _after_fence_begun(shard: Shard, _event: on.FenceBegun, now: Now) -> Shard:
+    file = replace(shard.attempt.file, fencing_at=now.time, fenced_at=0)
     # What was parked for want of a list gave its room back; a batch may take it whether there is room or not.
     return replace(
-        shard, state=_S.FENCING, fencing_at=now.time, fenced_at=0, is_unfenced=False, is_unlisted=False,
+        shard, state=_S.FENCING, attempt=replace(shard.attempt, file=file, is_unfenced=False, is_unlisted=False),
         room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, lease=None, due_at=now.time,
     )  # fmt: skip
 
 
 def _after_fenced(shard: Shard, _event: on.Fenced, now: Now) -> Shard:
     # Set once: a second deletion must not push the wait further away.
-    fenced_at = shard.fenced_at or now.time
-    return replace(shard, fenced_at=fenced_at, due_at=fenced_at + now.limits.fence_wait_seconds)
+    fenced_at = shard.attempt.file.fenced_at or now.time
+    fenced = _with_file(shard, replace(shard.attempt.file, fenced_at=fenced_at))
+    return replace(fenced, due_at=fenced_at + now.limits.fence_wait_seconds)
 
 
 def _after_fence_failed(shard: Shard, _event: on.FenceFailed, now: Now) -> Shard:
-    return _parked(replace(shard, is_unfenced=True), now)
+    return _parked(replace(shard, attempt=replace(shard.attempt, is_unfenced=True)), now)
 
 
 def _after_unlisted(shard: Shard, _event: on.Unlisted, now: Now) -> Shard:
     # Unfenced, because nothing proves that no batch was made: no new try, until a list is there and the fence is made.
-    return _parked(replace(shard, is_unfenced=True, is_unlisted=True), now)
+    return _parked(replace(shard, attempt=replace(shard.attempt, is_unfenced=True, is_unlisted=True)), now)
 
 
 def _after_nothing_found(shard: Shard, _event: on.NothingFound, now: Now) -> Shard:
@@ -354,24 +386,23 @@ def _after_input_missed(shard: Shard, _event: on.InputMissed, now: Now) -> Shard
 
 def _after_earlier_failed(shard: Shard, _event: on.EarlierFailed, now: Now) -> Shard:
     # As after the intent, whose time stays: the file may have been fenced off meanwhile, and is fenced off again.
-    return replace(
-        shard, state=_S.CREATING, batch="", batch_status="", taken_at=0, fencing_at=0, fenced_at=0, lease=None,
-        due_at=now.time + now.limits.grace_seconds,
-    )  # fmt: skip
+    unfenced = _with_file(_without_batch(shard), replace(shard.attempt.file, fencing_at=0, fenced_at=0))
+    due_at = now.time + now.limits.grace_seconds
+    return replace(unfenced, state=_S.CREATING, taken_at=0, lease=None, due_at=due_at)
 
 
 def _fresh_try(shard: Shard, now: Now) -> Shard:
     """Another try with a file of its own; no attempt is used, because nothing ran."""
-    counted = replace(_without_file(shard), uncertain=shard.uncertain + 1, batch="", batch_status="")
-    if counted.uncertain >= now.limits.uncertain_creates_max:
-        return _parked(counted, now)
-    return _mint(counted, now, state=_S.RESERVED)
+    uncertain = shard.attempt.uncertain + 1
+    attempt = replace(shard.attempt, file=InputFile(), uncertain=uncertain, batch="", batch_status="")
+    counted = replace(shard, attempt=attempt)
+    return _parked(counted, now) if uncertain >= now.limits.uncertain_creates_max else _mint(counted, now, _S.RESERVED)
 
 
 def _parked(shard: Shard, now: Now) -> Shard:
+    attempt = replace(shard.attempt, parked_at=shard.attempt.parked_at or now.time, batch="")
     due_at = now.time + now.limits.parked_retry_seconds
-    parked_at = shard.parked_at or now.time
-    return replace(_without_room(shard), state=_S.PARKED, parked_at=parked_at, batch="", lease=None, due_at=due_at)
+    return replace(_without_room(shard), state=_S.PARKED, attempt=attempt, lease=None, due_at=due_at)
 
 
 def _without_room(shard: Shard) -> Shard:
@@ -379,26 +410,29 @@ def _without_room(shard: Shard) -> Shard:
 
 
 def _after_unparked(shard: Shard, _event: on.Unparked, now: Now) -> Shard:
-    assert not shard.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
+    assert not shard.attempt.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
     # `parked_at` stays: a week of outage is counted from its beginning.
-    return _mint(
-        _without_file(shard), now, state=_S.RESERVED, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs
-    )
+    again = _mint(_without_file(shard), now, _S.RESERVED)
+    return replace(again, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs)
 
 
 def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
-    since = shard.refused_since or now.time
+    since = shard.attempt.refused_since or now.time
     message = _hopeless(shard, event, now.time - since, now.limits)
     if message:
         return _to_harvest(replace(shard, reason=Reason("token_limit_exceeded", message)), now)
-    waiting = replace(
-        _without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None, due_at=now.time
-    )
+    waiting = replace(_unsent(shard), due_at=now.time)
     if not is_foreign(shard, event):
         # Due at once, so that it keeps its place: the limit that the refusal taught is what holds it back.
         return waiting
-    wait_seconds = no_room_backoff_seconds(shard.refused_count, now.limits)
-    return replace(waiting, refused_count=shard.refused_count + 1, refused_since=since, due_at=now.time + wait_seconds)
+    wait_seconds = no_room_backoff_seconds(shard.attempt.refused_count, now.limits)
+    attempt = replace(waiting.attempt, refused_count=shard.attempt.refused_count + 1, refused_since=since)
+    return replace(waiting, attempt=attempt, due_at=now.time + wait_seconds)
+
+
+def _unsent(shard: Shard) -> Shard:
+    """Return *shard* waiting: it holds no room, no file and no batch."""
+    return replace(_without_room(_without_file(_without_batch(shard))), state=_S.WAITING, lease=None)
 
 
 def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limits) -> str:
@@ -426,8 +460,7 @@ def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
 
 
 def _after_money_missed(shard: Shard, _event: on.MoneyMissed, now: Now) -> Shard:
-    unsent = replace(_without_room(_without_file(shard)), state=_S.WAITING, batch="", batch_status="", lease=None)
-    return replace(unsent, due_at=now.time + now.limits.circuit_seconds)
+    return replace(_unsent(shard), due_at=now.time + now.limits.circuit_seconds)
 
 
 def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:
@@ -435,8 +468,9 @@ def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:
 
 
 def _after_batch_ended(shard: Shard, event: on.BatchEnded, now: Now) -> Shard:
-    ended = replace(shard, batch_status=event.batch.status, batch_ended_at=event.batch.ended_at or now.time)
-    return _to_harvest(replace(ended, batches=(*shard.batches, shard.batch)), now)
+    ended_at = event.batch.ended_at or now.time
+    attempt = replace(shard.attempt, batch_status=event.batch.status, batch_ended_at=ended_at)
+    return _to_harvest(replace(shard, attempt=attempt, batches=(*shard.batches, attempt.batch)), now)
 
 
 def _after_batch_stuck(shard: Shard, event: on.BatchStuck, now: Now) -> Shard:
@@ -446,7 +480,7 @@ def _after_batch_stuck(shard: Shard, event: on.BatchStuck, now: Now) -> Shard:
 
 def _after_given_up(shard: Shard, event: on.GivenUp, now: Now) -> Shard:
     # A batch that was running counts: it may be paid for.
-    batches = (*shard.batches, shard.batch) if shard.state is _S.RUNNING else shard.batches
+    batches = (*shard.batches, shard.attempt.batch) if shard.state is _S.RUNNING else shard.batches
     return _to_harvest(replace(shard, reason=event.reason, batches=batches, is_stuck=False), now)
 
 
@@ -461,12 +495,12 @@ def _after_cancelled(shard: Shard, _event: on.Cancelled, now: Now) -> Shard:
 
 
 def _after_cancel_asked(shard: Shard, _event: on.CancelAsked, now: Now) -> Shard:
-    return replace(shard, cancel_asked_at=now.time, lease=None)
+    return replace(shard, attempt=replace(shard.attempt, cancel_asked_at=now.time), lease=None)
 
 
 def _stopped(shard: Shard, now: Now) -> Shard:
     """Nothing of this attempt is at the provider, or ever will be: its items fail as cancelled."""
-    return _to_harvest(replace(shard, is_cancelled=True, reason=CANCELLED, batch="", batch_status=""), now)
+    return _to_harvest(replace(_without_batch(shard), is_cancelled=True, reason=CANCELLED), now)
 
 
 def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
@@ -479,32 +513,32 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
         return replace(shard, state=_S.DONE, lease=None, due_at=None, expires_at=expires_at)
     may_go_on = event.is_unpaid or shard.used_attempts < now.limits.attempts_max
     assert may_go_on, "the harvest fails what may not be sent again"  # noqa: S101
-    rest = _without_file(_share_of(shard, event.again_lines))
+    attempt = Attempt(number=shard.attempt.number + 1)
     return replace(
-        rest, state=_S.WAITING, attempt=shard.attempt + 1, unpaid_attempts=shard.unpaid_attempts + event.is_unpaid,
-        try_number=0, ticket="", tickets=(), source_shard=shard.number, source_attempt=shard.attempt + 1, first_line=0,
-        end_line=event.again_lines, uncertain=0, first_intent_at=0, parked_at=0, is_unfenced=False, is_unlisted=False,
-        gone=None, cancels_unheard=0, refused_count=0, refused_since=0, refusal=None, batch="", batch_status="",
-        batch_ended_at=0, cancel_asked_at=0, lease=None, due_at=now.time + MINUTE,
+        _share_of(shard, event.again_lines), state=_S.WAITING, attempt=attempt,
+        unpaid_attempts=shard.unpaid_attempts + event.is_unpaid, source_shard=shard.number, source_attempt=attempt.number,
+        first_line=0, end_line=event.again_lines, lease=None, due_at=now.time + MINUTE,
     )  # fmt: skip
 
 
 def _after_restored(shard: Shard, event: on.Restored, now: Now) -> Shard:
     """Whatever may have been made since the backup is looked for first, as after a create whose answer was lost."""
-    known = replace(
-        shard, tickets=(*shard.tickets, *event.tickets), try_number=max(shard.try_number, event.try_number), lease=None
-    )
+    was = shard.attempt
+    tried = replace(was, tickets=(*was.tickets, *event.tickets), try_number=max(was.try_number, event.try_number))
+    known = replace(shard, attempt=tried, lease=None)
     if shard.state is _S.PARKED:
         return replace(known, due_at=now.time + now.limits.parked_retry_seconds)
     if shard.state is _S.FENCING:
-        return replace(known, fencing_at=now.time, fenced_at=0, intent_at=now.time, due_at=now.time)
+        fenced_anew = replace(was.file, fencing_at=now.time, fenced_at=0, intent_at=now.time)
+        return replace(_with_file(known, fenced_anew), due_at=now.time)
     if shard.state is _S.WAITING and not event.is_made:
         return known
     if shard.state is _S.RESERVED and not event.is_made:
-        return _mint(known, now)
+        return _mint(known, now, _S.RESERVED)
+    file = replace(was.file, intent_at=now.time, fencing_at=0, fenced_at=0)
     return replace(
         known, state=_S.CREATING, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, taken_at=0,
-        intent_at=now.time, fencing_at=0, fenced_at=0, first_intent_at=shard.first_intent_at or now.time,
+        attempt=replace(tried, file=file, first_intent_at=was.first_intent_at or now.time),
         due_at=now.time + now.limits.grace_seconds,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Outage, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.rows import Attempt, Outage, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.model.wording import provider_words
 
 _W = WaitingFor
@@ -67,27 +67,26 @@ def reason_to_tell(shards: Iterable[Shard], now: int, limits: Limits) -> Reason 
 def _wait_of(shard: Shard) -> ShardWait | None:
     if shard.unreachable_at:
         return ShardWait(_W.KEY, shard.unreachable_at, _UNREACHABLE)
+    attempt = shard.attempt
     if shard.state is ShardState.PARKED:
-        return ShardWait(_W.CREATE, shard.parked_at, _PARKED)
-    if shard.state is ShardState.FENCING or (shard.uncertain and shard.first_intent_at and not shard.batch):
-        return ShardWait(_W.CREATE, shard.first_intent_at, _UNCERTAIN)
+        return ShardWait(_W.CREATE, attempt.parked_at, _PARKED)
+    if shard.state is ShardState.FENCING or (attempt.uncertain and attempt.first_intent_at and not attempt.batch):
+        return ShardWait(_W.CREATE, attempt.first_intent_at, _UNCERTAIN)
     if shard.state is ShardState.RUNNING:
-        return _wait_of_running(shard)
-    if shard.gone is None:
+        return _wait_of_running(attempt, is_cancelled=shard.is_cancelled)
+    if attempt.gone is None:
         return None
-    return ShardWait(
-        _W.ANSWERS, shard.gone.since, _not_shown("answers_not_shown", "the answers of a batch", shard.gone)
-    )
+    reason = _not_shown("answers_not_shown", "the answers of a batch", attempt.gone)
+    return ShardWait(_W.ANSWERS, attempt.gone.since, reason)
 
 
-def _wait_of_running(shard: Shard) -> ShardWait | None:
-    if shard.gone is not None:
-        return ShardWait(
-            _W.BATCH, shard.gone.since, _not_shown("batch_not_shown", f"the batch {shard.batch}", shard.gone)
-        )
-    if shard.cancel_asked_at and not shard.is_cancelled:
-        message = f"The batch {shard.batch} did not end in its window. It was asked to stop; what it answered is collected then."
-        return ShardWait(_W.BATCH, shard.cancel_asked_at, Reason("batch_late", message))
+def _wait_of_running(attempt: Attempt, *, is_cancelled: bool) -> ShardWait | None:
+    batch = f"the batch {attempt.batch}"
+    if attempt.gone is not None:
+        return ShardWait(_W.BATCH, attempt.gone.since, _not_shown("batch_not_shown", batch, attempt.gone))
+    if attempt.cancel_asked_at and not is_cancelled:
+        message = f"T{batch[1:]} did not end in its window. It was asked to stop; what it answered is collected then."
+        return ShardWait(_W.BATCH, attempt.cancel_asked_at, Reason("batch_late", message))
     return None
 
 

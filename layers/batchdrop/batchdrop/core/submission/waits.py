@@ -111,7 +111,7 @@ def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> WaitingFor:
 
 
 def _rests(shard: Shard, now: int) -> bool:
-    return shard.attempt > 1 and not shard.refused_count and (shard.due_at or 0) > now
+    return shard.attempt.number > 1 and not shard.attempt.refused_count and (shard.due_at or 0) > now
 
 
 def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:

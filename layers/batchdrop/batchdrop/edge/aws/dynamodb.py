@@ -309,7 +309,7 @@ def _attributes(row: Row) -> Attributes:
         return attributes | {"due_pk": {"S": DUE_PARTITION}, "due_at": {"N": str(INSTALL_DUE_AT)}}
     attributes["state"] = {"S": row.state}
     if isinstance(row, Shard):
-        attributes["ticket"] = {"S": row.ticket}
+        attributes["ticket"] = {"S": row.attempt.ticket}
     if row.due_at is not None:
         attributes |= {"due_pk": {"S": DUE_PARTITION}, "due_at": {"N": str(row.due_at)}}
     if row.expires_at is not None:

@@ -5,12 +5,25 @@ Rule: nothing is written that could not be read again. A row of a newer schema i
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 import msgspec
 
 from batchdrop.core.model.errors import BrokenState
-from batchdrop.core.model.rows import SCHEMA, WHOLE_ACCOUNT, Change, Install, Job, Lesson, RoomWrite, Row, Shard
+from batchdrop.core.model.rows import (
+    SCHEMA,
+    WHOLE_ACCOUNT,
+    Attempt,
+    Change,
+    InputFile,
+    Install,
+    Job,
+    Lesson,
+    RoomWrite,
+    Row,
+    Shard,
+)
 
 type RowKey = tuple[str, str]
 type RoomKey = tuple[str, str]
@@ -25,20 +38,16 @@ CHANGE_ROWS_MAX = 100
 INSTALL_KEY: RowKey = ("I", "META")
 
 _encoder = msgspec.json.Encoder()
-_decoders: Mapping[str, msgspec.json.Decoder[Job] | msgspec.json.Decoder[Shard] | msgspec.json.Decoder[Install]] = {
-    "job": msgspec.json.Decoder(Job),
-    "shard": msgspec.json.Decoder(Shard),
-    "install": msgspec.json.Decoder(Install),
+_decoder = msgspec.json.Decoder(dict[str, Any])
+_TYPES: Final[Mapping[str, type[Row]]] = {"job": Job, "shard": Shard, "install": Install}
+# In the table a shard is flat, as release 0.1.0 wrote it and reads it after a rollback. By the names of the two parts:
+_OF_FILE: Final = {field.name: field.name for field in fields(InputFile)} | {
+    "id": "file",
+    "uploaded_at": "file_uploaded_at",
 }
-
-
-class _Schema(msgspec.Struct):
-    """The one field that is read before any other."""
-
-    schema: int
-
-
-_schema_decoder = msgspec.json.Decoder(_Schema)
+_OF_ATTEMPT: Final = {field.name: field.name for field in fields(Attempt) if field.name != "file"} | {
+    "number": "attempt"
+}
 
 
 def job_key(job: str) -> RowKey:
@@ -87,7 +96,7 @@ def kind_of(row: Row) -> str:
 
 def encode_row(row: Row) -> str:
     """Return *row* as JSON, the same each time; raises ValueError where it grew past every expectation."""
-    encoded = _encoder.encode(row)
+    encoded = _encoder.encode(_flat(row) if isinstance(row, Shard) else row)
     if len(encoded) > ROW_BYTES_MAX:
         raise ValueError(f"the row {row_key(row)} has {len(encoded):,} bytes; the limit is {ROW_BYTES_MAX:,}")
     return encoded.decode()
@@ -102,12 +111,26 @@ def decode_row(kind: str, encoded: str) -> Row:
     written.
     """
     try:
-        schema = _schema_decoder.decode(encoded).schema
+        content = _decoder.decode(encoded)
+        schema = content["schema"]
         if schema <= SCHEMA:
-            return _decoders[kind].decode(encoded)
-    except (msgspec.MsgspecError, KeyError) as error:
+            return msgspec.convert(_nested(content) if kind == "shard" else content, _TYPES[kind])
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise BrokenState(f"a {kind} row cannot be read: {error}") from error
     raise BrokenState(f"a {kind} row has schema {schema}; this release knows {SCHEMA}")
+
+
+def _flat(shard: Shard) -> dict[str, object]:
+    attempt, file = shard.attempt, shard.attempt.file
+    content = {field.name: getattr(shard, field.name) for field in fields(shard)}
+    content |= {flat: getattr(attempt, name) for name, flat in _OF_ATTEMPT.items()}
+    return content | {flat: getattr(file, name) for name, flat in _OF_FILE.items()}
+
+
+def _nested(content: dict[str, Any]) -> dict[str, Any]:
+    file = {name: content.pop(flat) for name, flat in _OF_FILE.items() if flat in content}
+    attempt = {name: content.pop(flat) for name, flat in _OF_ATTEMPT.items() if flat in content}
+    return content | {"attempt": attempt | {"file": file}}
 
 
 def named_by_condition(row: Row) -> dict[str, str | int]:
@@ -116,7 +139,7 @@ def named_by_condition(row: Row) -> dict[str, str | int]:
         case Job():
             return {"revision": row.revision, "state": row.state.value}
         case Shard():
-            return {"revision": row.revision, "state": row.state.value, "ticket": row.ticket}
+            return {"revision": row.revision, "state": row.state.value, "ticket": row.attempt.ticket}
         case Install():
             return {"revision": row.revision}
 

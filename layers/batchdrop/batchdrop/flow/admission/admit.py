@@ -228,12 +228,14 @@ def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _An
     shard, *jobs = (write.after for write in done.writes)
     turn.source.job = next((row for row in jobs if isinstance(row, Job)), job)
     assert isinstance(shard, Shard), shard  # noqa: S101 - it was written first
-    log_transition(work, shard, GivenUp(shard.ticket, reason))
+    log_transition(work, shard, GivenUp(shard.attempt.ticket, reason))
     return shard
 
 
 def _failing(work: Work, read: Shard | None, shard: Shard, reason: Reason) -> Change:
-    return Change((Write(read, written(work.ports, advance(shard, GivenUp(shard.ticket, reason), work.now()))),))
+    return Change(
+        (Write(read, written(work.ports, advance(shard, GivenUp(shard.attempt.ticket, reason), work.now()))),)
+    )
 
 
 def _cut_shard(job: Job, account: str, index: int, cut: Cut, answer_tokens: int = 0) -> Shard:

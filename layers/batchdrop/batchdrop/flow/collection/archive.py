@@ -41,7 +41,7 @@ def archive(ports: Ports, limits: Limits, job: Job, shard: Shard, batch: Batch |
             files = desk.grown(output, files[0]), desk.grown(errors, files[1])
             index = desk.index(*files)
         ports.log.info(
-            "batch.archived", job_id=job.id, shard=shard.number, attempt=shard.attempt, batch_id=shard.batch,
+            "batch.archived", job_id=job.id, shard=shard.number, attempt=shard.attempt.number, batch_id=shard.attempt.batch,
             output_lines=index.output_lines, error_lines=index.error_lines,
             size_bytes=sum(file.size_bytes for file in files if file),
         )  # fmt: skip
@@ -71,8 +71,8 @@ def _kept_files(job: Job, shard: Shard, batch: Batch | None) -> tuple[_Kept, _Ke
     if batch is not None:
         output, errors = batch.output_file, batch.error_file
     return (
-        _Kept(keys.raw_output(shard.number, shard.attempt), output, is_errors=False),
-        _Kept(keys.raw_errors(shard.number, shard.attempt), errors, is_errors=True),
+        _Kept(keys.raw_output(shard.number, shard.attempt.number), output, is_errors=False),
+        _Kept(keys.raw_errors(shard.number, shard.attempt.number), errors, is_errors=True),
     )
 
 

@@ -155,11 +155,11 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
     were waited for long enough. Where nothing is sent again the shard's part is complete. May be repeated.
     """
     refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
-    attempts = shard.used_attempts if shard.batch else shard.used_attempts - 1
+    attempts = shard.used_attempts if shard.attempt.batch else shard.used_attempts - 1
     may_be_unpaid = shard.unpaid_attempts < limits.unpaid_attempts_max
     asked = _Asked(
         job, shard, batch, archived, limits.attempts_max, may_be_unpaid, give_up_missing, refused, attempts,
-        shard.batch or None,
+        shard.attempt.batch or None,
     )  # fmt: skip
     is_last = not _may_send_again(asked)
     counts = _write(ports, limits, asked, chunks, is_last=is_last)
@@ -203,11 +203,11 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
     asked.answers.restart()
     runs = describe(ports, limits, asked.job, shard, chunks)
     with ExitStack() as objects:
-        again = GrowingObject(storage, asked.keys.input_lines(shard.number, shard.attempt + 1), objects)
-        key = asked.keys.part(shard.number) if is_last else asked.keys.decided(shard.number, shard.attempt)
+        again = GrowingObject(storage, asked.keys.input_lines(shard.number, shard.attempt.number + 1), objects)
+        key = asked.keys.part(shard.number) if is_last else asked.keys.decided(shard.number, shard.attempt.number)
         decided = GrowingObject(storage, key, objects)
         decided.begin()
-        earlier = _decided_lines(storage, asked, objects, shard.attempt - 1) if is_last else iter(())
+        earlier = _decided_lines(storage, asked, objects, shard.attempt.number - 1) if is_last else iter(())
         recorded = _recorded(_outcomes(asked, runs, counts, again), asked.keys, decided, earlier)
         if asked.job.options.items is ItemAccess.OBJECTS:
             _put(storage, asked, recorded)
@@ -222,7 +222,7 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
 def _put(storage: Storage, asked: _Asked, runs: Iterable[Objects]) -> None:
     """Put the items' objects; of a large shard in steps, which a repeat does not take again."""
     if asked.shard.items > STEP_OBJECTS_MAX:
-        put_in_steps(storage, asked.keys.put_steps(asked.shard.number, asked.shard.attempt), runs)
+        put_in_steps(storage, asked.keys.put_steps(asked.shard.number, asked.shard.attempt.number), runs)
     else:
         storage.put_many(chain.from_iterable(runs))
 
@@ -361,7 +361,7 @@ def _join_decided(storage: Storage, asked: _Asked) -> None:
     with ExitStack() as objects:
         part = GrowingObject(storage, asked.keys.part(asked.shard.number), objects)
         part.begin()
-        for _, line in _decided_lines(storage, asked, objects, asked.shard.attempt):
+        for _, line in _decided_lines(storage, asked, objects, asked.shard.attempt.number):
             part.write(line)
         part.flush()
 

@@ -74,7 +74,7 @@ def _reported(storage: Storage, job: Job, shards: Sequence[Shard], results: Resu
 
 def _open_bill(ports: Ports, job: Job, shards: Sequence[Shard]) -> Bill:
     """Return an empty bill at the prices of the day on which the last batch ended."""
-    day = max((shard.batch_ended_at for shard in shards), default=0) or job.created_at
+    day = max((shard.attempt.batch_ended_at for shard in shards), default=0) or job.created_at
     return open_bill(
         job, shards, lambda model, base_url: ports.prices.price_list(model, base_url, day), ports.providers.dialects
     )

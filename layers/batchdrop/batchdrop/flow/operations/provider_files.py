@@ -23,7 +23,7 @@ def tidy_attempt(work: Work, shard: Shard, batch: Batch | None) -> None:
     *shard* is the row as it was before its outcomes were recorded. What fails is left: input to `sweep_files`, output to the
     provider's own expiry.
     """
-    files = [shard.file, *((batch.output_file, batch.error_file) if batch else ())]
+    files = [shard.attempt.file.id, *((batch.output_file, batch.error_file) if batch else ())]
     provider = open_provider(work)
     if provider is None or (provider.base_url, provider.fingerprint) != (shard.base_url, shard.fingerprint):
         return
@@ -80,7 +80,7 @@ def _unreferred_files(work: Work, provider: Provider, before: int) -> Iterator[S
         if named is None or named.install != work.install.id:
             continue
         shard = work.ports.ledger.shard(named.job, named.shard)
-        if shard is None or shard.state is ShardState.DONE or shard.file != file.id:
+        if shard is None or shard.state is ShardState.DONE or shard.attempt.file.id != file.id:
             yield file
 
 

@@ -22,7 +22,7 @@ def needs_provider(row: Job | Shard) -> bool:
     """Whether the worker that takes *row* has to ask the provider: to send it, or for its answers."""
     if isinstance(row, Job):
         return False
-    is_batch_asked_for = bool(row.batch) and (row.reason is None or row.is_stuck)
+    is_batch_asked_for = bool(row.attempt.batch) and (row.reason is None or row.is_stuck)
     return row.state in SUBMIT_STATES or (row.state is ShardState.HARVESTING and is_batch_asked_for)
 
 

@@ -63,8 +63,9 @@ class _Ours:
 
     def __init__(self, install: str, shards: Sequence[Shard], *, has_tickets: bool) -> None:
         self._prefix = f"{install}."
-        self._tickets = {} if has_tickets else {shard.file: shard.ticket for shard in shards if shard.file}
-        self._running = {shard.batch for shard in shards if shard.state is ShardState.RUNNING}
+        attempts = [] if has_tickets else [shard.attempt for shard in shards]
+        self._tickets = {attempt.file.id: attempt.ticket for attempt in attempts if attempt.file.id}
+        self._running = {shard.attempt.batch for shard in shards if shard.state is ShardState.RUNNING}
 
     def known(self, batch: Batch) -> Batch | None:
         """Return *batch* with its ticket, as far as that is known; None where it is not ours."""
@@ -79,7 +80,7 @@ def is_sought(shard: Shard) -> bool:
     """Whether a batch of *shard* may be at the provider without our knowing it."""
     if shard.state in (ShardState.CREATING, ShardState.FENCING, ShardState.PARKED):
         return True
-    return shard.state in (ShardState.RESERVED, ShardState.UPLOADED) and shard.uncertain > 0
+    return shard.state in (ShardState.RESERVED, ShardState.UPLOADED) and shard.attempt.uncertain > 0
 
 
 def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
@@ -117,4 +118,4 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
 
 
 def _may_exist_since(shard: Shard) -> int:
-    return shard.first_intent_at or shard.intent_at or shard.file_uploaded_at
+    return shard.attempt.first_intent_at or shard.attempt.file.intent_at or shard.attempt.file.uploaded_at

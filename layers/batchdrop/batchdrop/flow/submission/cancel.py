@@ -5,6 +5,7 @@ whatever dies from here on, poll goes on stopping. A batch is cancelled only by 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.errors import (
@@ -66,24 +67,30 @@ def ask_to_cancel(work: Work, provider: Provider, shard: Shard) -> Shard:
     """
     now, limits = work.ports.clock.now(), work.limits
     unheard_seconds = (
-        limits.cancel_unheard_seconds << min(shard.cancels_unheard - 1, 16) if shard.cancels_unheard else HOUR
+        limits.cancel_unheard_seconds << min(shard.attempt.cancels_unheard - 1, 16)
+        if shard.attempt.cancels_unheard
+        else HOUR
     )
-    if now - shard.cancel_asked_at < min(unheard_seconds, limits.cancel_retry_seconds) or not work.may_ask():
+    if now - shard.attempt.cancel_asked_at < min(unheard_seconds, limits.cancel_retry_seconds) or not work.may_ask():
         return shard
-    asked = move_shard(work, shard, CancelAsked(shard.ticket))
+    asked = move_shard(work, shard, CancelAsked(shard.attempt.ticket))
     try:
-        provider.cancel_batch(asked.batch)
+        provider.cancel_batch(asked.attempt.batch)
     except ProviderUnavailable as error:
         _warn(work, asked, error)
-        return keep_shard(work, asked, cancels_unheard=asked.cancels_unheard + 1)
+        return _unheard(work, asked, asked.attempt.cancels_unheard + 1)
     except (NotAtProvider, ProviderRefused) as error:
         _warn(work, asked, error)
     else:
-        work.ports.log.info("batch.cancel_asked", job_id=asked.job, shard=asked.number, batch_id=asked.batch)
-    return keep_shard(work, asked, cancels_unheard=0) if asked.cancels_unheard else asked
+        work.ports.log.info("batch.cancel_asked", job_id=asked.job, shard=asked.number, batch_id=asked.attempt.batch)
+    return _unheard(work, asked, 0) if asked.attempt.cancels_unheard else asked
+
+
+def _unheard(work: Work, shard: Shard, count: int) -> Shard:
+    return keep_shard(work, shard, attempt=replace(shard.attempt, cancels_unheard=count))
 
 
 def _warn(work: Work, shard: Shard, error: ProviderError) -> None:
     work.ports.log.warning(
-        "cancel.failed", job_id=shard.job, shard=shard.number, batch_id=shard.batch, cause=str(error)
+        "cancel.failed", job_id=shard.job, shard=shard.number, batch_id=shard.attempt.batch, cause=str(error)
     )

@@ -97,7 +97,7 @@ def note_lack(work: Work, provider: Provider, shard: Shard, reason: Reason) -> N
     def opened(install: Install) -> Install:
         known = install.circuits.get(name)
         count = known.count if known and known.is_of_answers else 0
-        if known and count and shard.intent_at > known.since:
+        if known and count and shard.attempt.file.intent_at > known.since:
             count += 1
         wait_seconds = min(limits.circuit_seconds << min(max(0, count - 1), 8), HOUR)
         circuit = Circuit(now + wait_seconds, reason, now, is_of_answers=True, count=max(1, count))
@@ -115,7 +115,7 @@ def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
     """Let creates go on if answers were missing for want of money: the batch of *shard*, created since, has some."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
     if circuit is not None and circuit.is_of_answers:  # seldom: else each look at a batch would read the row
-        _close(work, provider, lambda circuit: circuit.is_of_answers and shard.intent_at > circuit.since)
+        _close(work, provider, lambda circuit: circuit.is_of_answers and shard.attempt.file.intent_at > circuit.since)
 
 
 def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -> None:
@@ -140,7 +140,9 @@ def is_asking(work: Work, provider: Provider, shards: Iterable[Shard]) -> bool:
     if circuit is None or not circuit.is_of_answers:
         return False
     since = max(circuit.since, work.ports.clock.now() - HOUR)
-    return any(shard.batch and shard.intent_at > since for shard in shards if shard.state in _AT_PROVIDER)
+    return any(
+        shard.attempt.batch and shard.attempt.file.intent_at > since for shard in shards if shard.state in _AT_PROVIDER
+    )
 
 
 def keep_proof(work: Work, provider: Provider, batch: str) -> None:
@@ -162,10 +164,10 @@ def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
         return keep_shard(work, shard, fingerprint=provider.fingerprint, unreachable_at=0)
     now = work.ports.clock.now()
     since = shard.unreachable_at or now
-    work.ports.log.warning("shard.unreachable", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
+    work.ports.log.warning("shard.unreachable", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket)
     if now - since >= work.limits.unreachable_seconds_max:
         message = "The API key was changed to one of another project, and stayed so for a week: the answers cannot be reached."
-        move_shard(work, shard, GivenUp(shard.ticket, Reason("unreachable", message)))
+        move_shard(work, shard, GivenUp(shard.attempt.ticket, Reason("unreachable", message)))
     else:
         keep_shard(work, shard, unreachable_at=since, lease=None, due_at=now + HOUR)
     return None
@@ -174,8 +176,8 @@ def believe(work: Work, provider: Provider, shard: Shard) -> Shard | None:
 def _is_proved(work: Work, provider: Provider, shard: Shard) -> bool:
     if shard.base_url != provider.base_url:
         return False
-    witness = shard.batch or work.install.proofs.get(circuit_key(shard.base_url, shard.fingerprint))
-    is_seen = bool(shard.file) and _shows(lambda: provider.file_exists(shard.file))
+    witness = shard.attempt.batch or work.install.proofs.get(circuit_key(shard.base_url, shard.fingerprint))
+    is_seen = bool(shard.attempt.file.id) and _shows(lambda: provider.file_exists(shard.attempt.file.id))
     return is_seen or (bool(witness) and _shows(lambda: bool(provider.batch(witness or ""))))
 
 

@@ -85,14 +85,14 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
             "upload.refused",
             job_id=shard.job,
             shard=shard.number,
-            ticket=shard.ticket,
+            ticket=shard.attempt.ticket,
             status=error.status,
             code=error.code,
         )
         obey(work, provider, read_shard(work, shard), read_upload_refusal(error, shard))
     except DiskFull as error:
         work.ports.log.warning("disk.full", job_id=shard.job, shard=shard.number, cause=str(error))
-        obey(work, provider, read_shard(work, shard), SendRefused(shard.ticket, DISK_FULL))
+        obey(work, provider, read_shard(work, shard), SendRefused(shard.attempt.ticket, DISK_FULL))
     except ProviderUnavailable as error:
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=str(error))
         _postpone_failed(work, read_shard(work, shard), error)
@@ -118,15 +118,17 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
         for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
             spool.write(line)
         spool.seek(0)
-        name = f"{shard.ticket}.jsonl"
+        name = f"{shard.attempt.ticket}.jsonl"
         file = provider.upload_input(name, spool, work.limits.input_file_lifetime_seconds)
     saving = once.saving(shard) if once else NOTHING_SAVED
-    return move_shard(work, shard, InputUploaded(shard.ticket, file, provider.base_url, provider.fingerprint, saving))
+    return move_shard(
+        work, shard, InputUploaded(shard.attempt.ticket, file, provider.base_url, provider.fingerprint, saving)
+    )
 
 
 def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
     if (shard.base_url, shard.fingerprint) != (provider.base_url, provider.fingerprint):
-        return move_shard(work, shard, InputUnusable(shard.ticket))
+        return move_shard(work, shard, InputUnusable(shard.attempt.ticket))
     limits = work.limits
     if work.ports.clock.remaining_seconds() < limits.create_timeout_seconds + limits.create_margin_seconds:
         return postpone(work, shard, 0)
@@ -136,9 +138,9 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
     if shard.state is not ShardState.CREATING:
         return shard
     answer = provider.create_batch(
-        file=shard.file,
+        file=shard.attempt.file.id,
         endpoint=shard.endpoint,
-        metadata={"ticket": shard.ticket, "job": shard.job, "shard": str(shard.number)},
+        metadata={"ticket": shard.attempt.ticket, "job": shard.job, "shard": str(shard.number)},
     )
     return _record(work, provider, shard, answer)
 
@@ -148,10 +150,10 @@ def _is_processed(work: Work, provider: Provider, shard: Shard) -> bool:
 
     What was not processed by then, or never will be, the create says in the provider's own words.
     """
-    if work.ports.clock.now() - shard.file_uploaded_at >= work.limits.file_visible_seconds_max:
+    if work.ports.clock.now() - shard.attempt.file.uploaded_at >= work.limits.file_visible_seconds_max:
         return True
     try:
-        status = provider.file_status(shard.file)
+        status = provider.file_status(shard.attempt.file.id)
     except NotAtProvider:
         return False  # not visible yet
     except ProviderRefused:
@@ -163,10 +165,10 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
     """Write down what the create call said. What is uncertain stays CREATING: only `recover` may go on from there."""
     if isinstance(answer, Accepted):
         work.ports.log.info(
-            "batch.created", job_id=shard.job, shard=shard.number, ticket=shard.ticket, batch_id=answer.batch.id,
+            "batch.created", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket, batch_id=answer.batch.id,
             request_id=answer.request_id,
         )  # fmt: skip
-        after = _adopt(work, shard, BatchFound(answer.batch, shard.ticket))
+        after = _adopt(work, shard, BatchFound(answer.batch, shard.attempt.ticket))
         keep_proof(work, provider, answer.batch.id)
         close_circuit(work, provider)
         is_unwanted = after.is_cancelled and after.state is ShardState.RUNNING
@@ -180,9 +182,9 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         return obey(work, provider, shard, event)
     if isinstance(answer, NotSent):
         work.ports.log.warning("provider.unavailable", job_id=shard.job, shard=shard.number, cause=answer.cause)
-        return obey(work, provider, shard, CreateTurnedAway(shard.ticket, MINUTE, answer.cause))
+        return obey(work, provider, shard, CreateTurnedAway(shard.attempt.ticket, MINUTE, answer.cause))
     work.ports.log.warning(
-        "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=answer.cause
+        "create.uncertain", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket, cause=answer.cause
     )
     return shard
 

@@ -39,7 +39,7 @@ def report_duplicates(work: Work, provider: Provider, shards: Iterable[Shard], s
 
 
 def _report(work: Work, provider: Provider, shard: Shard, batch: Batch, seen: Sweep) -> None:
-    counted = seen.by_id.get(shard.batch)
+    counted = seen.by_id.get(shard.attempt.batch)
     is_twin = counted is not None and counted.ticket == batch.ticket
     try:
         if is_twin and batch.status in STATUSES_STOPPABLE:

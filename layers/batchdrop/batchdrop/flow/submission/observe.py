@@ -93,8 +93,10 @@ def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard
     Whatever was refused was refused beside those that were taken, and beside those that ended since. Once there is no time
     left nothing more is noted, and so nothing is moved either.
     """
-    noted = [note_taken(work, shard, seen.by_id.get(shard.batch)) if work.may_go_on() else shard for shard in shards]
-    return sorted(noted, key=lambda shard: not has_failed(seen.by_id.get(shard.batch)))
+    noted = [
+        note_taken(work, shard, seen.by_id.get(shard.attempt.batch)) if work.may_go_on() else shard for shard in shards
+    ]
+    return sorted(noted, key=lambda shard: not has_failed(seen.by_id.get(shard.attempt.batch)))
 
 
 def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look: Look) -> Shard | None:
@@ -102,7 +104,7 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look
     try:
         if shard.state is not ShardState.RUNNING:
             return recover(work, provider, shard, seen)
-        batch = seen.by_id.get(shard.batch)
+        batch = seen.by_id.get(shard.attempt.batch)
         if batch is None:
             if not _may_look_up(work, shard, look):
                 return None
@@ -110,7 +112,7 @@ def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look
             batch = look_up(work, provider, shard)
             look.is_answered = True
             before, shard = shard, work.ports.ledger.shard(shard.job, shard.number) or shard
-            if bool(before.gone) != bool(shard.gone):
+            if bool(before.attempt.gone) != bool(shard.attempt.gone):
                 look.noted.add(shard.job)
         return _with_batch(work, provider, shard, batch, look) if batch else None
     except (Conflict, IllegalTransition, LeaseLost, Superseded) as error:
@@ -160,7 +162,7 @@ def _probe(work: Work, provider: Provider, shards: Iterable[Shard], look: Look) 
         return
     try:
         proof = work.install.proofs.get(circuit_key(provider.base_url, provider.fingerprint))
-        file = next((shard.file for shard in shards if shard.file), "")
+        file = next((shard.attempt.file.id for shard in shards if shard.attempt.file.id), "")
         if proof:
             provider.batch(proof)
         elif file:

@@ -68,48 +68,52 @@ def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
     An incomplete list is no reason: the input file of a batch that runs must not be deleted. Nor is the grace alone: as long
     as a new file may be invisible, a 404 to its deletion does not say that it is gone.
     """
-    limits = work.limits
-    ripe_at = max(shard.intent_at + limits.grace_seconds, shard.file_uploaded_at + limits.file_visible_seconds_max)
+    limits, file = work.limits, shard.attempt.file
+    ripe_at = max(file.intent_at + limits.grace_seconds, file.uploaded_at + limits.file_visible_seconds_max)
     if seen.began_at < ripe_at:
         return None
     if seen.is_missing:
         return _park(work, shard)
-    return move_shard(work, shard, FenceBegun(shard.ticket)) if seen.shows_all_since(shard.intent_at) else None
+    return move_shard(work, shard, FenceBegun(shard.attempt.ticket)) if seen.shows_all_since(file.intent_at) else None
 
 
 def _park(work: Work, shard: Shard) -> Shard:
     """Park *shard*, whose create is uncertain: without a list nobody will see whether a batch came of it."""
-    work.ports.log.warning("create.parked", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
-    parked = move_shard(work, shard, Unlisted(shard.ticket))
+    work.ports.log.warning("create.parked", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket)
+    parked = move_shard(work, shard, Unlisted(shard.attempt.ticket))
     note_wait(work, shard.job, NO_LIST)
     return parked
 
 
 def _from_fencing(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
-    if shard.fenced_at:
+    if shard.attempt.file.fenced_at:
         return _from_fenced(work, shard, seen)
     if not provider.dialect.is_fence_known:
         return _park_unfenced(work, shard)
-    if work.ports.clock.now() - shard.fencing_at > work.limits.fence_attempts_seconds_max:
+    if work.ports.clock.now() - shard.attempt.file.fencing_at > work.limits.fence_attempts_seconds_max:
         return _park_unfenced(work, shard)
     try:
-        if shard.file:  # never uploaded is fenced
-            provider.delete_file(shard.file)
+        if shard.attempt.file.id:  # never uploaded is fenced
+            provider.delete_file(shard.attempt.file.id)
     except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning(
-            "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error)
+            "fence.failed", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket, cause=str(error)
         )
         return None
-    return move_shard(work, shard, Fenced(shard.ticket))
+    return move_shard(work, shard, Fenced(shard.attempt.ticket))
 
 
 def _from_fenced(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
-    if seen.began_at < shard.fenced_at + work.limits.fence_wait_seconds:
+    if seen.began_at < shard.attempt.file.fenced_at + work.limits.fence_wait_seconds:
         return None
     if seen.is_missing:
         return _park(work, shard)
     # Earlier tries of the attempt were shown not to be there before this one began.
-    return move_shard(work, shard, NothingFound(shard.ticket)) if seen.shows_all_since(shard.intent_at) else None
+    return (
+        move_shard(work, shard, NothingFound(shard.attempt.ticket))
+        if seen.shows_all_since(shard.attempt.file.intent_at)
+        else None
+    )
 
 
 def _park_unfenced(work: Work, shard: Shard) -> Shard:
@@ -117,19 +121,19 @@ def _park_unfenced(work: Work, shard: Shard) -> Shard:
 
     The job owes a notification: a batch that shows itself within a week is collected, and a person may know more.
     """
-    work.ports.log.warning("shard.unfenced", job_id=shard.job, shard=shard.number, ticket=shard.ticket)
-    parked = move_shard(work, shard, FenceFailed(shard.ticket))
+    work.ports.log.warning("shard.unfenced", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket)
+    parked = move_shard(work, shard, FenceFailed(shard.attempt.ticket))
     note_wait(work, shard.job, UNCERTAIN)
     return parked
 
 
 def _from_parked(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
-    if shard.is_unlisted and seen.shows_all_since(shard.first_intent_at):
+    if shard.attempt.is_unlisted and seen.shows_all_since(shard.attempt.first_intent_at):
         # There is a list now, and no batch in it: from here on as if there had always been one.
-        return move_shard(work, shard, FenceBegun(shard.ticket))
-    if shard.is_cancelled and seen.is_complete and not shard.is_unfenced:
-        return move_shard(work, shard, GivenUp(shard.ticket, CANCELLED))
-    if work.ports.clock.now() - shard.parked_at < work.limits.parked_seconds_max:
+        return move_shard(work, shard, FenceBegun(shard.attempt.ticket))
+    if shard.is_cancelled and seen.is_complete and not shard.attempt.is_unfenced:
+        return move_shard(work, shard, GivenUp(shard.attempt.ticket, CANCELLED))
+    if work.ports.clock.now() - shard.attempt.parked_at < work.limits.parked_seconds_max:
         return None
     message = "The provider never said whether it took these requests, for a week; they are not sent again."
-    return move_shard(work, shard, GivenUp(shard.ticket, Reason("submission_unknown", message)))
+    return move_shard(work, shard, GivenUp(shard.attempt.ticket, Reason("submission_unknown", message)))

@@ -40,9 +40,12 @@ def obey(work: Work, provider: Provider, shard: Shard, refusal: ShardEvent) -> S
     try:
         after = _moved(work, shard, refusal)
     except (IllegalTransition, Superseded) as error:
-        work.ports.log.info("refusal.late", job_id=shard.job, shard=shard.number, ticket=shard.ticket, cause=str(error))
+        work.ports.log.info(
+            "refusal.late", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket, cause=str(error)
+        )
         return read_shard(work, shard)
-    if isinstance(refusal, SendRefused | ModelRefused) and shard.file and after.file != shard.file:
+    file = shard.attempt.file.id
+    if isinstance(refusal, SendRefused | ModelRefused) and file and after.attempt.file.id != file:
         _discard(work, provider, shard)
     return after
 
@@ -71,9 +74,11 @@ def _settled(work: Work, shard: Shard, event: ShardEvent, change: Callable[[Shar
 def _discard(work: Work, provider: Provider, shard: Shard) -> None:
     """Delete the file that was uploaded for nothing. Where that fails, the sweep finds it."""
     try:
-        provider.delete_file(shard.file)
+        provider.delete_file(shard.attempt.file.id)
     except ProviderError as error:
-        work.ports.log.info("file.kept", job_id=shard.job, shard=shard.number, file_id=shard.file, cause=str(error))
+        work.ports.log.info(
+            "file.kept", job_id=shard.job, shard=shard.number, file_id=shard.attempt.file.id, cause=str(error)
+        )
 
 
 def _after_send_refused(work: Work, read: Shard, event: SendRefused) -> Change:
@@ -81,8 +86,8 @@ def _after_send_refused(work: Work, read: Shard, event: SendRefused) -> Change:
     scope = Scope.LINE if event.is_too_large else Scope.SHARD
     is_known = is_refused_again(job, event.reason, scope, now.time, work.limits)
     after = advance(read, replace(event, is_given_up=event.is_given_up or is_known), now)
-    if after.state is ShardState.HARVESTING and after.refusal and not after.is_cancelled:
-        return _written(work, Write(read, after), Write(job, given_up(job, after.refusal, now.time)))
+    if after.state is ShardState.HARVESTING and after.attempt.refusal and not after.is_cancelled:
+        return _written(work, Write(read, after), Write(job, given_up(job, after.attempt.refusal, now.time)))
     is_parted = after.state is ShardState.WAITING and event.is_too_large and after.sent_items > 1
     return _halved(work, read, after, job) if is_parted else _written(work, Write(read, after))
 
@@ -134,5 +139,5 @@ def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> L
     lesson = after_refused(room.lesson, total, event.stated)
     if not is_foreign(shard, event):
         return lesson
-    wait_seconds = no_room_backoff_seconds(shard.refused_count, work.limits)
+    wait_seconds = no_room_backoff_seconds(shard.attempt.refused_count, work.limits)
     return cooled(lesson, work.ports.clock.now() + wait_seconds)

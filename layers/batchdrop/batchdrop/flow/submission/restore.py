@@ -57,8 +57,8 @@ def recover_all(ports: Ports, limits: Limits) -> Recovery:
     moved = [_restore_shard(work, provider, shard, _of_shard(tries, shard)) for shard in _shards_under_way(work)]
     done = Recovery(
         batches=sum(len(of_shard) for of_job in tries.values() for of_shard in of_job.values()),
-        adopted=sum(shard.batch != "" for shard in moved),
-        reset=sum(shard.batch == "" for shard in moved),
+        adopted=sum(shard.attempt.batch != "" for shard in moved),
+        reset=sum(shard.attempt.batch == "" for shard in moved),
         stopped=tuple(stopped),
         claimed=tuple(claimed),
         unaccounted=tuple(unaccounted),
@@ -117,7 +117,7 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
             return None
         sent = _as_sent(work, read_job(work, read.job), read) if tries else read
         after = advance(read, restored_event(sent, tries), work.now())
-        found = find_batch(after, by_ticket) if after.tickets else None
+        found = find_batch(after, by_ticket) if after.attempt.tickets else None
         if isinstance(found, BatchFound) and found.batch.status != STATUS_FAILED:
             adopted = advance(after, found, work.now())
             # Its row may be of a time before any key was known; this one sees the batch.
@@ -126,7 +126,9 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
 
     settle(work.ports, decide)
     after = read_shard(work, listed)
-    work.ports.log.info("shard.restored", job_id=after.job, shard=after.number, state=after.state, batch_id=after.batch)
+    work.ports.log.info(
+        "shard.restored", job_id=after.job, shard=after.number, state=after.state, batch_id=after.attempt.batch
+    )
     return after
 
 

@@ -5,6 +5,7 @@ waited for, never made again, and given up after days.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from batchdrop.core.admission.quota import input_limit, token_limit
@@ -70,7 +71,7 @@ def watch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard |
         work.ports.log.warning(
             "batch.given_up", job_id=shard.job, shard=shard.number, batch_id=batch.id, status=batch.status
         )
-        return move_shard(work, shard, BatchStuck(shard.ticket, batch, stuck_reason(batch, work.limits)))
+        return move_shard(work, shard, BatchStuck(shard.attempt.ticket, batch, stuck_reason(batch, work.limits)))
     if event is None:
         if batch.status not in STATUSES_UNDER_WAY:
             work.ports.log.warning("batch.status_unknown", job_id=shard.job, shard=shard.number, status=batch.status)
@@ -90,7 +91,7 @@ def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
     is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.room_tokens
     if batch is None or not is_new or batch.status not in STATUSES_TAKEN:
         return shard
-    event, rows = BatchTaken(shard.ticket), iter([shard])
+    event, rows = BatchTaken(shard.attempt.ticket), iter([shard])
 
     def decide() -> Change:
         read = next(rows, None) or read_shard(work, shard)
@@ -113,7 +114,9 @@ def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
     room = ledger.room(taken.account, taken.model)
     total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
     sliver = limits.first_shard_tokens // _SLIVERS
-    lesson = accepted(after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver), taken.intent_at)
+    lesson = accepted(
+        after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver), taken.attempt.file.intent_at
+    )
     yield from _lesson(room, lesson)
     if taken.room_inputs:
         whole = ledger.room(taken.account, WHOLE_ACCOUNT)
@@ -133,10 +136,10 @@ def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:
     """
     later = work.ports.clock.now() + work.limits.retrieve_interval_seconds
     try:
-        batch = provider.batch(shard.batch)
+        batch = provider.batch(shard.attempt.batch)
     except (NotAtProvider, ProviderRefused) as error:
         work.ports.log.warning(
-            "batch.not_found", job_id=shard.job, shard=shard.number, batch_id=shard.batch, cause=str(error)
+            "batch.not_found", job_id=shard.job, shard=shard.number, batch_id=shard.attempt.batch, cause=str(error)
         )
         believed = believe(work, provider, shard)
         if believed:
@@ -145,7 +148,7 @@ def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:
     except ProviderUnavailable as error:
         keep_shard(work, shard, due_at=later, unanswered=unanswered(work, shard, error))
         raise
-    keep_shard(work, shard, due_at=later, unanswered=None, gone=None)
+    keep_shard(work, shard, due_at=later, unanswered=None, attempt=replace(shard.attempt, gone=None))
     return batch
 
 
@@ -155,18 +158,20 @@ def _seek_gone(work: Work, shard: Shard, cause: str) -> None:
     They may have run and be paid for, so they are never sent again.
     """
     now = work.ports.clock.now()
-    gone = shard.gone or Outage(now, cause)
+    gone = shard.attempt.gone or Outage(now, cause)
     if now - gone.since < work.limits.gone_seconds_max:
-        keep_shard(work, shard, gone=gone, unanswered=None, due_at=now + HOUR)
+        keep_shard(work, shard, attempt=replace(shard.attempt, gone=gone), unanswered=None, due_at=now + HOUR)
         return
     message = (
-        f"The provider does not show the batch {shard.batch} any more. It was looked for, for a day. Its requests may have run "
-        "and may be paid for, so they are not sent again."
+        f"The provider no longer shows the batch {shard.attempt.batch}. It was looked for, for a day. Its requests may have "
+        "run and may be paid for, so they are not sent again."
     )
-    work.ports.log.warning("batch.gone", job_id=shard.job, shard=shard.number, batch_id=shard.batch)
-    move_shard(work, shard, GivenUp(shard.ticket, Reason("batch_gone", message)))
+    work.ports.log.warning("batch.gone", job_id=shard.job, shard=shard.number, batch_id=shard.attempt.batch)
+    move_shard(work, shard, GivenUp(shard.attempt.ticket, Reason("batch_gone", message)))
 
 
 def note_shown(work: Work, shard: Shard) -> Shard:
     """Write that the batch of *shard*, which was gone or not answered for, is shown again, and return the row."""
-    return keep_shard(work, shard, unanswered=None, gone=None) if shard.gone or shard.unanswered else shard
+    if not (shard.attempt.gone or shard.unanswered):
+        return shard
+    return keep_shard(work, shard, unanswered=None, attempt=replace(shard.attempt, gone=None))
