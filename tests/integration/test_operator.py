@@ -15,7 +15,7 @@ from access.permissions import Copy
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
-from batchdrop.core.model.rows import Change, Circuit, Install, Job, Reason, Write, circuit_key
+from batchdrop.core.model.rows import Change, Circuit, CommonWait, Install, Job, Reason, WaitingFor, Write, circuit_key
 from batchdrop_cli.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
 from batchdrop_cli.deployed import Site, read_site
 from batchdrop_cli.doctor import CHECKS, open_ledger, opened_provider
@@ -128,6 +128,18 @@ def leave_work(site: Site) -> Repair:
     return lambda: ledger.write(Change((Write(written, replace(written, due_at=None)),)))
 
 
+def wait_for_the_provider(site: Site) -> Repair:
+    """Write that it has not answered for long."""
+    ledger = open_ledger(site)
+    before = ledger.install()
+    begun = before or Install(id=str(uuid.uuid4()), started_at=1)
+    reason = Reason("provider_unavailable", "It is down.")
+    wait = CommonWait(WaitingFor.PROVIDER, reason, since=1, number=1, jobs=3)
+    written = ledger.write(Change((Write(before, replace(begun, wait=wait)),))).writes[0].after
+    assert isinstance(written, Install)
+    return lambda: ledger.write(Change((Write(written, replace(written, wait=None)),)))
+
+
 def forget_versions(site: Site) -> Repair:
     """Suspend the versions of the inbox."""
     storage, bucket = boto3.client("s3", **site.options), site.named("InboxBucket")
@@ -163,10 +175,12 @@ def tell_nobody_of_alarms(site: Site) -> Repair:
         ("key", key_becomes("sk canary"), "(key_with_blanks)"),
         ("key", key_becomes("sk-wrong"), "invalid_api_key"),
         ("circuit", open_the_circuit, "no money (insufficient_quota)"),
+        ("waits", wait_for_the_provider, "0 jobs wait for the provider since 1970-01-01T00:00:01Z: It is down."),
         ("schedule", stop_the_schedule, "disabled"),
         ("readers", stop_a_reader, "not reading: Complete"),
         ("dead letters", leave_a_dead_letter, "1 of submissions"),
         ("due work", leave_work, "the oldest of 1 is late"),
+        ("progress", leave_work, "(PLANNING)"),
         ("versions", forget_versions, "not kept by"),
         ("announcements", announce_nothing, "not made of inbox/, control/"),
         ("subscriptions", tell_nobody_of_alarms, "nobody hears of alarms"),

@@ -29,6 +29,7 @@ from batchdrop_cli.demo import Examples
 from batchdrop_cli.estimates import show_estimates
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import Counts, JobStatus, UploadNames, Waiting
+from batchdrop_cli.jobs import Reason as StatusReason
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
@@ -95,6 +96,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LocalSettings]]:
         (Waiting("room", "2026-11-22T23:01:00Z", ("gpt-4.1-mini", "o4-mini")),
          "since 2026-11-22T23:01:00Z: room at the provider; it goes on by itself (models: gpt-4.1-mini, o4-mini)"),
         (Waiting("key"), "an API key that the provider takes; an operator sets it"),
+        (Waiting("provider", "2026-11-22T23:01:00Z", reason=StatusReason("down", "503.")),
+         "since 2026-11-22T23:01:00Z: the provider, which does not answer; it goes on by itself once it does. 503. (down)"),
+        (Waiting("answers"), "answers that the provider does not show; they are looked for, for a day"),
         (Waiting("{a new cause}", "2026-11-22T23:01:00Z"), "since 2026-11-22T23:01:00Z: {a new cause}"),
     ],
 )  # fmt: skip

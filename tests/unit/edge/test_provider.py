@@ -314,6 +314,20 @@ def test_a_call_in_a_hurry_is_one_try_within_what_is_left(name: str) -> None:
     assert wire.requests[-1].extensions["timeout"]["read"] >= 60.0
 
 
+def test_what_a_refusal_quotes_of_a_key_goes_nowhere() -> None:
+    """Neither into a log nor into a row: what is written as a key is left out where the words come in."""
+    wire = replying(
+        401, {"error": {"message": "Incorrect API key provided: sk-canary***1234.", "code": "invalid_api_key"}}
+    )
+
+    with pytest.raises(KeyRefused) as refused:
+        wire.provider().batch("batch_1")
+    answer = create(wire)
+
+    assert "canary" not in f"{refused.value} {answer}"
+    assert "Incorrect API key provided: [key]." in str(refused.value)
+
+
 @pytest.mark.parametrize("name", READS)
 def test_a_call_without_time_is_not_made(name: str) -> None:
     """It would be cut off at once, and nobody would know what came of it."""

@@ -9,7 +9,6 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -33,11 +32,14 @@ from batchdrop.core.model.errors import (
 )
 from batchdrop.core.model.limits import HOUR, MINUTE, NESTING_MAX, REQUEST_TOKENS_MAX, Limits
 from batchdrop.core.model.nesting import is_too_deep
+from batchdrop.core.model.outcomes import Outcome
 from batchdrop.core.model.rows import ShardState
 from batchdrop.core.model.stated import stated_limit
+from batchdrop.core.model.wording import iso_time
 from batchdrop.edge.aws.row_format import encode_lesson, encode_row
-from batchdrop.edge.openai.key_mask import MASK, KeyMask
+from batchdrop.edge.openai.key_mask import MASK
 from batchdrop.edge.openai.provider import RETRY_AFTER_SECONDS_MAX, OpenAIProvider
+from batchdrop.formats.json_text import one_line, with_answer
 from openai_batch_simulator.behaviour import CALM
 
 S = ShardState
@@ -238,6 +240,24 @@ def test_an_answer_with_such_a_number_is_read(call: str, body: str, expected: ob
     assert outcome_of(call, saying(200, body)) == expected
 
 
+@pytest.mark.parametrize(
+    ("time", "read"),
+    [
+        ("253402300799", 253_402_300_799), ("253402300800", 0), ("1800000000000", 0), ("-1", 0), ("1e999", 0), ("NaN", 0),
+        (f"{DIGITS}.5", 0), ('"9999-12-31T23:59:59Z"', 253_402_300_799), ('"9999-12-31T23:59:59-14:00"', 0),
+        ('"10000-01-01T00:00:00Z"', 0), ('"1969-12-31T23:59:59Z"', 0), ('"0001-01-01T00:00:00+14:00"', 0),
+    ],
+)  # fmt: skip
+def test_a_time_that_no_date_can_name_is_none(time: str, read: int) -> None:
+    """What came in thousandths, before 1970 or beyond the year 9999: it is shown as a date, and kept as a whole number."""
+    said = f'{{"id": "b", "created_at": {time}, "expires_at": {time}, "completed_at": {time}}}'
+
+    batch = saying(200, said).provider().batch("b")
+
+    assert (batch.created_at, batch.expires_at, batch.ended_at) == (read, read, read)
+    assert iso_time(read) is None or iso_time(read) == "9999-12-31T23:59:59Z"
+
+
 def test_a_created_batch_with_such_a_number_is_accepted() -> None:
     """It exists and is paid for: not knowing of it would park it."""
     answer: Any = outcome_of("create", saying(200, FOREIGN))
@@ -421,6 +441,16 @@ def test_a_record_of_any_depth_ends_its_item(key: str, depth: int) -> None:
     errors = [outcome["error"] and outcome["error"]["code"] for outcome in outcomes]
     assert errors == [None, "not_json" if depth >= NESTING_MAX else None, None]
     assert errors[1] is None or f"deeper than {NESTING_MAX} levels" in outcomes[1]["error"]["message"]
+
+
+@pytest.mark.parametrize("depth", [NESTING_MAX, NESTING_MAX + 1, 9_996, 9_998, 200_000])
+@pytest.mark.parametrize("opens", ["[", '{"a":'])
+def test_what_is_put_into_results_nests_no_deeper(opens: str, depth: int) -> None:
+    """A record that failed for it is `null` there: what stands around it could not be read."""
+    text = opens * depth + "1" + {"[": "]"}.get(opens, "}") * depth
+
+    assert one_line(f" {text}\n".encode()) == (text.encode() if depth <= NESTING_MAX else b"null")
+    assert json.loads(with_answer(one_line(text.encode()), Outcome(name="R", row=1, status="failed")))
 
 
 @pytest.mark.parametrize("depth", [NESTING_MAX - 2, NESTING_MAX + 10])
@@ -772,42 +802,6 @@ def test_batches_and_answers_that_say_the_key_back_are_kept_without_it() -> None
     assert (world.job(job).event, ended.failed) == ("completed", 1)
     assert "bad_key" in everything(world)
     assert not shows_key(everything(world))
-
-
-@given(
-    content=st.lists(st.sampled_from(["a", "sk-", KEY, KEY[:30], KEY[30:], KEY[:-1], "é"]), max_size=12).map("".join),
-    cuts=st.lists(st.integers(0, 400), max_size=6),
-)
-def test_bytes_of_a_file_are_masked_however_they_come(content: str, cuts: list[int]) -> None:
-    """As many as came, in the same places; and nothing else is changed."""
-    raw, target = content.encode(), io.BytesIO()
-    places = sorted({0, *(cut for cut in cuts if cut < len(raw)), len(raw)})
-    sink = KeyMask(KEY).sink(target)
-
-    counted = sum(sink.write(raw[start:end]) for start, end in pairwise(places))
-    sink.finish()
-
-    assert counted == len(raw)
-    assert target.getvalue() == raw.replace(KEY.encode(), MASK.encode().ljust(len(KEY), b"*"))
-
-
-@pytest.mark.parametrize("key", ["EMPTY", "none", "x", "sk-1"])
-def test_a_word_that_stands_for_no_key_is_masked_nowhere(key: str) -> None:
-    """Servers that want no key are given one all the same; it is no secret, and it is a part of other words."""
-    mask, target = KeyMask(key), io.BytesIO()
-
-    mask.sink(target).write(f"{key} {key}".encode())
-
-    assert (mask.text(f"The list is {key}."), target.getvalue()) == (f"The list is {key}.", f"{key} {key}".encode())
-
-
-def test_a_short_key_is_masked_in_words_and_not_in_answers() -> None:
-    """Models write what looks like one: `sk-test` is a part of risk-tested."""
-    mask, target = KeyMask("sk-test"), io.BytesIO()
-
-    mask.sink(target).write(b"risk-tested")
-
-    assert (mask.text("no sk-test"), target.getvalue()) == (f"no {MASK}", b"risk-tested")
 
 
 def lines(count: int) -> bytes:

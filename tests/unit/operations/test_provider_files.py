@@ -1,6 +1,7 @@
 """Nothing of ours stays behind at the provider, and nothing that is not ours or still of use is deleted."""
 
 import io
+import re
 from dataclasses import replace
 
 import httpx2
@@ -133,6 +134,27 @@ def test_a_sweep_is_bounded_and_goes_on() -> None:
 
     assert left == [3, 1, 0, 0]
     assert world.tap.counts["GET /v1/files"] == lists
+
+
+@pytest.mark.parametrize("created_at", ["0", "-1", "null", "1800000000000", "9" * 5_000])
+def test_a_file_whose_time_cannot_be_read_is_kept(world: World, created_at: str) -> None:
+    """It may be new: the input of a create that is about to be made."""
+    job = world.drop("inbox/ten.jsonl", TEN)
+    world.run(job)
+    file = world.providers.open().upload_input(f"{world.shard(job).attempt.ticket}.jsonl", io.BytesIO(TEN), 20 * DAY)
+
+    def odd_times(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        if (request.method, request.url.path) != ("GET", "/v1/files"):
+            return response
+        content = re.sub(rb'"created_at": ?\d+', f'"created_at":{created_at}'.encode(), response.read())
+        return httpx2.Response(200, content=content)
+
+    world.tap.twists.append(odd_times)
+    days(world, 3)
+    world.tap.twists.clear()
+
+    assert world.tap.counts["GET /v1/files"] >= 1
+    assert file in stored(world)
 
 
 def test_before_the_first_batch_nothing_is_swept(world: World) -> None:

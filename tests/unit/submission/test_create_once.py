@@ -6,6 +6,7 @@ simulator's ledger says what was paid.
 
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -437,6 +438,39 @@ def test_a_list_without_order_that_does_not_end_fences_nothing() -> None:
         S.CREATING,
         0,
     )
+
+
+@pytest.mark.parametrize(
+    "created_at", ["1800000000000", "253402300800", "9" * 5_000, "-1", "null", "true", '"10000-01-01T00:00:00Z"']
+)
+def test_a_list_whose_times_cannot_be_read_shows_no_age(created_at: str) -> None:
+    """In thousandths, beyond the year 9999, or none: all pages are read, the batch is found, and none is paid twice."""
+    world = World(behaviour=replace(CALM, run_seconds=3 * HOUR))
+    world.simulator.faults.switch("dropped_after", times=1)
+
+    def small_pages(request: httpx2.Request) -> None:
+        if "limit" in request.url.params:
+            request.url = request.url.copy_set_param("limit", "1")
+
+    def odd_times(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        if (request.method, request.url.path) != ("GET", CREATE):
+            return response
+        return httpx2.Response(
+            200, content=re.sub(rb'"created_at": ?\d+', f'"created_at":{created_at}'.encode(), response.read())
+        )
+
+    job = world.drop("inbox/three.jsonl", DROP)
+    provider = world.providers.open()
+    file = provider.upload_input("another.jsonl", io.BytesIO(DROP.replace(b"yes", b"no")), DAY)
+    for _ in range(3):
+        provider.create_batch(file=file, endpoint="/v1/chat/completions", metadata={"whose": "another's"})
+    world.tap.answers.append(small_pages)
+    world.tap.twists.append(odd_times)
+    creates = world.tap.creates
+    ended = world.run(job)
+
+    assert (ended.event, world.tap.creates - creates) == ("completed", 0)
+    assert world.shard(job).batches
 
 
 def test_the_intent_is_written_before_the_call(world: World) -> None:

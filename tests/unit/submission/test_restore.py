@@ -1,7 +1,9 @@
 """A table restored to any moment: nothing is paid twice, and every job ends."""
 
+import re
 from dataclasses import replace
 
+import httpx2
 import pytest
 from fakes.memory import MemoryLedger
 from fakes.world import World
@@ -213,6 +215,24 @@ def test_a_drop_that_the_backup_does_not_know_is_not_started_anew(world: World) 
     assert done.claimed == (job,)
     assert (world.tap.creates, world.charged_twice()) == (creates, {})
     assert (world.job(job).key, may_be_retried(world.job(job))) == ("inbox/six.jsonl", True)
+
+
+def test_a_drop_is_not_started_anew_where_times_cannot_be_read(world: World) -> None:
+    """Its batch may have run this week: the provider says when in thousandths."""
+    taken = backup(world)
+    job = world.drop("inbox/six.jsonl", DROP)
+    world.run(job, seconds=300)
+
+    def odd_times(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        if (request.method, request.url.path) != ("GET", "/v1/batches"):
+            return response
+        content = re.sub(rb'"created_at": ?(\d+)', rb'"created_at":\g<1>000', response.read())
+        return httpx2.Response(200, content=content)
+
+    restored(world, taken)
+    world.tap.twists.append(odd_times)
+
+    assert recover(world).claimed == (job,)
 
 
 def test_a_drop_that_was_never_sent_is_started_after_all(world: World) -> None:

@@ -90,13 +90,15 @@ SHARD = new_shard(
         (5_000, 9_000, 9_000 + LIMITS.stuck_seconds),
         (5_000, 0, 5_000 + DAY + LIMITS.stuck_seconds),
         (0, 0, 1_000 + DAY + LIMITS.stuck_seconds),
+        (5_000, 4_000, 5_000 + DAY + LIMITS.stuck_seconds),
+        (0, 900, 1_000 + DAY + LIMITS.stuck_seconds),
     ],
 )
 @pytest.mark.parametrize("status", ["validating", "in_progress", "finalizing", "never_heard_of"])
 def test_stuck_is_said_by_the_providers_time_stamps(
     status: str, created_at: int, expires_at: int, stuck_at: int
 ) -> None:
-    """Our own clock serves only where the provider names no time."""
+    """Our own clock serves only where the provider names no time; an end before the beginning is none."""
     batch = Batch(id="b", status=status, created_at=created_at, expires_at=expires_at)
 
     assert not is_stuck(SHARD, batch, stuck_at - 1, LIMITS, OPENAI)

@@ -1,5 +1,6 @@
 """A tick does not depend on any call of the provider: none takes its time, and what needs no provider comes first."""
 
+import io
 from dataclasses import dataclass, replace
 
 import httpx2
@@ -101,6 +102,34 @@ def test_no_page_is_asked_for_after_the_deadline(world: World) -> None:
 
     assert pages[0] == 3
     assert took <= LIMITS.tick_calls_seconds + LIMITS.tick_call_seconds
+
+
+def test_a_sweep_of_files_keeps_to_the_time_for_calls(world: World) -> None:
+    """Each page comes, but late: no other one is asked for after the deadline, which is no outage; the next tick goes on."""
+    world.behaviour = CALM
+    job = world.drop("inbox/a.jsonl", lines(1))
+    world.run(job, seconds=HOUR)
+    provider, ticket = world.providers.open(), world.shard(job).attempt.ticket
+    for _ in range(20):
+        provider.upload_input(f"{ticket}.jsonl", io.BytesIO(lines(1)), 20 * DAY)
+    world.advance(2 * DAY)
+    world.simulator.faults.switch("delayed", operation="files.list", value=10.0)
+    world.tap.counts.clear()
+
+    def small_pages(request: httpx2.Request) -> None:
+        if "limit" in request.url.params:
+            request.url = request.url.copy_set_param("limit", "2")
+
+    world.tap.answers.append(small_pages)
+
+    took = tick(world)
+
+    assert world.tap.counts["GET /v1/files"] == 4
+    assert took <= LIMITS.tick_calls_seconds + LIMITS.tick_call_seconds
+    assert not {"file.swept", "provider.unavailable"} & set(world.log.events)
+    world.simulator.faults.clear()
+    tick(world)
+    assert world.log.events.count("file.swept") == 20
 
 
 def test_without_a_list_batches_are_looked_at_alone(world: World) -> None:

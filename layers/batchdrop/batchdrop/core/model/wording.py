@@ -17,9 +17,11 @@ NAME_CHARS_MAX: Final = 40
 NAMES_MAX: Final = 20
 # A provider's refusal of a key or an account is a sentence or two.
 PROVIDER_CHARS_MAX: Final = 500
-# Keys as they are written (`sk-…`, `gsk_…`, `xai-…`), what a provider starred out, and digests. Model names and links are none
-# of these.
-_SECRET: Final = re.compile(r"\b(?:sk|gsk|rk|pk|xai)[-_][\w*.-]*[\w*]|[\w-]*\*{3,}[\w*-]*|\b[0-9A-Za-z]{32,}\b")
+# Keys as they are written (`sk-…`, `gsk_…`, `xai-…`), and what a provider starred out. Model names and links are neither.
+_WRITTEN_KEY: Final = re.compile(r"\b(?:sk|gsk|rk|pk|xai)[-_][\w*.-]*[\w*]|[\w-]*\*{3,}[\w*-]*")
+# A key, or the id of a file on Azure, by which a refusal is understood: left out where a person reads it alone.
+_DIGEST: Final = re.compile(r"\b[0-9A-Za-z]{32,}\b")
+_MASK: Final = "[key]"
 _SPANS: Final = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s"))
 _SEPARATORS: Final = {";": "semicolons (;)", "\t": "tabs", "|": "vertical bars (|)"}
 
@@ -46,9 +48,14 @@ def cut(text: str, chars_max: int) -> str:
     return text if left_out <= 0 else f"{text[:chars_max]}… ({left_out:,} more characters)"
 
 
+def without_keys(text: str) -> str:
+    """Return *text*, a provider's, without what is written as a key: refusals quote keys, whole or in part."""
+    return _WRITTEN_KEY.sub(_MASK, text)
+
+
 def provider_words(message: str) -> str:
     """Return *message*, a provider's, as a sentence in a text of ours: short, and without what may be a key. Empty for none."""
-    words = " ".join(_SECRET.sub("[key]", message).split())
+    words = " ".join(_DIGEST.sub(_MASK, without_keys(message)).split())
     cut = words if len(words) <= PROVIDER_CHARS_MAX else f"{words[:PROVIDER_CHARS_MAX]}…"
     return f"The provider says: {cut}" if cut else ""
 

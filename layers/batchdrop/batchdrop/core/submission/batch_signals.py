@@ -139,7 +139,9 @@ def is_hopeless(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: D
 
 
 def _expires_at(shard: Shard, batch: Batch) -> int:
-    return batch.expires_at or (batch.created_at or shard.attempt.file.intent_at) + COMPLETION_WINDOW_SECONDS
+    """Return when the batch ends at the latest; what it says of that counts where it is later than its beginning."""
+    begun_at = batch.created_at or shard.attempt.file.intent_at
+    return batch.expires_at if batch.expires_at > begun_at else begun_at + COMPLETION_WINDOW_SECONDS
 
 
 def stuck_reason(batch: Batch, limits: Limits) -> Reason:

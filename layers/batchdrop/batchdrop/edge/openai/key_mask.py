@@ -1,9 +1,10 @@
 """The key, taken out of whatever a provider says: a server may echo it, and what it says is kept and shown.
 
-Rule: masking comes before cutting, or half of a key would stay. What is short enough to be a word is masked in no answer, and
+Rule: masking comes before cutting, or a part of a key would stay. What is short enough to be a word is masked in no answer, and
 what is shorter still is no secret.
 """
 
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -14,19 +15,27 @@ MASK: Final = "[key]"
 KEY_CHARS_MIN: Final = 6
 # Answers hold what people and models write: of a shorter key they might hold a part of a word.
 KEY_BYTES_IN_ANSWERS_MIN: Final = 20
+# So many characters in a row that are a key's are no accident, and the beginning of no other key: longer than the longest
+# prefix that keys have in common (`sk-ant-api03-`).
+PART_CHARS_MIN: Final = 20
+# Any part of that length holds a whole one of the blocks that a key is cut into, wherever it begins.
+_BLOCK_CHARS: Final = PART_CHARS_MIN // 2
+# Longer than anything of which more than a name or a sentence is kept.
+TEXT_CHARS_MAX: Final = 20_000
 
 
 class KeyMask:
-    """Finds one key, or the first half of it and more, as it is or as a part of an address."""
+    """Finds one key, its beginning, or any long part of it, as it is or as a part of an address."""
 
     def __init__(self, key: str) -> None:
         self._key = key
         self._forms = [form for form in dict.fromkeys((key, quote(key, safe=""))) if len(form) >= KEY_CHARS_MIN]
 
     def text(self, text: str) -> str:
-        """Return *text* without the key."""
+        """Return *text* without the key; the beginning of a long one, where the key is in it."""
         for form in self._forms:
-            text = _without(text, form)
+            if _may_hold(text, form):
+                text = _without(text[:TEXT_CHARS_MAX], form)
         return text
 
     def values(self, read: object) -> object:
@@ -41,31 +50,57 @@ class KeyMask:
 
     def may_be_in(self, content: bytes) -> bool:
         """Whether texts of the JSON *content* may hold the key; one that is escaped is written in many ways."""
-        return b"\\" in content or any(_first_half(form).encode() in content for form in self._forms)
+        return b"\\" in content or any(piece.encode() in content for form in self._forms for piece in _pieces(form))
 
     def is_in(self, text: str) -> bool:
         """Whether *text* holds the key."""
-        return any(_first_half(form) in text for form in self._forms)
+        return any(True for form in self._forms for _ in _spans(text, form))
 
     def sink(self, target: ByteSink) -> "MaskedSink":
         """Return what takes the bytes of a file for *target*, without the key."""
         return MaskedSink(target, self._key.encode() if len(self._key) >= KEY_BYTES_IN_ANSWERS_MIN else b"")
 
 
-def _first_half(form: str) -> str:
-    return form[: max(KEY_CHARS_MIN, (len(form) + 1) // 2)]
-
-
 def _without(text: str, form: str) -> str:
-    half = _first_half(form)
-    start, found_at, pieces = 0, text.find(half), list[str]()
-    while found_at >= 0:
-        end = found_at + len(half)
-        while end < len(text) and text[end : end + 1] == form[end - found_at : end - found_at + 1]:
+    pieces, kept_from = list[str](), 0
+    for start, end in sorted(_spans(text, form)):
+        if start >= kept_from:
+            pieces += (text[kept_from:start], MASK)
+        kept_from = max(kept_from, end)
+    return "".join((*pieces, text[kept_from:]))
+
+
+def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Yield where *text* holds the beginning of *form*, or so much of it from elsewhere that it can be nothing else."""
+    beginning, *blocks = _pieces(form)
+    yield from _runs(text, form, 0, len(beginning), len(beginning))
+    for number, block in enumerate(blocks):
+        yield from _runs(text, form, number * _BLOCK_CHARS, len(block), PART_CHARS_MIN)
+
+
+def _pieces(form: str) -> list[str]:
+    """Return the beginning of *form* that is looked for, and blocks of it, one of which is in any part that is."""
+    beginning = form[: max(KEY_CHARS_MIN, min(PART_CHARS_MIN, (len(form) + 1) // 2))]
+    return [beginning, *(form[at : at + _BLOCK_CHARS] for at in range(0, len(form) - _BLOCK_CHARS + 1, _BLOCK_CHARS))]
+
+
+def _may_hold(text: str, form: str) -> bool:
+    return any(piece in text for piece in _pieces(form))
+
+
+def _runs(text: str, form: str, at: int, length: int, least: int) -> Iterator[tuple[int, int]]:
+    """Yield where *text* goes as *form* does around the *length* characters at *at*, for at least so many characters."""
+    piece = form[at : at + length]
+    found = text.find(piece)
+    while found >= 0:
+        start, end = found, found + length
+        while start > 0 and start > found - at and text[start - 1] == form[at - (found - start) - 1]:
+            start -= 1
+        while end < len(text) and end - found < len(form) - at and text[end] == form[at + end - found]:
             end += 1
-        pieces += (text[start:found_at], MASK)
-        start, found_at = end, text.find(half, end)
-    return "".join((*pieces, text[start:]))
+        if end - start >= least:
+            yield start, end
+        found = text.find(piece, found + 1)
 
 
 class MaskedSink:

@@ -12,6 +12,7 @@ from typing import Final
 
 from batchdrop.core.model.batches import Batch, BatchError, BatchPage, FilePage, StoredFile
 from batchdrop.core.model.dialects import OPENAI, Dialect
+from batchdrop.core.model.wording import without_keys
 from batchdrop.edge.openai.key_mask import KeyMask
 
 # The longest ids are those of LiteLLM, some hundreds of characters; a row of the ledger has to hold what is kept of them.
@@ -159,14 +160,14 @@ def _errors(raw: Mapping[str, object]) -> Iterator[BatchError]:
     errors = raw.get("errors")
     yield from map(_error, _list(errors) or _list(_mapping(errors).get("data")))
     if sentence := _text(raw.get("error")):
-        yield BatchError("", sentence, None)
+        yield BatchError("", without_keys(sentence), None)
 
 
 def _error(entry: object) -> BatchError:
     fields = _mapping(entry)
     return BatchError(
         _code(fields.get("code")),
-        _text(fields.get("message")),
+        without_keys(_text(fields.get("message"))),
         _number(fields.get("line")),
         param=_text(fields.get("param")) or None,
     )

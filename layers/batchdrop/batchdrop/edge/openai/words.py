@@ -12,7 +12,8 @@ from typing import Final
 import httpx2
 
 from batchdrop.core.collection.answers import code_of
-from batchdrop.edge.openai.key_mask import KeyMask
+from batchdrop.core.model.wording import without_keys
+from batchdrop.edge.openai.key_mask import TEXT_CHARS_MAX, KeyMask
 from batchdrop.edge.openai.reading import read_json, said_of
 
 MESSAGE_CHARS_MAX: Final = 1_000
@@ -45,8 +46,8 @@ def read_words(response: httpx2.Response, fallback: str, mask: KeyMask) -> Words
 
 
 def bounded(words: str, mask: KeyMask) -> str:
-    """Return *words* without the key, and short, because a proxy may answer with a page."""
-    return mask.text(words)[:MESSAGE_CHARS_MAX]
+    """Return *words* without this key and what is written as one, and short, because a proxy may answer with a page."""
+    return without_keys(mask.text(words[:TEXT_CHARS_MAX]))[:MESSAGE_CHARS_MAX]
 
 
 def name_of(raw: object, mask: KeyMask) -> str:

@@ -44,12 +44,12 @@ def sweep_files(work: Work) -> int:
     if not work.install.proofs or now - work.install.files_swept_at < work.limits.file_sweep_seconds:
         return 0
     provider = open_provider(work)
-    if provider is None or not work.may_go_on():
+    if provider is None or not work.may_ask():
         return 0
     deleted = 0
     try:
         for file in _unreferred_files(work, provider, now - work.limits.file_sweep_age_seconds):
-            if deleted == work.limits.file_sweep_deletions_max or not work.may_go_on():
+            if deleted == work.limits.file_sweep_deletions_max or not work.may_ask():
                 return deleted
             provider.delete_file(file.id)
             work.ports.log.info("file.swept", file_id=file.id)
@@ -65,13 +65,16 @@ def sweep_files(work: Work) -> int:
 def _unreferred_files(work: Work, provider: Provider, before: int) -> Iterator[StoredFile]:
     """Yield the input files of this installation that were stored *before* that time and that no shard refers to.
 
+    One without a time that can be read may be new, and about to be referred to.
     All pages are listed first: a deleted file cannot say where its list goes on.
     """
     old: list[StoredFile] = []
     after: str | None = None
     for _ in range(work.limits.file_sweep_pages_max):
+        if not work.may_ask():
+            break
         page = provider.list_files(after)
-        old += [file for file in page.files if file.created_at < before]
+        old += [file for file in page.files if 0 < file.created_at < before]
         after = page.next_after
         if after is None or page.files[-1].created_at >= before:
             break

@@ -1,7 +1,8 @@
 """One look at the provider's list of batches, for all shards of a tick.
 
 Rule: a list proves that something is *not* there only if it was read to its end, or to a time before the oldest create that
-is asked about in a list that was seen to descend; and it counts from the moment that its first page was asked for.
+is asked about in a list that was seen to descend; and it counts from the moment that its first page was asked for. A batch
+whose time cannot be read (0) shows no order: all pages are read then.
 """
 
 from collections.abc import Iterable, Sequence
@@ -106,7 +107,7 @@ def sweep(work: Work, provider: Provider, shards: Iterable[Shard]) -> Sweep:
             seen.failed = error
             break
         for batch in page.batches:
-            descends = descends and (last_created is None or batch.created_at <= last_created)
+            descends = descends and 0 < batch.created_at <= (last_created or batch.created_at)
             last_created = batch.created_at
             seen.descended_to = last_created if descends else None
             seen.keep(ours.known(batch))

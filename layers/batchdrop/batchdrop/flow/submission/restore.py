@@ -185,7 +185,8 @@ def _claim(work: Work, tries: Tries, jobs: Sequence[str]) -> list[str]:
 
 
 def _ran_since(one: Try, since: int) -> bool:
-    return one.batch.status != STATUS_FAILED and one.batch.created_at >= since
+    """Whether the batch runs, or ran, since then, or at a time that cannot be read."""
+    return one.batch.status != STATUS_FAILED and (not one.batch.created_at or one.batch.created_at >= since)
 
 
 def _uploads_of(work: Work, jobs: set[str]) -> Mapping[str, Upload]:
