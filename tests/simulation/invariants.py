@@ -26,6 +26,9 @@ _FILE_DAYS_MAX = 7
 # Calls of the provider: what a shard needs on its way, faults and fences included, and what a tick may ask.
 _CALLS_PER_SHARD, _CALLS_PER_TICK = 120, 12
 
+# What items fail with whose create nobody ever answered.
+_UNSEEN = "submission_unknown"
+
 # Where the table is lost on the way, these are what can still be promised.
 _OF_EMPTIED = frozenset({1, 2, 3, 18, 19, 22, 23})
 # Where it is restored: not what results show, for a job that had ended may end a second time, as cancelled. That a batch
@@ -227,12 +230,14 @@ def poison_spends_nothing(seen: Evidence) -> Iterator[str]:
 
 def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
     """16: an input file expires within a week, and is swept within days; a batch that runs is referred to by a shard."""
-    now, referred = seen.here.tasks.time.now(), set[str]()
+    now, referred, unseen = seen.here.tasks.time.now(), set[str](), set[tuple[str, int]]()
     for row in seen.here.ledger.rows.values():
         if isinstance(row, Shard):
             referred |= {row.attempt.batch, *row.batches}
+            if row.reason and row.reason.code == _UNSEEN and _UNSEEN in seen.here.scenario.failures:
+                unseen.add((row.job, row.number))  # the story has no list in which its batch would be seen
     for sent in seen.sent:
-        if not did_fail(sent) and sent.batch.id not in referred:
+        if not did_fail(sent) and sent.batch.id not in referred and (sent.job, sent.shard) not in unseen:
             yield f"{sent.ticket} ran and nothing refers to it"
     for file in seen.here.simulator.world.files.by_id.values():
         if file.purpose == "batch" and (file.expires_at or 1e12) > file.created_at + _FILE_DAYS_MAX * DAY:

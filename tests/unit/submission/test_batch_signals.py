@@ -199,6 +199,14 @@ def test_a_file_is_waited_for_although_an_upload_was_refused_before_it() -> None
     assert read_refusal(declined, refused, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
 
 
+def test_a_file_is_as_old_as_when_it_was_asked_for() -> None:
+    """An answer that took its time says that a fresh file was not seen, however old that is when it comes."""
+    declined = Declined(400, "", "Cannot find file file-1")
+    asked = changed(SHARD, file_uploaded_at=NOW - LIMITS.file_visible_seconds_max, intent_at=NOW - 200)
+
+    assert read_refusal(declined, asked, NOW, LIMITS, is_idle=False) == on.CreateTurnedAway("t2", MINUTE)
+
+
 @pytest.mark.parametrize(
     "declined",
     [

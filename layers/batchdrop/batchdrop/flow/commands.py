@@ -25,13 +25,13 @@ from batchdrop.core.model.errors import (
     Superseded,
 )
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Change, Job, Shard, ShardState, Write
+from batchdrop.core.model.rows import Job, Shard, ShardState
 from batchdrop.flow.delivery.status import write_status
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel, stop_shards
 from batchdrop.flow.submission.circuit_breaker import believe, note_refusal, open_provider
 from batchdrop.flow.submit import admit_and_send, continue_job
-from batchdrop.flow.unit_of_work import Work, begin, read_job, settle, written
+from batchdrop.flow.unit_of_work import Work, begin, read_job, transact
 
 
 def handle_command(ports: Ports, limits: Limits, job: str, word: str) -> None:
@@ -90,17 +90,12 @@ def _retry(work: Work, job: str) -> None:
 
 def _record(work: Work, job: str, event: JobEvent, may_be: Callable[[Job], bool], otherwise: str) -> bool:
     """Move *job* by *event* where it *may be*, and return whether that was done; log *otherwise* where it was not."""
-
-    def decide() -> Change | None:
-        row = read_job(work, job)
-        if not may_be(row):
-            return None
-        return Change((Write(row, written(work.ports, advance_job(row, event, work.now()))),))
-
-    is_done = settle(work.ports, decide) is not None
-    if not is_done:
+    settled = transact(
+        work, read_job(work, job), lambda read: advance_job(read, event, work.now()) if may_be(read) else None
+    )
+    if not settled.is_written:
         work.ports.log.info("control.ignored", job_id=job, reason=otherwise)
-    return is_done
+    return settled.is_written
 
 
 _ACTIONS: Mapping[str, Callable[[Work, str], None]] = {

@@ -73,11 +73,10 @@ from batchdrop.flow.unit_of_work import (
     postpone,
     read_job,
     read_shard,
-    settle,
     take_job_lease,
     take_shard_lease,
+    transact,
     unanswered,
-    written,
 )
 
 
@@ -245,8 +244,7 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
     )
     unsent = 0 if shard.attempt.batch or shard.attempt.number > 1 else harvest.failed
 
-    def decide() -> Change | None:
-        read = read_shard(work, shard)
+    def recorded(read: Shard) -> Change | None:
         if (read.state, read.attempt.ticket) != (shard.state, shard.attempt.ticket):
             return None
         job = read_job(work, shard.job)
@@ -257,11 +255,10 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
             spent_microdollars=spent, released_microdollars=read.reserved_microdollars,
         )  # fmt: skip
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
-        writes = (Write(read, written(work.ports, moved)), Write(job, written(work.ports, grown)))
+        writes = (Write(read, moved), Write(job, grown))
         return Change(writes, _lesson(work, job, shard, harvest), day=settled(work, read, spent))
 
-    settle(work.ports, decide)
-    log_transition(work, read_shard(work, shard), done)
+    log_transition(work, transact(work, shard, recorded).row, done)
     work.ports.log.info(
         "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt.number, batch_id=shard.attempt.batch,
         succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,

@@ -19,7 +19,7 @@ from batchdrop.flow.planning.withheld import await_upload, rejection
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, open_provider
 from batchdrop.flow.submission.create import send
-from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, move_job, read_job, written
+from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, move_job, read_job, write
 
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
 
@@ -34,12 +34,13 @@ def handle_upload(ports: Ports, limits: Limits, upload: Upload) -> None:
         id=upload.job_id, bucket=upload.bucket, key=upload.key, version=upload.version, task=upload.task,
         created_at=ports.clock.now(), due_at=ports.clock.now(),
     )  # fmt: skip
-    try:
-        ports.ledger.write(Change((Write(None, written(ports, fresh)),)))
+    if write(work, Change((Write(None, fresh),))):
         ports.log.info("job.began", job_id=fresh.id, task=fresh.task)
-    except Conflict:
-        if ports.ledger.job(fresh.id) is None:
-            raise  # the table was too busy to take the row: the message comes again
+    elif ports.ledger.job(fresh.id) is None:
+        raise Conflict(
+            f"the rows of the table stay busy, and that of job {fresh.id} was not taken: the message comes again"
+        )
+    else:
         ports.log.info("job.known", job_id=fresh.id)
     continue_job(work, upload.job_id)
 

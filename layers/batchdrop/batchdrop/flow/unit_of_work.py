@@ -1,6 +1,7 @@
 """Moving rows: read, decide, write on condition, and again where somebody else was first.
 
-Rule: what a write is based on is what was read; a conflict means reading again and deciding again, never writing anyway.
+Rule: what a write is based on is what was read; a conflict means reading again and deciding again, never writing anyway. What
+is written comes back as it was written, so that nobody reads after a write.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 from batchdrop.core.delivery.job_lifecycle import JobEvent, advance_job, begun
 from batchdrop.core.model.errors import BrokenState, Conflict, LeaseLost, ProviderError
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Change, Install, Job, Lease, Outage, Shard, Write
+from batchdrop.core.model.rows import Change, Install, Job, Lease, Outage, Row, Shard, Write
 from batchdrop.core.submission.shard_events import Cancelled, CreateIntended, ShardEvent
 from batchdrop.core.submission.shard_lifecycle import Now, advance, again
 from batchdrop.flow.ports import Ports
@@ -63,48 +64,101 @@ def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:
         started_at = ports.clock.now() - limits.installation_slack_seconds
         fresh = Install(id=ports.clock.new_id(), started_at=started_at, writer=ports.writer)
         try:
-            ports.ledger.write(Change((Write(None, fresh),)))
+            install = _only(ports.ledger.write(Change((Write(None, fresh),))), Install)
         except Conflict:
-            if ports.ledger.install() is None:
+            install = ports.ledger.install()
+            if install is None:
                 raise  # the table was too busy to take the row
             ports.log.info("install.found")
-        install = ports.ledger.install()
-    if install is None:
-        raise BrokenState("the installation's row was written and is not there")
     return Work(ports, limits, install)
 
 
-def settle(ports: Ports, decide: Callable[[], Change | None]) -> Change | None:
-    """Write what *decide* wants, asking it again after each conflict; None where it wants nothing.
+@dataclass(frozen=True, slots=True)
+class Settled[R: (Job, Shard, Install)]:
+    """What `transact` came to: the row as it is now, and what was written; None where nothing was wanted."""
 
-    *decide* must read what it decides on. Raises Conflict after too many.
+    row: R
+    change: Change | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether anything was."""
+        return self.change is not None
+
+    def beside[S: (Job, Shard, Install)](self, kind: type[S]) -> S | None:
+        """Return the row of *kind* that was written with it, if any was."""
+        return (
+            next((write.after for write in self.change.writes if isinstance(write.after, kind)), None)
+            if self.change
+            else None
+        )
+
+
+def transact[R: (Job, Shard, Install)](work: Work, row: R, decide: Callable[[R], R | Change | None]) -> Settled[R]:
+    """Write what *decide* makes of *row*, or, after a conflict, of the row as it is then; the one way to move rows that exist.
+
+    It may return the row as it is to be, or a change of several rows, of which it reads the others itself; nothing is written
+    where it returns the row as it was, or None. Raises Conflict after too many, and whatever *decide* raises.
     """
     for attempt in range(CONFLICTS_MAX):
-        change = decide()
-        if change is None:
-            return None
-        try:
-            return ports.ledger.write(change)
-        except Conflict:
-            ports.clock.pause(attempt)
+        wanted = decide(row)
+        if wanted is None or wanted == row:
+            return Settled(row)
+        change = write(work, wanted if isinstance(wanted, Change) else Change((Write(row, wanted),)))
+        if change is not None:
+            return Settled(_written(change, row), change)
+        work.ports.clock.pause(attempt)
+        found = _read_again(work, row)
+        if found is None:
+            return Settled(row)  # the table was lost
+        row = found
     raise Conflict(f"{CONFLICTS_MAX} conflicts in a row")
 
 
-def written[R: Job | Shard | Install](ports: Ports, row: R) -> R:
-    """Return *row* bearing the name of who writes it."""
-    return replace(row, writer=ports.writer)
+def write(work: Work, change: Change) -> Change | None:
+    """Write *change*, every row of it signed by this invocation, and return it as written; None where somebody was first."""
+    signed = tuple(Write(one.before, replace(one.after, writer=work.ports.writer)) for one in change.writes)
+    try:
+        return work.ports.ledger.write(replace(change, writes=signed))
+    except Conflict:
+        return None
+
+
+def _written[R: (Job, Shard, Install)](change: Change, row: R) -> R:
+    """Return *row* as *change* wrote it."""
+    place = _place_of(row)
+    for one in change.writes:
+        if isinstance(one.after, type(row)) and _place_of(one.after) == place:
+            return one.after
+    return row
+
+
+def _place_of(row: Row) -> tuple[str, int]:
+    match row:
+        case Job(id=job):
+            return job, -1
+        case Shard(job=job, number=number):
+            return job, number
+        case Install():
+            return "", -1
+
+
+def _read_again[R: (Job, Shard, Install)](work: Work, row: R) -> R | None:
+    """Return *row* as it is now; None where the installation has none any more. Raises BrokenState where a job has none."""
+    match row:
+        case Job(id=job):
+            return read_job(work, job)
+        case Shard():
+            return read_shard(work, row)
+        case Install():
+            return work.ports.ledger.install()
 
 
 def change_install(work: Work, change: Callable[[Install], Install | None]) -> Install | None:
     """Write what *change* makes of the installation's row as it is now, and return that; None where it wants nothing."""
-
-    def decide() -> Change | None:
-        read = work.ports.ledger.install()
-        after = read and change(read)
-        return Change((Write(read, written(work.ports, after)),)) if after and after != read else None
-
-    settled = settle(work.ports, decide)
-    return _only(settled, Install) if settled else None
+    install = work.ports.ledger.install()
+    settled = transact(work, install, change) if install else None
+    return settled.row if settled and settled.is_written else None
 
 
 def move_job(work: Work, job: Job, event: JobEvent) -> Job:
@@ -112,13 +166,7 @@ def move_job(work: Work, job: Job, event: JobEvent) -> Job:
 
     Raises IllegalTransition where the job has moved on meanwhile.
     """
-    rows = iter([job])
-
-    def decide() -> Change:
-        read = next(rows, None) or read_job(work, job.id)
-        return Change((Write(read, written(work.ports, advance_job(read, event, work.now()))),))
-
-    return _only(settle(work.ports, decide), Job)
+    return transact(work, job, lambda read: advance_job(read, event, work.now())).row
 
 
 def move_shard(work: Work, shard: Shard, event: ShardEvent) -> Shard:
@@ -126,13 +174,7 @@ def move_shard(work: Work, shard: Shard, event: ShardEvent) -> Shard:
 
     For the events that concern the shard alone. Raises IllegalTransition or Superseded where it has moved on meanwhile.
     """
-    rows = iter([shard])
-
-    def decide() -> Change:
-        read = next(rows, None) or read_shard(work, shard)
-        return Change((Write(read, written(work.ports, advance(read, event, work.now()))),))
-
-    after = _only(settle(work.ports, decide), Shard)
+    after = transact(work, shard, lambda read: advance(read, event, work.now())).row
     log_transition(work, after, event)
     return after
 
@@ -142,17 +184,15 @@ def intend_create(work: Work, shard: Shard) -> Shard:
 
     The one write looks at both rows, so that no intent is ever written after a cancellation. Raises as `move_shard`.
     """
-    rows = iter([shard])
     event: ShardEvent = CreateIntended(shard.attempt.ticket)
 
-    def decide() -> Change:
+    def intended(read: Shard) -> Change:
         nonlocal event
         job = read_job(work, shard.job)
         event = Cancelled() if job.cancelled_at else event
-        read = next(rows, None) or read_shard(work, shard)
-        return Change((Write(read, written(work.ports, advance(read, event, work.now()))),), unchanged=(job,))
+        return Change((Write(read, advance(read, event, work.now())),), unchanged=(job,))
 
-    after = _only(settle(work.ports, decide), Shard)
+    after = transact(work, shard, intended).row
     log_transition(work, after, event)
     return after
 
@@ -259,10 +299,10 @@ def keep_shard(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN4
 
 def _keep(work: Work, before: Job | Shard, after: Job | Shard) -> Change:
     assert before.state == after.state, before  # noqa: S101 - states move by the tables alone
-    try:
-        return work.ports.ledger.write(Change((Write(before, written(work.ports, after)),)))
-    except Conflict as error:
-        raise LeaseLost("the row was written by somebody else") from error
+    change = write(work, Change((Write(before, after),)))
+    if change is None:
+        raise LeaseLost("the row was written by somebody else")
+    return change
 
 
 def unanswered(work: Work, shard: Shard, error: ProviderError) -> Outage:

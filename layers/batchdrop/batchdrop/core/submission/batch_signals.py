@@ -207,7 +207,8 @@ def _refused_for_file(
     if declined.status != _BAD_REQUEST:
         # As 404 or 405 of a wrong address: the requests were not looked at, so that they do not fail for it at once.
         return on.SendRefused(shard.attempt.ticket, reason)
-    is_fresh = now - shard.attempt.file.uploaded_at < limits.file_visible_seconds_max
+    # By when it was asked: the answer may have been slow.
+    is_fresh = (shard.attempt.file.intent_at or now) - shard.attempt.file.uploaded_at < limits.file_visible_seconds_max
     if is_input_missing(declined.code, declined.message, None):
         # A file may be invisible for a moment after its upload; later it is gone. One that follows such a file gets no time.
         is_waited_for = is_fresh and not _was_missing(shard)

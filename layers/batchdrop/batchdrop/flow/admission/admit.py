@@ -23,12 +23,12 @@ from batchdrop.core.admission.quota import (
 )
 from batchdrop.core.admission.quota_estimator import after_create, ratio_of
 from batchdrop.core.delivery.job_lifecycle import Held, ShardCut, ShardServed, advance_job
-from batchdrop.core.model.errors import Conflict
 from batchdrop.core.model.limits import MINUTE
 from batchdrop.core.model.rows import (
     WHOLE_ACCOUNT,
     Change,
     DayMove,
+    Install,
     Job,
     JobState,
     Lease,
@@ -53,7 +53,7 @@ from batchdrop.core.submission.shard_lifecycle import advance, split
 from batchdrop.core.submission.waits import turn_waited_for, waits_for_a_day
 from batchdrop.flow.admission.budget import Purse, open_purse, quote_whole
 from batchdrop.flow.planned_job import read_chunks
-from batchdrop.flow.unit_of_work import Work, log_transition, read_job, read_shard, settle, written
+from batchdrop.flow.unit_of_work import Work, change_install, log_transition, read_job, read_shard, transact, write
 
 
 def admit(
@@ -220,10 +220,9 @@ def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _An
         assert cut is not None, job.id  # noqa: S101 - there is a line, and all the room
         change = _failing(work, None, _cut_shard(job, room.account, index, cut), reason)
         grown = advance_job(job, ShardCut(index, cut.end_line - cut.first_line), work.now())
-        change = replace(change, writes=(*change.writes, Write(job, written(work.ports, grown))))
-    try:
-        done = work.ports.ledger.write(change)
-    except Conflict:
+        change = replace(change, writes=(*change.writes, Write(job, grown)))
+    done = write(work, change)
+    if done is None:
         return _Answer.CONFLICT
     shard, *jobs = (write.after for write in done.writes)
     turn.source.job = next((row for row in jobs if isinstance(row, Job)), job)
@@ -233,9 +232,7 @@ def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _An
 
 
 def _failing(work: Work, read: Shard | None, shard: Shard, reason: Reason) -> Change:
-    return Change(
-        (Write(read, written(work.ports, advance(shard, GivenUp(shard.attempt.ticket, reason), work.now()))),)
-    )
+    return Change((Write(read, advance(shard, GivenUp(shard.attempt.ticket, reason), work.now())),))
 
 
 def _cut_shard(job: Job, account: str, index: int, cut: Cut, answer_tokens: int = 0) -> Shard:
@@ -296,9 +293,9 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
         if (cost or 0) > purse.left:
             return _wait_for_a_day(work, turn)
     event: ShardEvent = Unparked() if parked else Admitted(cost or 0, purse.day if purse else "")
-    writes = [Write(shard, written(work.ports, advance(first, event, now)))]
+    writes = [Write(shard, advance(first, event, now))]
     if rest is not None:
-        rest = written(work.ports, replace(rest, due_at=now.time))
+        rest = replace(rest, due_at=now.time)
         writes.append(Write(None, rest))
     moved = ShardServed(shard.group, is_split=rest is not None, microdollars=cost or 0)
     admitted = _reserve(work, turn, _Entry(tuple(writes), event, moved, place, purse))
@@ -356,7 +353,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
     cut, cost = offer.cut, offer.microdollars or 0
     waiting = _cut_shard(job, place.room.account, index, cut, offer.answer_tokens)
     event = Admitted(cost, purse.day if purse else "")
-    shard = written(work.ports, advance(waiting, event, work.now()))
+    shard = advance(waiting, event, work.now())
     moved = ShardCut(index, cut.end_line - cut.first_line, cost)
     return _reserve(work, turn, _Entry((Write(None, shard),), event, moved, place, purse))
 
@@ -365,9 +362,7 @@ def _hold(work: Work, turn: _Turn) -> _Answer:
     """Hold the job of *turn*: what it would come to in all is more than it may cost, or nobody knows."""
     job = turn.source.job
     quote = quote_whole(work, job, turn.waiting)
-    try:
-        work.ports.ledger.write(Change((Write(job, written(work.ports, advance_job(job, Held(quote), work.now()))),)))
-    except Conflict:
+    if write(work, Change((Write(job, advance_job(job, Held(quote), work.now())),))) is None:
         return _Answer.CONFLICT
     work.ports.log.warning("job.held", job_id=job.id)
     return _Answer.HELD
@@ -378,9 +373,7 @@ def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
     job, now = turn.source.job, work.ports.clock.now()
     waiting = waits_for_a_day(job, now, work.limits)
     if waiting != job:
-        try:
-            work.ports.ledger.write(Change((Write(job, written(work.ports, waiting)),)))
-        except Conflict:
+        if write(work, Change((Write(job, waiting),))) is None:
             return _Answer.CONFLICT
         work.ports.log.warning("job.waits", job_id=job.id, code=WaitingFor.DAILY_CAP)
     return _Answer.DAY_SPENT
@@ -405,14 +398,13 @@ class _Entry:
 def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
     """Write the shard, its job, the rooms and the day together; a conflict says that somebody moved one of them."""
     read = turn.source.job
-    job = written(work.ports, advance_job(read, entry.moved, work.now()))
-    try:
-        change = work.ports.ledger.write(Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))
-    except Conflict:
+    job = advance_job(read, entry.moved, work.now())
+    change = write(work, Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))
+    if change is None:
         return _Answer.CONFLICT
     # As the ledger wrote it, so that the next turn builds on this one.
-    turn.source.job = replace(job, revision=read.revision + 1)
-    shard = next(write.after for write in change.writes if isinstance(write.after, Shard))
+    turn.source.job = next(one.after for one in change.writes if isinstance(one.after, Job))
+    shard = next(one.after for one in change.writes if isinstance(one.after, Shard))
     log_transition(work, shard, entry.event)
     return shard
 
@@ -442,17 +434,11 @@ def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = ()) -> bool:
     if turn_waited_for(job, waiting, now) == job.waiting_for:
         return False
 
-    def decide() -> Change | None:
-        read = work.ports.ledger.job(job.id)
-        if read is None:
-            return None
+    def waits(read: Job) -> Job | None:
         waits_for = turn_waited_for(read, waiting, now)
-        if waits_for == read.waiting_for:
-            return None
-        waits = replace(read, waiting_for=waits_for, waiting_since=now)
-        return Change((Write(read, written(work.ports, waits)),))
+        return None if waits_for == read.waiting_for else replace(read, waiting_for=waits_for, waiting_since=now)
 
-    return settle(work.ports, decide) is not None
+    return transact(work, read_job(work, job.id), waits).is_written
 
 
 def is_idle_but_for(work: Work, shard: Shard) -> bool:
@@ -466,18 +452,12 @@ def _take_lease(work: Work) -> bool:
     if install is None or (install.admission and install.admission.until > now):
         return False
     leased = replace(install, admission=Lease(work.ports.writer, now + MINUTE))
-    try:
-        work.ports.ledger.write(Change((Write(install, written(work.ports, leased)),)))
-    except Conflict:
-        return False
-    return True
+    return write(work, Change((Write(install, leased),))) is not None
 
 
 def _drop_lease(work: Work) -> None:
-    def decide() -> Change | None:
-        install = work.ports.ledger.install()
-        if install is None or install.admission is None or install.admission.owner != work.ports.writer:
-            return None
-        return Change((Write(install, written(work.ports, replace(install, admission=None))),))
+    def dropped(install: Install) -> Install | None:
+        is_ours = install.admission is not None and install.admission.owner == work.ports.writer
+        return replace(install, admission=None) if is_ours else None
 
-    settle(work.ports, decide)
+    change_install(work, dropped)

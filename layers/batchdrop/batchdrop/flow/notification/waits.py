@@ -9,7 +9,7 @@ from dataclasses import replace
 from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.delivery.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
 from batchdrop.core.model.keys import Keys
-from batchdrop.core.model.rows import Change, Install, Job, Reason, Refusal, Shard, Write, circuit_key
+from batchdrop.core.model.rows import Install, Job, Reason, Refusal, Shard, circuit_key
 from batchdrop.core.notification.notifications import render_common_wait, render_hold, render_wait
 from batchdrop.core.submission.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
 from batchdrop.core.submission.common_waits import told as told_of
@@ -17,7 +17,7 @@ from batchdrop.core.submission.refusing import refused_models, waited_for
 from batchdrop.core.submission.shard_waits import reason_to_tell
 from batchdrop.core.submission.waits import hold_expired, owed, owed_hold, told, waits_for_one, waits_for_refused
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.unit_of_work import Work, change_install, move_job, read_job, settle, written
+from batchdrop.flow.unit_of_work import Work, change_install, move_job, read_job, transact
 
 
 def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], found: Provider | Reason) -> Work:
@@ -85,12 +85,7 @@ def note_shard_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -
 
 
 def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
-    def decide() -> Change | None:
-        read = read_job(work, job.id)
-        after = waits_for_refused(read, refusal)
-        return Change((Write(read, written(work.ports, after)),)) if after != read else None
-
-    is_new = settle(work.ports, decide) is not None
+    is_new = transact(work, read_job(work, job.id), lambda read: waits_for_refused(read, refusal)).is_written
     if is_new and refusal and refusal.reason.code != job.waiting_code:
         work.ports.log.warning("job.waits", job_id=job.id, code=refusal.reason.code)
     return is_new
@@ -108,13 +103,7 @@ def tell_common_wait(work: Work) -> None:
 
 def note_wait(work: Work, job: str, cause: Reason) -> None:
     """Write to *job* that some of it waits for *cause*, once."""
-
-    def decide() -> Change | None:
-        read = read_job(work, job)
-        after = waits_for_one(read, cause)
-        return None if after == read else Change((Write(read, written(work.ports, after)),))
-
-    if settle(work.ports, decide) is not None:
+    if transact(work, read_job(work, job), lambda read: waits_for_one(read, cause)).is_written:
         work.ports.log.warning("job.waits", job_id=job, code=cause.code)
 
 
@@ -148,24 +137,15 @@ def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
 
 def _expired(work: Work, job: Job) -> Job:
     """Return *job* cancelled, unless somebody approved of it meanwhile: the row that was listed may be old."""
-    rows = iter([job])
-
-    def decide() -> Change | None:
-        read = next(rows, None) or read_job(work, job.id)
-        if not may_expire(read, work.now()):
-            return None
-        cancelled = advance_job(read, Cancelled(hold_expired(work.limits)), work.now())
-        return Change((Write(read, written(work.ports, cancelled)),))
-
-    if settle(work.ports, decide) is not None:
+    event = Cancelled(hold_expired(work.limits))
+    settled = transact(
+        work, job, lambda read: advance_job(read, event, work.now()) if may_expire(read, work.now()) else None
+    )
+    if settled.is_written:
         work.ports.log.warning("hold.expired", job_id=job.id)
-    return read_job(work, job.id)
+    return settled.row
 
 
 def _tell(work: Work, job: Job, number: int) -> None:
-    def decide() -> Change | None:
-        read = read_job(work, job.id)
-        after = told(read, number) if number in owed(read) else read  # it may have ended meanwhile
-        return None if after == read else Change((Write(read, written(work.ports, after)),))
-
-    settle(work.ports, decide)
+    # It may have ended meanwhile.
+    transact(work, read_job(work, job.id), lambda read: told(read, number) if number in owed(read) else None)

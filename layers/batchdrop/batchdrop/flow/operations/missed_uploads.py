@@ -6,7 +6,7 @@ round may be repeated, cut short or walked by two pollers: one version is one jo
 
 from dataclasses import replace
 
-from batchdrop.core.model.rows import Change, Round, Write
+from batchdrop.core.model.rows import Round
 from batchdrop.core.operations.missed_uploads import (
     InboxPage,
     is_round_due,
@@ -14,7 +14,7 @@ from batchdrop.core.operations.missed_uploads import (
     may_be_put_off,
     may_be_started,
 )
-from batchdrop.flow.unit_of_work import Work, settle, written
+from batchdrop.flow.unit_of_work import Work, change_install
 
 
 def reconcile(work: Work) -> int:
@@ -68,11 +68,4 @@ def _tell_missed(work: Work, step: Round, page: InboxPage) -> int:
 
 def _keep(work: Work, step: Round) -> None:
     """Write how far the round came. Of two pollers the later one wins: at worst a page is looked at twice."""
-
-    def decide() -> Change | None:
-        install = work.ports.ledger.install()
-        if install is None:
-            return None
-        return Change((Write(install, written(work.ports, replace(install, inbox_round=step))),))
-
-    settle(work.ports, decide)
+    change_install(work, lambda install: replace(install, inbox_round=step))

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from batchdrop.core.model.batches import Batch, StoredFile
 from batchdrop.core.model.errors import KeyRefused, ProviderError, ProviderRefused, ProviderUnavailable
-from batchdrop.core.model.rows import Change, Shard, ShardState, Write, read_ticket
+from batchdrop.core.model.rows import Shard, ShardState, read_ticket
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.circuit_breaker import note_refusal, open_provider
-from batchdrop.flow.unit_of_work import Work, settle, written
+from batchdrop.flow.unit_of_work import Work, change_install
 
 INPUT_SUFFIX = ".jsonl"
 
@@ -88,10 +88,4 @@ def _unreferred_files(work: Work, provider: Provider, before: int) -> Iterator[S
 
 
 def _keep_swept(work: Work, at: int) -> None:
-    def decide() -> Change | None:
-        install = work.ports.ledger.install()
-        if install is None:
-            return None
-        return Change((Write(install, written(work.ports, replace(install, files_swept_at=at))),))
-
-    settle(work.ports, decide)
+    change_install(work, lambda install: replace(install, files_swept_at=at))

@@ -8,9 +8,9 @@ from dataclasses import replace
 from batchdrop.core.delivery.job_lifecycle import UploadAwaited, is_withheld_for_good
 from batchdrop.core.model.errors import UploadRejected, UploadWithheld
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Change, Job, Write
+from batchdrop.core.model.rows import Job
 from batchdrop.flow.ports import Clock
-from batchdrop.flow.unit_of_work import Work, move_job, read_job, settle, written
+from batchdrop.flow.unit_of_work import Work, move_job, read_job, transact
 
 
 def raise_if_withheld(error: UploadRejected, job: Job, clock: Clock, limits: Limits) -> None:
@@ -28,14 +28,8 @@ def await_upload(work: Work, job: Job, error: UploadWithheld) -> Job:
 def note_withheld(work: Work, job: Job, error: UploadWithheld) -> None:
     """Write since when the upload of *job* is refused, whose batches are being collected."""
     _warn(work, job, error)
-
-    def decide() -> Change | None:
-        read = read_job(work, job.id)
-        if read.withheld_at:
-            return None
-        return Change((Write(read, written(work.ports, replace(read, withheld_at=work.ports.clock.now()))),))
-
-    settle(work.ports, decide)
+    now = work.ports.clock.now()
+    transact(work, read_job(work, job.id), lambda read: None if read.withheld_at else replace(read, withheld_at=now))
 
 
 def rejection(error: UploadRejected, limits: Limits) -> str:

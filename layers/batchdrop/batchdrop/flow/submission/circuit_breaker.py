@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 
-from batchdrop.core.model.errors import Conflict, KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
+from batchdrop.core.model.errors import KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
 from batchdrop.core.model.limits import HOUR
 from batchdrop.core.model.rows import Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
 from batchdrop.core.submission.refusals import is_money_code
 from batchdrop.core.submission.shard_events import GivenUp
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.unit_of_work import Work, change_install, keep_shard, move_shard, written
+from batchdrop.flow.unit_of_work import Work, change_install, keep_shard, move_shard, write
 
 
 def open_provider(work: Work) -> Provider | None:
@@ -71,11 +71,7 @@ def may_create(work: Work, provider: Provider) -> bool:
     if circuit.open_until > now:
         return False
     probing = _with_circuit(install, provider, replace(circuit, open_until=now + work.limits.circuit_seconds))
-    try:
-        work.ports.ledger.write(Change((Write(install, written(work.ports, probing)),)))
-    except Conflict:
-        return False
-    return True
+    return write(work, Change((Write(install, probing),))) is not None
 
 
 def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:

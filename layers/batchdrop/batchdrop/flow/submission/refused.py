@@ -32,7 +32,7 @@ from batchdrop.core.submission.shard_lifecycle import (
     split,
 )
 from batchdrop.flow.ports import Provider
-from batchdrop.flow.unit_of_work import Work, log_transition, move_shard, read_job, read_shard, settle, written
+from batchdrop.flow.unit_of_work import Work, log_transition, move_shard, read_job, read_shard, transact
 
 
 def obey(work: Work, provider: Provider, shard: Shard, refusal: ShardEvent) -> Shard:
@@ -64,9 +64,7 @@ def _moved(work: Work, shard: Shard, refusal: ShardEvent) -> Shard:
 
 def _settled(work: Work, shard: Shard, event: ShardEvent, change: Callable[[Shard], Change]) -> Shard:
     """Write what *change* makes of *shard*, which *event* happened to, and return the row as it is then."""
-    rows = iter([shard])
-    settle(work.ports, lambda: change(next(rows, None) or read_shard(work, shard)))
-    after = read_shard(work, shard)
+    after = transact(work, shard, change).row
     log_transition(work, after, event)
     return after
 
@@ -87,9 +85,9 @@ def _after_send_refused(work: Work, read: Shard, event: SendRefused) -> Change:
     is_known = is_refused_again(job, event.reason, scope, now.time, work.limits)
     after = advance(read, replace(event, is_given_up=event.is_given_up or is_known), now)
     if after.state is ShardState.HARVESTING and after.attempt.refusal and not after.is_cancelled:
-        return _written(work, Write(read, after), Write(job, given_up(job, after.attempt.refusal, now.time)))
+        return Change((Write(read, after), Write(job, given_up(job, after.attempt.refusal, now.time))))
     is_parted = after.state is ShardState.WAITING and event.is_too_large and after.sent_items > 1
-    return _halved(work, read, after, job) if is_parted else _written(work, Write(read, after))
+    return _halved(work, read, after, job) if is_parted else Change((Write(read, after),))
 
 
 def _after_model_refused(work: Work, read: Shard, event: ModelRefused) -> Change:
@@ -99,7 +97,7 @@ def _after_model_refused(work: Work, read: Shard, event: ModelRefused) -> Change
     after = advance(read, replace(event, refusal=refusal, is_given_up=is_over), now)
     until = now.time + refused_wait_seconds(refusal, work.limits)
     lesson = cooled(replace(room.lesson, refusal=refusal), until)
-    return replace(_written(work, Write(read, after)), rooms=(RoomWrite(room, lesson),))
+    return replace(Change((Write(read, after),)), rooms=(RoomWrite(room, lesson),))
 
 
 def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
@@ -113,9 +111,7 @@ def _after_no_room(work: Work, read: Shard, event: NoRoom) -> Change:
     seen = replace(event, is_idle=room.used <= held, stated=believed_limit(room.lesson, event.stated))
     waiting = advance(read, seen, work.now())
     is_parted = waiting.state is ShardState.WAITING and seen.is_idle and waiting.sent_items > 1
-    change = (
-        _halved(work, read, waiting, read_job(work, read.job)) if is_parted else _written(work, Write(read, waiting))
-    )
+    change = _halved(work, read, waiting, read_job(work, read.job)) if is_parted else Change((Write(read, waiting),))
     return replace(change, rooms=(RoomWrite(room, _lesson(work, read, seen, room, held)),))
 
 
@@ -123,11 +119,7 @@ def _halved(work: Work, read: Shard, waiting: Shard, job: Job) -> Change:
     """Return the change that makes two shards of *read*, which now is *waiting*."""
     first, second = split(waiting, job.shards, waiting.items // 2)
     grown = advance_job(job, ShardSplit(), work.now())
-    return _written(work, Write(read, first), Write(None, second), Write(job, grown))
-
-
-def _written(work: Work, *writes: Write) -> Change:
-    return Change(tuple(replace(write, after=written(work.ports, write.after)) for write in writes))
+    return Change((Write(read, first), Write(None, second), Write(job, grown)))
 
 
 def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> Lesson:

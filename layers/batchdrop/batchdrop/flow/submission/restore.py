@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from batchdrop.core.delivery.job_lifecycle import REJECTED, Cancelled, may_be_cancelled
 from batchdrop.core.model.batches import Batch
-from batchdrop.core.model.errors import BrokenState, Conflict, KeyMissing, NotAtProvider, OutOfTime
+from batchdrop.core.model.errors import BrokenState, KeyMissing, NotAtProvider, OutOfTime
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY, Limits
 from batchdrop.core.model.rows import Change, Job, JobState, Shard, ShardState, Write
@@ -22,7 +22,7 @@ from batchdrop.core.submission.shard_lifecycle import EDGES, advance
 from batchdrop.flow.planned_job import read_chunks, shard_lines
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.circuit_breaker import open_provider
-from batchdrop.flow.unit_of_work import Work, begin, move_job, read_job, read_shard, settle, written
+from batchdrop.flow.unit_of_work import Work, begin, move_job, read_job, read_shard, transact, write
 
 # 500,000 batches: a list that does not end by then is none that a person could look at either.
 PAGES_MAX = 5_000
@@ -111,8 +111,7 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
     for one in tries:
         by_ticket[one.batch.ticket] = prefer(by_ticket.get(one.batch.ticket), one.batch)
 
-    def decide() -> Change | None:
-        read = read_shard(work, listed)
+    def restored(read: Shard) -> Shard | None:
         if Restored not in EDGES[read.state]:
             return None
         sent = _as_sent(work, read_job(work, read.job), read) if tries else read
@@ -122,10 +121,9 @@ def _restore_shard(work: Work, provider: Provider, listed: Shard, tries: Sequenc
             adopted = advance(after, found, work.now())
             # Its row may be of a time before any key was known; this one sees the batch.
             after = replace(adopted, base_url=provider.base_url, fingerprint=provider.fingerprint)
-        return Change((Write(read, written(work.ports, after)),))
+        return after
 
-    settle(work.ports, decide)
-    after = read_shard(work, listed)
+    after = transact(work, read_shard(work, listed), restored).row
     work.ports.log.info(
         "shard.restored", job_id=after.job, shard=after.number, state=after.state, batch_id=after.attempt.batch
     )
@@ -176,9 +174,7 @@ def _claim(work: Work, tries: Tries, jobs: Sequence[str]) -> list[str]:
             state=JobState.ENDED, event=REJECTED, reason=RESTORED, ended_at=now,
             expires_at=now + work.limits.ended_rows_kept_seconds,
         )  # fmt: skip
-        try:
-            work.ports.ledger.write(Change((Write(None, written(work.ports, row)),)))
-        except Conflict:
+        if write(work, Change((Write(None, row),))) is None:
             continue  # it has one by now
         work.ports.log.warning("claim.restored", job_id=job)
     return sorted(young)

@@ -52,10 +52,8 @@ from batchdrop.flow.unit_of_work import (
     keep_shard,
     log_transition,
     move_shard,
-    read_shard,
-    settle,
+    transact,
     unanswered,
-    written,
 )
 
 # A share of the first shard: no account is known whose queue takes so little.
@@ -91,19 +89,17 @@ def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
     is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.room_tokens
     if batch is None or not is_new or batch.status not in STATUSES_TAKEN:
         return shard
-    event, rows = BatchTaken(shard.attempt.ticket), iter([shard])
+    event = BatchTaken(shard.attempt.ticket)
 
-    def decide() -> Change:
-        read = next(rows, None) or read_shard(work, shard)
-        after = written(work.ports, advance(read, event, work.now()))
+    def taken(read: Shard) -> Change:
+        after = advance(read, event, work.now())
         return Change((Write(read, after),), tuple(_lessons(work, after)))
 
     try:
-        settle(work.ports, decide)
+        after = transact(work, shard, taken).row
     except (Conflict, IllegalTransition, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
         return shard
-    after = read_shard(work, shard)
     log_transition(work, after, event)
     return after
 
