@@ -458,20 +458,24 @@ def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
         (b"endpoint: /v1/responses\nbody:\n  input: x\n", "the task `bad` cannot be used: line 2: `body.model`"),
         (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` is no field"),
         (b"endpoint: [\n", "line 2, column 1 is no YAML"),
+        (TASK + b"x: &a [*a]\n", "line 3, column 8"),
+        (b":" * 20_000, "line 1, column 20000 is no YAML"),
     ],
 )
 def test_an_invalid_task_is_refused_with_field_and_line(
     stack: Stack, tmp_path: Path, content: bytes, complaint: str
 ) -> None:
-    """A task that cannot be used is not put, and neither are the good ones beside it."""
-    (tmp_path / "good.yaml").write_bytes(TASK)
+    """A task that cannot be used is not put; the good ones around it are, and the command fails all the same."""
+    for name in ("first", "last"):
+        (tmp_path / f"{name}.yaml").write_bytes(TASK)
     (tmp_path / "bad.yaml").write_bytes(content)
 
-    result = stack.run("tasks", "put", tmp_path / "good.yaml", tmp_path / "bad.yaml")
+    result = stack.run("tasks", "put", *(tmp_path / f"{name}.yaml" for name in ("first", "bad", "last")))
 
-    assert result.exit_code == 1
+    assert (result.exit_code, result.stdout) == (1, "first\nlast\n")
     assert complaint in result.stderr
-    assert stack.tasks() == ["tasks/ask.yaml"]
+    assert "It was not put." in result.stderr.replace("\n", " ")
+    assert stack.tasks() == ["tasks/ask.yaml", "tasks/first.yaml", "tasks/last.yaml"]
 
 
 @pytest.mark.parametrize("name", ["task.txt", "task.yml", "-.yaml", "missing.yaml"])

@@ -1,6 +1,7 @@
 """The tasks of a stack: which there are, and adding some.
 
-Rule: a task is checked by the very code that will use it, before it is put; an invalid one changes nothing.
+Rule: a task is checked by the very code that will use it, before it is put; an invalid one changes nothing, and keeps no
+other one from being put.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,13 +46,23 @@ def listed_task(name: str, content: bytes) -> ListedTask:
 
 
 def put_tasks(connection: Connection, paths: Sequence[Path]) -> Iterator[str]:
-    """Put each task file and yield its name. Raises before anything is put where one of them cannot be used."""
-    contents = {task_name(path): read_task(path) for path in paths}
-    for name, content in contents.items():
+    """Put each task file that can be used and yield its name; raises CommandFailed at the end with what is wrong with others.
+
+    Raises MisusedCommand, before anything is put, where one is no task file or cannot be read.
+    """
+    found = [(path, task_name(path), read_task(path)) for path in paths]
+    problems = []
+    for path, name, content in found:
+        problem = listed_task(name, content).problem
+        if problem:
+            problems.append(f"{path}: {problem}. It was not put.")
+            continue
         connection.storage.put_object(
             Bucket=connection.inbox_bucket, Key=f"{TASKS_PREFIX}{name}{TASK_SUFFIX}", Body=content
         )
         yield name
+    if problems:
+        raise CommandFailed("\n".join(problems))
 
 
 def task_name(path: Path) -> str:
@@ -64,12 +75,8 @@ def task_name(path: Path) -> str:
 
 
 def read_task(path: Path) -> bytes:
-    """Return the content of a task file. Raises CommandFailed with field and line where it cannot be used."""
+    """Return the content of a task file."""
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise MisusedCommand(f"{path} cannot be read: {error.strerror}.") from error
-    problem = listed_task(path.stem, content).problem
-    if problem:
-        raise CommandFailed(f"{path}: {problem}. Nothing was put.")
-    return content

@@ -3,10 +3,12 @@
 import base64
 import io
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from time import process_time
+from urllib.parse import quote, unquote
 
 import httpx2
 import pytest
@@ -101,20 +103,36 @@ def test_a_text_of_nothing_but_parts_of_a_key_takes_no_time(part: int) -> None:
     assert key[part : part + PART_CHARS_MIN] not in masked
 
 
-def test_a_batch_s_errors_hold_no_key_however_it_is_escaped() -> None:
-    """Character by character, its slashes alone, or starred out by the provider itself."""
-    key = KEYS["bedrock"]
-    written = ["".join(f"\\u{ord(char):04x}" for char in key), key.replace("/", "\\/"), key.replace("+", "\\u002B")]
-    entries = ", ".join(
-        f'{{"code": "c{number}", "message": "no {said}", "param": "{said}"}}' for number, said in enumerate(written)
-    )
-    raw = f'{{"id": "b", "error": "Key sk-ab***yz is wrong", "errors": {{"data": [{entries}]}}}}'
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+        lambda key: key.replace("/", "\\/"),
+        lambda key: key.replace("+", "\\u002B").replace("-", "\\u002d"),
+        lambda key: f"https:\\/\\/x\\/?k={quote(key, safe='')}",
+    ],
+    ids=["each character", "slashes", "signs", "address"],
+)
+def test_a_batch_s_errors_hold_no_key_however_it_is_escaped(name: str, written: Callable[[str], str]) -> None:
+    """JSON may write a text in many ways, and all of them are read as one."""
+    said = written(KEYS[name])
+    raw = f'{{"id": "b", "errors": {{"data": [{{"code": "c", "message": "no {said}", "param": "{said}"}}]}}}}'
 
-    batch = read_batch(read_object(raw.encode(), KeyMask(key)))
+    (error,) = read_batch(read_object(raw.encode(), KeyMask(KEYS[name]))).errors
 
-    assert json.loads(f'"{written[1]}"') == key
-    assert [(error.message, error.param) for error in batch.errors[:-1]] == [(f"no {MASK}", MASK)] * 3
-    assert batch.errors[-1].message == f"Key {MASK} is wrong"
+    assert KEYS[name] in unquote(json.loads(f'"{said}"'))
+    assert f"{error.message}{error.param}".replace("https://x/?k=", "") == f"no {MASK}{MASK}"
+
+
+@pytest.mark.parametrize("errors", ['"errors": [{"message": "KEY"}]', '"error": "KEY"'])
+def test_a_key_that_the_provider_starred_out_is_left_out(errors: str) -> None:
+    """It shows the ends of one, of whoever it may be."""
+    raw = f'{{"id": "b", {errors.replace("KEY", "Key sk-ab***yz is wrong")}}}'
+
+    (error,) = read_batch(read_object(raw.encode(), KeyMask(KEYS["old"]))).errors
+
+    assert error.message == f"Key {MASK} is wrong"
 
 
 def test_what_tells_a_refusal_stays() -> None:

@@ -16,6 +16,7 @@ from batchdrop.core.planning.plan import SeenNames, empty_digests
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import all_records, read_chunks, refused_keys
 from batchdrop.flow.planning.plan import pin_task, plan_pages
+from batchdrop.formats.records import RUN_BYTES
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TASK = b"endpoint: /v1/responses\nbody: {model: m, input: '{{ text }}'}\n"
@@ -277,6 +278,37 @@ def test_a_planner_that_must_stop_leaves_whole_pages_alone() -> None:
     again = planned(whole, replace(job_of(whole, job.key, storage.uploads[job.key, job.version][0])), limits)
     assert whole.objects == storage.objects
     assert (last.plan, last.groups, last.items) == (again.plan, again.groups, again.items)
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("a.jsonl", b'{"text":"' + b"x" * 300_000 + b'"}\n'),
+        ("a.jsonl", b'{"text":"x"}\n' + b"\n" * 300_000),
+        ("a.jsonl", b'{"text":"x"}\n'),
+        ("t.csv", b"x" * 300_000 + b",1\n"),
+        ("t.csv", b"x,1\n" + b"\n" * 300_000),
+        ("t.csv", b'"x\n",1\n'),
+        ("a.json", b'{"text":"' + b"x" * 300_000 + b'"},\n'),
+        ("a.json", b'{"text":"x"},' + b" " * 300_000),
+        ("a.json", b'{"text":"x"},'),
+    ],
+    ids=lambda case: case if isinstance(case, str) else str(len(case)),
+)
+def test_the_clock_is_asked_by_bytes(key: str, line: bytes) -> None:
+    """Few long records, many short ones and what is blank between them: never are more than two records' bytes read unasked."""
+    head, tail = {"a.jsonl": (b"", b""), "t.csv": (b"text,n\n", b""), "a.json": (b"[", b'{"text":"x"}]')}[key]
+    content = head + line * (3_000_000 // len(line)) + tail
+    storage, asked = MemoryStorage(), [0]
+    job = job_of(storage, f"inbox/t/{key}", content, TASK)
+
+    def should_stop() -> bool:
+        asked[0] += 1
+        return False
+
+    planned(storage, job, should_stop=should_stop)
+
+    assert asked[0] >= len(content) // (2 * max(RUN_BYTES, len(line)))
 
 
 def test_a_slow_planner_changes_nothing_that_the_ledger_knows() -> None:

@@ -4,7 +4,7 @@ Rule: masking comes before cutting, or a part of a key would stay. What is short
 what is shorter still is no secret.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -29,14 +29,16 @@ class KeyMask:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._forms = [form for form in dict.fromkeys((key, quote(key, safe=""))) if len(form) >= KEY_CHARS_MIN]
+        forms = [form for form in dict.fromkeys((key, quote(key, safe=""))) if len(form) >= KEY_CHARS_MIN]
+        self._pieces = {form: _pieces(form) for form in forms}
+        self._any_piece = {piece for pieces in self._pieces.values() for piece in pieces}
 
     def text(self, text: str) -> str:
         """Return *text* without the key; the beginning of a long one, where the key is in it."""
-        for form in self._forms:
-            if _may_hold(text, form):
-                text = _without(text[:TEXT_CHARS_MAX], form)
-        return text
+        if not any(piece in text for piece in self._any_piece):
+            return text
+        text = text[:TEXT_CHARS_MAX]
+        return _without(text, set(self._spans(text)))
 
     def values(self, read: object) -> object:
         """Return JSON that was *read*, without the key in any text of it. It is nested a little at most."""
@@ -50,42 +52,38 @@ class KeyMask:
 
     def may_be_in(self, content: bytes) -> bool:
         """Whether texts of the JSON *content* may hold the key; one that is escaped is written in many ways."""
-        return b"\\" in content or any(piece.encode() in content for form in self._forms for piece in _pieces(form))
+        return b"\\" in content or any(piece.encode() in content for piece in self._any_piece)
 
     def is_in(self, text: str) -> bool:
         """Whether *text* holds the key."""
-        return any(True for form in self._forms for _ in _spans(text, form))
+        return any(True for _ in self._spans(text))
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield where *text* holds the beginning of the key, or so much of it from elsewhere that it can be nothing else."""
+        for form, (beginning, *blocks) in self._pieces.items():
+            yield from _runs(text, form, 0, len(beginning), len(beginning))
+            for number, block in enumerate(blocks):
+                yield from _runs(text, form, number * _BLOCK_CHARS, len(block), PART_CHARS_MIN)
 
     def sink(self, target: ByteSink) -> "MaskedSink":
         """Return what takes the bytes of a file for *target*, without the key."""
         return MaskedSink(target, self._key.encode() if len(self._key) >= KEY_BYTES_IN_ANSWERS_MIN else b"")
 
 
-def _without(text: str, form: str) -> str:
+def _without(text: str, spans: Collection[tuple[int, int]]) -> str:
+    """Return *text* with one mask for each of *spans*, and for those that lie within or run into one another."""
     pieces, kept_from = list[str](), 0
-    for start, end in sorted(_spans(text, form)):
+    for start, end in sorted(spans):
         if start >= kept_from:
             pieces += (text[kept_from:start], MASK)
         kept_from = max(kept_from, end)
     return "".join((*pieces, text[kept_from:]))
 
 
-def _spans(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Yield where *text* holds the beginning of *form*, or so much of it from elsewhere that it can be nothing else."""
-    beginning, *blocks = _pieces(form)
-    yield from _runs(text, form, 0, len(beginning), len(beginning))
-    for number, block in enumerate(blocks):
-        yield from _runs(text, form, number * _BLOCK_CHARS, len(block), PART_CHARS_MIN)
-
-
 def _pieces(form: str) -> list[str]:
     """Return the beginning of *form* that is looked for, and blocks of it, one of which is in any part that is."""
     beginning = form[: max(KEY_CHARS_MIN, min(PART_CHARS_MIN, (len(form) + 1) // 2))]
     return [beginning, *(form[at : at + _BLOCK_CHARS] for at in range(0, len(form) - _BLOCK_CHARS + 1, _BLOCK_CHARS))]
-
-
-def _may_hold(text: str, form: str) -> bool:
-    return any(piece in text for piece in _pieces(form))
 
 
 def _runs(text: str, form: str, at: int, length: int, least: int) -> Iterator[tuple[int, int]]:
