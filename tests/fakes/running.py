@@ -5,6 +5,7 @@ Rule: the list is that of the API, so that what reads it is production code; not
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import httpx2
@@ -61,9 +62,17 @@ class RunningBatches:
             self.world.ledger.write(Change((Write(None, row),)))
         entries = [self._entry(f"{FOREIGN}_{number}", "", now) for number in range(self.foreign)]
         entries += [self._entry(shard.attempt.batch, shard.attempt.ticket, now - 3600) for shard in shards]
+        self._list(entries)
+        self.world.tap.answers.append(self.answer)
+
+    def hold(self, shards: Iterable[Shard]) -> None:
+        """Show the batches of *shards*, and no others."""
+        began_at = self.world.clock.time - 3600
+        self._list([self._entry(shard.attempt.batch, shard.attempt.ticket, began_at) for shard in shards])
+
+    def _list(self, entries: list[dict[str, object]]) -> None:
         self.entries = {str(entry["id"]): entry for entry in entries}
         self.places = {name: place for place, name in enumerate(self.entries)}
-        self.world.tap.answers.append(self._answer)
 
     def _shard(self, number: int, begun_at: int) -> Shard:
         shard = new_shard(
@@ -83,7 +92,8 @@ class RunningBatches:
             "request_counts": {"total": 100, "completed": 5, "failed": 0}, "metadata": {"ticket": ticket} if ticket else None,
         }  # fmt: skip
 
-    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        """Return a page of the list, one batch, or that there is no such thing."""
         _, _, batch = request.url.path.partition("/batches")
         if request.method != "GET" or (batch and batch[1:] not in self.entries):
             return httpx2.Response(404, json={"error": {"message": "none", "code": None}}, request=request)
@@ -106,7 +116,7 @@ class RunningBatches:
 
 
 def many_jobs(world: World, count: int) -> list[str]:
-    """Write *count* jobs of one running batch each into the ledger of *world*, and return their ids."""
+    """Write *count* jobs of one running batch each into the ledger of *world*, show the batches, and return the jobs' ids."""
     now = world.clock.time
     alone = RunningBatches(count=1)
     (shard,) = alone.world.ledger.shards(JOB)
@@ -126,4 +136,6 @@ def many_jobs(world: World, count: int) -> list[str]:
         )
     for row in rows:
         world.ledger.write(Change((Write(None, row),)))
+    alone.hold(row for row in rows if isinstance(row, Shard))
+    world.tap.answers.append(alone.answer)
     return [row.id for row in rows if isinstance(row, Job)]

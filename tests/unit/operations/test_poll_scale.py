@@ -2,17 +2,21 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import httpx2
+import pytest
 from fakes.running import JOB, RunningBatches, many_jobs
 from fakes.shards import changed
 from fakes.world import World
 
-from batchdrop.core.model.limits import MINUTE, Limits
+from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.rows import Change, ShardState, Write
+from openai_batch_simulator.behaviour import CALM
 
 LIST = "GET /v1/batches"
+LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'
 
 
 class Counting:
@@ -138,6 +142,17 @@ def refuse_key(world: World) -> None:
     world.tap.answers.insert(0, lambda request: httpx2.Response(401, json=body, request=request))
 
 
+def take_key(world: World) -> None:
+    """Let the provider take the key again."""
+    del world.tap.answers[0]
+
+
+def waited_for(world: World, jobs: list[str]) -> Counter[str]:
+    """Count what the statuses of *jobs* say that they wait for."""
+    waits = [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs]
+    return Counter(wait["for"] if wait else "nothing" for wait in waits)
+
+
 def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> None:
     """No job's row is written and no worker is woken; statuses are written a few hundred a tick; one notification serves all.
 
@@ -160,11 +175,88 @@ def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> 
     assert max(reads) <= 3 * most + 10
     assert ticks[-1]["put"] == 0
     assert world.tap.counts == {LIST: 13}
-    waits = [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs]
-    assert {wait and wait["for"] for wait in waits} == {"key"}
+    assert waited_for(world, jobs) == {"key": 3_000}
     (notification,) = world.notifications.published
     assert json.loads(notification.json)["jobs"] == 3_000
+
+    take_key(world)
+    ticks.clear()
+    for _ in range(12):
+        before = Counter(calls)
+        world.tick()
+        ticks.append(calls - before)
+
+    assert waited_for(world, jobs) == {"nothing": 3_000}
+    assert max(tick["write"] for tick in ticks) <= 5 + world.limits.retrieves_per_tick_max
+    assert max(tick["put"] for tick in ticks) == most
+    assert ticks[-1]["put"] == 0
     assert len(world.notifications.published) == 1
+
+
+@pytest.mark.parametrize("key", ["sk-test", "sk-other"])
+def test_a_key_that_is_good_again_is_known_by_what_it_reads(key: str) -> None:
+    """While nothing is to be created no create shows it: the next list does, be it the same key or another of the project."""
+    world = World()
+    jobs = many_jobs(world, 30)
+    refuse_key(world)
+    world.tick()
+    world.tick()
+    refused = waited_for(world, jobs)
+    take_key(world)
+    world.providers.key = key
+
+    world.tick()
+
+    assert refused == {"key": 30}
+    assert waited_for(world, jobs) == {"nothing": 30}
+    assert len(world.notifications.published) == 1
+
+
+def test_answers_that_are_fetched_again_let_all_be_fetched() -> None:
+    """While they are refused to a key that may look at batches, one asks for all each minute; then the others follow at once."""
+    world = World(behaviour=replace(CALM, run_seconds=HOUR))
+    jobs = [world.drop(f"inbox/{number}.jsonl", LINE % number) for number in range(12)]
+    body = {"error": {"message": "Missing scopes: api.files.read", "code": "missing_scope"}}
+    fetched = list[str]()
+
+    def refuse(request: httpx2.Request) -> httpx2.Response | None:
+        if not request.url.path.endswith("/content"):
+            return None
+        fetched.append(request.url.path)
+        return httpx2.Response(403, json=body, request=request)
+
+    world.tap.answers.append(refuse)
+    world.tick(HOUR + 5 * MINUTE)
+    for _ in range(20):
+        world.tick()
+    asked, refused = len(fetched), waited_for(world, jobs)
+    world.tap.answers.clear()
+    for _ in range(8):
+        world.tick()
+
+    assert asked <= 12 + 20
+    assert refused == {"key": 12}
+    assert {world.job(job).event for job in jobs} == {"completed"}
+
+
+def test_a_key_that_may_read_but_not_send_holds_up_what_is_to_be_sent_alone() -> None:
+    """What runs is collected all the while, and its status says nothing of a key."""
+    world = World()
+    (running,) = many_jobs(world, 1)
+    no = {"error": {"message": "You have insufficient permissions for this operation.", "code": None}}
+    world.tap.answers.insert(
+        0, lambda request: httpx2.Response(403, json=no, request=request) if request.method == "POST" else None
+    )
+    sent = world.drop("inbox/a.jsonl", LINE % 1)
+
+    for _ in range(20):
+        world.tick()
+
+    assert waited_for(world, [running, sent]) == {"nothing": 1, "key": 1}
+    (notification,) = world.notifications.published
+    assert json.loads(notification.json)["jobs"] == 1
+    assert "which it lets read" in notification.text
+    assert world.tap.counts["POST /v1/files"] <= 5
 
 
 def test_statuses_are_written_while_there_is_time() -> None:

@@ -11,7 +11,19 @@ from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Group, Install, Job, JobState, Reason, Shard, ShardState, Wait, WaitingFor
+from batchdrop.core.model.rows import (
+    Asked,
+    Circuit,
+    Group,
+    Install,
+    Job,
+    JobState,
+    Reason,
+    Shard,
+    ShardState,
+    Wait,
+    WaitingFor,
+)
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.submission.common_waits import PAST_WAITS_MAX, Cause, after_cause, cause_of, concerns, waiting_jobs
 from batchdrop.core.submission.waits import owed, told, turn_waited_for
@@ -363,11 +375,16 @@ def test_what_is_told_is_owed_no_more() -> None:
     assert list(owed(told(told(job, 1), 2))) == []
 
 
+def opened(code: str, message: str) -> Circuit:
+    """Return the circuit of a key that was refused."""
+    return Circuit(1, Reason(code, message), refused=Asked.LOOK)
+
+
 def test_a_cause_is_said_with_the_providers_words() -> None:
     """Without a key its circuit does not matter; a code of money concerns the account, any other the key."""
-    missing = cause_of(Reason("http_403", WORDS), Reason("key_missing", "There is no API key yet."))
-    refused = cause_of(Reason("http_403", WORDS), None)
-    unpaid = cause_of(Reason("insufficient_quota", "You exceeded your current quota."), None)
+    missing = cause_of(opened("http_403", WORDS), Reason("key_missing", "There is no API key yet."))
+    refused = cause_of(opened("http_403", WORDS), None)
+    unpaid = cause_of(opened("insufficient_quota", "You exceeded your current quota."), None)
 
     assert cause_of(None, None) is None
     assert missing is not None

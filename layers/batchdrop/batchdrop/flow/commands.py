@@ -25,7 +25,7 @@ from batchdrop.core.model.errors import (
     Superseded,
 )
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Shard, ShardState
+from batchdrop.core.model.rows import Asked, Job, Shard, ShardState
 from batchdrop.flow.delivery.status import write_status
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel, stop_shards
@@ -68,7 +68,7 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
             if believed:
                 ask_to_cancel(work, provider, believed)
     except KeyRefused as error:
-        note_refusal(work, provider, error)
+        note_refusal(work, provider, error, Asked.LOOK)
     except (IllegalTransition, LeaseLost, ProviderRefused, ProviderUnavailable, Superseded) as error:
         work.ports.log.info("cancel.left", cause=str(error))
 

@@ -38,7 +38,7 @@ from batchdrop.core.model.errors import (
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.model.rows import Asked, Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.submission.batch_signals import STATUS_FAILED
@@ -59,6 +59,7 @@ from batchdrop.flow.submission.circuit_breaker import (
     believe,
     keep_proof,
     note_answers,
+    note_good_key,
     note_lack,
     note_refusal,
     open_provider,
@@ -130,7 +131,7 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
         provider = open_provider(work)
         if isinstance(error, KeyRefused) and provider is not None:
-            note_refusal(work, provider, error)
+            note_refusal(work, provider, error, Asked.FETCH)
         mine = _still_mine(work, shard)
         postpone(work, mine, work.limits.circuit_seconds, unanswered=unanswered(work, mine, error))
         return None
@@ -149,15 +150,16 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         _look_for_gone(work, shard, cause)
         return None
     _record(work, shard, harvest)
-    _note_money(work, shard, batch, harvest)
+    _note_account(work, shard, batch, harvest)
     return shard, batch
 
 
-def _note_money(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest) -> None:
-    """Hold back creates where answers failed for want of money, and let them go on once answers come again."""
+def _note_account(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest) -> None:
+    """Hold back creates where answers failed for want of money, and let all go on once answers come again."""
     provider = open_provider(work) if batch else None
     if provider is None or batch is None:
         return
+    note_good_key(work, provider, (Asked.LOOK, Asked.FETCH))
     if harvest.unpaid:
         note_lack(work, provider, shard, Reason(harvest.unpaid.code, harvest.unpaid.message))
     elif batch.status != STATUS_FAILED and harvest.succeeded + harvest.failed:

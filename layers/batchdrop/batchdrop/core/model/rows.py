@@ -419,6 +419,14 @@ class Room:
     revision: int = 0  # of the lesson
 
 
+class Asked(StrEnum):
+    """What a call of the provider is for: a key may be good for some and not for others."""
+
+    SEND = "send"  # uploads and creates
+    LOOK = "look"  # lists, and looks at one batch or file
+    FETCH = "fetch"  # answers
+
+
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """Creating is pointless until *open_until*: the key or the account is refused."""
@@ -428,6 +436,7 @@ class Circuit:
     since: int = 0  # when it was refused last
     is_of_answers: bool = False  # batches are taken and then fail: only an answer, not a create, shows that it is over
     count: int = 1  # how often that happened in a row
+    refused: Asked = Asked.SEND  # the calls whose answer shows that the key is good again
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,6 +461,7 @@ class CommonWait:
     jobs: int = 0  # how many waited when it began
     is_for_a_person: bool = True  # else only time helps
     is_for_all: bool = True  # else for those jobs alone of which calls fail
+    is_of_sending: bool = False  # for those jobs alone that have something to be sent
     asked_at: int = 0  # when a worker was last asked to send the notification
     is_told: bool = False
 

@@ -11,6 +11,8 @@ from typing import Final
 
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.rows import (
+    Asked,
+    Circuit,
     CommonWait,
     Install,
     Job,
@@ -32,6 +34,9 @@ NOT_WAITING: Final = frozenset({_W.NOTHING, _W.KEY, _W.ACCOUNT})
 
 _UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
+_SENDING_REFUSED: Final = (
+    "The provider refuses to take work under this API key, which it lets read: nothing is sent until it is put right."
+)
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 _UNAVAILABLE: Final = "provider_unavailable"
 _ASKED_TO_WAIT: Final = "asked_to_wait"
@@ -50,20 +55,23 @@ class Cause:
     reason: Reason
     is_for_a_person: bool = True
     is_for_all: bool = True
+    is_of_sending: bool = False
 
 
-def cause_of(refused: Reason | None, lack: Reason | None) -> Cause | None:
-    """Return what holds jobs up; None where nothing does. *refused* is why the circuit is open, *lack* why there is no key."""
+def cause_of(circuit: Circuit | None, lack: Reason | None) -> Cause | None:
+    """Return what holds jobs up; None where nothing does. *circuit* is the open one of the key, *lack* why there is no key."""
     if lack is not None:
         return Cause(_W.KEY, Reason(lack.code, f"{lack.message} {_UNTIL_SET}"))
-    if refused is None:
+    if circuit is None:
         return None
-    is_account = is_money_code(refused.code)
-    ours = _ACCOUNT_REFUSED if is_account else _KEY_REFUSED
-    return Cause(
-        _W.ACCOUNT if is_account else _W.KEY,
-        Reason(refused.code, f"{ours} {provider_words(refused.message)}"),
-    )
+    refused = circuit.reason
+    waits_for, ours, is_of_sending = _W.KEY, _KEY_REFUSED, circuit.refused is Asked.SEND
+    if is_money_code(refused.code):
+        waits_for, ours, is_of_sending = _W.ACCOUNT, _ACCOUNT_REFUSED, True
+    elif is_of_sending:
+        ours = _SENDING_REFUSED
+    reason = Reason(refused.code, f"{ours} {provider_words(refused.message)}")
+    return Cause(waits_for, reason, is_of_sending=is_of_sending)
 
 
 def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: Limits) -> Cause | None:
@@ -101,13 +109,15 @@ def _asked_to_wait(outage: Outage, limits: Limits) -> Cause:
 def concerns(cause: Cause | CommonWait, job: Job, shards: Iterable[Shard]) -> bool:
     """Whether *job* is among those that *cause* holds up; *shards* are all that it has under way.
 
-    Without money only what is to be sent waits; without a key, or an answer to anything, what is there does, too.
+    Without money, or a key that may send, only what is to be sent waits; without any key, or an answer to anything, what is there
+    does, too.
     """
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return False
     if not cause.is_for_all:
         return any(shard.unanswered for shard in shards)
-    return cause.waits_for != _W.ACCOUNT or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
+    is_of_sending = cause.is_of_sending or cause.waits_for == _W.ACCOUNT
+    return not is_of_sending or not job.is_cut or any(shard.state in _TO_BE_SENT for shard in shards)
 
 
 def waiting_jobs(cause: Cause, jobs: Iterable[Job], shards: Iterable[Shard]) -> int:
@@ -125,9 +135,11 @@ def after_cause(install: Install, cause: Cause | None, jobs: int, now: int, limi
     """
     wait = install.wait
     if wait and cause and (wait.waits_for, wait.reason.code) == (cause.waits_for, cause.reason.code):
-        if wait.is_for_all == cause.is_for_all:
+        scope = (cause.is_for_all, cause.is_of_sending)
+        if (wait.is_for_all, wait.is_of_sending) == scope:
             return install
-        return replace(install, wait=replace(wait, is_for_all=cause.is_for_all), statuses_after="")
+        spread = replace(wait, is_for_all=cause.is_for_all, is_of_sending=cause.is_of_sending, reason=cause.reason)
+        return replace(install, wait=spread, statuses_after="")
     ended = _ended(install, now, limits) if wait else install
     return _begun(ended, cause, jobs, now, limits) if cause and jobs else ended
 
@@ -145,7 +157,7 @@ def _begun(install: Install, cause: Cause, jobs: int, now: int, limits: Limits) 
     number = same.number if same else install.waits_counted + 1
     wait = CommonWait(
         cause.waits_for, cause.reason, now, number, jobs, is_for_a_person=cause.is_for_a_person, is_for_all=cause.is_for_all,
-        is_told=same is not None and same.is_told,
+        is_of_sending=cause.is_of_sending, is_told=same is not None and same.is_told,
     )  # fmt: skip
     return replace(install, wait=wait, waits_counted=max(number, install.waits_counted), statuses_after="")
 

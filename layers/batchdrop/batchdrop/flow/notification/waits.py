@@ -30,7 +30,7 @@ def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], f
         cause = cause_of(None, found)
     else:
         circuit = work.install.circuits.get(circuit_key(found.base_url, found.fingerprint))
-        cause = cause_of(circuit.reason if circuit else None, None)
+        cause = cause_of(circuit, None)
     cause = cause or outage_of(work.install.unanswered, shards, work.ports.clock.now(), work.limits)
     return _noted(work, cause, waiting_jobs(cause, jobs, shards) if cause else 0)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from batchdrop.core.model.batches import Batch, StoredFile
 from batchdrop.core.model.errors import KeyRefused, ProviderError, ProviderRefused, ProviderUnavailable
-from batchdrop.core.model.rows import Shard, ShardState, read_ticket
+from batchdrop.core.model.rows import Asked, Shard, ShardState, read_ticket
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.circuit_breaker import note_refusal, open_provider
 from batchdrop.flow.unit_of_work import Work, change_install
@@ -55,7 +55,7 @@ def sweep_files(work: Work) -> int:
             work.ports.log.info("file.swept", file_id=file.id)
             deleted += 1
     except KeyRefused as error:
-        note_refusal(work, provider, error)
+        note_refusal(work, provider, error, Asked.LOOK)
     except (ProviderRefused, ProviderUnavailable) as error:
         work.ports.log.warning("provider.unavailable", cause=str(error))
     _keep_swept(work, now)

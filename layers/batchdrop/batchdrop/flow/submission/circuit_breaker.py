@@ -10,7 +10,7 @@ from enum import Enum
 
 from batchdrop.core.model.errors import KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
+from batchdrop.core.model.rows import Asked, Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
 from batchdrop.core.submission.refusals import is_money_code
 from batchdrop.core.submission.shard_events import GivenUp
 from batchdrop.flow.ports import Provider
@@ -56,9 +56,19 @@ def breaker_state(work: Work, provider: Provider) -> BreakerState:
 
 
 def is_key_refused(work: Work, provider: Provider) -> bool:
-    """Whether the key is refused, and not only the account's money: then its answers are, too."""
+    """Whether reading under the key is refused: then so are its answers."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
-    return circuit is not None and not is_money_code(circuit.reason.code)
+    return circuit is not None and _is_of_key(circuit)
+
+
+def is_fetching_refused(work: Work, provider: Provider) -> bool:
+    """Whether answers were refused under the key, which may look at batches all the same."""
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    return circuit is not None and _is_of_key(circuit) and circuit.refused is Asked.FETCH
+
+
+def _is_of_key(circuit: Circuit) -> bool:
+    return not is_money_code(circuit.reason.code)
 
 
 def may_create(work: Work, provider: Provider) -> bool:
@@ -74,12 +84,21 @@ def may_create(work: Work, provider: Provider) -> bool:
     return write(work, Change((Write(install, probing),))) is not None
 
 
-def open_circuit(work: Work, provider: Provider, reason: Reason) -> None:
-    """Stop creating under this key for a while: the provider refuses it, or the account behind it."""
+def open_circuit(work: Work, provider: Provider, reason: Reason, refused: Asked = Asked.SEND) -> None:
+    """Stop creating under this key for a while: the provider refuses it, or the account behind it, for what it was *refused*.
+
+    A key that may not even read is known by that, whatever else is refused besides.
+    """
     work.ports.log.warning("circuit.opened", code=reason.code)
-    now = work.ports.clock.now()
-    circuit = Circuit(now + work.limits.circuit_seconds, reason, now)
-    change_install(work, lambda install: _with_circuit(install, provider, circuit))
+    name, now = circuit_key(provider.base_url, provider.fingerprint), work.ports.clock.now()
+
+    def opened(install: Install) -> Install:
+        known = install.circuits.get(name)
+        is_known = known is not None and _is_of_key(known) and refused is Asked.SEND
+        kept = known.refused if known and is_known else refused
+        return _with_circuit(install, provider, Circuit(now + work.limits.circuit_seconds, reason, now, refused=kept))
+
+    change_install(work, opened)
 
 
 def note_lack(work: Work, provider: Provider, shard: Shard, reason: Reason) -> None:
@@ -107,6 +126,18 @@ def close_circuit(work: Work, provider: Provider) -> None:
     _close(work, provider, lambda circuit: not circuit.is_of_answers)
 
 
+def note_good_key(work: Work, provider: Provider, answered: Iterable[Asked]) -> Work:
+    """Let everything go on if what was refused under the key is among what was *answered*; return *work* as it is then.
+
+    Where work is only looked at and fetched no create is made that would show it.
+    """
+    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    kinds = frozenset(answered)
+    if circuit is None or circuit.refused not in kinds or not _is_of_key(circuit):
+        return work
+    return _close(work, provider, lambda circuit: circuit.refused in kinds and _is_of_key(circuit))
+
+
 def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
     """Let creates go on if answers were missing for want of money: the batch of *shard*, created since, has some."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
@@ -114,7 +145,7 @@ def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
         _close(work, provider, lambda circuit: circuit.is_of_answers and shard.attempt.file.intent_at > circuit.since)
 
 
-def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -> None:
+def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -> Work:
     name = circuit_key(provider.base_url, provider.fingerprint)
 
     def without(install: Install) -> Install | None:
@@ -123,8 +154,11 @@ def _close(work: Work, provider: Provider, is_over: Callable[[Circuit], bool]) -
             return None
         return replace(install, circuits={key: value for key, value in install.circuits.items() if key != name})
 
-    if change_install(work, without):
-        work.ports.log.info("circuit.closed")
+    closed = change_install(work, without)
+    if closed is None:
+        return work
+    work.ports.log.info("circuit.closed")
+    return replace(work, install=closed)
 
 
 def is_asking(work: Work, provider: Provider, shards: Iterable[Shard]) -> bool:
@@ -185,9 +219,9 @@ def _shows(ask: Callable[[], bool]) -> bool:
         return False
 
 
-def note_refusal(work: Work, provider: Provider, error: KeyRefused) -> None:
+def note_refusal(work: Work, provider: Provider, error: KeyRefused, refused: Asked) -> None:
     """Open the circuit for what any call but a create was told about the key."""
-    open_circuit(work, provider, Reason(error.code, str(error)))
+    open_circuit(work, provider, Reason(error.code, str(error)), refused)
 
 
 def _with_circuit(install: Install, provider: Provider, circuit: Circuit) -> Install:

@@ -21,7 +21,7 @@ from batchdrop.core.model.errors import (
     Superseded,
 )
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import Reason, Shard, ShardState
+from batchdrop.core.model.rows import Asked, Reason, Shard, ShardState
 from batchdrop.core.planning.requests import sent_lines
 from batchdrop.core.submission.batch_signals import is_duplicate, read_refusal, read_upload_refusal
 from batchdrop.core.submission.dedupe import SentOnce
@@ -78,7 +78,7 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     except (IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
     except KeyRefused as error:
-        note_refusal(work, provider, error)
+        note_refusal(work, provider, error, Asked.SEND)
         postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
     except ProviderRefused as error:
         work.ports.log.warning(

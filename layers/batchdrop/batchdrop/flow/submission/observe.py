@@ -19,11 +19,18 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
     Superseded,
 )
-from batchdrop.core.model.rows import Shard, ShardState, circuit_key
+from batchdrop.core.model.rows import Asked, Install, Shard, ShardState, circuit_key
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.batch_list import Sweep, is_sought, sweep
 from batchdrop.flow.submission.cancel import stop_batch, stop_stuck
-from batchdrop.flow.submission.circuit_breaker import BreakerState, is_key_refused, note_answers, note_refusal
+from batchdrop.flow.submission.circuit_breaker import (
+    BreakerState,
+    is_fetching_refused,
+    is_key_refused,
+    note_answers,
+    note_good_key,
+    note_refusal,
+)
 from batchdrop.flow.submission.duplicates import report_duplicates
 from batchdrop.flow.submission.recover import recover
 from batchdrop.flow.submission.watch import has_failed, look_up, note_shown, note_taken, watch
@@ -36,6 +43,7 @@ class Look:
 
     *was_asked*: something was; *is_answered*: at least one call was, be it with a refusal; else *failed* is why the last one was
     not. *list_failed* is why the list did not come, empty where it did. *reads* is whether answers may be fetched under this key.
+    *install* is the installation's row where the look wrote it.
     """
 
     moved: list[Shard] = field(default_factory=list)
@@ -47,6 +55,7 @@ class Look:
     list_failed: str = ""
     failures: int = 0
     look_ups: int = 0
+    install: Install | None = None
 
     def note(self, error: ProviderError) -> None:
         """Count a call that failed; a refusal is an answer all the same."""
@@ -81,10 +90,22 @@ def observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
             _probe(work, provider, at_provider, look)
         if work.may_ask():
             report_duplicates(work, provider, shards, seen)
+        if look.is_answered:
+            _note_read(work, provider, shards, look)
     except KeyRefused as error:
-        note_refusal(work, provider, error)
+        note_refusal(work, provider, error, Asked.LOOK)
         look.reads, look.is_answered = BreakerState.OPEN, True
     return look
+
+
+def _note_read(work: Work, provider: Provider, shards: Iterable[Shard], look: Look) -> None:
+    """Write that the key may read again, if it was refused; where answers were refused, one that is fetched shows it."""
+    is_to_be_fetched = any(shard.state is ShardState.HARVESTING for shard in (*shards, *look.moved))
+    kinds = {Asked.LOOK} if is_to_be_fetched else {Asked.LOOK, Asked.FETCH}
+    noted = note_good_key(work, provider, kinds)
+    look.install = noted.install if noted is not work else None
+    if is_fetching_refused(noted, provider):
+        look.reads = BreakerState.HALF_OPEN
 
 
 def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard]:

@@ -14,6 +14,7 @@ from batchdrop.flow.unit_of_work import Work, change_install
 def note_look(work: Work, look: Look) -> Work:
     """Write what *look* tells of the provider where that is new, and return *work* with the row as it is then."""
     now = work.ports.clock.now()
+    work = replace(work, install=look.install) if look.install else work
     return _changed(work, lambda install: _after_look(install, look, now))
 
 
