@@ -24,7 +24,7 @@ BASE: Final = "boto3 and an S3 client"
 SETTINGS: Final = {
     "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "eu-central-1",
     "AWS_DEFAULT_REGION": "eu-central-1", "INBOX_BUCKET": "inbox",
-    "RESULTS_BUCKET": "results", "TABLE_NAME": "ledger", "SECRET_ARN": "secret",
+    "RESULTS_BUCKET": "results", "TABLE": "ledger", "SECRET_ARN": "secret",
     "POWERTOOLS_SERVICE_NAME": "benchmark",
 }  # fmt: skip
 PORTS: Final = """

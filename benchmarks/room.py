@@ -131,7 +131,7 @@ class Run:
         behaviour = Behaviour(
             validate_seconds=20, run_seconds=RUN_SECONDS, finalize_seconds=10, enqueued_tokens=self.queue
         )
-        limits = Limits(first_shard_tokens=50_000 // SCALE, room_tokens_per_model=story.pinned)
+        limits = Limits(first_shard_tokens=50_000 // SCALE, enqueued_tokens_per_model=story.pinned)
         self.world = World(behaviour=behaviour, limits=limits, seed=seed)
         self.world.ledger = JournalLedger(self.world.log, self._report, lambda: limits)
         if not story.states_limit:

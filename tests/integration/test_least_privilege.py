@@ -89,7 +89,7 @@ def environment(outputs: dict[str, str]) -> dict[str, str]:
     return {
         "INBOX_BUCKET": outputs["InboxBucket"],
         "RESULTS_BUCKET": outputs["ResultsBucket"],
-        "TABLE_NAME": outputs["Table"],
+        "TABLE": outputs["Table"],
         "TOPIC_ARN": outputs["TopicArn"],
         "SECRET_ARN": outputs["SecretArn"],
         "SUBMISSIONS_QUEUE_URL": outputs["SubmissionsQueueUrl"],

@@ -61,7 +61,7 @@ def deployed(emulator: Address, monkeypatch: pytest.MonkeyPatch, fresh: None) ->
     environment = {
         "INBOX_BUCKET": f"{name}-in",
         "RESULTS_BUCKET": f"{name}-out",
-        "TABLE_NAME": name,
+        "TABLE": name,
         "TOPIC_ARN": boto3.client("sns", **options).create_topic(Name=name)["TopicArn"],
         "SECRET_ARN": boto3.client("secretsmanager", **options).create_secret(Name=name)["ARN"],
         "SUBMISSIONS_QUEUE_URL": sqs.create_queue(QueueName=f"{name}-s")["QueueUrl"],
@@ -122,7 +122,7 @@ def test_a_missing_setting_stops_the_function_with_its_name(
 ) -> None:
     """At its start, not in the middle of a job."""
     assert deployed
-    monkeypatch.delenv("TABLE_NAME")
+    monkeypatch.delenv("TABLE")
 
-    with pytest.raises(BadSetting, match="TABLE_NAME"):
+    with pytest.raises(BadSetting, match="TABLE"):
         bootstrap.ports(Invocation("request-1"))

@@ -216,7 +216,7 @@ def test_function_sees_the_layer_and_nothing_of_this_machine(probe_stack: LocalS
     assert "sk-" not in json.dumps(seen["environment"])
     host_only = {"SSL_CERT_FILE", "OPENAI_API_KEY", "HTTPS_PROXY", "VIRTUAL_ENV", "PYTEST_CURRENT_TEST"}
     assert not host_only & set(seen["environment"])
-    assert seen["environment"]["ROOM_TOKENS_PER_MODEL"] == "0"
+    assert seen["environment"]["ENQUEUED_TOKENS_PER_MODEL"] == "0"
 
 
 def test_invocation_is_reported_with_its_peak_memory(probe_stack: LocalStack) -> None:

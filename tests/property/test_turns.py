@@ -49,7 +49,7 @@ class Account:
             inbox_bucket="inbox", results_bucket="results", writer="w",
         )  # fmt: skip
         limits = Limits(
-            room_tokens_per_model=self.room_shards * SHARD_TOKENS,
+            enqueued_tokens_per_model=self.room_shards * SHARD_TOKENS,
             first_shard_tokens=SHARD_TOKENS,
             shard_requests_max=LINES,
         )

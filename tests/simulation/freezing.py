@@ -175,6 +175,12 @@ def _frozen_batch(here: Installation, batch: Batch) -> dict[str, Any]:
     return frozen | {"ended": ended | {name: getattr(batch, name) for name in _ENDED_NAMES}}
 
 
+# Limits that 0.1.0 called otherwise.
+_NEW_NAMES = {
+    "room_tokens_per_model": "enqueued_tokens_per_model",
+    "job_microdollars_max": "max_cost_microdollars",
+    "day_microdollars_max": "daily_cost_microdollars_max",
+}
 _ENDED_NAMES = ("lines", "completed", "failed", "output_file_id", "error_file_id")
 
 
@@ -184,7 +190,7 @@ def thaw(state: Frozen) -> Installation:
     later = () if state.happened is None else story.in_order[state.happened :]
     story = replace(story, happenings=later, is_installed=False, failures=story.failures | {*state.failures})
     here = Installation(story, Exact({}), Timing())
-    here.limits = replace(here.limits, **state.limits)
+    here.limits = replace(here.limits, **{_NEW_NAMES.get(name, name): value for name, value in state.limits.items()})
     here.tasks.time.advance(state.now - START_SECONDS)
     here.key = state.key
     here.projects.clear()

@@ -160,7 +160,7 @@ class JournalLedger(MemoryLedger):
         """11 of a day's money: nothing is let in beyond it, and it is never negative."""
         if move is None:
             return
-        counted, limit = self.days[move.day], self._limits().day_microdollars_max
+        counted, limit = self.days[move.day], self._limits().daily_cost_microdollars_max
         if counted < 0 or (move.microdollars > 0 and move.limit is not None and counted > limit):
             self._report(11, f"{counted} microdollars are counted on {move.day}, {limit} are allowed")
 
@@ -175,7 +175,7 @@ class JournalLedger(MemoryLedger):
         limits = self._limits()
         if room.model == WHOLE_ACCOUNT:
             return limits.room_embedding_inputs
-        return limits.room_tokens_per_model or room.lesson.limit or limits.first_shard_tokens
+        return limits.enqueued_tokens_per_model or room.lesson.limit or limits.first_shard_tokens
 
 
 class JournalStorage(MemoryStorage):

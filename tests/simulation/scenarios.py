@@ -29,7 +29,7 @@ from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 _SMALL = {"chunk_lines_max": 2}
 # The last ones come when all faults are over, and the job is held for certain.
 _APPROVALS = (10 * MINUTE, 4 * HOUR, 8 * HOUR)
-_SHARDS = {**_SMALL, "shard_requests_max": 2, "room_tokens_per_model": 75}
+_SHARDS = {**_SMALL, "shard_requests_max": 2, "enqueued_tokens_per_model": 75}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="small", happenings=(dropped("inbox/three.jsonl", bodies(3)),), limits=_SMALL),
@@ -181,17 +181,17 @@ SCENARIOS: tuple[Scenario, ...] = (
             Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
             *(asked(at, "approve") for at in _APPROVALS),
         ),
-        limits=_SHARDS | {"job_microdollars_max": 1},
+        limits=_SHARDS | {"max_cost_microdollars": 1},
     ),
     Scenario(
         # The first shard is at the provider when the cap is lowered: the rest is held, and approved of later.
         name="held_midway",
         happenings=(
             Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
-            Happening(30, lambda here: here.redeploy(job_microdollars_max=1)),
+            Happening(30, lambda here: here.redeploy(max_cost_microdollars=1)),
             *(asked(at, "approve") for at in _APPROVALS),
         ),
-        limits=_SHARDS | {"job_microdollars_max": 1_000_000},
+        limits=_SHARDS | {"max_cost_microdollars": 1_000_000},
     ),
     Scenario(
         # One shard a day by what is expected, more by what answers turn out to cost.
@@ -200,13 +200,13 @@ SCENARIOS: tuple[Scenario, ...] = (
             Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv", reviews(6)),
             dropped("inbox/sentiment/more.csv", reviews(2, "b"), 30),
         ),
-        limits=_SMALL | {"shard_requests_max": 2, "day_microdollars_max": 500},
+        limits=_SMALL | {"shard_requests_max": 2, "daily_cost_microdollars_max": 500},
         tick_seconds_min=300,
     ),
     Scenario(
         name="held_for_good",
         happenings=(Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv", reviews(3))),
-        limits=_SMALL | {"job_microdollars_max": 1, "hold_seconds_max": 3 * HOUR},
+        limits=_SMALL | {"max_cost_microdollars": 1, "hold_seconds_max": 3 * HOUR},
         failures=frozenset({"cancelled"}),
     ),
     Scenario(
@@ -216,7 +216,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv", reviews(3)),
             asked(10 * MINUTE, "approve"), asked(10 * MINUTE, "cancel"), asked(8 * HOUR, "cancel"),
         ),
-        limits=_SMALL | {"job_microdollars_max": 1},
+        limits=_SMALL | {"max_cost_microdollars": 1},
         failures=frozenset({"cancelled", "batch_cancelled"}),
     ),
     Scenario(

@@ -106,7 +106,7 @@ def leaked_room(here: Installation) -> None:
 def overbooked(here: Installation) -> None:
     """A shard is admitted beside another although both do not fit."""
     shard = the_shard(here)
-    here.limits = replace(here.limits, room_tokens_per_model=10)
+    here.limits = replace(here.limits, enqueued_tokens_per_model=10)
     base = changed(shard, state=ShardState.RESERVED, room_tokens=8, due_at=1, revision=0, attempt=1)
     here.ledger.write(Change((Write(None, replace(base, number=7)),)))
     here.ledger.write(Change((Write(None, replace(base, number=8)),)))

@@ -102,7 +102,7 @@ class Operations(RuleBasedStateMachine):
     @rule(room=st.sampled_from((60, 2_000_000)), attempts=st.sampled_from((2, 3)))
     def redeploy(self, room: int, attempts: int) -> None:
         """Functions are replaced, limits change, whatever runs is ended."""
-        self.here.redeploy(room_tokens_per_model=room, attempts_max=attempts)
+        self.here.redeploy(enqueued_tokens_per_model=room, attempts_max=attempts)
 
     @rule()
     def redrive(self) -> None:

@@ -18,7 +18,7 @@ ALLOWED = {"aws_lambda_powertools", "boto3", "msgspec", "obstore"} | {
 SETTINGS = {
     "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "eu-central-1",
     "AWS_DEFAULT_REGION": "eu-central-1", "INBOX_BUCKET": "inbox",
-    "RESULTS_BUCKET": "results", "TABLE_NAME": "ledger", "SECRET_ARN": "secret",
+    "RESULTS_BUCKET": "results", "TABLE": "ledger", "SECRET_ARN": "secret",
     "POWERTOOLS_SERVICE_NAME": "test",
 }  # fmt: skip
 START = """

@@ -213,7 +213,7 @@ def test_what_nobody_meant_to_drop_is_ignored(world: World, key: str) -> None:
 
 def test_a_large_drop_is_cut_into_shards_that_fit_the_room() -> None:
     """Shards wait for room, never hold more than there is, and the job ends whole."""
-    limits = Limits(chunk_lines_max=5, room_tokens_per_model=700, shard_requests_max=20)
+    limits = Limits(chunk_lines_max=5, enqueued_tokens_per_model=700, shard_requests_max=20)
     world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
     world.storage.put_task("sentiment", TASK)
     job = world.drop("inbox/sentiment/reviews.csv", rows(100))
@@ -229,7 +229,7 @@ def test_a_large_drop_is_cut_into_shards_that_fit_the_room() -> None:
 
 def test_jobs_take_turns() -> None:
     """A small drop does not wait for a huge one's end."""
-    limits = Limits(chunk_lines_max=5, room_tokens_per_model=500)
+    limits = Limits(chunk_lines_max=5, enqueued_tokens_per_model=500)
     world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
     world.storage.put_task("sentiment", TASK)
     huge = world.drop("inbox/sentiment/huge.csv", rows(300))

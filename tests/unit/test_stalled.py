@@ -175,7 +175,7 @@ def test_attempts_that_follow_at_once_count_as_one() -> None:
 
 def test_a_cancelled_job_whose_upload_is_gone_ends(world: World) -> None:
     """Its items are told without their records."""
-    world.limits = replace(world.limits, room_tokens_per_model=1)
+    world.limits = replace(world.limits, enqueued_tokens_per_model=1)
     job = world.drop("inbox/t/a.csv", b"a\n" + b"1\n" * 20)
     world.ask(job, "cancel")
     world.storage.uploads.clear()

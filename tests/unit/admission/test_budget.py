@@ -231,7 +231,7 @@ def test_the_smaller_cap_bounds_what_nobody_approved_of(
     """An approval raises a cap and sets none."""
     job = replace(JOB, options=replace(JOB.options, microdollars_max=of_task), approved_microdollars=approved)
 
-    assert allowed_microdollars(job, Limits(job_microdollars_max=of_stack)) == allowed
+    assert allowed_microdollars(job, Limits(max_cost_microdollars=of_stack)) == allowed
 
 
 def test_approving_allows_half_as_much_again() -> None:

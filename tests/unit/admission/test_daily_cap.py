@@ -33,7 +33,11 @@ EVENING = 1_800_057_600 - 30 * MINUTE
 
 def world_with(items_a_day: float, run_seconds: float = MINUTE, **limits: Any) -> World:  # noqa: ANN401  # limits by name
     """A world in the evening whose jobs may cost what so many items do in a day, and whose batches take so long."""
-    small = {"chunk_lines_max": 5, "shard_requests_max": 5, "day_microdollars_max": int(items_a_day * 1.02 * ITEM)}
+    small = {
+        "chunk_lines_max": 5,
+        "shard_requests_max": 5,
+        "daily_cost_microdollars_max": int(items_a_day * 1.02 * ITEM),
+    }
     world = World(limits=Limits(**small | limits), behaviour=replace(CALM, run_seconds=run_seconds))
     world.advance(EVENING - world.clock.time)
     world.storage.put_task("sentiment", TASK)
@@ -177,7 +181,7 @@ def test_two_admitters_race_for_the_last_dollar() -> None:
     job, day = drop(world, 5), day_of(world.clock.time)
     rows, counted = dict(world.ledger.rows), world.ledger.day_microdollars(day)
     late = Job(id="f" * 20, bucket="b", key="k", version="v", created_at=1)
-    move = DayMove(day, ITEM, world.clock.time, world.limits.day_microdollars_max)
+    move = DayMove(day, ITEM, world.clock.time, world.limits.daily_cost_microdollars_max)
 
     with pytest.raises(Conflict):
         world.ledger.write(Change((Write(None, late),), day=move))
@@ -188,7 +192,7 @@ def test_two_admitters_race_for_the_last_dollar() -> None:
 
 def test_two_admitters_race_for_the_last_dollar_of_a_job() -> None:
     """A lease apart, both read the job before either wrote: one shard is let in, and the other conflicts."""
-    world = World(limits=Limits(chunk_lines_max=5, shard_requests_max=5, job_microdollars_max=10_000))
+    world = World(limits=Limits(chunk_lines_max=5, shard_requests_max=5, max_cost_microdollars=10_000))
     world.storage.put_task("sentiment", TASK)
     world.providers.key = None
     job = drop(world, 10)
@@ -233,11 +237,11 @@ def test_a_retry_counts_on_its_own_day() -> None:
     world = world_with(5)
     world.simulator.faults.switch("line_server_error", value=0.999, times=1)
     job = drop(world, 5)
-    world.limits = replace(world.limits, day_microdollars_max=1)
+    world.limits = replace(world.limits, daily_cost_microdollars_max=1)
     for _ in range(20):
         world.tick()
     waiting, attempts = world.job(job), [shard.attempt.number for shard in world.shards(job)]
-    world.limits = replace(world.limits, day_microdollars_max=10 * ITEM)
+    world.limits = replace(world.limits, daily_cost_microdollars_max=10 * ITEM)
 
     ended = world.run(job)
 

@@ -112,7 +112,7 @@ def test_a_job_above_its_cap_is_held_before_anything_is_sent() -> None:
 )
 def test_the_smaller_cap_counts(of_task: float, of_stack: int, is_held: bool) -> None:  # noqa: FBT001  # a column
     """A task cannot raise what the deployment allows, nor the other way round."""
-    world = world_with(of_task, limits=Limits(job_microdollars_max=of_stack))
+    world = world_with(of_task, limits=Limits(max_cost_microdollars=of_stack))
 
     job = drop(world)
 
@@ -175,7 +175,7 @@ def test_a_held_job_that_is_cancelled_spends_nothing() -> None:
 @pytest.mark.parametrize("words", [("cancel", "approve"), ("approve", "cancel")])
 def test_cancel_beats_approve(words: tuple[str, str]) -> None:
     """Whichever comes first: nothing more is sent after the cancellation, and it ends as cancelled."""
-    world = world_with(0.0001, limits=Limits(room_tokens_per_model=10))
+    world = world_with(0.0001, limits=Limits(enqueued_tokens_per_model=10))
     job = drop(world)
 
     for word in words:
@@ -272,7 +272,7 @@ def test_no_file_says_that_what_is_unknown_costs_nothing() -> None:
 def test_the_cap_holds_again_where_requests_are_dearer_than_expected() -> None:
     """What some shards came to counts, and what they teach of the others: these wait for somebody to approve."""
     # Estimated at a tenth of what the provider will count.
-    limits = Limits(chunk_lines_max=2, shard_requests_max=2, room_tokens_per_model=2, bytes_per_token=400)
+    limits = Limits(chunk_lines_max=2, shard_requests_max=2, enqueued_tokens_per_model=2, bytes_per_token=400)
     world = world_with(limits=limits)
     task = TASK.replace("MODEL", "gpt-4.1-mini").replace("max_tokens: 100", "max_tokens: 1")
     world.storage.put_task("sentiment", (task + "max_cost_usd: 0.000012\n").encode())
@@ -297,14 +297,16 @@ def test_the_cap_holds_again_where_requests_are_dearer_than_expected() -> None:
 def hold_midway(world: World) -> str:
     """A job that is held while its first shard is at the provider: the stack's cap was lowered meanwhile."""
     job = drop(world)
-    world.limits = replace(world.limits, job_microdollars_max=world.job(job).reserved_microdollars + 1)
+    world.limits = replace(world.limits, max_cost_microdollars=world.job(job).reserved_microdollars + 1)
     for _ in range(3):
         world.tick()
     assert world.job(job).state is JobState.HELD
     return job
 
 
-TWO_SHARDS = Limits(chunk_lines_max=5, shard_requests_max=5, room_tokens_per_model=1_000_000, admissions_per_tick_max=1)
+TWO_SHARDS = Limits(
+    chunk_lines_max=5, shard_requests_max=5, enqueued_tokens_per_model=1_000_000, admissions_per_tick_max=1
+)
 
 
 def test_what_is_at_the_provider_goes_on_while_the_rest_is_held() -> None:
@@ -343,7 +345,7 @@ def test_items_that_are_sent_again_need_money_again() -> None:
     world.simulator.faults.switch("line_server_error", value=0.999, times=1)
     job = drop(world)
     world.tick(MINUTE)
-    world.limits = replace(world.limits, job_microdollars_max=1)
+    world.limits = replace(world.limits, max_cost_microdollars=1)
     for _ in range(6):
         world.tick(30 * MINUTE)
     held = world.job(job)

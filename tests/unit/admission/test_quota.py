@@ -21,7 +21,7 @@ from batchdrop.core.model.rows import WHOLE_ACCOUNT, Group, Lesson, Ratio, Room,
 from batchdrop.core.planning.plan import Chunk
 
 LIMITS = Limits(
-    shard_requests_max=100, shard_bytes_max=10_000, shard_embedding_inputs_max=300, room_tokens_per_model=1_000
+    shard_requests_max=100, shard_bytes_max=10_000, shard_embedding_inputs_max=300, enqueued_tokens_per_model=1_000
 )
 IDLE = Room("a", "m")
 ACCOUNT = Room("a", WHOLE_ACCOUNT)
@@ -103,7 +103,7 @@ def test_the_next_shard_begins_where_the_last_one_ended() -> None:
 def test_an_idle_model_admits_something_however_small_its_limit() -> None:
     """A chunk that is larger than all the room is shared in proportion; at least one line goes."""
     chunks = chunks_of((10, 100, 5_000, 0))
-    narrow = free_of(limits=replace(LIMITS, room_tokens_per_model=1))
+    narrow = free_of(limits=replace(LIMITS, enqueued_tokens_per_model=1))
 
     assert cut_from(chunks, free_of()) == Cut(0, 2, 1_000, 1_000, 0)
     assert cut_from(chunks, free_of(), 2) == Cut(2, 4, 1_000, 1_000, 0)
@@ -218,7 +218,7 @@ def test_cutting_takes_every_line_once_and_keeps_the_room(
             continue
         assert cut.first_line == group.cut_lines < cut.end_line
         assert cut.end_line - cut.first_line <= LIMITS.shard_requests_max
-        assert room.used == 0 or room.used + cut.tokens <= LIMITS.room_tokens_per_model
+        assert room.used == 0 or room.used + cut.tokens <= LIMITS.enqueued_tokens_per_model
         group, room = replace(group, cut_lines=cut.end_line), replace(room, used=room.used + cut.tokens)
 
     assert group.cut_lines == group.lines

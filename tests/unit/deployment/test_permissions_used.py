@@ -77,7 +77,7 @@ def test_flows_use_what_is_granted_and_no_more(monkeypatch: pytest.MonkeyPatch, 
     used = watch(monkeypatch)
 
     live(World())
-    wait_for_room(World(limits=replace(Limits(), room_tokens_per_model=200)))
+    wait_for_room(World(limits=replace(Limits(), enqueued_tokens_per_model=200)))
 
     granted = {held for *_, held in permissions_of(function) if not held.action.startswith(LAMBDAS)}
     granted -= {Permission("sqs:GetQueueAttributes", OWN_QUEUE.get(function, ""))}

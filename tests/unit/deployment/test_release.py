@@ -41,12 +41,13 @@ def test_what_is_not_released_yet_is_newer_than_what_is() -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_each_release_is_frozen(release: str) -> None:
-    """Its worlds, its table and its rows, so that later code meets them."""
+    """Its worlds, its table, its rows and the names of its template, so that later code meets them."""
     folder = ROOT / "tests" / "simulation" / "releases" / release
 
     assert len(list(folder.glob("*.json"))) >= 50
     assert (folder / "table" / "items.json").is_file()
     assert (folder / "ledger_rows.py").is_file()
+    assert (Path(__file__).parent / "released" / f"{release}.json").is_file()
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_a_function_asks_there(monkeypatch: pytest.MonkeyPatch, region: str, fip
     """Both buckets, and boto3's clients beside them."""
     given = {
         "AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_USE_FIPS_ENDPOINT": fips, "INBOX_BUCKET": "inbox",
-        "RESULTS_BUCKET": "results", "TABLE_NAME": "table", "SECRET_ARN": "secret", "AWS_ACCESS_KEY_ID": "x",
+        "RESULTS_BUCKET": "results", "TABLE": "table", "SECRET_ARN": "secret", "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
     }  # fmt: skip
     for name, value in given.items():

@@ -23,14 +23,14 @@ def test_every_limit_can_be_set() -> None:
 
 def test_an_empty_environment_gives_the_defaults() -> None:
     """And so does an empty variable, which a template may leave behind."""
-    assert read_settings({}) == read_settings({"TABLE_NAME": "", "BATCHDROP_ATTEMPTS_MAX": ""})
+    assert read_settings({}) == read_settings({"TABLE": "", "BATCHDROP_ATTEMPTS_MAX": ""})
     assert read_settings({}).limits == Limits()
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("ROOM_TOKENS_PER_MODEL", "many"),
+        ("ENQUEUED_TOKENS_PER_MODEL", "many"),
         ("WORKER_TIMEOUT_SECONDS", "0"),
         ("BATCHDROP_ATTEMPTS_MAX", "-1"),
         ("BATCHDROP_ATTEMPTS_MAX", "1.5"),
@@ -97,9 +97,9 @@ def test_every_bound_is_of_a_limit_and_kept_by_the_defaults() -> None:
 
 def test_what_a_function_needs_is_asked_for_by_name() -> None:
     """A function that does without a setting need not be given it."""
-    settings = read_settings({"TABLE_NAME": "ledger"})
+    settings = read_settings({"TABLE": "ledger"})
 
-    assert settings.required("table_name") == "ledger"
+    assert settings.required("table") == "ledger"
     with pytest.raises(BadSetting, match=r"^SECRET_ARN: "):
         settings.required("secret_arn")
 

@@ -33,7 +33,7 @@ HEADER = b"review_id,review\r\n"
 CREATE = ("POST", "/v1/batches")
 UPLOAD = ("POST", "/v1/files")
 # Four batches of five items each, of which one has room at a time.
-NARROW = Limits(chunk_lines_max=5, room_tokens_per_model=100, shard_requests_max=5)
+NARROW = Limits(chunk_lines_max=5, enqueued_tokens_per_model=100, shard_requests_max=5)
 LIMITS = Limits()
 
 type Answer = Callable[[httpx2.Request], httpx2.Response | None]

@@ -129,7 +129,7 @@ def test_what_a_job_waits_for_is_said_within_ten_minutes() -> None:
 
 def test_a_refused_shard_holds_up_no_other_job() -> None:
     """Its room is free while it waits, and nobody waits behind it."""
-    world = World(limits=Limits(room_tokens_per_model=100))
+    world = World(limits=Limits(enqueued_tokens_per_model=100))
     world.tap.answers.append(refusing_large(1_500))
     stuck = world.drop("inbox/large.jsonl", lines(1, words=200))
     for _ in range(12):
@@ -325,7 +325,7 @@ def test_elsewhere_the_status_of_a_file_is_not_read() -> None:
 
 def test_a_refused_job_of_many_shards_is_not_tried_shard_by_shard() -> None:
     """Three of them ask for all, and when those have failed after a day the rest fails with them, without being sent."""
-    world = World(limits=Limits(first_shard_tokens=40, room_tokens_per_model=40))
+    world = World(limits=Limits(first_shard_tokens=40, enqueued_tokens_per_model=40))
     world.tap.answers.append(refusing(FILES, 400))
     job = world.drop("inbox/many.jsonl", lines(60))
 
@@ -420,7 +420,7 @@ def test_a_model_that_is_refused_holds_up_its_own_shards_alone(code: str) -> Non
 
 def test_a_refused_model_fails_its_items_after_a_day_with_the_providers_words() -> None:
     """Those of every job that waited for it, also what was never cut; a mixed job keeps what the other model answered."""
-    world = World(limits=Limits(first_shard_tokens=40, room_tokens_per_model=40))
+    world = World(limits=Limits(first_shard_tokens=40, enqueued_tokens_per_model=40))
     world.tap.answers.append(refusing_model(world, MODEL))
     mixed = world.drop("inbox/mixed.jsonl", lines(20, MODEL) + lines(3, OTHER))
     late = world.drop("inbox/late.jsonl", lines(20, MODEL))

@@ -96,7 +96,7 @@ def refused(world: World) -> list[dict[str, object]]:
 
 def test_a_pinned_limit_is_used_at_once_and_never_exceeded() -> None:
     """There is nothing to find out, and less is used only where that was refused."""
-    world = world_of(None, Limits(room_tokens_per_model=2_000))
+    world = world_of(None, Limits(enqueued_tokens_per_model=2_000))
     job = world.drop("inbox/sentiment/reviews.csv", rows(200))
     used = []
 
@@ -109,7 +109,7 @@ def test_a_pinned_limit_is_used_at_once_and_never_exceeded() -> None:
 
 def test_what_a_job_waits_for_is_seen() -> None:
     """Since when, of which model, and in the summary how long it was."""
-    world = world_of(None, Limits(room_tokens_per_model=2_000))
+    world = world_of(None, Limits(enqueued_tokens_per_model=2_000))
     job = world.drop("inbox/sentiment/reviews.csv", rows(100))
     world.tick()
 
@@ -124,7 +124,7 @@ def test_what_a_job_waits_for_is_seen() -> None:
 
 def test_who_was_served_is_seen_to_wait_for_the_rest() -> None:
     """With every tick, not with every other: so that a new drop does not pass by meanwhile, either."""
-    world = world_of(None, Limits(room_tokens_per_model=2_000, first_shard_tokens=500))
+    world = world_of(None, Limits(enqueued_tokens_per_model=2_000, first_shard_tokens=500))
     job = world.drop("inbox/sentiment/reviews.csv", rows(120))
     seen = []
 
@@ -169,7 +169,7 @@ def test_a_shard_that_waits_is_let_in_in_parts() -> None:
 
 def test_a_new_drop_does_not_pass_by_those_who_wait() -> None:
     """Although there would be room for it: the next tick lets in who comes first."""
-    world = world_of(None, Limits(room_tokens_per_model=2_000, first_shard_tokens=500))
+    world = world_of(None, Limits(enqueued_tokens_per_model=2_000, first_shard_tokens=500))
     first = world.drop("inbox/sentiment/first.csv", rows(100, "a"))
     world.advance(20 * MINUTE + 10)
 
@@ -202,7 +202,7 @@ def test_who_may_not_be_served_holds_up_nobody() -> None:
 
 def test_a_held_job_lets_a_new_drop_pass() -> None:
     """Its shard waits for its next attempt, which somebody has to approve of first."""
-    world = world_of(None, Limits(room_tokens_per_model=2_000, first_shard_tokens=500))
+    world = world_of(None, Limits(enqueued_tokens_per_model=2_000, first_shard_tokens=500))
     held = world.drop("inbox/sentiment/held.csv", rows(1, "a"))
     shard, job = world.shard(held), world.job(held)
     room = room_of(world)

@@ -201,7 +201,7 @@ def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world
 
 def test_ordinary_room_is_no_cause() -> None:
     """It comes by itself."""
-    limits = Limits(chunk_lines_max=1, shard_requests_max=1, room_tokens_per_model=30)
+    limits = Limits(chunk_lines_max=1, shard_requests_max=1, enqueued_tokens_per_model=30)
     world = World(behaviour=replace(CALM, run_seconds=HOUR), limits=limits)
 
     job = world.drop("inbox/three.jsonl", DROP)

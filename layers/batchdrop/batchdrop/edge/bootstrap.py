@@ -70,7 +70,7 @@ def _process() -> tuple[SystemClock, Ports]:
     log = PowertoolsLog(Logger(), Metrics(namespace=NAMESPACE, service=settings.stack_name))
     return clock, Ports(
         clock=clock,
-        ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table_name"), clock, log),
+        ledger=DynamoLedger(boto3.client("dynamodb", config=_AWS), settings.required("table"), clock, log),
         wakeups=SqsWakeups(
             _sqs, submissions=settings.submissions_queue_url, completions=settings.completions_queue_url
         ),

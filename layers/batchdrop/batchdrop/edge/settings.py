@@ -15,15 +15,10 @@ from batchdrop.core.model.errors import BatchdropError
 from batchdrop.core.model.limits import Limits
 
 LIMIT_PREFIX = "BATCHDROP_"
-# These have a variable of their own.
-_NAMED_LIMITS = {
-    "room_tokens_per_model": "ROOM_TOKENS_PER_MODEL",
-    "worker_timeout_seconds": "WORKER_TIMEOUT_SECONDS",
-    "job_microdollars_max": "MAX_COST_USD",
-    "day_microdollars_max": "DAILY_COST_USD_MAX",
-}
-_IN_DOLLARS = frozenset({"MAX_COST_USD", "DAILY_COST_USD_MAX"})
-_MAY_BE_ZERO = _IN_DOLLARS | {"ROOM_TOKENS_PER_MODEL"}  # nothing is bounded, or pinned: it is learned
+# What the template sets bears its parameter's name, without the prefix. Dollars are counted in millionths within, in that name.
+_SET_BY_THE_TEMPLATE = frozenset(
+    {"enqueued_tokens_per_model", "max_cost_microdollars", "daily_cost_microdollars_max", "worker_timeout_seconds"}
+)
 _DOLLARS = re.compile(r"(\d{1,6})(?:\.(\d{1,6}))?")
 _URLS = frozenset({"openai_base_url", "aws_endpoint_url"})
 _URL = re.compile(r"https?://.+")
@@ -43,7 +38,7 @@ class Settings:
 
     inbox_bucket: str = _setting("Bucket that people drop files into.")
     results_bucket: str = _setting("Bucket that results are written to.")
-    table_name: str = _setting("Table of the ledger.")
+    table: str = _setting("Table of the ledger.")
     topic_arn: str = _setting("Topic of the notifications.")
     secret_arn: str = _setting("Secret that holds the provider's API key as plain text.")
     submissions_queue_url: str = _setting("Queue of wake-up messages for the submit function.")
@@ -73,7 +68,8 @@ class Settings:
 
 def limit_variable(name: str) -> str:
     """Return the variable that sets the limit called *name*."""
-    return _NAMED_LIMITS.get(name, f"{LIMIT_PREFIX}{name.upper()}")
+    variable = name.upper().replace("MICRODOLLARS", "USD")
+    return variable if name in _SET_BY_THE_TEMPLATE else f"{LIMIT_PREFIX}{variable}"
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -86,7 +82,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     misspelt = [name for name in given if name.startswith(LIMIT_PREFIX) and name not in known]
     if misspelt:
         raise BadSetting(f"{misspelt[0]}: no such setting")
-    limits = Limits(**{field: _limit(name, given[name]) for name, field in known.items() if name in given})
+    limits = Limits(**{field: _limit(field, given[name]) for name, field in known.items() if name in given})
     breach = first_breach(limits)
     if breach:
         raise BadSetting(f"{limit_variable(breach.name)}: {breach.complaint}")
@@ -104,14 +100,15 @@ def _named_settings() -> dict[str, Field[str]]:
     return {setting.name: setting for setting in fields(Settings) if setting.name != "limits"}
 
 
-def _limit(variable: str, value: str) -> int:
-    if variable in _IN_DOLLARS:
+def _limit(name: str, value: str) -> int:
+    variable = limit_variable(name)
+    if "microdollars" in name:
         return _microdollars(variable, value)
     try:
         limit = int(value)
     except ValueError as error:
         raise BadSetting(f"{variable}: has to be a whole number") from error
-    least = 0 if variable in _MAY_BE_ZERO else 1
+    least = 0 if name == "enqueued_tokens_per_model" else 1  # 0: it is learned
     if limit < least:
         raise BadSetting(f"{variable}: has to be {least} or more")
     return limit

@@ -28,14 +28,14 @@ def allowed_microdollars(job: Job, limits: Limits) -> int | None:
 
     None where nothing bounds it.
     """
-    caps = [cap for cap in (job.options.microdollars_max, limits.job_microdollars_max) if cap]
+    caps = [cap for cap in (job.options.microdollars_max, limits.max_cost_microdollars) if cap]
     return max(min(caps), job.approved_microdollars) if caps else None
 
 
 def is_to_be_held(job: Job, quote: Quote, limits: Limits) -> bool:
     """Whether a person has to approve before *job*, which would cost *quote* in all, goes on."""
     allowed = allowed_microdollars(job, limits)
-    is_counted = allowed is not None or limits.day_microdollars_max > 0
+    is_counted = allowed is not None or limits.daily_cost_microdollars_max > 0
     if quote.unpriced and is_counted and not job.is_unpriced_approved:
         return True
     return allowed is not None and quote.microdollars > allowed

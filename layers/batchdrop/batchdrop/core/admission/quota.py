@@ -32,7 +32,7 @@ def token_limit(room: Room, limits: Limits) -> int:
 
     What the deployment pins is used at once and never exceeded; less is used only where that was refused.
     """
-    pinned, lesson = limits.room_tokens_per_model, room.lesson
+    pinned, lesson = limits.enqueued_tokens_per_model, room.lesson
     if pinned:
         return min(pinned, lesson.limit) if lesson.refused else pinned
     return lesson.limit or limits.first_shard_tokens

@@ -58,7 +58,7 @@ class Limits:
     plan_checkpoint_bytes: int = 64_000_000
 
     # Room: model tokens that may be enqueued at the provider at one time, for each model; 0 to learn it.
-    room_tokens_per_model: int = 0
+    enqueued_tokens_per_model: int = 0
     # The first shard of a model of which nothing is known. Chosen: modest beside the 2,000,000 tokens that users report for
     # a small model (https://github.com/openai/openai-python/issues/2084, 2026-11-22), and ten steps away from it.
     first_shard_tokens: int = 50_000
@@ -76,9 +76,9 @@ class Limits:
     lone_item_refused_seconds_max: int = DAY
 
     # What a job may cost before a person has to approve of it, in millionths of a US dollar; 0 for no limit.
-    job_microdollars_max: int = 0
+    max_cost_microdollars: int = 0
     # What may be let in on one day (UTC), of all jobs, alike.
-    day_microdollars_max: int = 0
+    daily_cost_microdollars_max: int = 0
     # How long a job waits for somebody to approve of its cost. Chosen: as long as files and parked shards are kept.
     hold_seconds_max: int = 7 * DAY
 

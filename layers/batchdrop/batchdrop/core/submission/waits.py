@@ -116,7 +116,7 @@ def _rests(shard: Shard, now: int) -> bool:
 
 def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
     """Return *job* waiting for another day's money, and owing a notification the first time."""
-    cap = dollar_words(limits.day_microdollars_max)
+    cap = dollar_words(limits.daily_cost_microdollars_max)
     message = (
         f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
         "the next day begins (UTC), or when DailyCostUsdMax is raised."

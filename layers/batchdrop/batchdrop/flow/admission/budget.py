@@ -68,7 +68,7 @@ class Purse:
 
 def open_purse(work: Work) -> Purse | None:
     """Return what is left of today's money; None where days are not counted."""
-    limit, now = work.limits.day_microdollars_max, work.ports.clock.now()
+    limit, now = work.limits.daily_cost_microdollars_max, work.ports.clock.now()
     if not limit:
         return None
     day = day_of(now)
