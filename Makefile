@@ -3,6 +3,7 @@
 #   make demo    the whole system on this machine, with the example files and simulated answers
 #   make local   the same stack, left running for your own files; Ctrl-C ends it
 #   make test    every test
+#   make test-fast  the unit tests alone, while you change the code
 #   make deploy  the stack in the AWS account of your environment: STACK=batchdrop ARCHITECTURE=arm64 PARAMETERS="NotificationEmail=you@example.org"
 #   make audit   checkov on the template as CloudFormation receives it
 #   make simulate  the long simulation: SEEDS=100 pairs and storms of each story, every single fault of each, every mutant
@@ -17,7 +18,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test simulate chaos verify-aws verify-provider bench deploy audit lint lock clean
+.PHONY: help demo local test test-fast simulate chaos verify-aws verify-provider bench deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -31,6 +32,10 @@ local: both-local
 # Two workers, each given whole files: the tests of a file share the stack that the first one started.
 test: both-dev
 	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS)
+
+# No stack and no emulator.
+test-fast: dev-environment
+	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS) tests/unit
 
 SEEDS ?= 100
 simulate: dev-environment

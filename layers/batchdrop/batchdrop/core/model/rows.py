@@ -13,14 +13,14 @@ SCHEMA = 1
 
 
 class JobState(StrEnum):
-    """Where a job stands. An ENDED job never moves again."""
+    """The state of a job. An ENDED job stays so, unless it was rejected and a person retries it."""
 
     PLANNING = "PLANNING"  # the upload is read into chunks
-    HELD = "HELD"  # nothing is let in until a person approves of what it may cost; what is at the provider goes on
+    HELD = "HELD"  # nothing is admitted until a person approves the cost; batches at the provider continue
     RUNNING = "RUNNING"  # chunks become shards, shards become batches
     FINISHING = "FINISHING"  # every item has an outcome; results are merged
-    NOTIFYING = "NOTIFYING"  # the summary is written; the notification is owed (the outbox)
-    ENDED = "ENDED"
+    NOTIFYING = "NOTIFYING"  # the summary is written; the notification is pending (the outbox)
+    ENDED = "ENDED"  # the notification is sent
 
 
 class WaitingFor(StrEnum):
@@ -48,17 +48,17 @@ class WaitingFor(StrEnum):
 
 
 class ShardState(StrEnum):
-    """Where a shard stands. A DONE shard never moves again."""
+    """The state of a shard. A DONE shard never changes again."""
 
-    WAITING = "WAITING"  # holds no room
-    RESERVED = "RESERVED"  # holds room and a ticket; its input is not uploaded
-    UPLOADED = "UPLOADED"  # its input lies at the provider
-    CREATING = "CREATING"  # a create call was or may have been made: its answer is unknown
-    FENCING = "FENCING"  # the answer stayed away; the input file is deleted so that the call can do nothing any more
-    PARKED = "PARKED"  # too many uncertain creates; holds no room
+    WAITING = "WAITING"  # has no quota
+    RESERVED = "RESERVED"  # has quota and a ticket; its input file is not uploaded
+    UPLOADED = "UPLOADED"  # its input file is at the provider
+    CREATING = "CREATING"  # a create call was made, or may have been; its answer is unknown
+    FENCING = "FENCING"  # the answer did not come; the input file is deleted, so that a late call creates nothing
+    PARKED = "PARKED"  # quarantined after too many uncertain create calls; has no quota
     RUNNING = "RUNNING"  # a batch is known
-    HARVESTING = "HARVESTING"  # the batch ended, or there never will be one: outcomes are owed
-    DONE = "DONE"
+    HARVESTING = "HARVESTING"  # the batch ended, or there will never be one; its outcomes are pending
+    DONE = "DONE"  # every item of its last attempt has an outcome
 
 
 @dataclass(frozen=True, slots=True)
