@@ -119,9 +119,10 @@ def test_without_a_stack_the_way_to_one_is_told(tmp_path: Path, monkeypatch: pyt
     result = CliRunner().invoke(main, command.split())
 
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
-        "Error: No local stack runs here (.local/stack.json does not exist). Start one: batchdrop local"
-    ]
+    assert result.stderr == (
+        f"Error: No local stack runs in {tmp_path}: there is no .local/stack.json. "
+        "Go to the folder where one runs, or start one: batchdrop local\n"
+    )
 
 
 @pytest.mark.parametrize(("named", "where"), [((), ""), (("d/outcomes.jsonl",), " for d/outcomes.jsonl")])

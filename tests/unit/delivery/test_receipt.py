@@ -263,7 +263,7 @@ def test_a_receipt_in_words() -> None:
         "  Total of what is known, US dollars                            $0.452000",
         "  Of this, items that failed although answered: 1               $0.002000",
         "  Unknown, and not in the total:",
-        "    tokens of tuned, whose price there is not in the list: 12",
+        "    tokens of tuned, whose price in a batch is not known: 12",
         "    batches that ran beside those that count: 1",
         "  At list prices, from what the provider counted; its own bill is what counts.",
     ]

@@ -2,6 +2,7 @@ import base64
 import json
 import math
 import struct
+import time
 from typing import Any
 
 import jsonschema
@@ -146,6 +147,8 @@ def test_text_says_that_it_is_simulated() -> None:
         ("Answer with positive, negative or neutral.", ("positive", "negative", "neutral")),
         ("You are careful. Classify the mail as 'spam', 'ham', or 'unsure'.", ("spam", "ham", "unsure")),
         ("Reply yes or no.", ("yes", "no")),
+        ("Answer in one word (lower case), yes or no.", ("yes", "no")),
+        ("Yes or no?", ()),
         ("Summarize the text in a sentence or two.", ()),
         ("Be helpful.", ()),
     ],
@@ -153,6 +156,16 @@ def test_text_says_that_it_is_simulated() -> None:
 def test_offered_words_are_found(instructions: str, words: tuple[str, ...]) -> None:
     """Instructions that leave a choice between words are recognized, others are not."""
     assert offered_words(instructions) == words
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "x, " * 300_000, "x," + " " * 1_000_000, "or " * 300_000])
+def test_words_are_looked_for_in_megabytes_without_delay(text: str) -> None:
+    """A drop of large records does not stop the simulator: its time no longer grows with the square of the text."""
+    began = time.process_time()
+
+    offered_words("Answer: " + text)
+
+    assert time.process_time() - began < 5
 
 
 def test_classification_gets_each_of_the_offered_words() -> None:

@@ -49,7 +49,10 @@ class StackDescription:
         try:
             described = json.loads(path.read_bytes())
         except FileNotFoundError:
-            raise NoStack(f"No local stack runs here ({path} does not exist). Start one: batchdrop local") from None
+            raise NoStack(
+                f"No local stack runs in {Path.cwd()}: there is no {path}. Go to the folder where one runs, or start one: "
+                "batchdrop local"
+            ) from None
         description = cls(**{field.name: described[field.name] for field in fields(cls)})
         if not is_healthy(description.address):
             raise NoStack(f"The local stack at {description.endpoint_url} does not answer. Start one: batchdrop local")

@@ -20,8 +20,14 @@ from openai_batch_simulator.answers.asked import (
 # What a picture of low detail costs, for some models (https://github.com/openai/openai-python/issues/2851, read 2026-11-22).
 IMAGE_TOKENS = 85
 QUOTED_CHARACTERS_MAX = 60
-_WORD = r"[\"'`]?([\w-]+)[\"'`]?"
-_OFFER = re.compile(rf"((?:{_WORD},\s+)*{_WORD},?\s+or\s+{_WORD})")
+# How long an instruction is of which the offer is remembered: prompts of megabytes are not to be kept.
+REMEMBERED_CHARACTERS_MAX = 10_000
+_QUOTE = r"[\"'`]?"
+_WORD = rf"{_QUOTE}([\w-]+){_QUOTE}"
+# A word is tried from its beginning alone, and the list before the last two is read backwards from there. One expression for all
+# takes time that grows with the square of the text, and users write megabytes.
+_LAST_TWO = re.compile(rf"(?<![\w-]){_WORD},?\s+or\s+{_WORD}")
+_LISTED_BEFORE = re.compile(rf"\s+,{_WORD}")
 _INSTRUCTION = re.compile(
     r"\b(answer|reply|respond|classify|return|output|label|choose|say|one of|either)\b", re.IGNORECASE
 )
@@ -74,14 +80,32 @@ def _content(asked: Asked, prompt: Prompt, text_format: object, draw: int) -> st
     return f'[simulated] A reply, numbered {draw & 0xFFFF:04x}, to "{start}".'
 
 
-@functools.lru_cache(maxsize=64)
 def offered_words(instructions: str) -> tuple[str, ...]:
     """Return the words between which *instructions* leave the choice, as in 'answer with yes, no or maybe'."""
+    is_short = len(instructions) <= REMEMBERED_CHARACTERS_MAX
+    return _remembered_words(instructions) if is_short else _offered_words(instructions)
+
+
+def _offered_words(instructions: str) -> tuple[str, ...]:
+    if not _INSTRUCTION.search(instructions):
+        return ()
     for sentence in re.split(r"(?<=[.!?:])\s+|\n", instructions):
-        offer = _OFFER.search(sentence)
-        if offer and _INSTRUCTION.search(instructions):
-            return tuple(word for word in re.findall(r"[\w-]+", offer[1]) if word != "or")
+        last = _LAST_TWO.search(sentence)
+        if last:
+            return (*_words_before(sentence[: last.start()]), *(word for word in last.groups() if word != "or"))
     return ()
+
+
+_remembered_words = functools.lru_cache(maxsize=64)(_offered_words)
+
+
+def _words_before(text: str) -> tuple[str, ...]:
+    """Return the words of the list with which *text* ends, each with a comma behind it."""
+    backwards, words, at = text[::-1], list[str](), 0
+    while listed := _LISTED_BEFORE.match(backwards, at):
+        words.append(listed[1][::-1])
+        at = listed.end()
+    return tuple(word for word in reversed(words) if word != "or")
 
 
 def read_parts(content: object) -> Iterator[str | None]:

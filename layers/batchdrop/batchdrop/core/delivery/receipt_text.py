@@ -95,7 +95,7 @@ def unknown_words(unknown: Unknown) -> str:
 
 
 _UNKNOWN: Final[Mapping[str, str]] = {
-    "price": "tokens of {model}, whose price there is not in the list: {count:,}",
+    "price": "tokens of {model}, whose price in a batch is not known: {count:,}",
     "usage": "answers that came without a count of their tokens: {count:,}",
     "answers": "items that may have been answered and paid, though no answer was seen: {count:,}",
     "duplicate_batches": "batches that ran beside those that count: {count:,}",

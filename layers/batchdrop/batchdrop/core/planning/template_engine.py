@@ -152,8 +152,16 @@ class Engine:
         except _RENDER_FAULTS as error:
             if isinstance(error, minijinja.TemplateError) and error.kind == "UndefinedError":
                 raise undefined(error.detail or "something in it is undefined", row) from error
-            detail = (error.detail or error.kind) if isinstance(error, minijinja.TemplateError) else str(error)
-            raise ItemRefused("template_failed", f"{place}: {detail}") from error
+            raise ItemRefused("template_failed", f"{place}: {_fault_words(error, environment.fuel)}") from error
+
+
+def _fault_words(error: Exception, steps_max: int | None) -> str:
+    """Return what *error* of a template tells its author."""
+    if not isinstance(error, minijinja.TemplateError):
+        return str(error)
+    if error.kind == "OutOfFuel":
+        return f"it takes more than {steps_max or STEPS_MAX:,} steps, the most for this task; shorten its loops"
+    return error.detail or error.kind
 
 
 def _environment(finalizer: Callable[[object], str]) -> minijinja.Environment:
