@@ -4,6 +4,7 @@ The emulator does not model all of it: memory, architecture, concurrency, batchi
 """
 
 import copy
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,8 @@ KEPT = {"Inbox", "InboxPolicy", "Results", "ResultsPolicy", "Table"}
 NOTHING = {"Ref": "AWS::NoValue"}
 OWN_KEY = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, NOTHING]}
 SECRET = {"Fn::If": ["CreatesSecret", {"Fn::GetAtt": ["Secret", "Id"]}, {"Ref": "OwnSecretArn"}]}
+# What a function adds to is in Globals and with the function.
+MERGED = {"Environment", "LoggingConfig"}
 FUNCTIONS = ("Submit", "Poll", "Complete")
 QUEUES = {"Submit": "SubmissionsQueue", "Complete": "CompletionsQueue"}
 
@@ -126,6 +129,46 @@ def test_parameters_and_conditions_are_used(template: Template) -> None:
 
     assert set(template["Parameters"]) <= used
     assert set(template["Conditions"]) == set(conditions(template))
+
+
+def test_template_reads_as_the_way_of_a_drop(template: Template) -> None:
+    """From the inbox to the notification, and only then who watches."""
+    order = [*template["Resources"]]
+    way = [
+        "Inbox", "SubmissionsQueue", "Submit", "SubmitLogs", "Table", "Poll", "PollLogs", "CompletionsQueue", "Complete",
+        "CompleteLogs", "Results", "Topic", "NoticesByEmail", "AlarmsTopic", "NoTickAlarm", "Dashboard",
+    ]  # fmt: skip
+
+    assert sorted(way, key=order.index) == way
+    alarms = [name for name, resource in template["Resources"].items() if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    assert order[order.index(alarms[0]) :] == [*alarms, "Dashboard"]
+
+
+def test_what_is_alike_is_written_alike(template: Template) -> None:
+    """Function, role and log stand side by side; properties, statements and alarms have one order; what is common stands once."""
+    order, resources = [*template["Resources"]], template["Resources"]
+    blocks = [[name, f"{name}Role", f"{name}Logs"] for name in FUNCTIONS]
+    alarms = [resource["Properties"] for resource in resources.values() if resource["Type"] == "AWS::CloudWatch::Alarm"]
+    sids = [[statement["Sid"] for statement in statements(resources[f"{name}Role"])] for name in FUNCTIONS]
+    own = [resources[name]["Properties"]["Environment"]["Variables"] for name in FUNCTIONS]
+
+    assert [order[order.index(block[0]) :][:3] for block in blocks] == blocks
+    assert contradictions([list(resources[name]["Properties"]) for name in FUNCTIONS]) == set()
+    assert contradictions([list(resources[f"{name}Role"]["Properties"]) for name in FUNCTIONS]) == set()
+    assert contradictions([list(alarm) for alarm in alarms]) == set()
+    assert contradictions(sids) == set()
+    assert [variable for variable in own[0] if all(variable in each for each in own)] == ["POWERTOOLS_SERVICE_NAME"]
+    assert not [
+        name
+        for name in FUNCTIONS
+        if template["Globals"]["Function"].keys() & resources[name]["Properties"].keys() - MERGED
+    ]
+
+
+def contradictions(lists: list[list[str]]) -> set[tuple[str, str]]:
+    """Return each pair of names that one list has in one order and another in the other."""
+    pairs = {pair for names in lists for pair in itertools.combinations(names, 2)}
+    return {pair for pair in pairs if pair[::-1] in pairs}
 
 
 def test_no_resource_waits_for_itself(resources: dict[str, Resource]) -> None:
