@@ -1,7 +1,7 @@
-"""Money: what work is expected to cost, and how much is allowed.
+"""Decides what work is expected to cost, and how much is allowed.
 
-Rule: money is whole millionths of a US dollar, rounded up, so that sums are exact and no rounding lets anything slip through.
-What has no price is called unknown and never counts as nothing.
+Rule: money is whole millionths of a US dollar, rounded up: sums are exact, and rounding never lets a cost pass a cap.
+A missing price is called unknown, and never counts as zero.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,25 +15,25 @@ from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.prices import MILLION
 from batchdrop.core.model.rows import Group, Job, Lesson, Quote, Rate
 
-# Who approves of a cost approves of half as much again: lengths of answers are guesses until some are known.
+# Approving a cost approves half as much again: lengths of answers are guesses until some are known.
 _APPROVED_HALVES: Final = 3
-# A part is cut this much (a share of it) smaller than its price allows: its estimates are rounded up.
+# A part is cut smaller than its price allows, by this share of it, because its estimates are rounded up.
 _PART_SHARES: Final = 49
-# Models without a price that are named; a job may have a hundred.
+# Models without a price that a quote names; a job may have a hundred.
 UNPRICED_NAMED_MAX: Final = 20
 
 
 def allowed_microdollars(job: Job, limits: Limits) -> int | None:
-    """Return how much *job* may cost: what its task and the deployment allow, the smaller of both, or what was approved.
+    """Return how much *job* may cost: the smaller cap of its task and of the deployment, or what was approved if that is more.
 
-    None where nothing bounds it.
+    None if nothing bounds it.
     """
     caps = [cap for cap in (job.options.microdollars_max, limits.max_cost_microdollars) if cap]
     return max(min(caps), job.approved_microdollars) if caps else None
 
 
 def is_to_be_held(job: Job, quote: Quote, limits: Limits) -> bool:
-    """Whether a person has to approve before *job*, which would cost *quote* in all, goes on."""
+    """Whether a person has to approve before *job*, which would cost *quote* in all, continues."""
     allowed = allowed_microdollars(job, limits)
     is_counted = allowed is not None or limits.daily_cost_microdollars_max > 0
     if quote.unpriced and is_counted and not job.is_unpriced_approved:
@@ -42,7 +42,7 @@ def is_to_be_held(job: Job, quote: Quote, limits: Limits) -> bool:
 
 
 def needs_approval(job: Job, model: str, microdollars: int | None, limits: Limits) -> bool:
-    """Whether somebody has to approve before a shard of *model* is let in that costs so much; None where nobody knows."""
+    """Whether a person has to approve before a shard of *model* with this cost is admitted; None stands for an unknown cost."""
     so_far = Quote(job.spent_microdollars + job.reserved_microdollars)
     return microdollars != 0 and is_to_be_held(job, with_cost(so_far, model, microdollars), limits)
 
@@ -54,7 +54,7 @@ def approved_of(quote: Quote) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How many tokens some requests are expected to have, and their answers."""
+    """How many tokens some requests and their answers are expected to have."""
 
     input_tokens: int
     answers: Expected
@@ -67,7 +67,7 @@ def answers_of_cut(cut: Cut, lesson: Lesson, task: str) -> Expected:
 
 
 def estimate_of_rest(group: Group, lesson: Lesson, task: str) -> Estimate:
-    """Return what is expected of those lines of *group* that are in no shard yet."""
+    """Return the estimate for those lines of *group* that are in no shard yet."""
     lines = group.lines - group.cut_lines
     base_tokens, limit_tokens, unlimited, extra = (
         -(-amount * lines // group.lines)
@@ -78,7 +78,7 @@ def estimate_of_rest(group: Group, lesson: Lesson, task: str) -> Estimate:
 
 
 def cost_of(rate: Rate | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int | None:
-    """Return what tokens cost in a batch; None where nobody knows. *cached_tokens* are some of the *input_tokens*."""
+    """Return what tokens cost in a batch; None if the price is unknown. *cached_tokens* are some of the *input_tokens*."""
     if rate is None:
         return None
     total = (input_tokens - cached_tokens) * rate.input + cached_tokens * rate.cached + output_tokens * rate.output
@@ -96,7 +96,7 @@ def quote_of_rest(job: Job, lessons: Mapping[str, Lesson]) -> Quote:
 
 
 def unpriced_sent(job: Job) -> bool:
-    """Whether requests of *job* were let in whose price nobody knows: then what it has spent is not known either."""
+    """Whether requests of *job* with an unknown price were admitted: then what it has spent is unknown too."""
     return any(group.rate is None and group.cut_lines for group in job.groups)
 
 
@@ -114,7 +114,7 @@ def _named(models: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_cost(quote: Quote, model: str, microdollars: int | None) -> Quote:
-    """Return *quote* with a piece of work more, of *model*; None where nobody knows what it costs."""
+    """Return *quote* plus the cost of more work for *model*; None stands for an unknown cost."""
     if microdollars is None:
         return replace(quote, unpriced=_named((*quote.unpriced, model)))
     return replace(quote, microdollars=quote.microdollars + microdollars)
@@ -129,10 +129,10 @@ def day_of(now: int) -> str:
 
 
 def affordable(amount: int, microdollars: int, left: int, limit: int) -> int:
-    """Return how much of *amount*, which costs *microdollars*, may be let in where *left* of a day's *limit* is left.
+    """Return how much of *amount*, which costs *microdollars*, may be admitted while *left* of a day's *limit* is unspent.
 
-    All or nothing, but where nothing was counted yet, or half of it is affordable: slivers are batches of their own, and
-    what a whole day cannot pay is let in in parts.
+    It is all or nothing, to avoid tiny batches. There are two exceptions: the day has spent nothing yet, or at least half is
+    affordable. So work that costs more than a day's limit is admitted in parts.
     """
     if microdollars <= left:
         return amount

@@ -1,7 +1,7 @@
-"""Room: how much may be enqueued at the provider, and what is cut to fit it.
+"""Decides how much may be enqueued at the provider, and cuts shards to fit that quota.
 
-Rule: an idle model always admits one shard, however small the limit, so that nothing waits for ever for room that only the
-provider knows about. How the limit is learned is in `learning`; a deployment may pin it.
+Rule: an idle model always admits one shard, however small the limit. Otherwise work could wait for ever for quota that only
+the provider knows about. `quota_estimator` learns the limit; a deployment may pin it.
 """
 
 import hashlib
@@ -14,23 +14,23 @@ from batchdrop.core.model.rows import Group, Ratio, Room, Shard
 from batchdrop.core.planning.plan import Chunk
 
 _ACCOUNT_CHARS = 12
-# A model's room is shared by some shards, so that one that ends makes room for another while the others run.
+# A model's quota is shared by several shards: when one ends, another can follow while the others run.
 _SHARES = 8
 _IMAGES = "/v1/images/"
 
 
 def account_of(base_url: str) -> str:
-    """Return the name under which room at *base_url* is counted.
+    """Return the name under which quota at *base_url* is counted.
 
-    Not the key's fingerprint: the provider counts by organisation, and a rotated key must not forget what is enqueued.
+    It is not the key's fingerprint: the provider counts by organization, and after a key is rotated its batches still count.
     """
     return hashlib.sha256(base_url.encode()).hexdigest()[:_ACCOUNT_CHARS]
 
 
 def token_limit(room: Room, limits: Limits) -> int:
-    """Return how many tokens of a model may be used: as learned, and before anything was a modest first shard.
+    """Return how many tokens of a model may be enqueued: as many as was learned; at first, one modest shard.
 
-    What the deployment pins is used at once and never exceeded; less is used only where that was refused.
+    A pinned limit is used at once and never exceeded. Less is used only after the provider refused it.
     """
     pinned, lesson = limits.enqueued_tokens_per_model, room.lesson
     if pinned:
@@ -39,18 +39,18 @@ def token_limit(room: Room, limits: Limits) -> int:
 
 
 def input_limit(account: Room, limits: Limits) -> int:
-    """Return how many embedding inputs of an account may be used: what is documented, or less where that was refused."""
+    """Return how many embedding inputs of an account may be enqueued: the documented limit, or less after a refusal."""
     return min(account.lesson.limit or limits.room_embedding_inputs, limits.room_embedding_inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What is free of a model's room. An amount is None where the room is idle: one shard is let in, whatever is said."""
+    """What is free of a model's quota. None: nothing is enqueued, so one shard is admitted, whatever its size."""
 
     tokens: int | None
     inputs: int | None
     limit: int
-    share: int  # a shard of this model is cut so large
+    share: int  # tokens that a new shard of this model should have
 
     @property
     def budget(self) -> int:
@@ -59,12 +59,12 @@ class Space:
 
     @property
     def is_scant(self) -> bool:
-        """Whether less is free than half a shard: waiting costs less than a sliver that is a batch of its own."""
+        """Whether less is free than half a shard: waiting costs less than a tiny batch."""
         return self.tokens is not None and 2 * self.tokens < self.share
 
 
 def space(room: Room, account: Room, now: int, limits: Limits) -> Space | None:
-    """Return what is free, or None while nothing may be let in: the model is full, or cools after a refusal."""
+    """Return what is free, or None while nothing may be admitted: the model is full, or in the cool-down after a refusal."""
     limit = token_limit(room, limits)
     if max(room.lesson.cool_until, account.lesson.cool_until) > now or 0 < limit <= room.used:
         return None
@@ -74,13 +74,13 @@ def space(room: Room, account: Room, now: int, limits: Limits) -> Space | None:
 
 
 def whole_space(limits: Limits) -> Space:
-    """Return the space of a batch that takes no room, because it is never sent: as much as a batch may hold."""
+    """Return the space of a batch that needs no quota because it is never sent: as much as a batch may hold."""
     return Space(None, None, limits.shard_bytes_max, limits.shard_bytes_max)
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A run of a group's lines that fits one batch and the room there is."""
+    """Consecutive lines of a group that fit one batch and the free quota."""
 
     first_line: int
     end_line: int
@@ -95,8 +95,8 @@ class Cut:
 def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | None, limits: Limits) -> Cut | None:
     """Return the next shard to cut from *group*, or None where nothing is left or nothing fits.
 
-    *chunks* are the group's, in order. Whole chunks are taken as long as the batch's limits and the room allow; the last one
-    is shared in proportion where the room ends within it. On an idle model at least one line is taken.
+    *chunks* are the group's, in order. Whole chunks are taken while the batch's limits and the quota allow it. Of the last
+    one, as many lines are taken as fit, in proportion. On an idle model at least one line is taken.
     """
     first, taken = group.cut_lines, _Part()
     chunk_end = 0
@@ -125,12 +125,12 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
 
 
 def fitting_items(shard: Shard, free: Space) -> int:
-    """Return how many of a waiting *shard*'s first items may be let in: all, some, or 0 for none."""
+    """Return how many of a waiting *shard*'s first items may be admitted: all, some, or 0 for none."""
     tokens, inputs = free.limit if free.tokens is None else free.tokens, free.inputs
     if shard.sent_tokens <= tokens and (inputs is None or shard.sent_inputs <= inputs):
         return shard.items
     is_idle = free.tokens is None and free.inputs != 0
-    if shard.sent_items == 1:  # parts of it would ask the same, each for itself
+    if shard.sent_items == 1:  # every part of it would send the same request again
         return shard.items if is_idle else 0
     # What repeats within a part is not known before the part is uploaded.
     items = _share_of(shard.items, shard.tokens, tokens)

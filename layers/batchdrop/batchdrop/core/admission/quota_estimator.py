@@ -1,8 +1,8 @@
-"""What experience teaches of a room: how much the provider takes at one time, and what our estimates are worth.
+"""Estimates a model's quota: how many tokens the provider takes at one time, and how far off our token counts are.
 
-Rule: what was taken proves, what was refused bounds, and the limit lies between the two. Both are counted in our own
-estimates, so that an estimate that is off, or somebody else who shares the account, shifts the limit and breaks nothing.
-Nothing here is certain: who else is in, and what the provider's own limit is, changes at any time.
+Rule: the limit is between what was taken and what was refused. Both are counted in our own estimates. So a wrong estimate, or
+another program on the same account, shifts the limit and breaks nothing.
+Nothing here is certain: other programs' usage and the provider's own limit may change at any time.
 """
 
 from dataclasses import dataclass, replace
@@ -13,45 +13,45 @@ from batchdrop.core.model.keys import NO_TASK
 from batchdrop.core.model.limits import HOUR, LEARNED_ANSWER_TOKENS_MAX, Limits
 from batchdrop.core.model.rows import EVERY_TASK, Lengths, Lesson, Ratio
 
-# A bound that is so close to what was proven (a share of the limit) is not worth another refusal.
+# If the smallest refused total is within this share of the largest accepted one, probing isn't worth another refusal.
 _CLOSE: Final = 15
-# After so many shards near the limit one more is tried: so seldom is a create refused for it, in search of room that
-# somebody else has given back, or that a higher tier brought.
+# After this many accepted shards near the limit, one larger total is tried: another program may have freed quota, or the
+# tier may have risen. A create is refused for it at most that often.
 _CALM_SHARDS: Final = 64
-# A sliver that was refused says nothing about the limit; as a bound it holds for so many shards, of any size.
+# A tiny batch that was refused says nothing about the limit. It bounds the limit for this many shards, of any size.
 _CALM_SHARDS_OF_SLIVERS: Final = 4
-_PROBE: Final = 16  # the share of the limit that is tried beyond it: half a shard
-# A refusal of hardly less than was taken before is noise the first time: estimates are sums of unlike requests.
+_PROBE: Final = 16  # a probe exceeds the limit by this share of it: half a shard
+# The first refusal of hardly less than was taken before counts as noise: estimates are sums of unlike requests.
 _NOISE: Final = 8
 
-# A stated limit below this share of what was taken before is none of this room, or was read wrongly.
+# A stated limit below this share of what was taken before belongs to another quota, or was misread.
 _FAR_BELOW: Final = 4
 
-# Tasks that something is kept of, of each model: the row stays below 9 KB.
+# Tasks remembered for each model: the row stays below 9 KB.
 TASKS_MAX: Final = 50
-# What was learned is forgotten by halves: of so many tokens the newest weigh as much as all before.
+# What was learned is halved at this many tokens, so that the newest weigh as much as all before them.
 _WINDOW_TOKENS: Final = 2_000_000
-# Answers are forgotten alike.
+# Likewise for lengths of answers.
 _WINDOW_ANSWERS: Final = 10_000
-# An estimate that is off by more is no lesson but an accident (a batch that failed, usage that is no usage).
+# An estimate that is off by more is an accident (a failed batch, nonsense usage), and nothing is learned from it.
 _RATIO_MAX: Final = 20
 
 
 def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int = 0) -> Lesson:
     """Return *lesson* after the provider was seen to hold *total* at one time, under a *limit* of ours.
 
-    Before the first refusal the limit is a third more than what was proven, but at least *first* more. Afterwards it goes
-    half the way to what was refused, until that is close. A refusal of no more than *sliver* says that others filled the queue,
-    and nothing of what it takes without them: it is forgotten soon.
+    Before the first refusal, the limit is a third above the largest accepted total, and at least *first* above it. After a
+    refusal, bisect between the largest accepted and the smallest refused total. A refused total of at most *sliver* only says
+    that others filled the queue, so it is forgotten soon.
     """
     proven, most = max(lesson.proven, total), max(lesson.most, lesson.proven, total)
     refused = lesson.refused if lesson.refused > proven else 0
-    is_of_sliver = lesson.limit + 1 < refused <= sliver  # a limit that was stated lies right below its bound, and stays
+    is_of_sliver = lesson.limit + 1 < refused <= sliver  # a stated limit is one below its bound, and stays
     calm = lesson.calm + (is_of_sliver or 4 * total >= 3 * limit)
     if is_of_sliver and calm >= _CALM_SHARDS_OF_SLIVERS:
         limit, refused, calm = proven + first, 0, 0
     elif refused and calm >= _CALM_SHARDS:
-        # Taken beyond the half of it, the bound is gone and the limit grows as at first.
+        # If more than half of the probe is accepted, the bound is dropped and the limit grows as at first.
         limit, refused, calm = limit + limit // _PROBE + 1, limit + limit // (2 * _PROBE), 0
     elif not refused:
         limit = max(limit, proven + max(first, proven // 3))
@@ -63,8 +63,8 @@ def after_taken(lesson: Lesson, limit: int, total: int, first: int, sliver: int 
 def after_refused(lesson: Lesson, total: int, stated: int) -> Lesson:
     """Return *lesson* after the provider refused what would have made *total*; *stated* is its own limit, 0 for none.
 
-    A stated limit below *total* explains the refusal and is taken as it is. Otherwise others are in, or our estimates are too
-    low: the limit is halved, but not below what was proven; and where what was proven is refused now, it is proven no more.
+    A stated limit below *total* explains the refusal and is used as it is. Otherwise others use the quota, or our estimates are
+    too low: the limit is halved, but not below the largest accepted total. If even that is refused now, it is forgotten.
     """
     calm_before = lesson.calm
     lesson = replace(lesson, calm=0)
@@ -80,7 +80,7 @@ def after_refused(lesson: Lesson, total: int, stated: int) -> Lesson:
 
 
 def believed_limit(lesson: Lesson, stated: int) -> int:
-    """Return the limit that a refusal stated, 0 (unknown) where it is far below what the provider was seen to take before."""
+    """Return the limit that a refusal stated; 0 (unknown) if it is far below what the provider has taken before."""
     return stated if stated * _FAR_BELOW >= max(lesson.most, lesson.proven) else 0
 
 
@@ -93,9 +93,9 @@ def cooled(lesson: Lesson, until: int) -> Lesson:
 
 
 def after_create(lesson: Lesson, now: int, limits: Limits) -> Lesson | None:
-    """Return *lesson* with one create more, or None where the account has made too many of late.
+    """Return *lesson* with one create more, or None if the account has reached its rate limit.
 
-    A quarter of an hour's creates may come at once and three quarters an hour after that, so that no hour has more than allowed.
+    A quarter of an hour's creates may come in one burst, and three quarters per hour after it, so no hour exceeds the limit.
     """
     spacing_ms = HOUR * 1_000 * 4 // (3 * limits.creates_per_hour_max)
     burst_ms = spacing_ms * limits.creates_per_hour_max // 4
@@ -107,7 +107,7 @@ def after_create(lesson: Lesson, now: int, limits: Limits) -> Lesson | None:
 
 
 def ratio_of(lesson: Lesson, task: str) -> Ratio | None:
-    """Return what is known of *task*, else of all tasks of the model; None where nothing is."""
+    """Return what is known of *task*, else of all tasks of the model, else None."""
     return lesson.ratios.get(task) or lesson.ratios.get(EVERY_TASK)
 
 
@@ -119,7 +119,7 @@ def expected_tokens(ratio: Ratio | None, base_tokens: int) -> int:
 
 
 def base_tokens_for(ratio: Ratio | None, tokens: int) -> int:
-    """Return the most base tokens for which no more than *tokens* are expected; less than 0 where there are none."""
+    """Return the most base tokens for which at most *tokens* are expected; negative if there are none."""
     if tokens < 1 or ratio is None:
         return tokens if tokens > 0 else -1
     return tokens * ratio.base_tokens // ratio.counted_tokens
@@ -157,14 +157,14 @@ class Expected:
 
 
 def lengths_of(lesson: Lesson, task: str) -> Lengths | None:
-    """Return what is known of the answers of *task*; ready-made requests have no more in common than their place."""
+    """Return what is known of the answers of *task*; None for ready-made requests, which have only their folder in common."""
     return None if task == NO_TASK else lesson.lengths.get(task)
 
 
 def expected_answers(lengths: Lengths | None, answers: int, limit_tokens: int, unlimited: int) -> Expected:
     """Return what is expected of *answers*, of which *unlimited* have no limit, and the others *limit_tokens* in all.
 
-    What was learned counts, but never more than a limit allows; where nothing was, the limit does, or a number is assumed.
+    A learned length counts, up to what a limit allows. If nothing was learned, the limit counts, or an assumed number.
     """
     limited = answers - unlimited
     if lengths is None:
@@ -184,7 +184,7 @@ def is_usage(base_tokens: int, counted_tokens: int) -> bool:
 
 
 def after_answers(lesson: Lesson, task: str, answers: int, tokens: int, now: int) -> Lesson:
-    """Return *lesson* after *answers* of *task* had *tokens* in all; as it was where nobody can mean so many."""
+    """Return *lesson* after *answers* of *task* had *tokens* in all; unchanged if the number can't be true."""
     if task == NO_TASK or answers <= 0 or not are_answer_tokens(answers, tokens):
         return lesson
     known = lesson.lengths.get(task, Lengths(0, 0, now))

@@ -27,7 +27,7 @@ def dollar_words(microdollars: int) -> str:
 
 
 def quote_document(quote: Quote) -> dict[str, object]:
-    """Return *quote* as it stands in a status and in a notification."""
+    """Return *quote* as it is written in a status and in a notification."""
     return {
         "usd": None if quote.unpriced else dollars(quote.microdollars),
         "unpriced_models": list(quote.unpriced),
@@ -60,7 +60,7 @@ def hold_reason(hold: Hold, allowed_microdollars: int | None) -> Reason:
     if hold.quote.unpriced:
         models = ", ".join(hold.quote.unpriced)
         rest = f" What is known comes to {known}." if hold.quote.microdollars else ""
-        return Reason(UNKNOWN_CODE, f"Nobody knows what {models} costs in a batch{cap}.{rest}")
+        return Reason(UNKNOWN_CODE, f"The batch price of {models} isn't known{cap}.{rest}")
     return Reason(ABOVE_CODE, f"It is expected to cost {known} in all{cap}.")
 
 
@@ -69,7 +69,7 @@ def quote_lines(quote: Quote) -> Iterator[str]:
     priced = "at a price that is not known" if quote.unpriced else "at the price of a batch"
     yield f"Expected: {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out, {priced}."
     if quote.assumed_answers:
-        yield f"Nobody knows how long {quote.assumed_answers:,} of the answers will be: no request limits them, none came yet."
+        yield f"The length of {quote.assumed_answers:,} answers is assumed: no request limits it, and none has come yet."
 
 
 def approval_words(quote: Quote) -> str:

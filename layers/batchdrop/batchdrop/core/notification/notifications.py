@@ -50,7 +50,7 @@ class Notification:
 def render(job: Job, results: Results, location: str) -> Notification:
     """Return the notification of `job.event`. *location* is the folder of the results, such as `s3://bucket/results/…/`.
 
-    *results* are those of the summary; empty where the job never got so far: then the ledger's counts stand.
+    *results* are those of the summary. They are empty if the job has none; then the ledger's counts are used.
     The deduplication id in the JSON is the same for every copy.
     """
     if not results.items and job.event != "rejected":
@@ -123,7 +123,7 @@ def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_
 
 
 def deduplication_id(job: Job) -> str:
-    """Return what all copies of the notification about this end of *job* bear: with a number from the second end on."""
+    """Return the id that all copies of the notification about this end of *job* have; it is numbered from the second end on."""
     return f"{job.id}/{job.event}/{job.retries + 1}" if job.retries else f"{job.id}/{job.event}"
 
 
@@ -246,12 +246,12 @@ def _advise_rejected(job: Job, _location: str) -> Iterator[str]:
 
 def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
     yield f"Results: {location}"
-    yield "`failures` there holds the records that were not finished: drop it as it is to go on with them."
+    yield "`failures` there holds the records that were not finished: drop it as it is to continue with them."
 
 
 def _advise_waiting(job: Job, location: str) -> Iterator[str]:
     if job.reason and job.reason.code != DAILY_CAP_CODE:
-        yield "It goes on by itself when this is put right. Nothing is lost, and nothing is sent twice."
+        yield "It continues automatically when this is put right. Nothing is lost, and nothing is sent twice."
     yield f"To give it up instead: batchdrop cancel {job.id}"
     yield f"Its state: {location}status.json"
 
@@ -259,10 +259,10 @@ def _advise_waiting(job: Job, location: str) -> Iterator[str]:
 def _advise_held(job: Job, location: str) -> Iterator[str]:
     if job.hold:
         yield from quote_lines(job.hold.quote)
-        yield f"To let it go on, {printable(approval_words(job.hold.quote))}: batchdrop approve {job.id}"
+        yield f"To approve it, {printable(approval_words(job.hold.quote))}: batchdrop approve {job.id}"
     yield f"or put an empty object into {printable(job.bucket)}: control/{job.id}/approve"
     yield f"To give it up: batchdrop cancel {job.id}"
-    yield f"Nothing more of it is sent until then, and without an answer it ends by itself at {iso_time(job.due_at or 0)}."
+    yield f"Nothing more of it is sent until then. Without an answer it ends at {iso_time(job.due_at or 0)}."
     yield f"Its state: {location}status.json"
 
 
@@ -271,7 +271,7 @@ def _advise_failed(job: Job, location: str) -> Iterator[str]:
         yield f"What was written until then is kept, one object for each item: {location}"
     else:
         yield f"What was written until then is kept in the results bucket below {Keys(job.id, job.key).internal}"
-    yield "An operator has to look at it; nothing is sent again by itself."
+    yield "An operator has to look at it. Nothing is sent again automatically."
 
 
 _TITLES: Final[Mapping[str, str]] = {
@@ -294,7 +294,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
     "failed": "could not be finished.",
     WAITING: "waits for something that a person has to put right.",
-    HELD: "is held: somebody has to approve of what it may cost.",
+    HELD: "is held until a person approves what it may cost.",
 }
 _ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
     "completed": _advise_results,

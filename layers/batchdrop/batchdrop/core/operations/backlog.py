@@ -1,6 +1,6 @@
-"""What a tick finds undone: the figures that tell an operator whether work moves.
+"""Counts what a tick finds undone, so that an operator sees whether work moves.
 
-Rule: only what somebody should act on counts as due. A shard that waits for room or for its batch is not late.
+Rule: a row counts as due only if a worker should act on it now. A shard that waits for quota or for its batch isn't late.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from batchdrop.core.model.limits import HOUR
 from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
 
-# Who moves these is a worker, woken by a wake-up message; everything else is moved by poll itself, by what the provider shows.
+# A worker moves these after a wake-up message. Poll moves everything else, by what the provider shows.
 _TO_SEND = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
 _OF_WORKERS = _TO_SEND | {ShardState.HARVESTING, JobState.PLANNING, JobState.FINISHING, JobState.NOTIFYING}
 _UNCERTAIN = frozenset({ShardState.CREATING, ShardState.FENCING, ShardState.PARKED})
-# A create that is uncertain is settled in 35 minutes (grace and fence) unless something is wrong.
+# An uncertain create call is resolved within 35 minutes (grace and fence) unless something is wrong.
 _UNCERTAIN_SECONDS = HOUR
 
 
@@ -25,7 +25,7 @@ class Backlog:
     oldest_due_seconds: int = 0
     uncertain: int = 0
     is_held: bool = False
-    approvals: int = 0  # jobs that wait for somebody to approve of their cost
+    approvals: int = 0  # jobs that wait for a person to approve their cost
 
 
 def backlog(
@@ -33,9 +33,9 @@ def backlog(
 ) -> Backlog:
     """Return what of *rows*, as the tick read them, is due to a worker, uncertain, or held back.
 
-    *is_open* is whether creates may be made: while they may not, a shard that is to be sent is held and not late, nor is it while
-    nothing *is_sending* because the provider does not answer. *is_readable* is whether answers may be fetched, likewise. A row
-    that a worker has under lease is not due, nor is one that is tried again in its turn because a call was not answered.
+    *is_open*: batch creation is allowed. While it isn't, or while nothing *is_sending* because the provider does not answer,
+    shards to be sent count as held, not late. *is_readable*: answers may be fetched, likewise. A row under a worker's lease
+    isn't due, nor is one that is retried in its turn because a call got no answer.
     """
     shards = [row for row in rows if isinstance(row, Shard)]
     held = (frozenset() if is_open and is_sending else _TO_SEND) | (

@@ -1,7 +1,7 @@
-"""What is counted: each metric, and the logged event that it is read from.
+"""Lists each metric, and the logged event that it is read from.
 
-Rule: the flows log what they decide and know of no metric; a metric is read off the log, so nothing is counted that a log
-line cannot explain. Nothing tells jobs apart here: each further series costs $0.30 a month
+Rule: the flows log what they decide and know no metric. A metric is read off the log, so a log line explains every count.
+No metric has a dimension for the job: each further series costs $0.30 a month
 (https://signoz.io/guides/cloudwatch-pricing, of 2026-02-15), and logs have the job.
 """
 
@@ -21,12 +21,12 @@ class Metric:
     meaning: str
 
 
-TICKS: Final = Metric("Ticks", "Count", "Rounds that poll finished; the only one that an idle system has.")
+TICKS: Final = Metric("Ticks", "Count", "Rounds that poll finished; the only metric of an idle system.")
 ACTIVE_ROWS: Final = Metric("ActiveRows", "Count", "Jobs and shards under way.")
 DUE_ROWS: Final = Metric("DueRows", "Count", "Jobs and shards that a worker should take now.")
 OLDEST_DUE: Final = Metric("OldestDueAge", "Seconds", "How long the first of these has been due.")
 UNCERTAIN_CREATES: Final = Metric(
-    "UncertainCreates", "Count", "Shards of which nobody has known for over an hour whether the provider took them."
+    "UncertainCreates", "Count", "Shards whose create call has been unresolved for over an hour."
 )
 CIRCUIT_OPEN: Final = Metric("CircuitOpen", "Count", "1 while work waits because the key or the account is refused.")
 PROVIDER_OUTAGE: Final = Metric(
@@ -35,7 +35,7 @@ PROVIDER_OUTAGE: Final = Metric(
 JOBS_STALLED: Final = Metric(
     "JobsStalled", "Count", "Jobs that got no further for longer than their state allows, whatever their due times."
 )
-JOBS_HELD: Final = Metric("JobsHeld", "Count", "Jobs that wait for somebody to approve of their cost.")
+JOBS_HELD: Final = Metric("JobsHeld", "Count", "Jobs that wait for a person to approve their cost.")
 DUPLICATE_BATCHES: Final = Metric("DuplicateBatches", "Count", "Batches found that a shard has besides its own.")
 ROWS_SKIPPED: Final = Metric(
     "RowsSkipped", "Count", "Readings of a row that a newer release wrote and this one leaves alone."

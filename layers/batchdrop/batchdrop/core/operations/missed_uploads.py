@@ -1,7 +1,7 @@
-"""The inbox as a list shows it, and which of its uploads were never announced.
+"""Finds uploads in a listing of the inbox whose event never came.
 
-Rule: only what is young is started without an event, and only what was put while this installation was there. Everything
-older may have been paid for by rows that are gone: an emptied table over a full bucket spends nothing.
+Rule: an upload is started without an event only if it is young, and younger than this installation. Rows that are gone may
+have paid for anything older. So losing the table never causes a surprise bill.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,12 @@
-"""Which work gets no further, whatever its due times say: a job that is tried again each minute for ever is always due anew.
+"""Finds work that makes no progress, whatever its due times say: a job that is retried every minute is always due again.
 
-Rule: each row says when it last got further. How long it may stay so depends on its state alone: a batch has its window, room
-comes when others of the model get further, an approval is a person's to give, another day's money comes with the day; an hour
-is long for everything else.
+Rule: each row says when it last made progress. How long it may stay so depends on its state alone:
+
+* a batch has its window;
+* quota comes when other shards of the model make progress;
+* an approval is up to a person;
+* another day's money comes with the day;
+* for everything else an hour is long.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +17,13 @@ from batchdrop.core.model.dialects import Dialect
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.rows import Job, JobState, Shard, ShardState, WaitingFor
 
-# Whoever is in one of these moves, or is stalled itself.
+# A shard in one of these states makes progress, or counts as stalled on its own.
 _AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})
 
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """A job that gets no further: since when, the state of what is stuck, and of a shard its number and how its calls fail."""
+    """A job without progress: since when, the state of what is stuck, and for a shard its number and how its calls fail."""
 
     job: str
     since: int
@@ -29,7 +33,7 @@ class Stalled:
 
 
 def stalled(rows: Iterable[Job | Shard], now: int, limits: Limits, dialect: Dialect) -> list[Stalled]:
-    """Return the jobs among *rows*, which are all that is under way, that get no further; each once, the longest first."""
+    """Return the jobs without progress among *rows*, which is everything under way; each once, the longest first."""
     listed = list(rows)
     jobs = {row.id: row for row in listed if isinstance(row, Job)}
     shards = [row for row in listed if isinstance(row, Shard)]
@@ -63,7 +67,7 @@ class _Look:
     dialect: Dialect
 
     def is_stalled(self, shard: Shard) -> bool:
-        """Whether a *shard* that does not wait for room gets no further."""
+        """Whether a *shard* that does not wait for quota makes no progress."""
         allowed_seconds = self.limits.no_progress_seconds
         if shard.state is ShardState.RUNNING and shard.attempt.gone is None:
             allowed_seconds = self._running_seconds()
@@ -76,7 +80,7 @@ class _Look:
         return self.limits.no_progress_running_seconds + self.dialect.overdue_seconds
 
     def is_waiting_long(self, row: Job | Shard, job: Job | None) -> bool:
-        """Whether *row*, of *job*, waits for room although nothing of its model is in, or for a day's money too long."""
+        """Whether *row*, of *job*, waits too long: for quota while its model is idle, or for a day's money."""
         if job is None or job.state is JobState.HELD:
             return False
         is_for_a_day = job.waiting_for == WaitingFor.DAILY_CAP
@@ -85,7 +89,7 @@ class _Look:
         return bool(since) and self.now - since >= allowed_seconds
 
     def is_job_stalled(self, job: Job, moving: set[str], *, has_shards: bool) -> bool:
-        """Whether *job* itself, and not one of its shards, gets no further."""
+        """Whether *job* itself, and not one of its shards, makes no progress."""
         if job.state is JobState.RUNNING and not job.is_cut:
             models = {group.model for group in job.groups if group.cut_lines < group.lines}
             return not models & moving and self.is_waiting_long(job, job)
@@ -95,7 +99,7 @@ class _Look:
 
 
 def _progress_of(row: Job | Shard) -> int:
-    """Return when *row* last got further; for rows of older releases as far as other times tell it, 0 where none does."""
+    """Return when *row* last made progress. For a row of an older release it is taken from other times; 0 if it has none."""
     if isinstance(row, Job):
         return row.progressed_at or row.created_at
     attempt = row.attempt
