@@ -79,7 +79,7 @@ class Account:
         shards = [row for row in rows if isinstance(row, Shard)]
         waiting = [shard for shard in shards if shard.state is ShardState.WAITING and _is_due(shard, self.clock.now())]
         admitted = admit(self.work(), jobs, waiting, 100, shards)
-        self.served += [(shard.job, shard.model) for shard in admitted]
+        self.served += [(shard.job, shard.model) for shard in admitted.shards]
 
     def running(self) -> list[Shard]:
         """The shards that hold room."""

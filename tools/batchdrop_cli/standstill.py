@@ -21,6 +21,10 @@ _ADVICE = {
 def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:
     """Return what holds up jobs of the whole installation, and how many of *rows*, which are all under way."""
     wait = install.wait if install else None
+    for_a_day = sum(isinstance(row, Job) and row.waiting_for == WaitingFor.DAILY_CAP for row in rows)
+    if wait is None and for_a_day:
+        what = f"{for_a_day:,} {'job waits' if for_a_day == 1 else 'jobs wait'} for another day's money (the daily cap)"
+        return Finding("waits", what, "They continue automatically tomorrow (UTC), or when DailyCostUsdMax is raised.")
     if install is None or (wait is None and install.no_list is None):
         return Finding("waits", "no job waits for the key, the account or the provider")
     if wait is None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from batchdrop.core.admission.budget import affordable, day_of
 from batchdrop.core.model.errors import Conflict
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Change, DayMove, Job, JobState, Write
+from batchdrop.core.model.rows import Change, DayMove, Job, JobState, Reason, Wait, Write
+from batchdrop_cli.standstill import waits_of
 from openai_batch_simulator.behaviour import CALM
 
 TASK = b"""
@@ -56,7 +57,7 @@ def sent(world: World, job: str) -> int:
 
 
 def ids(world: World) -> list[str]:
-    """The ids of what was published, without the job."""
+    """The ids of what was published, without the job or the installation."""
     return [json.loads(notification.json)["id"].partition("/")[2] for notification in world.notifications.published]
 
 
@@ -88,11 +89,12 @@ def test_what_does_not_fit_waits_for_the_next_day() -> None:
     assert status["waiting"]["since"] <= "2027-01-15T23:32:00Z"
     assert (ended.event, ended.succeeded) == ("completed", 10)
     assert world.clock.time >= EVENING + 30 * MINUTE
-    assert ids(world) == ["waiting/1", "completed"]
+    assert ids(world) == ["daily_cap/1", "completed"]
+    assert status["waiting"]["reason"]["code"] == "daily_cap"
 
 
 def test_the_notification_says_what_is_used_up() -> None:
-    """It names the cap and the parameter, and does not tell anybody to put something right."""
+    """It names the cap, the parameter and how many jobs wait, and does not tell anybody to put something right."""
     world = world_with(5)
     drop(world)
     for _ in range(3):
@@ -101,9 +103,125 @@ def test_the_notification_says_what_is_used_up() -> None:
     (notification,) = world.notifications.published
 
     assert json.loads(notification.json)["reason"]["code"] == "daily_cap"
+    assert json.loads(notification.json)["jobs"] == 1
+    assert notification.text.startswith("1 job waits for another day")
     assert "US dollars on one day" in notification.text
     assert "put right" not in notification.text
     assert "DailyCostUsdMax" in notification.text
+
+
+def waits(world: World, jobs: list[str]) -> list[dict[str, Any]]:
+    """What the statuses of *jobs* say that they wait for."""
+    return [json.loads(world.result(job, "status.json"))["waiting"] for job in jobs]
+
+
+def test_many_jobs_wait_with_one_notification_a_day() -> None:
+    """It says how many there are; each status says why; whoever comes later is not told of; the next day is another."""
+    world = world_with(1, run_seconds=2 * HOUR)
+    drop(world, 1, "first")
+    world.providers.key = None
+    jobs = [drop(world, 1, f"early-{number}") for number in range(20)]
+    world.providers.key = "sk-test"
+    world.tick()
+    late = [drop(world, 1, f"late-{number}") for number in range(3)]
+    for _ in range(20):
+        world.tick()
+    evening, statuses = ids(world), waits(world, [*jobs, *late])
+    (count,) = (json.loads(notification.json)["jobs"] for notification in world.notifications.published)
+    for _ in range(60):
+        world.tick()
+
+    assert (evening, count) == (["daily_cap/1"], 20)
+    assert {(status["for"], status["reason"]["code"]) for status in statuses} == {("daily cap", "daily_cap")}
+    assert ids(world) == ["daily_cap/1", "daily_cap/2"]
+
+
+def test_many_jobs_that_begin_to_wait_at_once_cost_a_tick_its_bound() -> None:
+    """More statuses than a tick may write are written by the next ones."""
+    world = world_with(1, run_seconds=HOUR, statuses_per_tick_max=6)
+    drop(world, 1, "first")
+    world.providers.key = None
+    jobs = [drop(world, 1, f"early-{number}") for number in range(20)]
+    for _ in range(5):
+        world.tick()
+    world.providers.key = "sk-test"
+    puts, written = world.storage.put, list[int]()
+
+    def put(key: str, content: bytes, content_type: str = "application/json") -> None:
+        written[-1] += key.endswith("status.json")
+        puts(key, content, content_type)
+
+    world.storage.put = put  # type: ignore[method-assign]  # counted
+    for _ in range(6):
+        written.append(0)
+        world.tick()
+
+    assert max(written) <= 6
+    assert {status["for"] for status in waits(world, jobs)} == {"daily cap"}
+
+
+@pytest.mark.parametrize(("is_told", "told"), [(True, []), (False, ["daily_cap/1"])])
+def test_a_job_of_an_older_release_is_not_told_of_twice(*, is_told: bool, told: list[str]) -> None:
+    """What it owes is told once, with all others; what was told is told."""
+    world = world_with(5, run_seconds=HOUR)
+    job = drop(world)
+    old = Wait(Reason("daily_cap", "All jobs together may cost 0.0005 US dollars on one day."), is_told=is_told)
+    row = world.job(job)
+    world.ledger.write(Change((Write(row, replace(row, waits=(old,))),)))
+
+    for _ in range(10):
+        world.tick()
+
+    assert world.job(job).waiting_for == "daily cap"
+    assert ids(world) == told
+
+
+def test_a_job_for_which_the_next_day_has_money_but_no_room_waits_for_room() -> None:
+    """Its status says what is true on that day."""
+    world = world_with(10, run_seconds=DAY / 2)
+    first, second = drop(world, 10, "a"), drop(world, 5, "b")
+    for _ in range(3):
+        world.tick()
+    evening = waits(world, [second])
+    world.limits = replace(world.limits, enqueued_tokens_per_model=world.shards(first)[0].room_tokens)
+    world.tick(HOUR)
+    world.tick()
+
+    assert [wait["for"] for wait in evening] == ["daily cap"]
+    assert [wait["for"] for wait in waits(world, [second])] == ["room"]
+
+
+def test_a_notification_that_was_not_sent_is_sent_later() -> None:
+    """The worker that was asked died: another is asked, unless nobody waits any more."""
+    world = world_with(5, run_seconds=HOUR)
+    drop(world)
+    world.tick()
+    world.wakeups.tells = 0
+    untold = [ids(world)]
+    world.notifications.published.clear()
+
+    install = world.ledger.install()
+    assert install is not None
+    assert install.day_wait is not None
+    forgotten = replace(install, day_wait=replace(install.day_wait, is_told=False))
+    world.ledger.write(Change((Write(install, forgotten),)))
+    for _ in range(20):
+        world.tick()
+
+    assert untold == [["daily_cap/1"]]
+    assert ids(world) == ["daily_cap/1"]
+
+
+def test_doctor_says_that_jobs_wait_for_another_day() -> None:
+    """And what lets them go on."""
+    world = world_with(5)
+    drop(world)
+    world.tick()
+
+    found = waits_of(world.ledger.install(), list(world.ledger.active()))
+
+    assert "1 job waits for another day's money" in found.seen
+    assert "DailyCostUsdMax" in found.advice
 
 
 def test_jobs_share_a_day() -> None:

@@ -12,16 +12,29 @@ from fakes.shards import new_shard
 from batchdrop.core.collection.outcome_groups import run_of
 from batchdrop.core.delivery.receipt import Receipt, open_bill
 from batchdrop.core.delivery.summary import FailureCount, Results
+from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.rows import CommonWait, Hold, Job, Quote, Reason, WaitingFor
+from batchdrop.core.model.rows import (
+    CommonWait,
+    Hold,
+    Job,
+    JobState,
+    Quote,
+    Reason,
+    Refusal,
+    Scope,
+    WaitingFor,
+)
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_hold, render_wait
+from batchdrop.core.submission.day_waits import day_reason
+from batchdrop.core.submission.waits import waits_for_refused
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "docs" / "samples" / "notifications"
 SCHEMA = json.loads((ROOT / "docs" / "schemas" / "notification.schema.json").read_text())
 EVENTS = SCHEMA["properties"]["event"]["enum"]
 # A sample of each event, and of what is said of the installation.
-SAMPLES = [*EVENTS, "waiting_installation"]
+SAMPLES = [*EVENTS, "waiting_installation", "waiting_daily_cap"]
 
 PLACE = "s3://results-bucket/results/sentiment/reviews.csv/2b9c41d07e5f3a6b8c10/"
 JOB = Job(
@@ -64,10 +77,18 @@ REFUSED = Reason(
     "The provider refuses the API key: nothing is sent or fetched until it is put right. The provider says: "
     "Incorrect API key provided: [key]. You can find your API key at https://platform.openai.com/account/api-keys.",
 )
-ANOTHER_DAY = Reason(
-    "daily_cap",
-    "All jobs together may cost $10.00 on one day, and that is used up, or too little is left. It goes on by itself when "
-    "the next day begins (UTC), or when DailyCostUsdMax is raised.",
+NO_MODEL = (
+    waits_for_refused(
+        replace(JOB, state=JobState.RUNNING),
+        Refusal(
+            Reason("model_not_found", "The project does not have access to the model gpt-4.1-mini."),
+            since=JOB.created_at,
+            count=1,
+            scope=Scope.MODEL,
+        ),
+    )
+    .waits[0]
+    .reason
 )
 
 
@@ -76,10 +97,13 @@ def sample(event: str) -> Notification:
     if event == "waiting_installation":
         return render_common_wait(CommonWait(WaitingFor.KEY, REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
     job = replace(JOB, event=event)
+    if event == "waiting_daily_cap":
+        ten_dollars = day_reason(Limits(daily_cost_microdollars_max=10_000_000))
+        return render_common_wait(CommonWait(WaitingFor.DAILY_CAP, ten_dollars, JOB.created_at + 60, number=2, jobs=40))
     if event == "held":
         large, since = replace(job, items=30_700), job.created_at + 60
         return render_hold(large, Hold(1, since, QUOTE), 10_000_000, since + WEEK, PLACE)
-    return render_wait(job, 1, ANOTHER_DAY, PLACE) if event == "waiting" else end(job)
+    return render_wait(job, 1, NO_MODEL, PLACE) if event == "waiting" else end(job)
 
 
 def end(job: Job) -> Notification:
@@ -121,7 +145,7 @@ def test_a_sample_keeps_the_schema(event: str) -> None:
 
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
 
-    assert document["event"] == event.removesuffix("_installation")
+    assert document["event"] == event.removesuffix("_installation").removesuffix("_daily_cap")
 
 
 def test_there_is_no_sample_of_anything_else() -> None:

@@ -249,7 +249,9 @@ def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
     lease = begin(world.ports(), world.limits).install.admission
 
     assert lease == Lease(quick.ports.writer, world.clock.time + MINUTE)
-    assert admit(third, [world.job(job)], [], 10) == []
+    refused = admit(third, [world.job(job)], [], 10)
+
+    assert (refused.shards, refused.is_asked) == ([], False)
     assert begin(world.ports(), world.limits).install.admission == lease
 
 

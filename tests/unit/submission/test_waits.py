@@ -368,7 +368,7 @@ def test_a_cause_begins_with_the_first_job_that_waits_for_it() -> None:
 
 def test_what_is_told_is_owed_no_more() -> None:
     """Each by its number."""
-    job = replace(JOB, waits=(Wait(QUOTA), Wait(Reason("daily_cap", "x"))))
+    job = replace(JOB, waits=(Wait(QUOTA), Wait(Reason("no_list", "x"))))
 
     assert list(owed(job)) == [1, 2]
     assert list(owed(told(job, 1))) == [2]

@@ -13,12 +13,13 @@ from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.rows import Job, JobState, Reason, Shard, ShardState, WaitingFor
 from batchdrop.core.operations.backlog import backlog
 from batchdrop.core.operations.progress import stalled
-from batchdrop.flow.admission.admit import admit, note_waiting
+from batchdrop.flow.admission.admit import Admission, admit, note_waiting
 from batchdrop.flow.delivery.status import rewrite_statuses, write_status
 from batchdrop.flow.notification.waits import (
     end_common_wait,
     expire_holds,
     note_common_wait,
+    note_day_wait,
     note_refusals,
     note_shard_waits,
 )
@@ -90,11 +91,14 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     shards = _newest(shards, moved)
     is_open = provider is not None and breaker_state(work, provider) is BreakerState.CLOSED
     way = _way(work, provider, shards, look)
-    admitted = _admit(work, jobs, shards, way)
-    waiting = _note_turns(work, jobs, shards, admitted) if way is BreakerState.CLOSED else set()
+    admission = _admit(work, jobs, shards, way)
+    admitted = admission.shards
+    waiting = _note_turns(work, jobs, shards, admission) if way is BreakerState.CLOSED else set()
+    if len(admission.noted) <= work.limits.statuses_per_tick_max:  # else they are written again in turn
+        waiting |= admission.noted
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
     note_shard_waits(work, jobs, shards)
-    work = note_common_wait(work, jobs, shards, found)
+    work = note_day_wait(note_common_wait(work, jobs, shards, found), jobs, admission)
     wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
     touched |= waiting | look.noted | {shard.job for shard in (*moved, *admitted)}
@@ -135,28 +139,27 @@ def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
     return list({(shard.job, shard.number): shard for shard in (*shards, *moved)}.values())
 
 
-def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: BreakerState) -> list[Shard]:
+def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: BreakerState) -> Admission:
     """Let in what there is room for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
     is_probe_in = any(shard.state in SUBMIT_STATES for shard in shards)
-    admitted = []
     if way is BreakerState.CLOSED or (way is BreakerState.HALF_OPEN and not is_probe_in):
         now = work.ports.clock.now()
         held = {job.id for job in jobs if job.state is JobState.HELD}
         servable = [shard for shard in shards if shard.job not in held]
         waiting = [shard for shard in servable if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
         count_max = 1 if way is BreakerState.HALF_OPEN else work.limits.admissions_per_tick_max
-        admitted = admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
-    return admitted
+        return admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
+    return Admission()
 
 
-def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitted: Sequence[Shard]) -> set[str]:
+def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admission: Admission) -> set[str]:
     """Write which jobs wait for room or for a next attempt now, and return those that began to.
 
     Whoever was served waits anew for the rest.
     """
-    served, waiting = {shard.job for shard in admitted}, dict[str, list[Shard]]()
-    for shard in _newest(shards, admitted):
+    served, waiting = {shard.job for shard in admission.shards}, dict[str, list[Shard]]()
+    for shard in _newest(shards, admission.shards):
         if shard.state is ShardState.WAITING:
             waiting.setdefault(shard.job, []).append(shard)
     noted = set()
@@ -164,7 +167,8 @@ def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admitt
         if not work.may_go_on():
             break
         now = read_job(work, job.id) if job.id in served else job
-        if note_waiting(work, now, waiting.get(job.id, ())):
+        is_day_over = job.id in admission.roomless - admission.day_spent
+        if note_waiting(work, now, waiting.get(job.id, ()), is_day_over=is_day_over):
             noted.add(job.id)
     return noted
 

@@ -171,7 +171,7 @@ def admit_and_send(work: Work, job: Job) -> None:
     if provider is not None and breaker_state(work, provider) is BreakerState.CLOSED:
         passed_by = held_up(work.ports.ledger.active(), job.id)
         is_free = all(group.model not in passed_by for group in job.groups)
-        for shard in admit(work, [job] if is_free else [], [], work.limits.admissions_per_tick_max):
+        for shard in admit(work, [job] if is_free else [], [], work.limits.admissions_per_tick_max).shards:
             if not work.may_go_on():
                 return
             send(work, provider, shard)

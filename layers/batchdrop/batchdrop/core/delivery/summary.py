@@ -137,9 +137,13 @@ def status_document(
     shards: Sequence[Shard],
     now: int,
     allowed_microdollars: int | None = None,
+    *,
     wait: CommonWait | None = None,
+    day: Reason | None = None,
 ) -> bytes:
-    """Return `status.json`: where *job* stands at *now*, and how much it may cost. *wait* is the installation's.
+    """Return `status.json`: where *job* stands at *now*, and how much it may cost.
+
+    *wait* is the installation's, *day* what is said of a job that waits for another day's money.
 
     `planned` counts requests that are written, `sent` those that are at the provider or were answered.
     """
@@ -158,7 +162,7 @@ def status_document(
             "failed": job.failed,
         },
         "shards": {state.value: states[state.value] for state in ShardState if states[state.value]},
-        "waiting": _waiting(job, shards, wait),
+        "waiting": _waiting(job, shards, wait, day),
         "cost": cost_document(job, allowed_microdollars),
         "reason": _reason(job.reason),
         "created_at": iso_time(job.created_at),
@@ -245,7 +249,9 @@ def _shard(shard: Shard) -> dict[str, object]:
     }
 
 
-def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict[str, object] | None:
+def _waiting(
+    job: Job, shards: Sequence[Shard], wait: CommonWait | None, day: Reason | None
+) -> dict[str, object] | None:
     """Return what *job* waits for and since when; for room, also of which models; of what holds up many jobs, also why."""
     if wait and concerns(wait, job, shards):
         since = iso_time(max(wait.since, job.created_at))
@@ -256,7 +262,7 @@ def _waiting(job: Job, shards: Sequence[Shard], wait: CommonWait | None) -> dict
             return None
         return {"for": held_up.waits_for, "since": iso_time(held_up.since), "reason": _reason(held_up.reason)}
     waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
-    reason = waited_reason(job)
+    reason = day if job.waiting_for == WaitingFor.DAILY_CAP else waited_reason(job)
     if reason:
         waiting |= {"reason": _reason(reason)}
     if job.waiting_for != WaitingFor.ROOM:

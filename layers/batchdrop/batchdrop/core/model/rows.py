@@ -454,7 +454,7 @@ class Round:
 class CommonWait:
     """A cause that jobs of the whole installation wait for. One notification tells of it, for all of them."""
 
-    waits_for: WaitingFor  # KEY, ACCOUNT or PROVIDER
+    waits_for: WaitingFor  # KEY, ACCOUNT, PROVIDER or DAILY_CAP
     reason: Reason
     since: int
     number: int  # counts all common waits from 1; part of the notification's id
@@ -489,6 +489,7 @@ class Install:
     unanswered: Outage | None = None  # no call of a tick is answered
     no_list: Outage | None = None  # other calls are, but not the list of batches
     wait: CommonWait | None = None
+    day_wait: CommonWait | None = None  # the last one for another day's money
     past_waits: Mapping[str, PastWait] = field(default_factory=dict)  # by the code of their reason, the last few
     waits_counted: int = 0
     # The statuses of all jobs are being written again, by job id: the last one that was. None while they are not.

@@ -18,9 +18,8 @@ from batchdrop.core.delivery.receipt import Receipt, receipt_document
 from batchdrop.core.delivery.receipt_text import receipt_lines
 from batchdrop.core.delivery.summary import Results, failure_document
 from batchdrop.core.model.keys import NO_TASK, Keys
-from batchdrop.core.model.rows import CommonWait, Hold, ItemAccess, Job, Reason
+from batchdrop.core.model.rows import CommonWait, Hold, ItemAccess, Job, Reason, WaitingFor
 from batchdrop.core.model.wording import iso_time, printable
-from batchdrop.core.submission.waits import DAILY_CAP_CODE
 
 SCHEMA: Final = 2
 # What the id of a notification about the installation begins with, where others have the job.
@@ -81,20 +80,21 @@ def render_common_wait(wait: CommonWait) -> Notification:
     """Return the notification that jobs of the whole installation wait for one cause: one for all of them."""
     reason = wait.reason
     are = "1 job waits" if wait.jobs == 1 else f"{wait.jobs:,} jobs wait"
+    is_for_a_day = wait.waits_for == WaitingFor.DAILY_CAP
     lines = (
-        f"{are} {_FOR_A_PERSON if wait.is_for_a_person else _FOR_THE_PROVIDER}",
+        f"{are} {_FOR_ANOTHER_DAY if is_for_a_day else _FOR_A_PERSON if wait.is_for_a_person else _FOR_THE_PROVIDER}",
         "",
         f"Reason: {_message(reason)} ({printable(reason.code)})",
         f"Since {iso_time(wait.since)}.",
         "",
         "They continue automatically once this is over. Nothing is lost, and nothing is sent twice.",
-        "No other notification about it follows, however many jobs come to wait.",
+        f"No other notification about it follows{' today' if is_for_a_day else ''}, however many jobs come to wait.",
         "What to do about it: batchdrop doctor",
         "Which jobs wait: batchdrop status",
     )
     document = {
         "schema": SCHEMA,
-        "id": f"{INSTALLATION}/{wait.waits_for}/{wait.number}",
+        "id": f"{INSTALLATION}/{wait.waits_for.replace(' ', '_')}/{wait.number}",
         "event": WAITING,
         "job": None,
         "jobs": wait.jobs,
@@ -160,8 +160,6 @@ def _sentence(job: Job, results: Results) -> str:
     """Return what happened to the file."""
     if job.event == "completed" and not results.items:
         return _EMPTY
-    if job.event == WAITING and job.reason and job.reason.code == DAILY_CAP_CODE:
-        return _ANOTHER_DAY
     return _SENTENCES[job.event]
 
 
@@ -250,7 +248,7 @@ def _advise_cancelled(_job: Job, location: str) -> Iterator[str]:
 
 
 def _advise_waiting(job: Job, location: str) -> Iterator[str]:
-    if job.reason and job.reason.code != DAILY_CAP_CODE:
+    if job.reason:
         yield "It continues automatically when this is put right. Nothing is lost, and nothing is sent twice."
     yield f"To give it up instead: batchdrop cancel {job.id}"
     yield f"Its state: {location}status.json"
@@ -286,7 +284,7 @@ _TITLES: Final[Mapping[str, str]] = {
 _FOR_A_PERSON: Final = "for something that a person has to put right."
 _FOR_THE_PROVIDER: Final = "for the provider, which does not answer."
 _EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
-_ANOTHER_DAY: Final = "waits for another day: what jobs may cost today is used up."
+_FOR_ANOTHER_DAY: Final = "for another day: what jobs may cost today is used up."
 _SENTENCES: Final[Mapping[str, str]] = {
     "completed": "is done: every item succeeded.",
     "completed_with_failures": "is done, but some of its items failed.",

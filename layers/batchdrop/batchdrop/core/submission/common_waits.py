@@ -179,7 +179,8 @@ def to_be_told(wait: CommonWait | None, now: int, limits: Limits) -> CommonWait 
 
 def told(install: Install, number: int) -> Install | None:
     """Return *install* knowing that the notification of its wait *number* was sent; None where that is nothing new."""
-    wait = install.wait
-    if wait is None or wait.number != number or wait.is_told:
-        return None
-    return replace(install, wait=replace(wait, is_told=True))
+    wait, day_wait = (
+        replace(one, is_told=True) if one and one.number == number else one for one in (install.wait, install.day_wait)
+    )
+    after = replace(install, wait=wait, day_wait=day_wait)
+    return None if after == install else after

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from batchdrop.core.admission.quote_text import dollar_words
 from batchdrop.core.model.limits import HOUR, Limits
 from batchdrop.core.model.rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait, WaitingFor
 from batchdrop.core.model.wording import provider_words
@@ -29,13 +28,14 @@ NO_LIST: Final = Reason(
     "requests are not sent again. Once there is a list it is looked for; without one these items fail after a week.",
 )
 
-DAILY_CAP_CODE: Final = "daily_cap"
-_REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
+REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
 _REFUSED: Final = "The provider refuses what is sent to it."
 _MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
 _ASKED_AGAIN: Final = (
     "It is asked again at most once an hour, and after a day the requests fail with its words, unsent and unpaid."
 )
+# What is said of a day's money.
+DAILY_CAP_CODE: Final = "daily_cap"
 # A row holds each cause once, and codes are the provider's.
 WAITS_MAX: Final = 20
 
@@ -68,7 +68,7 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return job
     if refusal is None:
-        return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in _REFUSALS else job
+        return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in REFUSALS else job
     waits_for, message = _refused_words(refusal)
     since = max(refusal.since, job.created_at)
     waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
@@ -97,12 +97,14 @@ def waited_reason(job: Job) -> Reason | None:
     return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
 
 
-def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int) -> WaitingFor:
+def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int, *, is_day_over: bool = False) -> WaitingFor:
     """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be.
 
-    A shard whose next attempt is not due yet would not be let in however much room there were.
+    A shard whose next attempt is not due yet would not be let in however much room there were. *is_day_over*: the day's money
+    that it waited for is there, and it is not let in for want of room.
     """
-    if job.state is not JobState.RUNNING or job.cancelled_at or job.waiting_for not in _TURNS:
+    is_turn = job.waiting_for in _TURNS or (is_day_over and job.waiting_for == _W.DAILY_CAP)
+    if job.state is not JobState.RUNNING or job.cancelled_at or not is_turn:
         return job.waiting_for
     listed = [shard for shard in waiting if not is_under_refusal(shard)]
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):
@@ -114,23 +116,15 @@ def _rests(shard: Shard, now: int) -> bool:
     return shard.attempt.number > 1 and not shard.attempt.refused_count and (shard.due_at or 0) > now
 
 
-def waits_for_a_day(job: Job, now: int, limits: Limits) -> Job:
-    """Return *job* waiting for another day's money, and owing a notification the first time."""
-    cap = dollar_words(limits.daily_cost_microdollars_max)
-    message = (
-        f"All jobs together may cost {cap} on one day, and that is used up, or too little is left. It goes on by itself when "
-        "the next day begins (UTC), or when DailyCostUsdMax is raised."
-    )
-    waiting = _waiting(job, _W.DAILY_CAP, Reason(DAILY_CAP_CODE, message), now)
-    # What the provider refuses of it lasts longer than a day's money.
-    return replace(job, waits=waiting.waits) if job.waiting_for in _REFUSALS else waiting
-
-
 def owed(job: Job) -> Mapping[int, Reason]:
-    """Return the waits that nobody was told of, by their number, which counts from 1. Over once the job goes to its end."""
+    """Return the waits that nobody was told of, by their number, which counts from 1. Over once the job goes to its end.
+
+    What older releases wrote of a day's money is the installation's to tell (`day_waits`).
+    """
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return {}
-    return {number: wait.reason for number, wait in enumerate(job.waits, 1) if not wait.is_told}
+    untold = {number: wait.reason for number, wait in enumerate(job.waits, 1) if not wait.is_told}
+    return {number: reason for number, reason in untold.items() if reason.code != DAILY_CAP_CODE}
 
 
 def told(job: Job, number: int) -> Job:

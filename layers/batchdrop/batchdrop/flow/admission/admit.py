@@ -41,6 +41,7 @@ from batchdrop.core.model.rows import (
     Write,
 )
 from batchdrop.core.planning.plan import Chunk
+from batchdrop.core.submission.day_waits import waits_for_a_day
 from batchdrop.core.submission.refusing import (
     hopeless_reason,
     is_asked_for,
@@ -50,29 +51,48 @@ from batchdrop.core.submission.refusing import (
 )
 from batchdrop.core.submission.shard_events import Admitted, GivenUp, ShardEvent, Unparked
 from batchdrop.core.submission.shard_lifecycle import advance, split
-from batchdrop.core.submission.waits import turn_waited_for, waits_for_a_day
+from batchdrop.core.submission.waits import turn_waited_for
 from batchdrop.flow.admission.budget import Purse, open_purse, quote_whole
 from batchdrop.flow.planned_job import read_chunks
 from batchdrop.flow.unit_of_work import Work, change_install, log_transition, read_job, read_shard, transact, write
 
 
+@dataclass(slots=True)
+class Admission:
+    """What was let in, RESERVED, and what became of the jobs of which something was not.
+
+    *is_asked*: nobody else was at it. *day_spent* are the jobs that wait for another day's money, *noted* those of them whose
+    rows say so from now on, *roomless* those of whose models there is no room.
+    """
+
+    shards: list[Shard] = field(default_factory=list)
+    is_asked: bool = False
+    day_spent: set[str] = field(default_factory=set)
+    noted: set[str] = field(default_factory=set)
+    roomless: set[str] = field(default_factory=set)
+
+
 def admit(
     work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
-) -> list[Shard]:
+) -> Admission:
     """Let in what there is room for, *count_max* shards at most, and return it, RESERVED.
 
     *jobs* have lines to cut, *waiting* are shards without room that are due, *under_way* those that hold room. Of each model
     the job that holds the least comes first, then who was served longest ago, so that a huge drop delays a small one by one
-    shard; whoever comes first and does not fit is waited for. Returns nothing where another admitter is at work.
+    shard; whoever comes first and does not fit is waited for. Lets nothing in where another admitter is at work.
     """
+    admission = Admission()
     if not jobs and not waiting:
-        return []
+        return replace(admission, is_asked=True)
     if not _take_lease(work):
-        return []
+        return admission
+    admission.is_asked = True
     try:
-        return list(islice(_admitted(work, _turns(work, jobs, waiting, under_way)), count_max))
+        turns = _turns(work, jobs, waiting, under_way)
+        admission.shards.extend(islice(_admitted(work, turns, admission), count_max))
     finally:
         _drop_lease(work)
+    return admission
 
 
 # Harvests write the rows of jobs, too; whoever meets so many in a row has its turn in the next tick.
@@ -86,6 +106,7 @@ class _Answer(Enum):
     NOTHING_LEFT = "nothing left"
     HELD = "held"  # somebody has to approve first
     DAY_SPENT = "day spent"
+    DAY_SPENT_FROM_NOW = "day spent from now"  # and the job's row says so from now on
     CONFLICT = "conflict"
     REFUSED = "refused"  # the provider refuses the model: one shard of it asks for all, once in a while
 
@@ -150,10 +171,11 @@ def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way:
     return list(turns.values())
 
 
-def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
+def _admitted(work: Work, turns: list[_Turn], admission: Admission) -> Iterator[Shard]:
     while turns and work.may_go_on():
         turn = min(turns, key=_Turn.order)
         answer = _serve(work, turn)
+        _note_answer(turn, answer, turns, admission)
         if isinstance(answer, Shard):
             turn.held += answer.room_tokens
             yield answer
@@ -162,8 +184,18 @@ def _admitted(work: Work, turns: list[_Turn]) -> Iterator[Shard]:
             turns = [other for other in turns if other.model != turn.model]
         elif answer is _Answer.HELD:
             turns = [other for other in turns if other.source is not turn.source]
-        elif answer in (_Answer.NOTHING_LEFT, _Answer.DAY_SPENT, _Answer.REFUSED) or not _is_read_again(work, turn):
+        elif answer is not _Answer.CONFLICT or not _is_read_again(work, turn):
             turns.remove(turn)
+
+
+def _note_answer(turn: _Turn, answer: Shard | _Answer, turns: Iterable[_Turn], admission: Admission) -> None:
+    job = turn.source.job.id
+    if answer in (_Answer.DAY_SPENT, _Answer.DAY_SPENT_FROM_NOW):
+        admission.day_spent.add(job)
+    if answer is _Answer.DAY_SPENT_FROM_NOW:
+        admission.noted.add(job)
+    if answer is _Answer.NO_ROOM:
+        admission.roomless.update(other.source.job.id for other in turns if other.model == turn.model)
 
 
 def _is_read_again(work: Work, turn: _Turn) -> bool:
@@ -371,12 +403,13 @@ def _hold(work: Work, turn: _Turn) -> _Answer:
 def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
     """Say in the job's row that it waits for another day's money."""
     job, now = turn.source.job, work.ports.clock.now()
-    waiting = waits_for_a_day(job, now, work.limits)
-    if waiting != job:
-        if write(work, Change((Write(job, waiting),))) is None:
-            return _Answer.CONFLICT
-        work.ports.log.warning("job.waits", job_id=job.id, code=WaitingFor.DAILY_CAP)
-    return _Answer.DAY_SPENT
+    waiting = waits_for_a_day(job, now)
+    if waiting == job:
+        return _Answer.DAY_SPENT
+    if write(work, Change((Write(job, waiting),))) is None:
+        return _Answer.CONFLICT
+    work.ports.log.warning("job.waits", job_id=job.id, code=WaitingFor.DAILY_CAP)
+    return _Answer.DAY_SPENT_FROM_NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,17 +458,17 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     return frozenset(models)
 
 
-def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = ()) -> bool:
+def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_over: bool = False) -> bool:
     """Say in the job's row whether it waits for room or for its next attempt, and since when; return whether that is new.
 
-    *waiting* are those of its shards that have no room.
+    *waiting* are those of its shards that have no room; *is_day_over* as in `turn_waited_for`.
     """
     now = work.ports.clock.now()
-    if turn_waited_for(job, waiting, now) == job.waiting_for:
+    if turn_waited_for(job, waiting, now, is_day_over=is_day_over) == job.waiting_for:
         return False
 
     def waits(read: Job) -> Job | None:
-        waits_for = turn_waited_for(read, waiting, now)
+        waits_for = turn_waited_for(read, waiting, now, is_day_over=is_day_over)
         return None if waits_for == read.waiting_for else replace(read, waiting_for=waits_for, waiting_since=now)
 
     return transact(work, read_job(work, job.id), waits).is_written

@@ -11,6 +11,7 @@ from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.delivery.summary import status_document
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.rows import Install, Job
+from batchdrop.core.submission.day_waits import day_reason
 from batchdrop.flow.unit_of_work import Work, change_install, read_job
 
 _PICTURES_MAX = 3
@@ -22,7 +23,9 @@ def write_status(work: Work, job: str) -> None:
         before = read_job(work, job)
         shards = list(work.ports.ledger.shards(job))
         allowed = allowed_microdollars(before, work.limits)
-        document = status_document(before, shards, work.ports.clock.now(), allowed, work.install.wait)
+        document = status_document(
+            before, shards, work.ports.clock.now(), allowed, wait=work.install.wait, day=day_reason(work.limits)
+        )
         work.ports.storage.put(Keys(job, before.key).status, document)
         if read_job(work, job).revision == before.revision:
             return

@@ -3,8 +3,9 @@
 Rule: what is owed stands in a row before anybody is told, and until it is known that they were; the row is the outbox.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.delivery.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
@@ -13,9 +14,11 @@ from batchdrop.core.model.rows import Install, Job, Reason, Refusal, Shard, circ
 from batchdrop.core.notification.notifications import render_common_wait, render_hold, render_wait
 from batchdrop.core.submission.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
 from batchdrop.core.submission.common_waits import told as told_of
+from batchdrop.core.submission.day_waits import after_day
 from batchdrop.core.submission.refusing import refused_models, waited_for
 from batchdrop.core.submission.shard_waits import reason_to_tell
 from batchdrop.core.submission.waits import hold_expired, owed, owed_hold, told, waits_for_one, waits_for_refused
+from batchdrop.flow.admission.admit import Admission
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.unit_of_work import Work, change_install, move_job, read_job, transact
 
@@ -40,6 +43,26 @@ def end_common_wait(work: Work) -> Work:
     return _noted(work, None, 0) if work.install.wait else work
 
 
+def note_day_wait(work: Work, jobs: Sequence[Job], admission: Admission) -> Work:
+    """Write that jobs wait for another day's money, once a day, ask for the notification, and return *work* as it is then.
+
+    Where more began to wait in this tick than it may write statuses of, those of all jobs are written again, some a tick.
+    """
+    if not admission.is_asked:
+        return work
+    now, limits = work.ports.clock.now(), work.limits
+    waiting = [job for job in jobs if job.id in admission.day_spent]
+    are_many = len(admission.noted) > limits.statuses_per_tick_max
+
+    def after(install: Install) -> Install:
+        moved = after_day(install, waiting, now, limits)
+        asked = to_be_told(moved.day_wait, now, limits) if waiting else None
+        statuses_after = "" if are_many else moved.statuses_after
+        return replace(moved, day_wait=asked or moved.day_wait, statuses_after=statuses_after)
+
+    return _changed(work, after)
+
+
 def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
     now, limits = work.ports.clock.now(), work.limits
 
@@ -47,13 +70,19 @@ def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
         moved = after_cause(install, cause, jobs, now, limits)
         return replace(moved, wait=to_be_told(moved.wait, now, limits) or moved.wait)
 
+    return _changed(work, after)
+
+
+def _changed(work: Work, after: Callable[[Install], Install]) -> Work:
+    """Write what *after* makes of the installation's row, and ask a worker for the notification that this makes it owe."""
     if after(work.install) == work.install:
         return work
-    install = change_install(work, after) or work.ports.ledger.install() or work.install
-    wait = install.wait
-    if wait != work.install.wait and wait and wait.asked_at == now:
-        work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
-        work.ports.wakeups.tell()
+    before, now = work.install, work.ports.clock.now()
+    install = change_install(work, after) or work.ports.ledger.install() or before
+    for was, wait in ((before.wait, install.wait), (before.day_wait, install.day_wait)):
+        if wait and wait != was and wait.asked_at == now:
+            work.ports.log.warning("installation.waits", code=wait.reason.code, jobs=wait.jobs)
+            work.ports.wakeups.tell()
     return replace(work, install=install)
 
 
@@ -92,13 +121,12 @@ def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
 
 
 def tell_common_wait(work: Work) -> None:
-    """Publish the notification that the installation owes, then say so. A crash between the two sends a copy with the same id."""
-    wait = work.install.wait
-    if wait is None or wait.is_told:
-        return
-    work.ports.notifications.publish(render_common_wait(wait))
-    change_install(work, lambda install: told_of(install, wait.number))
-    work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
+    """Publish what the installation owes, then say so. A crash between the two sends a copy with the same id."""
+    for wait in (work.install.wait, work.install.day_wait):
+        if wait and not wait.is_told:
+            work.ports.notifications.publish(render_common_wait(wait))
+            change_install(work, partial(told_of, number=wait.number))
+            work.ports.log.info("wait.told", code=wait.reason.code, jobs=wait.jobs)
 
 
 def note_wait(work: Work, job: str, cause: Reason) -> None:
