@@ -125,6 +125,15 @@ def test_a_batch_s_errors_hold_no_key_however_it_is_escaped(name: str, written: 
     assert f"{error.message}{error.param}".replace("https://x/?k=", "") == f"no {MASK}{MASK}"
 
 
+@pytest.mark.parametrize("piece", ["m", "m-", "*", "**m", "sk-", "sk-.", "sk-a.", "1"])
+def test_a_long_text_is_looked_at_once(piece: str) -> None:
+    """Whatever it repeats, twice as much takes about twice as long."""
+    began = process_time()
+    without_keys(piece * 200_000)
+
+    assert process_time() - began < 2
+
+
 @pytest.mark.parametrize("errors", ['"errors": [{"message": "KEY"}]', '"error": "KEY"'])
 def test_a_key_that_the_provider_starred_out_is_left_out(errors: str) -> None:
     """It shows the ends of one, of whoever it may be."""

@@ -303,6 +303,22 @@ def test_names_that_no_row_could_hold_are_none() -> None:
     assert declined == Declined(400, "", "m")
 
 
+def test_what_is_wrong_with_a_batch_fits_into_a_row() -> None:
+    """A code or a parameter of a megabyte is none, words are cut, and of what is kept beside a batch nothing may be deep."""
+    long = "m" * 1_000_000
+    deep = "[" * 5_000 + "]" * 5_000
+    said = (
+        f'{{"id": "b", "endpoint": "{long}", "error": "{long}",'
+        f' "metadata": {{"ticket": "t", "n": 3, "x": "{long}", "y": {deep}}},'
+        f' "errors": {{"data": [{{"code": "{long}", "message": "{long}", "param": "{long}"}}]}}}}'
+    )
+
+    batch = saying(200, said).provider().batch("b")
+
+    assert [(error.code, len(error.message), error.param) for error in batch.errors] == [("", 1_000, None)] * 2
+    assert (batch.endpoint, batch.metadata) == ("", {"ticket": "t", "n": "3"})
+
+
 @pytest.mark.parametrize("length", [DIGITS, "-1", "١٢", "1_0"])
 def test_a_length_that_is_none_is_not_waited_for(length: str) -> None:
     """The connection alone tells that a download is whole."""

@@ -18,7 +18,10 @@ NAMES_MAX: Final = 20
 # A provider's refusal of a key or an account is a sentence or two.
 PROVIDER_CHARS_MAX: Final = 500
 # Keys as they are written (`sk-…`, `gsk_…`, `xai-…`), and what a provider starred out. Model names and links are neither.
-_WRITTEN_KEY: Final = re.compile(r"\b(?:sk|gsk|rk|pk|xai)[-_][\w*.-]*[\w*]|[\w-]*\*{3,}[\w*-]*")
+_WRITTEN_KEY: Final = re.compile(
+    # Possessive and from the beginning of a word alone, so that a long text is looked at once.
+    r"\b(?:sk|gsk|rk|pk|xai)[-_][\w*.-]*[\w*]|(?<![\w-])[\w-]*+\*{3,}[\w*-]*"
+)
 # A key, or the id of a file on Azure, by which a refusal is understood: left out where a person reads it alone.
 _DIGEST: Final = re.compile(r"\b[0-9A-Za-z]{32,}\b")
 _MASK: Final = "[key]"

@@ -18,6 +18,10 @@ from batchdrop.edge.openai.key_mask import KeyMask
 # The longest ids are those of LiteLLM, some hundreds of characters; a row of the ledger has to hold what is kept of them.
 ID_CHARS_MAX: Final = 1_000
 STATUS_CHARS_MAX: Final = 100
+# A code, or a parameter's path, and the provider's id of a request: some dozens of characters.
+NAME_CHARS_MAX: Final = 200
+# Words about what is wrong, a sentence or two.
+MESSAGE_CHARS_MAX: Final = 1_000
 # What is longer is no number of anything here.
 DIGITS_MAX: Final = 20
 NUMBER_MAX: Final = 2**53
@@ -136,12 +140,11 @@ def read_created(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch 
 def read_batch(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch:
     """Return one batch, its status in OpenAI's words."""
     counts = _mapping(raw.get("request_counts"))
-    metadata = raw.get("metadata")
     return Batch(
         id=read_id(raw.get("id")),
         status=dialect.status(_status(raw.get("status"))),
         created_at=_time(raw.get("created_at")) or 0,
-        endpoint=_text(raw.get("endpoint")),
+        endpoint=read_id(raw.get("endpoint")),
         input_file=read_id(raw.get("input_file_id")),
         output_file=read_id(raw.get("output_file_id")) or None,
         error_file=read_id(raw.get("error_file_id")) or None,
@@ -151,7 +154,7 @@ def read_batch(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch:
         failed=_count(counts.get("failed")),
         ended_at=next((time for name in _END_TIMES if (time := _time(raw.get(name)))), 0),
         expires_at=_time(raw.get("expires_at")) or _time(raw.get("job_deadline")) or 0,
-        metadata={str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, Mapping) else None,
+        metadata=_metadata(raw.get("metadata")),
     )
 
 
@@ -160,16 +163,16 @@ def _errors(raw: Mapping[str, object]) -> Iterator[BatchError]:
     errors = raw.get("errors")
     yield from map(_error, _list(errors) or _list(_mapping(errors).get("data")))
     if sentence := _text(raw.get("error")):
-        yield BatchError("", without_keys(sentence), None)
+        yield BatchError("", _words(sentence), None)
 
 
 def _error(entry: object) -> BatchError:
     fields = _mapping(entry)
     return BatchError(
         _code(fields.get("code")),
-        without_keys(_text(fields.get("message"))),
+        _words(_text(fields.get("message"))),
         _number(fields.get("line")),
-        param=_text(fields.get("param")) or None,
+        param=_name(fields.get("param")) or None,
     )
 
 
@@ -184,7 +187,7 @@ def _list(raw: object) -> Sequence[object]:
 def _code(raw: object) -> str:
     """Return a code as it came, also where it is a number."""
     number = _number(raw)
-    return _text(raw) if number is None else str(number)
+    return _name(raw) if number is None else str(number)
 
 
 def read_id(raw: object) -> str:
@@ -194,6 +197,22 @@ def read_id(raw: object) -> str:
 
 def _status(raw: object) -> str:
     return raw if isinstance(raw, str) and len(raw) <= STATUS_CHARS_MAX else ""
+
+
+def _name(raw: object) -> str:
+    return raw if isinstance(raw, str) and len(raw) <= NAME_CHARS_MAX else ""
+
+
+def _words(text: str) -> str:
+    """Return what is kept of *text*, a provider's, in which the key was masked: a row of the ledger has to hold it."""
+    return without_keys(text[:MESSAGE_CHARS_MAX])
+
+
+def _metadata(raw: object) -> Mapping[str, str] | None:
+    """Return the texts and numbers in a batch's metadata; None where it has none."""
+    if not isinstance(raw, Mapping):
+        return None
+    return {str(key): str(value) for key, value in raw.items() if read_id(value) or isinstance(value, int | float)}
 
 
 def _text(raw: object) -> str:

@@ -14,11 +14,8 @@ import httpx2
 from batchdrop.core.collection.answers import code_of
 from batchdrop.core.model.wording import without_keys
 from batchdrop.edge.openai.key_mask import TEXT_CHARS_MAX, KeyMask
-from batchdrop.edge.openai.reading import read_json, said_of
+from batchdrop.edge.openai.reading import MESSAGE_CHARS_MAX, NAME_CHARS_MAX, read_json, said_of
 
-MESSAGE_CHARS_MAX: Final = 1_000
-# A parameter's path, and the provider's id of a request: some dozens of characters.
-NAME_CHARS_MAX: Final = 200
 # What a server may ask for is bounded by the flow, which says so; no number is longer than this.
 _ASKED_SECONDS_MAX: Final = 10**9
 
