@@ -9,14 +9,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import boto3
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
 from batchdrop_cli.local.stack import REPOSITORY
-from batchdrop_cli.local.template import code_locations, localized, parse
+from batchdrop_cli.local.template import Template, code_locations, localized, parse
 
 SKIPPED = {
     "CKV_AWS_18": "An access log needs a bucket that grows without end; CloudTrail's data events log for whoever wants it.",
@@ -28,17 +27,16 @@ SKIPPED = {
 }
 
 
-def translated() -> dict[str, Any]:
-    """Return the template that CloudFormation receives."""
-    template = parse((REPOSITORY / "template.yaml").read_text())
+def translated(template: Template) -> Template:
+    """Return what CloudFormation receives of *template*, after the SAM transform."""
     packaged = localized(template, dict.fromkeys(code_locations(template), "s3://bucket/key"))
     packaged["Globals"]["Function"]["Runtime"] = template["Globals"]["Function"]["Runtime"]
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    result: dict[str, Any] = translator.translate(packaged, parameter_values={})
+    result: Template = translator.translate(packaged, parameter_values={})
     return result
 
 
-def audit(checkov: str, template: dict[str, Any]) -> list[tuple[str, str, str]]:
+def audit(checkov: str, template: Template) -> list[tuple[str, str, str]]:
     """Return the check, its name and the resource of each failure."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "template.json"
@@ -54,7 +52,7 @@ def audit(checkov: str, template: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def main() -> None:
     """Audit with the checkov that is named; end with what failed, and with skips that are of no use."""
-    failures = audit(sys.argv[1], translated())
+    failures = audit(sys.argv[1], translated(parse((REPOSITORY / "template.yaml").read_text())))
     found = {check for check, _, _ in failures}
     lines = [f"{check}: {name}: {resource}" for check, name, resource in failures if check not in SKIPPED]
     lines += [f"{check} is skipped, and nothing fails it" for check in sorted(SKIPPED.keys() - found)]

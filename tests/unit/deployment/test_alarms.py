@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
-from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
 from batchdrop.core.operations.metrics import COUNTED, NAMESPACE
 from batchdrop_cli.local.stack import REPOSITORY
-from batchdrop_cli.local.template import Template, code_locations, localized, parse
+from batchdrop_cli.local.template import Template
 
 type Resource = dict[str, Any]
 
@@ -28,23 +25,6 @@ AWS_METRICS = {
     # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
     "AWS/SQS": {"ApproximateAgeOfOldestMessage", "ApproximateNumberOfMessagesVisible"},
 }
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    """The template as it is written."""
-    return parse((REPOSITORY / "template.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def resources() -> dict[str, Resource]:
-    """The resources that CloudFormation receives, after the SAM transform."""
-    packaged = parse((REPOSITORY / "template.yaml").read_text())
-    packaged = localized(packaged, dict.fromkeys(code_locations(packaged), "s3://bucket/key"))
-    packaged["Globals"]["Function"]["Runtime"] = "python3.13"
-    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    found: dict[str, Resource] = translator.translate(packaged, parameter_values={})["Resources"]
-    return found
 
 
 @pytest.fixture(scope="module")

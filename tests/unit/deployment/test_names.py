@@ -13,21 +13,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
-from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
+from audit import translated
 from batchdrop.core.model.limits import Limits
 from batchdrop.edge.settings import LIMIT_PREFIX, Settings, limit_variable
-from batchdrop_cli.local.stack import REPOSITORY
-from batchdrop_cli.local.template import Template, code_locations, localized, parse
+from batchdrop_cli.local.template import Template, parse
 
 type Values = dict[str, Any]
 
 RELEASED = Path(__file__).parent / "released"
 RELEASES = sorted(path.stem for path in RELEASED.glob("*.json"))
-CURRENT = REPOSITORY / "template.yaml"
 # What a release no longer has, each with why nothing is lost by it.
 GONE = {
     "KmsAccess": "The functions' use of the KMS key, now the managed policy KmsUse: attached before the old one is deleted."
@@ -45,28 +41,6 @@ ALSO_FIXED = {"AWS::DynamoDB::Table": ["KeySchema"]}
 BORROWED = {"AWS_USE_FIPS_ENDPOINT": "boto3's own, which takes true or false; UseFipsEndpoints says yes or no."}
 # Settings that no template sets.
 FROM_OUTSIDE = {"aws_region", "aws_endpoint_url"}
-
-
-def translated(template: Template) -> Template:
-    """Return what CloudFormation receives of *template*, after the SAM transform."""
-    packaged = localized(template, dict.fromkeys(code_locations(template), "s3://bucket/key"))
-    packaged["Globals"]["Function"]["Runtime"] = template["Globals"]["Function"]["Runtime"]
-    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    result: Template = translator.translate(packaged, parameter_values={})
-    return result
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    """The template as it is written."""
-    return parse(CURRENT.read_text())
-
-
-@pytest.fixture(scope="module")
-def resources(template: Template) -> dict[str, Values]:
-    """The resources that CloudFormation receives."""
-    found: dict[str, Values] = translated(template)["Resources"]
-    return found
 
 
 def released(release: str) -> Values:

@@ -9,15 +9,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]  # has no types
-from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]  # has no types
 
 from batchdrop.core.model.bounds import first_breach
 from batchdrop.core.model.limits import Limits
 from batchdrop_cli.local.stack import REPOSITORY
-from batchdrop_cli.local.template import CODE_PROPERTIES, FUNCTION, Template, code_locations, localized, parse
+from batchdrop_cli.local.template import CODE_PROPERTIES, FUNCTION, Template, code_locations, localized
 
 type Resource = dict[str, Any]
 
@@ -30,24 +27,6 @@ SECRET = {"Fn::If": ["CreatesSecret", {"Fn::GetAtt": ["Secret", "Id"]}, {"Ref": 
 MERGED = {"Environment", "LoggingConfig"}
 FUNCTIONS = ("Submit", "Poll", "Complete")
 QUEUES = {"Submit": "SubmissionsQueue", "Complete": "CompletionsQueue"}
-
-
-@pytest.fixture(scope="module")
-def template() -> Template:
-    """The template as it is written."""
-    return parse(TEXT)
-
-
-@pytest.fixture(scope="module")
-def resources() -> dict[str, Resource]:
-    """The resources that CloudFormation receives, after the SAM transform."""
-    packaged = parse(TEXT)
-    packaged = localized(packaged, dict.fromkeys(code_locations(packaged), "s3://bucket/key"))
-    packaged["Globals"]["Function"]["Runtime"] = "python3.13"
-    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
-    translated: dict[str, Any] = translator.translate(packaged, parameter_values={})
-    found: dict[str, Resource] = translated["Resources"]
-    return found
 
 
 def of_type(resources: dict[str, Resource], kind: str) -> dict[str, Resource]:
