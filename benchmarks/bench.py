@@ -31,13 +31,13 @@ CALLS: Final[Mapping[str, str]] = {
     "transfers": "measure()",
     "poll": "measure(3)",
     "simulator_speed": "measure()",
-    "room": "measure()",
+    "quota": "measure()",
     "estimates": "measure()",
     "scale": "measure()",
     "cost": "measure()",
 }
 # They take minutes, and have rounds of their own, or a virtual clock that makes them the same each time.
-ONCE: Final = frozenset({"build", "split", "room", "estimates", "scale", "cost"})
+ONCE: Final = frozenset({"build", "split", "quota", "estimates", "scale", "cost"})
 VERSIONS: Final = ("boto3", "msgspec", "obstore", "openai", "aws-lambda-powertools")
 CODE: Final = "import json, dataclasses, {name}; print(json.dumps([dataclasses.asdict(row) for row in {name}.{call}]))"
 

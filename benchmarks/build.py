@@ -24,9 +24,9 @@ from measuring import cpu_seconds, memory_rows, own_peak_mb
 from sinks import boto3_at, sink, storage_at
 from table import Row, at_least, print_rows
 
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job
 from batchdrop.edge.aws.s3 import S3Storage
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 

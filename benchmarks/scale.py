@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fakes.scaled import Scaled, peak_mb
 from table import Row, at_most, print_rows
 
-from batchdrop.core.model.rows import ItemAccess
+from batchdrop.core.model.job import ItemAccess
 
 SIZES: Final = (10_000, 100_000)
 GROWTH_MAX: Final = 1.10

@@ -31,9 +31,10 @@ from table import Row, at_most, print_rows
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import Dialects
 from batchdrop.core.model.errors import NotYet, UploadRejected
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import INTERNAL_PREFIX, Keys, Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.edge.aws.s3 import SMALL_PUTS_IN_FLIGHT
 from batchdrop.flow.collection.collect import archive, derive

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import boto3
 from access.permissions import Permission
 
+from batchdrop.core.model.change import Change, QuotaWrite, Write
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
-from batchdrop.core.model.rows import Change, Job, Lesson, Room, RoomWrite, Write
+from batchdrop.core.model.quota import Quota, QuotaEstimate
 from batchdrop.edge.aws.redelivery import hide
 from batchdrop.edge.openai.opening import SecretProviders
 from batchdrop.flow.ports import Notification, Ports
@@ -48,9 +50,11 @@ def write_row(ground: Ground) -> object:
     return ground.ports.ledger.write(Change((Write(None, new_job()),)))
 
 
-def move_room(ground: Ground) -> object:
-    """Cool a model that nobody has asked for: an update of the row of its room."""
-    return ground.ports.ledger.write(Change((), (RoomWrite(Room("account", uuid.uuid4().hex), Lesson(cool_until=1)),)))
+def move_quota(ground: Ground) -> object:
+    """Cool a model that nobody has asked for: an update of the row of its quota."""
+    return ground.ports.ledger.write(
+        Change((), (QuotaWrite(Quota("account", uuid.uuid4().hex), QuotaEstimate(cool_down_until=1)),))
+    )
 
 
 def check_row(ground: Ground) -> object:
@@ -182,7 +186,7 @@ OPERATIONS: dict[Permission, Operation] = {
     Permission("dynamodb:Query", "Table.Arn"): lambda ground: list(ground.ports.ledger.shards(LOST.id)),
     Permission("dynamodb:Query", "${Table.Arn}/index/due"): lambda ground: list(ground.ports.ledger.active()),
     Permission("dynamodb:PutItem", "Table.Arn"): write_row,
-    Permission("dynamodb:UpdateItem", "Table.Arn"): move_room,
+    Permission("dynamodb:UpdateItem", "Table.Arn"): move_quota,
     Permission("dynamodb:ConditionCheckItem", "Table.Arn"): check_row,
     Permission("secretsmanager:GetSecretValue", "Secret.Id"): read_key,
     Permission("sns:Publish", "Topic"): lambda ground: ground.ports.notifications.publish(

@@ -9,7 +9,7 @@ from typing import Any
 
 from access.permissions import Permission
 
-from batchdrop.edge.aws.row_format import room_moves, room_writes
+from batchdrop.edge.aws.row_format import quota_moves, quota_writes
 from batchdrop.flow.ports import Ports
 
 type Note = Callable[[Permission], object]
@@ -40,7 +40,7 @@ def changed(change: Any) -> Iterator[Permission]:  # noqa: ANN401  # a Change
     """Yield what a write of the ledger takes."""
     parts = {
         "PutItem": change.writes,
-        "UpdateItem": change.day or room_moves(change).keys() | room_writes(change).keys(),
+        "UpdateItem": change.day or quota_moves(change).keys() | quota_writes(change).keys(),
         "ConditionCheckItem": change.unchanged,
     }
     yield from (Permission(f"dynamodb:{action}", "Table.Arn") for action, of in parts.items() if of)
@@ -70,7 +70,8 @@ TRANSLATIONS: dict[str, dict[str, Translation]] = {
     },
     "ledger": {
         **dict.fromkeys(
-            ("job", "shard", "install", "room", "day_microdollars"), always(Permission("dynamodb:GetItem", "Table.Arn"))
+            ("job", "shard", "install", "quota", "day_microdollars"),
+            always(Permission("dynamodb:GetItem", "Table.Arn")),
         ),
         "shards": always(Permission("dynamodb:Query", "Table.Arn")),
         **dict.fromkeys(

@@ -103,7 +103,7 @@ class Report:
         yield from ((f"of these {status}", count) for status, count in sorted(_statuses(seen).items()))
         yield "of these a later attempt at what had failed", sum(batch.attempt > 1 for batch in seen.batches)
         yield (
-            "of these a later try: there was no room, it was turned away, or uncertain",
+            "of these a later try: there was no quota, it was turned away, or uncertain",
             sum(not batch.ticket.endswith(".1") for batch in seen.batches),
         )
         yield "requests that ran", len(seen.lines)

@@ -31,8 +31,8 @@ SETTINGS: Final[dict[str, int]] = {
     "BATCHDROP_FILE_VISIBLE_SECONDS_MAX": 15,
     "BATCHDROP_PARKED_RETRY_SECONDS": 30,
     "BATCHDROP_CIRCUIT_SECONDS": 10,
-    "BATCHDROP_NO_ROOM_BACKOFF_SECONDS": 10,
-    "BATCHDROP_NO_ROOM_BACKOFF_SECONDS_MAX": 30,
+    "BATCHDROP_NO_QUOTA_BACKOFF_SECONDS": 10,
+    "BATCHDROP_NO_QUOTA_BACKOFF_SECONDS_MAX": 30,
     "BATCHDROP_ANSWERS_RETRY_SECONDS": 10,
     "BATCHDROP_ANSWERS_MISSING_SECONDS_MAX": 60,
     "BATCHDROP_RETRIEVE_INTERVAL_SECONDS": 20,
@@ -47,8 +47,8 @@ SETTINGS: Final[dict[str, int]] = {
     "BATCHDROP_SHARD_REQUESTS_MAX": 250,
     "BATCHDROP_PLAN_CHECKPOINT_BYTES": 100_000,
 }
-# The template's own parameters. The room is the provider's (its hostile profile), as an account's page would state it: a queue
-# that is said to be full at a batch of three requests would be believed, and teach a room of three.
+# The template's own parameters. The quota is the provider's (its hostile profile), as an account's page would state it: a queue
+# that is said to be full at a batch of three requests would be believed, and teach a quota of three.
 PARAMETERS: Final[dict[str, str]] = {"MaximumConcurrency": "4", "EnqueuedTokensPerModel": "2000000"}
 
 _UPDATE_SECONDS_MAX: Final = 30.0

@@ -12,10 +12,11 @@ from fakes.shards import changed, new_shard
 from batchdrop.core.model.batches import Batch, BatchError, BatchPage, CreateAnswer, FilePage
 from batchdrop.core.model.dialects import CAUTIOUS, Dialect, Dialects
 from batchdrop.core.model.errors import DownloadCut, NotAtProvider
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, decode_outcome
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.flow.collection.collect import Harvest, archive, derive
 from batchdrop.flow.planned_job import read_chunks

@@ -11,7 +11,10 @@ import httpx2
 from fakes.memory import MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage, MemoryWakeups
 from fakes.world import World
 
-from batchdrop.core.model.rows import Change, Job, Room, Shard
+from batchdrop.core.model.change import Change
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.ports import Notification
 from openai_batch_simulator.behaviour import CALM, Behaviour
 
@@ -110,8 +113,8 @@ class DiaryWorld(World):
 
     def rows(self, job: str) -> str:
         """Return the rows of *job* and the quota of its models, a line each."""
-        rooms = [room for (_, model), room in sorted(self.ledger.rooms.items()) if model]
-        lines = [self._job_line(self.job(job)), *map(self._shard_line, self.shards(job)), *map(_quota_line, rooms)]
+        quotas = [quota for (_, model), quota in sorted(self.ledger.quotas.items()) if model]
+        lines = [self._job_line(self.job(job)), *map(self._shard_line, self.shards(job)), *map(_quota_line, quotas)]
         return "\n".join(lines)
 
     def _job_line(self, job: Job) -> str:
@@ -131,9 +134,9 @@ class DiaryWorld(World):
         return f"due in {minutes} min" if minutes > 0 else "due now"
 
 
-def _quota_line(room: Room) -> str:
-    state = "taken by the provider" if room.taken else "reserved" if room.used else "free"
-    return f"quota    {room.model}: {state}"
+def _quota_line(quota: Quota) -> str:
+    state = "taken by the provider" if quota.taken else "reserved" if quota.used else "free"
+    return f"quota    {quota.model}: {state}"
 
 
 def _name(row: Job | Shard) -> str:

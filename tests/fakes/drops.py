@@ -7,10 +7,10 @@ from itertools import islice
 
 from fakes.memory import MemoryStorage
 
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, decode_outcome
-from batchdrop.core.model.rows import Job
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.flow.planned_job import read_chunks, refused_keys
 from batchdrop.flow.planning.plan import pin_task, plan_pages

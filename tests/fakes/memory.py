@@ -11,22 +11,27 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 from uuid import UUID
 
+from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict, NotYet, UploadRejected, UploadWithheld
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload
-from batchdrop.core.model.rows import SCHEMA, Change, DayMove, Install, Job, Room, RoomWrite, Row, Shard, Write
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.row import SCHEMA
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.operations.missed_uploads import InboxPage, ListedUpload
 from batchdrop.edge.aws.object_keys import checked_key, is_key_usable
 from batchdrop.edge.aws.row_format import (
     INSTALL_KEY,
-    RoomKey,
-    RoomMove,
+    QuotaKey,
+    QuotaMove,
     RowKey,
     check_change,
     is_as_read,
     job_key,
     next_revision,
-    room_moves,
-    room_writes,
+    quota_moves,
+    quota_writes,
     row_key,
     shard_key,
 )
@@ -101,7 +106,7 @@ class MemoryLedger:
     def __init__(self, log: MemoryLog | None = None) -> None:
         self.log = log or MemoryLog()
         self.rows: dict[RowKey, Row] = {}
-        self.rooms: dict[RoomKey, Room] = {}
+        self.quotas: dict[QuotaKey, Quota] = {}
         self.days: Counter[str] = Counter()  # microdollars
         self._frozen: dict[RowKey, Row] | None = None
 
@@ -159,9 +164,9 @@ class MemoryLedger:
         assert row is None or isinstance(row, Install)
         return row
 
-    def room(self, account: str, model: str) -> Room:
-        """Return the room row of *model*; an empty one where there is none."""
-        return self.rooms.get((account, model), Room(account, model))
+    def quota(self, account: str, model: str) -> Quota:
+        """Return the quota row of *model*; an empty one where there is none."""
+        return self.quotas.get((account, model), Quota(account, model))
 
     def day_microdollars(self, day: str) -> int:
         """Return how much is counted on *day*."""
@@ -176,10 +181,10 @@ class MemoryLedger:
             if all(self.rows.get(row_key(write.after)) == write.after for write in wanted.writes):
                 return wanted  # this very write, whose reply was lost
             raise Conflict(f"a row changed: {[row_key(write.after) for write in change.writes]}")
-        rooms = self._rooms_after(change)
+        quotas = self._quotas_after(change)
         self._check_day(change.day)
         self.rows |= {row_key(write.after): write.after for write in wanted.writes}
-        self.rooms |= rooms
+        self.quotas |= quotas
         if change.day:
             self.days[change.day.day] += change.day.microdollars
         return wanted
@@ -196,27 +201,27 @@ class MemoryLedger:
             raise BrokenState(f"{key} has schema {row.schema}; this release knows {SCHEMA}")
         return row
 
-    def _rooms_after(self, change: Change) -> dict[RoomKey, Room]:
-        """Return the room rows that *change* leaves behind."""
-        moves, writes = room_moves(change), room_writes(change)
+    def _quotas_after(self, change: Change) -> dict[QuotaKey, Quota]:
+        """Return the quota rows that *change* leaves behind."""
+        moves, writes = quota_moves(change), quota_writes(change)
         return {
-            key: self._room_after(self.room(*key), moves.get(key, RoomMove(0, 0)), writes.get(key))
+            key: self._quota_after(self.quota(*key), moves.get(key, QuotaMove(0, 0)), writes.get(key))
             for key in moves.keys() | writes.keys()
         }
 
     @staticmethod
-    def _room_after(room: Room, move: RoomMove, write: RoomWrite | None) -> Room:
-        used = room.used + move.used
+    def _quota_after(quota: Quota, move: QuotaMove, write: QuotaWrite | None) -> Quota:
+        used = quota.used + move.used
         if used < 0:
-            raise BrokenState(f"the room of {room.model} is released twice")
-        after = replace(room, used=used, taken=room.taken + move.taken)
+            raise BrokenState(f"the quota of {quota.model} is released twice")
+        after = replace(quota, used=used, taken=quota.taken + move.taken)
         if write is None:
             return after
-        if write.before.revision != room.revision:
-            raise Conflict(f"more was learned of {room.model}")
-        if move.used > 0 and room.used and write.limit is not None and used > write.limit:
-            raise Conflict(f"no room for {move.used:,} of {room.model}")
-        return replace(after, lesson=write.lesson, revision=next_revision(write))
+        if write.before.revision != quota.revision:
+            raise Conflict(f"more was learned of {quota.model}")
+        if move.used > 0 and quota.used and write.limit is not None and used > write.limit:
+            raise Conflict(f"no quota for {move.used:,} of {quota.model}")
+        return replace(after, quota_estimate=write.quota_estimate, revision=next_revision(write))
 
 
 def _revised(write: Write) -> Write:

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
 
+from batchdrop.core.model.change import Change, Row
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
-from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import Shard
 from batchdrop.edge.aws.dynamodb import _attributes
-from batchdrop.edge.aws.row_format import room_moves, room_writes
+from batchdrop.edge.aws.row_format import quota_moves, quota_writes
 from batchdrop.flow.ports import Ledger, Notification, Notifications, Wakeups
 
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html (2026-11-22)
@@ -47,10 +51,10 @@ class MeteredLedger:
         """Return the installation's row."""
         return self._noted(self.inner.install())
 
-    def room(self, account: str, model: str) -> Room:
-        """Return the room row of *model*."""
+    def quota(self, account: str, model: str) -> Quota:
+        """Return the quota row of *model*."""
         self._count_read(0)
-        return self.inner.room(account, model)
+        return self.inner.quota(account, model)
 
     def shards(self, job: str) -> Iterator[Shard]:
         """Yield the job's shards."""
@@ -71,8 +75,8 @@ class MeteredLedger:
 
     def write(self, change: Change) -> Change:
         """Apply *change* whole."""
-        rooms = {*room_moves(change), *room_writes(change)}
-        parts = len(change.writes) + len(rooms) + len(change.unchanged)
+        quotas = {*quota_moves(change), *quota_writes(change)}
+        parts = len(change.writes) + len(quotas) + len(change.unchanged)
         factor = 1 if parts == 1 else 2
         self.counts["ledger calls"] += 1
         for write in change.writes:
@@ -80,7 +84,7 @@ class MeteredLedger:
             was_indexed = write.before is not None and INDEX_KEY in _attributes(write.before)
             is_indexed = was_indexed or INDEX_KEY in _attributes(write.after)
             self.counts["ledger writes"] += units * factor + units * is_indexed
-        self.counts["ledger writes"] += factor * (len(rooms) + len(change.unchanged))
+        self.counts["ledger writes"] += factor * (len(quotas) + len(change.unchanged))
         return self.inner.write(change)
 
     def _noted[R: Job | Shard | Install](self, row: R | None) -> R | None:

@@ -11,8 +11,10 @@ from typing import Any, Literal, cast
 import httpx2
 from fakes.world import World
 
+from batchdrop.core.model.change import Change, Row
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
-from batchdrop.core.model.rows import Change, Job, Row, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.ports import Ledger, Ports, Storage
 
 type Kind = Literal["read", "write", "storage", "provider"]

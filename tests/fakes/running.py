@@ -12,19 +12,10 @@ import httpx2
 from fakes.shards import changed, new_shard
 from fakes.world import BASE_URL, World
 
-from batchdrop.core.model.rows import (
-    Change,
-    Group,
-    Install,
-    Job,
-    JobState,
-    Round,
-    Row,
-    Shard,
-    ShardState,
-    Write,
-    ticket_of,
-)
+from batchdrop.core.model.change import Change, Row, Write
+from batchdrop.core.model.install import Install, Round
+from batchdrop.core.model.job import Group, Job, JobState
+from batchdrop.core.model.shard import Shard, ShardState, ticket_of
 
 JOB = "0" * 20
 ENDPOINT = "/v1/chat/completions"
@@ -77,7 +68,7 @@ class RunningBatches:
     def _shard(self, number: int, begun_at: int) -> Shard:
         shard = new_shard(
             job=JOB, number=number, account="print-of-sk-test", endpoint=ENDPOINT, model="gpt-4.1-mini", group=0,
-            state=ShardState.RUNNING, tokens=1_000, room_tokens=1_000, taken_at=begun_at * self.is_noted, base_url=BASE_URL,
+            state=ShardState.RUNNING, tokens=1_000, quota_tokens=1_000, taken_at=begun_at * self.is_noted, base_url=BASE_URL,
             fingerprint="print-of-sk-test", file=f"file-{number}", file_uploaded_at=begun_at, intent_at=begun_at,
             first_intent_at=begun_at, batch=f"batch_{number}", batches=(f"batch_{number}",), due_at=begun_at + number,
         )  # fmt: skip

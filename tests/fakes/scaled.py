@@ -19,12 +19,12 @@ from fakes.sink import SinkProvider
 from fakes.spool import SpoolStorage, Table
 from fakes.world import World
 
+from batchdrop.core.model.job import ItemAccess, Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import ItemAccess, Job, JobState
 from batchdrop.flow import complete, poll, submit
 
-LIMITS: Final = Limits(enqueued_tokens_per_model=2_000_000_000)  # the largest tier: room is another benchmark's
+LIMITS: Final = Limits(enqueued_tokens_per_model=2_000_000_000)  # the largest tier: quota is another benchmark's
 TIMEOUT_SECONDS: Final = 900.0
 # Waiting, on the way to another machine of the region, and to the provider: seconds a request, bytes a second.
 S3_SECONDS: Final = 0.022

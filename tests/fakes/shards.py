@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from batchdrop.core.model.rows import Attempt, InputFile, Shard
+from batchdrop.core.model.shard import Attempt, InputFile, Shard
 
 _OF_FILE: Final = {"file": "id", "file_uploaded_at": "uploaded_at"}
 _OF_FILE_ALONE: Final = {field.name for field in fields(InputFile)} - {"id", "uploaded_at"}

@@ -14,9 +14,10 @@ from fakes.prices import TablePrices
 
 from batchdrop.core.model.api_key import read_key
 from batchdrop.core.model.dialects import OPENAI, Dialects
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, JobState, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop.flow import commands as control
 from batchdrop.flow import complete, poll, submit

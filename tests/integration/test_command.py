@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from fakes.world import World
 
 from batchdrop.core.delivery.summary import status_document
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys, Upload, item_name
-from batchdrop.core.model.rows import Job, JobState, Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop_cli import waiting
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address
@@ -186,7 +187,7 @@ def test_waiting_ends_with_the_job(
 
     (upload,) = stack.uploads()
     assert result.exit_code == exit_code
-    assert "RUNNING, waiting for room, 0 of 2 succeeded" in result.stdout
+    assert "RUNNING, waiting for quota, 0 of 2 succeeded" in result.stdout
     assert shown in result.stdout
     assert f"s3://{stack.results}/{Keys(upload.job_id, upload.key).results}" in result.stdout
 

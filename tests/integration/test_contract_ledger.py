@@ -10,29 +10,14 @@ from fakes.memory import FakeClock, MemoryLedger, MemoryLog
 from fakes.shards import changed
 from fakes.tables import create_table
 
+from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict
-from batchdrop.core.model.rows import (
-    SCHEMA,
-    WHOLE_ACCOUNT,
-    Change,
-    Circuit,
-    DayMove,
-    Group,
-    Install,
-    Job,
-    JobState,
-    Lease,
-    Lesson,
-    PlanCursor,
-    Ratio,
-    Reason,
-    Room,
-    RoomWrite,
-    Row,
-    Shard,
-    ShardState,
-    Write,
-)
+from batchdrop.core.model.install import Circuit, Install
+from batchdrop.core.model.job import Group, Job, JobState, PlanCursor
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota, QuotaEstimate, Ratio
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.row import SCHEMA, Lease
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop.edge.aws.row_format import ROW_BYTES_MAX
 from batchdrop.flow.ports import Ledger
@@ -106,10 +91,10 @@ def new_shard(ledger: Ledger, shard: Shard = SHARD) -> Shard:
     return written
 
 
-def within(ledger: Ledger, limit: int, model: str = MODEL) -> RoomWrite:
-    """The room as it is now, and how much may be used of it."""
-    room = ledger.room(ACCOUNT, model)
-    return RoomWrite(room, room.lesson, limit)
+def within(ledger: Ledger, limit: int, model: str = MODEL) -> QuotaWrite:
+    """The quota as it is now, and how much may be used of it."""
+    quota = ledger.quota(ACCOUNT, model)
+    return QuotaWrite(quota, quota.quota_estimate, limit)
 
 
 def new_job(ledger: Ledger, job: Job = JOB) -> Job:
@@ -119,7 +104,7 @@ def new_job(ledger: Ledger, job: Job = JOB) -> Job:
     return written
 
 
-LESSON = Lesson(7, 6, 8, 5, 4, 3, {"": Ratio(1, 2, 3), "sentiment": Ratio(4, 5, 6)})
+QUOTA_ESTIMATE = QuotaEstimate(7, 6, 8, 5, 4, 3, {"": Ratio(1, 2, 3), "sentiment": Ratio(4, 5, 6)})
 FULL_JOB = replace(
     JOB,
     plan=PlanCursor(3, 2, 1),
@@ -150,11 +135,11 @@ def test_rows_are_read_as_they_were_written(ledger: Ledger) -> None:
 
 
 def test_what_is_not_there_is_none(ledger: Ledger) -> None:
-    """An empty table answers, and its rooms are empty."""
+    """An empty table answers, and its quotas are empty."""
     assert (ledger.job("f" * 20), ledger.shard("f" * 20, 0), ledger.install()) == (None, None, None)
     assert list(ledger.shards("f" * 20)) == []
     assert list(ledger.active()) == []
-    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL)
+    assert ledger.quota(ACCOUNT, MODEL) == Quota(ACCOUNT, MODEL)
 
 
 def test_a_row_is_created_once(ledger: Ledger) -> None:
@@ -207,10 +192,10 @@ def test_a_write_names_the_state_and_the_ticket_that_it_leaves(ledger: Ledger, c
 
 
 def test_a_write_says_itself_done_when_it_comes_again(ledger: Ledger) -> None:
-    """A worker whose reply was lost writes the same again, and learns that it was done; room moves once."""
+    """A worker whose reply was lost writes the same again, and learns that it was done; quota moves once."""
     read = new_shard(ledger)
     change = Change(
-        (Write(read, replace(read, state=ShardState.RESERVED, room_tokens=70, writer="w")),), (within(ledger, 100),)
+        (Write(read, replace(read, state=ShardState.RESERVED, quota_tokens=70, writer="w")),), (within(ledger, 100),)
     )
 
     first = ledger.write(change)
@@ -218,144 +203,149 @@ def test_a_write_says_itself_done_when_it_comes_again(ledger: Ledger) -> None:
 
     assert first == again
     assert first.writes[0].after.revision == 2
-    assert ledger.room(ACCOUNT, MODEL).used == 70
+    assert ledger.quota(ACCOUNT, MODEL).used == 70
 
 
 def test_rows_change_together_or_not_at_all(ledger: Ledger) -> None:
-    """A conflict in one row keeps the others and the room as they were."""
-    job, shard = new_job(ledger), replace(SHARD, number=2, room_tokens=5)
+    """A conflict in one row keeps the others and the quota as they were."""
+    job, shard = new_job(ledger), replace(SHARD, number=2, quota_tokens=5)
     ledger.write(Change((Write(job, replace(job, items=1)),)))
 
     with pytest.raises(Conflict):
         ledger.write(Change((Write(job, replace(job, shards=1)), Write(None, shard)), (within(ledger, 100),)))
 
     assert ledger.shard(JOB.id, 2) is None
-    assert ledger.room(ACCOUNT, MODEL).used == 0
+    assert ledger.quota(ACCOUNT, MODEL).used == 0
 
 
-def test_room_is_given_up_to_the_limit(ledger: Ledger) -> None:
+def test_quota_is_given_up_to_the_limit(ledger: Ledger) -> None:
     """What fits exactly is given, one token more is not, and what was refused holds nothing."""
-    new_shard(ledger, replace(SHARD, number=1, room_tokens=60))
+    new_shard(ledger, replace(SHARD, number=1, quota_tokens=60))
 
-    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=40)),), (within(ledger, 100),)))
+    ledger.write(Change((Write(None, replace(SHARD, number=2, quota_tokens=40)),), (within(ledger, 100),)))
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=1)),), (within(ledger, 100),)))
+        ledger.write(Change((Write(None, replace(SHARD, number=3, quota_tokens=1)),), (within(ledger, 100),)))
 
-    assert ledger.room(ACCOUNT, MODEL).used == 100
+    assert ledger.quota(ACCOUNT, MODEL).used == 100
     assert ledger.shard(JOB.id, 3) is None
 
 
 def test_an_idle_model_takes_one_shard_however_large(ledger: Ledger) -> None:
     """Also a model that was used before and is idle again."""
-    held = new_shard(ledger, replace(SHARD, room_tokens=500))
-    ledger.write(Change((Write(held, replace(held, room_tokens=0, writer="w")),)))
+    held = new_shard(ledger, replace(SHARD, quota_tokens=500))
+    ledger.write(Change((Write(held, replace(held, quota_tokens=0, writer="w")),)))
 
-    ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=900)),), (within(ledger, 100),)))
+    ledger.write(Change((Write(None, replace(SHARD, number=2, quota_tokens=900)),), (within(ledger, 100),)))
 
-    assert ledger.room(ACCOUNT, MODEL).used == 900
+    assert ledger.quota(ACCOUNT, MODEL).used == 900
 
 
-def test_room_moves_by_the_difference_over_all_rows(ledger: Ledger) -> None:
-    """A shard that is split in two moves its room without asking for more."""
-    held = new_shard(ledger, replace(SHARD, room_tokens=100))
+def test_quota_moves_by_the_difference_over_all_rows(ledger: Ledger) -> None:
+    """A shard that is split in two moves its quota without asking for more."""
+    held = new_shard(ledger, replace(SHARD, quota_tokens=100))
 
     ledger.write(
         Change(
             (
-                Write(held, replace(held, room_tokens=60, writer="w")),
-                Write(None, replace(SHARD, number=2, room_tokens=40)),
-                Write(None, replace(SHARD, number=3, model="other", room_tokens=7)),
+                Write(held, replace(held, quota_tokens=60, writer="w")),
+                Write(None, replace(SHARD, number=2, quota_tokens=40)),
+                Write(None, replace(SHARD, number=3, model="other", quota_tokens=7)),
             ),
             (within(ledger, 10), within(ledger, 10, "other")),
         )
     )
 
-    assert ledger.room(ACCOUNT, MODEL).used == 100
-    assert ledger.room(ACCOUNT, "other").used == 7
+    assert ledger.quota(ACCOUNT, MODEL).used == 100
+    assert ledger.quota(ACCOUNT, "other").used == 7
 
 
-def test_room_is_never_released_twice(ledger: Ledger) -> None:
+def test_quota_is_never_released_twice(ledger: Ledger) -> None:
     """A release of more than is held is a broken ledger, not a conflict to try again."""
-    held = new_shard(ledger, replace(SHARD, room_tokens=10))
-    claims = replace(held, room_tokens=50)
+    held = new_shard(ledger, replace(SHARD, quota_tokens=10))
+    claims = replace(held, quota_tokens=50)
 
     with pytest.raises(BrokenState):
-        ledger.write(Change((Write(claims, replace(claims, room_tokens=0, writer="w")),)))
+        ledger.write(Change((Write(claims, replace(claims, quota_tokens=0, writer="w")),)))
 
-    assert ledger.room(ACCOUNT, MODEL).used == 10
-
-
-def test_a_lesson_is_written_together_with_the_release(ledger: Ledger) -> None:
-    """The room row of one model takes both in one change; a lesson alone works as well."""
-    held = new_shard(ledger, replace(SHARD, room_tokens=10))
-    released = Write(held, replace(held, room_tokens=4, writer="w"))
-
-    ledger.write(Change((released,), (RoomWrite(ledger.room(ACCOUNT, MODEL), LESSON),)))
-    ledger.write(Change((), (RoomWrite(Room(ACCOUNT, "other"), Lesson(cool_until=88)),)))
-
-    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=4, lesson=LESSON, revision=1)
-    assert ledger.room(ACCOUNT, "other") == Room(ACCOUNT, "other", lesson=Lesson(cool_until=88), revision=1)
+    assert ledger.quota(ACCOUNT, MODEL).used == 10
 
 
-def test_a_lesson_that_others_have_added_to_is_not_overwritten(ledger: Ledger) -> None:
+def test_a_quota_estimate_is_written_together_with_the_release(ledger: Ledger) -> None:
+    """The quota row of one model takes both in one change; a quota estimate alone works as well."""
+    held = new_shard(ledger, replace(SHARD, quota_tokens=10))
+    released = Write(held, replace(held, quota_tokens=4, writer="w"))
+
+    ledger.write(Change((released,), (QuotaWrite(ledger.quota(ACCOUNT, MODEL), QUOTA_ESTIMATE),)))
+    ledger.write(Change((), (QuotaWrite(Quota(ACCOUNT, "other"), QuotaEstimate(cool_down_until=88)),)))
+
+    assert ledger.quota(ACCOUNT, MODEL) == Quota(ACCOUNT, MODEL, used=4, quota_estimate=QUOTA_ESTIMATE, revision=1)
+    assert ledger.quota(ACCOUNT, "other") == Quota(
+        ACCOUNT, "other", quota_estimate=QuotaEstimate(cool_down_until=88), revision=1
+    )
+
+
+def test_a_quota_estimate_that_others_have_added_to_is_not_overwritten(ledger: Ledger) -> None:
     """Who read it before reads it again; what rests on it without adding to it conflicts as well, and changes nothing."""
-    read = ledger.room(ACCOUNT, MODEL)
-    ledger.write(Change((), (RoomWrite(read, LESSON),)))
-    shard = replace(SHARD, room_tokens=5)
+    read = ledger.quota(ACCOUNT, MODEL)
+    ledger.write(Change((), (QuotaWrite(read, QUOTA_ESTIMATE),)))
+    shard = replace(SHARD, quota_tokens=5)
 
-    for late in (RoomWrite(read, Lesson(limit=1)), RoomWrite(read, read.lesson, 100)):
+    for late in (QuotaWrite(read, QuotaEstimate(limit=1)), QuotaWrite(read, read.quota_estimate, 100)):
         with pytest.raises(Conflict):
             ledger.write(Change((Write(None, shard),), (late,)))
 
-    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, lesson=LESSON, revision=1)
+    assert ledger.quota(ACCOUNT, MODEL) == Quota(ACCOUNT, MODEL, quota_estimate=QUOTA_ESTIMATE, revision=1)
     assert ledger.shard(JOB.id, 1) is None
 
 
-def test_a_lesson_that_is_not_new_keeps_nobody_away(ledger: Ledger) -> None:
-    """Two that rest on the same lesson both go through; only its limit stands between them."""
-    read = ledger.room(ACCOUNT, MODEL)
+def test_a_quota_estimate_that_is_not_new_keeps_nobody_away(ledger: Ledger) -> None:
+    """Two that rest on the same quota estimate both go through; only its limit stands between them."""
+    read = ledger.quota(ACCOUNT, MODEL)
 
     for number in (1, 2):
         ledger.write(
-            Change((Write(None, replace(SHARD, number=number, room_tokens=5)),), (RoomWrite(read, read.lesson, 10),))
+            Change(
+                (Write(None, replace(SHARD, number=number, quota_tokens=5)),),
+                (QuotaWrite(read, read.quota_estimate, 10),),
+            )
         )
 
-    assert ledger.room(ACCOUNT, MODEL) == Room(ACCOUNT, MODEL, used=10)
+    assert ledger.quota(ACCOUNT, MODEL) == Quota(ACCOUNT, MODEL, used=10)
 
 
 def test_what_the_provider_took_is_counted_beside_what_is_used(ledger: Ledger) -> None:
-    """From when it was seen until the room is given back; embedding inputs in the room of the whole account."""
-    held = new_shard(ledger, replace(SHARD, room_tokens=10, room_inputs=3))
+    """From when it was seen until the quota is given back; embedding inputs in the quota of the whole account."""
+    held = new_shard(ledger, replace(SHARD, quota_tokens=10, quota_inputs=3))
     taken = ledger.write(Change((Write(held, replace(held, taken_at=9, writer="w")),))).writes[0].after
-    seen = [ledger.room(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)]
+    seen = [ledger.quota(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)]
     assert isinstance(taken, Shard)
 
-    ledger.write(Change((Write(taken, replace(taken, room_tokens=0, room_inputs=0, taken_at=0)),)))
+    ledger.write(Change((Write(taken, replace(taken, quota_tokens=0, quota_inputs=0, taken_at=0)),)))
 
-    assert [(room.used, room.taken) for room in seen] == [(10, 10), (3, 3)]
-    assert [ledger.room(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)] == [
-        Room(ACCOUNT, MODEL), Room(ACCOUNT, WHOLE_ACCOUNT),
+    assert [(quota.used, quota.taken) for quota in seen] == [(10, 10), (3, 3)]
+    assert [ledger.quota(ACCOUNT, model) for model in (MODEL, WHOLE_ACCOUNT)] == [
+        Quota(ACCOUNT, MODEL), Quota(ACCOUNT, WHOLE_ACCOUNT),
     ]  # fmt: skip
 
 
-def test_each_room_has_a_limit_of_its_own(ledger: Ledger) -> None:
+def test_each_quota_has_a_limit_of_its_own(ledger: Ledger) -> None:
     """Tokens that fit do not help where embedding inputs do not, and nothing is written then."""
-    new_shard(ledger, replace(SHARD, room_tokens=10, room_inputs=90))
+    new_shard(ledger, replace(SHARD, quota_tokens=10, quota_inputs=90))
     limits = (within(ledger, 1_000), within(ledger, 100, WHOLE_ACCOUNT))
 
     with pytest.raises(Conflict):
-        ledger.write(Change((Write(None, replace(SHARD, number=2, room_tokens=10, room_inputs=11)),), limits))
-    ledger.write(Change((Write(None, replace(SHARD, number=3, room_tokens=10, room_inputs=10)),), limits))
+        ledger.write(Change((Write(None, replace(SHARD, number=2, quota_tokens=10, quota_inputs=11)),), limits))
+    ledger.write(Change((Write(None, replace(SHARD, number=3, quota_tokens=10, quota_inputs=10)),), limits))
 
-    assert (ledger.room(ACCOUNT, MODEL).used, ledger.room(ACCOUNT, WHOLE_ACCOUNT).used) == (20, 100)
+    assert (ledger.quota(ACCOUNT, MODEL).used, ledger.quota(ACCOUNT, WHOLE_ACCOUNT).used) == (20, 100)
 
 
-def test_rooms_of_two_accounts_never_meet(ledger: Ledger) -> None:
+def test_quotas_of_two_accounts_never_meet(ledger: Ledger) -> None:
     """Not even where one name's end looks like the other's beginning."""
-    new_shard(ledger, replace(SHARD, account="a#b", model="c", room_tokens=1))
-    new_shard(ledger, replace(SHARD, number=2, account="a", model="b#c", room_tokens=2))
+    new_shard(ledger, replace(SHARD, account="a#b", model="c", quota_tokens=1))
+    new_shard(ledger, replace(SHARD, number=2, account="a", model="b#c", quota_tokens=2))
 
-    assert (ledger.room("a#b", "c").used, ledger.room("a", "b#c").used) == (1, 2)
+    assert (ledger.quota("a#b", "c").used, ledger.quota("a", "b#c").used) == (1, 2)
 
 
 def test_shards_come_in_the_order_of_their_numbers(ledger: Ledger) -> None:
@@ -414,8 +404,10 @@ def test_a_change_names_each_row_once(ledger: Ledger) -> None:
     """Two writes of one row in one change, or a row exchanged for another, are bugs of ours."""
     with pytest.raises(ValueError, match="twice"):
         ledger.write(Change((Write(None, JOB), Write(None, replace(JOB, items=1)))))
-    with pytest.raises(ValueError, match="room twice"):
-        ledger.write(Change((), (RoomWrite(Room("a", "m"), LESSON), RoomWrite(Room("a", "m"), LESSON))))
+    with pytest.raises(ValueError, match="quota twice"):
+        ledger.write(
+            Change((), (QuotaWrite(Quota("a", "m"), QUOTA_ESTIMATE), QuotaWrite(Quota("a", "m"), QUOTA_ESTIMATE)))
+        )
     with pytest.raises(ValueError, match="exchanges"):
         ledger.write(Change((Write(JOB, replace(JOB, id="2" * 20)),)))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
-from batchdrop.core.model.rows import Job
 from batchdrop.edge.aws.row_format import decode_row
 from batchdrop_cli.local.stack import LocalStack
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import boto3
 import pytest
 
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import KeyMissing
-from batchdrop.core.model.rows import Change, Job, Write
+from batchdrop.core.model.job import Job
 from batchdrop.edge import bootstrap
 from batchdrop.edge.settings import BadSetting
 from batchdrop.flow.ports import Notification

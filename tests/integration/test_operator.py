@@ -15,7 +15,10 @@ from access.permissions import Copy
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
 
-from batchdrop.core.model.rows import Change, Circuit, CommonWait, Install, Job, Reason, WaitingFor, Write, circuit_key
+from batchdrop.core.model.change import Change, Write
+from batchdrop.core.model.install import Circuit, CommonWait, Install, circuit_key
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop_cli.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
 from batchdrop_cli.deployed import Site, read_site
 from batchdrop_cli.doctor import CHECKS, open_ledger, opened_provider

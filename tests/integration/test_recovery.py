@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from fakes.shards import changed
 from fakes.tables import create_table
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys, Upload
-from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.edge.aws.dynamodb import _attributes  # what is put into a table that stands for a backup
 from batchdrop_cli.adopting import Left, adopt, import_template
 from batchdrop_cli.deployed import Site, read_site

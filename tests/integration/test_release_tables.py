@@ -10,8 +10,12 @@ import pytest
 from fakes.memory import FakeClock, MemoryLog
 from fakes.tables import create_table
 
+from batchdrop.core.model.change import Change, QuotaWrite, Row, Write
 from batchdrop.core.model.errors import Conflict
-from batchdrop.core.model.rows import Change, Install, Job, JobState, Lesson, RoomWrite, Row, Shard, ShardState, Write
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.quota import QuotaEstimate
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop.edge.aws.row_format import encode_row, row_key
 from batchdrop_cli.local.emulator import Address
@@ -93,22 +97,22 @@ def test_each_row_is_read_listed_and_written_again(table: Table, path: Path) -> 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.parents[1].name)
 def test_what_was_learned_and_spent_is_kept(table: Table, path: Path) -> None:
     """A model's quota estimate and a day's money: what an older release counted goes on being counted."""
-    rooms = days = 0
+    quotas = days = 0
     for item in items(path):
         kind, _, rest = item["pk"]["S"].partition("#")
         if kind == "R":
             table.put(item)
             account, _, model = rest.partition("#")
-            room = table.ledger.room(account, model)
-            assert (room.used, room.revision) == (int(item["used"]["N"]), int(item["revision"]["N"]))
-            assert room.lesson != Lesson()
-            table.ledger.write(Change((), (RoomWrite(room, replace(room.lesson, limit=7)),)))
-            assert table.ledger.room(account, model).lesson.limit == 7
-            rooms += 1
+            quota = table.ledger.quota(account, model)
+            assert (quota.used, quota.revision) == (int(item["used"]["N"]), int(item["revision"]["N"]))
+            assert quota.quota_estimate != QuotaEstimate()
+            table.ledger.write(Change((), (QuotaWrite(quota, replace(quota.quota_estimate, limit=7)),)))
+            assert table.ledger.quota(account, model).quota_estimate.limit == 7
+            quotas += 1
         if kind == "D":
             table.put(item)
             assert table.ledger.day_microdollars(rest) == int(item["used"]["N"])
             days += 1
 
-    assert rooms
+    assert quotas
     assert days

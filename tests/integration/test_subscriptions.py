@@ -15,7 +15,8 @@ import jsonschema
 import pytest
 
 from batchdrop.core.delivery.summary import Results
-from batchdrop.core.model.rows import Job, Reason
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.operations.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
 from batchdrop.edge.aws.sns import SnsNotifications

@@ -7,7 +7,7 @@ from fakes.answered import AnsweredJob, answer_line, chat_request, error_line, j
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchdrop.core.model.rows import Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.delivery.merge import merge
 
 ATTEMPTS_MAX = 3

@@ -16,7 +16,7 @@ IDENTIFIERS = (
 
 @given(IDENTIFIERS)
 def test_a_name_is_one_safe_part_of_a_key(identifier: str) -> None:
-    """No name leaves its folder, breaks a key, or is longer than a key has room for."""
+    """No name leaves its folder, breaks a key, or is longer than a key has quota for."""
     name = item_name(identifier)
 
     assert re.fullmatch(r"[A-Za-z0-9_.%~-]+", name)

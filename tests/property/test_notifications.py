@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.delivery.summary import Tally
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
-from batchdrop.core.model.rows import Job, Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.edge.aws.sns import check_notification
 

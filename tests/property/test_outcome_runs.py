@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from batchdrop.core.delivery.receipt import Receipt, open_bill
 from batchdrop.core.delivery.report_facts import Facts, open_facts
 from batchdrop.core.delivery.summary import Results, Tally
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
 from batchdrop.core.model.prices import PriceList, Rates
-from batchdrop.core.model.rows import Job
 
 JOB = Job(id="0123456789abcdef0123", bucket="inbox", key="inbox/r.csv", version="v1", created_at=1_795_305_600)
 SHARDS = [

@@ -7,8 +7,8 @@ from fakes.answered import AnsweredJob, answer_line, chat_request, error_line, j
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.model.job import TaskOptions
 from batchdrop.core.model.outcomes import Outcome
-from batchdrop.core.model.rows import TaskOptions
 from batchdrop.core.planning.requests import body_of_line, row_of_line
 from batchdrop.core.submission.dedupe import SentOnce
 from batchdrop.flow.planned_job import shard_lines

@@ -10,11 +10,13 @@ from fakes.world import BASE_URL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batchdrop.core.model.change import Change, Write
+from batchdrop.core.model.job import Group, Job, JobState, PlanCursor
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Change, Group, Job, JobState, PlanCursor, Shard, ShardState, Write
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.planning.plan import Chunk, PlanPage, encode_page
-from batchdrop.core.submission.shard_events import NoRoom
+from batchdrop.core.submission.shard_events import NoQuota
 from batchdrop.core.submission.shard_lifecycle import advance
 from batchdrop.flow.admission.admit import admit
 from batchdrop.flow.ports import Ports, Providers
@@ -35,21 +37,21 @@ class NoProvider:
 class Account:
     """Jobs that wait, and shards that end when a test says so."""
 
-    room_shards: int
+    quota_shards: int
     clock: FakeClock = field(default_factory=FakeClock)
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     storage: MemoryStorage = field(default_factory=MemoryStorage)
     served: list[tuple[str, str]] = field(default_factory=list)  # job and model, in order
 
     def work(self) -> Work:
-        """What an invocation is given; each shard fills an equal part of the room."""
+        """What an invocation is given; each shard fills an equal part of the quota."""
         ports = Ports(
             clock=self.clock, ledger=self.ledger, wakeups=MemoryWakeups(), storage=self.storage,
             providers=cast(Providers, NoProvider()), notifications=MemoryNotifications(), prices=TablePrices(), log=MemoryLog(),
             inbox_bucket="inbox", results_bucket="results", writer="w",
         )  # fmt: skip
         limits = Limits(
-            enqueued_tokens_per_model=self.room_shards * SHARD_TOKENS,
+            enqueued_tokens_per_model=self.quota_shards * SHARD_TOKENS,
             first_shard_tokens=SHARD_TOKENS,
             shard_requests_max=LINES,
         )
@@ -72,7 +74,7 @@ class Account:
         self.ledger.write(Change((Write(None, job),)))
 
     def tick(self) -> None:
-        """Let a minute pass and let in what there is room for."""
+        """Let a minute pass and let in what there is quota for."""
         self.clock.advance(MINUTE)
         rows = list(self.ledger.active())
         jobs = [row for row in rows if isinstance(row, Job) and not row.is_cut]
@@ -82,21 +84,21 @@ class Account:
         self.served += [(shard.job, shard.model) for shard in admitted.shards]
 
     def running(self) -> list[Shard]:
-        """The shards that hold room."""
-        return [row for row in self.ledger.rows.values() if isinstance(row, Shard) and row.room_tokens]
+        """The shards that hold quota."""
+        return [row for row in self.ledger.rows.values() if isinstance(row, Shard) and row.quota_tokens]
 
     def refuse(self, job: str) -> None:
         """The provider refuses what *job* sent, although others are in."""
         for shard in self.running():
             if shard.job == job:
                 sent = replace(shard, state=ShardState.RUNNING)
-                after = advance(sent, NoRoom(shard.attempt.ticket, is_idle=False), self.work().now())
+                after = advance(sent, NoQuota(shard.attempt.ticket, is_idle=False), self.work().now())
                 self.ledger.write(Change((Write(shard, after),)))
                 self.served.append(("refused", shard.model))
 
     def end(self, shard: Shard) -> None:
         """The batch of *shard* ends."""
-        after = replace(shard, state=ShardState.DONE, room_tokens=0, due_at=None)
+        after = replace(shard, state=ShardState.DONE, quota_tokens=0, due_at=None)
         self.ledger.write(Change((Write(shard, after),)))
 
 
@@ -106,16 +108,16 @@ def _is_due(shard: Shard, now: int) -> bool:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    room_shards=st.integers(1, 6),
+    quota_shards=st.integers(1, 6),
     ticks_before=st.integers(0, 6),
     ends=st.lists(st.integers(0, 5), min_size=30, max_size=30),
     models=st.lists(st.sampled_from("abc"), min_size=1, max_size=3, unique=True),
 )
 def test_a_huge_job_delays_a_small_one_by_one_shard(
-    room_shards: int, ticks_before: int, ends: list[int], models: list[str]
+    quota_shards: int, ticks_before: int, ends: list[int], models: list[str]
 ) -> None:
     """Of each model at most one shard of a thousand goes before the one of a job that came later, whatever ends when."""
-    account, order = Account(room_shards), iter(ends)
+    account, order = Account(quota_shards), iter(ends)
     account.drop("huge", dict.fromkeys("abc", 1_000))
 
     def tick() -> None:
@@ -137,10 +139,10 @@ def test_a_huge_job_delays_a_small_one_by_one_shard(
 
 
 @settings(deadline=None, max_examples=40)
-@given(room_shards=st.integers(1, 6), refusals=st.integers(1, 5), models=st.sampled_from(["a", "ab"]))
-def test_who_is_refused_keeps_its_place(room_shards: int, refusals: int, models: str) -> None:
+@given(quota_shards=st.integers(1, 6), refusals=st.integers(1, 5), models=st.sampled_from(["a", "ab"]))
+def test_who_is_refused_keeps_its_place(quota_shards: int, refusals: int, models: str) -> None:
     """However often: each time at most one shard of a huge job goes before it again, also where all that was in has ended."""
-    account = Account(room_shards)
+    account = Account(quota_shards)
     account.drop("huge", dict.fromkeys("ab", 1_000))
     account.tick()
     account.drop("small", dict.fromkeys(models, 1))
@@ -160,10 +162,10 @@ def test_who_is_refused_keeps_its_place(room_shards: int, refusals: int, models:
 
 
 @settings(deadline=None, max_examples=40)
-@given(sizes=st.lists(st.integers(1, 20), min_size=2, max_size=5), room_shards=st.integers(1, 8))
-def test_jobs_that_wait_hold_alike(sizes: list[int], room_shards: int) -> None:
-    """Of room that comes free at once, none that still waits got two shards more than another; and all are done in the end."""
-    account, names = Account(room_shards), [f"job-{number}" for number in range(len(sizes))]
+@given(sizes=st.lists(st.integers(1, 20), min_size=2, max_size=5), quota_shards=st.integers(1, 8))
+def test_jobs_that_wait_hold_alike(sizes: list[int], quota_shards: int) -> None:
+    """Of quota that comes free at once, none that still waits got two shards more than another; and all are done in the end."""
+    account, names = Account(quota_shards), [f"job-{number}" for number in range(len(sizes))]
     for name, size in zip(names, sizes, strict=True):
         account.drop(name, {"a": size})
 

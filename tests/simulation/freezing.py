@@ -25,17 +25,28 @@ from simulation.scenarios import BY_NAME, SCENARIOS
 from simulation.tasks import START_SECONDS
 from simulation.timing import Timing
 
+from batchdrop.core.model.change import Change, Row
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Change, Install, Job, Room, Row, Shard
-from batchdrop.edge.aws.row_format import decode_lesson, decode_row, encode_lesson, encode_row, kind_of, row_key
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import Shard
+from batchdrop.edge.aws.row_format import (
+    decode_quota_estimate,
+    decode_row,
+    encode_quota_estimate,
+    encode_row,
+    kind_of,
+    row_key,
+)
 from batchdrop.flow.collection import collect as harvest
 from batchdrop.flow.collection import item_objects
 from batchdrop.flow.ports import Notification
 from openai_batch_simulator.batches import TERMINAL, Batch, Status, Usage
 from openai_batch_simulator.chance import Identifiers
 from openai_batch_simulator.files import File
-from openai_batch_simulator.room import Load
+from openai_batch_simulator.quota import Load
 from openai_batch_simulator.validation import LineError, Valid, validate
 
 FOLDER = Path(__file__).parent / "releases"
@@ -82,7 +93,7 @@ class Frozen:
     scenario: str
     now: float
     rows: list[list[str]]
-    rooms: list[dict[str, Any]]  # the oldest have their lesson beside what is used, the others as JSON
+    quotas: list[dict[str, Any]]  # the oldest have their quota estimate beside what is used, the others as JSON
     objects: dict[str, str]  # a character stands for a byte: not all of them are text
     uploads: list[dict[str, Any]]
     files: list[dict[str, Any]]
@@ -109,7 +120,7 @@ def freeze(here: Installation, name: str) -> Frozen:
         scenario=here.scenario.name,
         now=here.tasks.time.now(),
         rows=[[kind_of(row), encode_row(row)] for row in here.ledger.rows.values()],
-        rooms=[_frozen_room(room) for room in here.ledger.rooms.values()],
+        quotas=[_frozen_quota(quota) for quota in here.ledger.quotas.values()],
         objects={key: content.decode("latin-1") for key, content in here.storage.objects.items()},
         uploads=[
             {"key": key, "version": version, "content": content.decode("latin-1"), "put_at": put_at}
@@ -133,8 +144,8 @@ def freeze(here: Installation, name: str) -> Frozen:
     )
 
 
-def _frozen_room(room: Room) -> dict[str, Any]:
-    return asdict(room) | {"lesson": encode_lesson(room.lesson)}
+def _frozen_quota(quota: Quota) -> dict[str, Any]:
+    return asdict(quota) | {"quota_estimate": encode_quota_estimate(quota.quota_estimate)}
 
 
 def _waiting(queue: Queue) -> list[str]:
@@ -217,15 +228,15 @@ def _thaw_table(here: Installation, state: Frozen) -> None:
         here.ledger.rows[row_key(row)] = row
         if isinstance(row, Shard):
             here.ledger.note_tickets(row)
-    here.ledger.rooms |= {(room["account"], room["model"]): _thawed_room(room) for room in state.rooms}
+    here.ledger.quotas |= {(quota["account"], quota["model"]): _thawed_quota(quota) for quota in state.quotas}
     here.ledger.days.update(state.days)
 
 
-def _thawed_room(frozen: dict[str, Any]) -> Room:
-    if isinstance(frozen.get("lesson"), str):
-        frozen = frozen | {"lesson": decode_lesson(frozen["lesson"])}
-        return Room(**frozen)
-    return msgspec.convert(frozen, Room)
+def _thawed_quota(frozen: dict[str, Any]) -> Quota:
+    if isinstance(frozen.get("quota_estimate"), str):
+        frozen = frozen | {"quota_estimate": decode_quota_estimate(frozen["quota_estimate"])}
+        return Quota(**frozen)
+    return msgspec.convert(frozen, Quota)
 
 
 def _thaw_provider(here: Installation, state: Frozen) -> None:
@@ -281,9 +292,9 @@ def features(state: Frozen) -> frozenset[str]:
     found: set[str] = set()
     for kind, encoded in state.rows:
         found.update(_of_row(decode_row(kind, encoded), json.loads(encoded)))
-    for room in state.rooms:
-        lesson = json.loads(room["lesson"]) if isinstance(room.get("lesson"), str) else {}
-        found |= {f"room lesson {name}" for name, value in lesson.items() if value}
+    for quota in state.quotas:
+        quota_estimate = json.loads(quota["quota_estimate"]) if isinstance(quota.get("quota_estimate"), str) else {}
+        found |= {f"quota estimate {name}" for name, value in quota_estimate.items() if value}
     jobs = {row["id"]: row["state"] for kind, encoded in state.rows if kind == "job" for row in [json.loads(encoded)]}
     for key in state.objects:
         found |= {f"object {_pattern(key)} while {now}" for job, now in jobs.items() if f"/{job}/" in key}

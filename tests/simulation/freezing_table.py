@@ -1,4 +1,4 @@
-"""The table of a release as DynamoDB holds it: every attribute of a row in each state, of rooms and of a day's money.
+"""The table of a release as DynamoDB holds it: every attribute of a row in each state, of quotas and of a day's money.
 
 Rule: what was frozen is never written again; a release adds a file of its own, at the revision that is released:
 `PYTHONPATH=tests .venv/bin/python -m simulation.freezing_table <name of the release>`.
@@ -18,7 +18,7 @@ from simulation.gate import Exact
 from simulation.installation import Installation
 from simulation.scenarios import BY_NAME
 
-from batchdrop.core.model.rows import Change, Write
+from batchdrop.core.model.change import Change, Write
 from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop_cli.local.emulator import running_emulator
 from batchdrop_cli.local.environments import prepare
@@ -27,7 +27,7 @@ from batchdrop_cli.local.stack import REPOSITORY
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# Together they pass through every state of jobs and shards that a calm story reaches, and use rooms and a day's money.
+# Together they pass through every state of jobs and shards that a calm story reaches, and use quotas and a day's money.
 _STORIES = ("small", "token_limit", "daily", "held", "retried", "mixed")
 FILE = "table/items.json"
 

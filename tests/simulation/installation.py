@@ -26,9 +26,9 @@ from simulation.timing import Timing
 from simulation.wire import BASE_URL, KEYS, adapters, shared_wire, virtual_waits
 
 from batchdrop.core.model.errors import BatchdropError, BrokenState, IllegalTransition
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import HOUR, Limits
-from batchdrop.core.model.rows import Job, JobState
 from batchdrop.edge.aws.messages import Control, Drop, Tell, Wakeup, read_messages
 from batchdrop.flow import commands as control
 from batchdrop.flow import complete, poll, submit
@@ -177,11 +177,11 @@ class Installation:
     def empty_table(self) -> None:
         """Lose every row, as a table that was deleted and made anew has."""
         self.ledger.rows.clear()
-        self.ledger.rooms.clear()
+        self.ledger.quotas.clear()
 
     def back_up(self) -> None:
         """Keep the table as it is now."""
-        self._backup = (dict(self.ledger.rows), dict(self.ledger.rooms))
+        self._backup = (dict(self.ledger.rows), dict(self.ledger.quotas))
 
     def switch_off(self) -> None:
         """Disable the schedule and the mappings of both queues; what runs is ended."""
@@ -190,7 +190,7 @@ class Installation:
 
     def restore_backup(self) -> None:
         """Put the table back as it was kept."""
-        self.ledger.rows, self.ledger.rooms = dict(self._backup[0]), dict(self._backup[1])
+        self.ledger.rows, self.ledger.quotas = dict(self._backup[0]), dict(self._backup[1])
 
     def recover(self) -> None:
         """Hold the table against the provider, and switch everything on again where that could be done to its end."""

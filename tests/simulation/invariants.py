@@ -16,9 +16,10 @@ from simulation.journals import Finding
 from simulation.stories import CANARY, Scenario
 from simulation.wire import KEYS, STATUSES
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY
-from batchdrop.core.model.rows import JobState, Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from openai_batch_simulator.batches import TERMINAL
 
 # Files expire by themselves after a week (limits.input_file_lifetime_seconds).
@@ -194,10 +195,10 @@ def notifications_count_as_the_summary(seen: Evidence) -> Iterator[str]:
 
 
 def nothing_is_held_at_rest(seen: Evidence) -> Iterator[str]:
-    """10: when all is done no room is used."""
-    for room in seen.here.ledger.rooms.values():
-        if room.used:
-            yield f"{room.used} tokens of {room.model} are used at rest"
+    """10: when all is done no quota is used."""
+    for quota in seen.here.ledger.quotas.values():
+        if quota.used:
+            yield f"{quota.used} tokens of {quota.model} are used at rest"
 
 
 def all_ends(seen: Evidence) -> Iterator[str]:

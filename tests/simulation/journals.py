@@ -14,9 +14,12 @@ from typing import Final
 from fakes.memory import FakeClock, MemoryLedger, MemoryLog, MemoryNotifications, MemoryStorage
 
 from batchdrop.core.admission.budget import allowed_microdollars
+from batchdrop.core.model.change import Change, DayMove
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import WHOLE_ACCOUNT, Change, DayMove, Job, JobState, Room, Shard, ShardState
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.flow.ports import Notification
 
 J, S = JobState, ShardState
@@ -98,13 +101,13 @@ class JournalLedger(MemoryLedger):
 
     def write(self, change: Change) -> Change:
         """Apply *change* and look at what it did."""
-        held_before = {place: room.used for place, room in self.rooms.items()}
+        held_before = {place: quota.used for place, quota in self.quotas.items()}
         found = {id(write): self._found(write.after) for write in change.writes}
         done = super().write(change)
         self.writes += 1
         for write in change.writes:
             self._check_row(found[id(write)], write.after)
-        self._check_rooms(change, held_before)
+        self._check_quotas(change, held_before)
         self._check_money(change)
         self._check_day(change.day)
         self.watch(done)
@@ -134,16 +137,16 @@ class JournalLedger(MemoryLedger):
         if shard.state is S.CREATING:
             self.intents.add(shard.attempt.ticket)
 
-    def _check_rooms(self, change: Change, before: dict[tuple[str, str], int]) -> None:
+    def _check_quotas(self, change: Change, before: dict[tuple[str, str], int]) -> None:
         held: Counter[tuple[str, str]] = Counter()
         for row in self.rows.values():
             if isinstance(row, Shard):
-                held[row.account, row.model] += row.room_tokens
-                held[row.account, WHOLE_ACCOUNT] += row.room_inputs
-        for place, room in self.rooms.items():
-            if room.used != held[place] or room.used < 0:
-                self._report(10, f"{room.used} tokens are used, {held[place]} are held")
-            self._check_limit(change, room, before.get(place, 0))
+                held[row.account, row.model] += row.quota_tokens
+                held[row.account, WHOLE_ACCOUNT] += row.quota_inputs
+        for place, quota in self.quotas.items():
+            if quota.used != held[place] or quota.used < 0:
+                self._report(10, f"{quota.used} tokens are used, {held[place]} are held")
+            self._check_limit(change, quota, before.get(place, 0))
 
     def _check_money(self, change: Change) -> None:
         """10 and 11 of money: a job's reserved sum is what its shards hold, and no shard is let in beyond what it may cost."""
@@ -164,18 +167,18 @@ class JournalLedger(MemoryLedger):
         if counted < 0 or (move.microdollars > 0 and move.limit is not None and counted > limit):
             self._report(11, f"{counted} microdollars are counted on {move.day}, {limit} are allowed")
 
-    def _check_limit(self, change: Change, room: Room, before: int) -> None:
-        limit = self._limit(room)
-        # A batch that is found takes its room whether there is any or not: it runs already.
+    def _check_limit(self, change: Change, quota: Quota, before: int) -> None:
+        limit = self._limit(quota)
+        # A batch that is found takes its quota whether there is any or not: it runs already.
         is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
-        if is_admission and room.used > before > 0 and room.used > limit:
-            self._report(11, f"{room.used} tokens were reserved over the limit of {limit}")
+        if is_admission and quota.used > before > 0 and quota.used > limit:
+            self._report(11, f"{quota.used} tokens were reserved over the limit of {limit}")
 
-    def _limit(self, room: Room) -> int:
+    def _limit(self, quota: Quota) -> int:
         limits = self._limits()
-        if room.model == WHOLE_ACCOUNT:
-            return limits.room_embedding_inputs
-        return limits.enqueued_tokens_per_model or room.lesson.limit or limits.first_shard_tokens
+        if quota.model == WHOLE_ACCOUNT:
+            return limits.quota_embedding_inputs
+        return limits.enqueued_tokens_per_model or quota.quota_estimate.limit or limits.first_shard_tokens
 
 
 class JournalStorage(MemoryStorage):

@@ -5,8 +5,9 @@ from simulation import mutations as as_if
 from simulation.mutant import Mutant, mutant
 from simulation.refused_mutants import REFUSED_MUTANTS
 
-from batchdrop.core.admission import quota as room
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.admission import quota
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.submission import shard_lifecycle as lifecycle
 from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop.flow import complete, poll, submit
@@ -52,10 +53,10 @@ MUTANTS: tuple[Mutant, ...] = (
         _replaced(memory, "is_as_read", as_if.unconditional(Shard))),
     mutant("jobs are written unconditionally", {4, 10, 12, 14}, "small",
         _replaced(memory, "is_as_read", as_if.unconditional(Job))),
-    mutant("room is released twice", {10}, "small", _replaced(memory, "room_moves", as_if.released_twice)),
-    mutant("an ended batch keeps its room", {10}, "small", _replaced(lifecycle, "_to_harvest", as_if.room_kept)),
-    mutant("room has no limit", {11}, "shards",
-        _replaced(room, "token_limit", as_if.limitless), _replaced(admit, "token_limit", as_if.limitless)),
+    mutant("quota is released twice", {10}, "small", _replaced(memory, "quota_moves", as_if.released_twice)),
+    mutant("an ended batch keeps its quota", {10}, "small", _replaced(lifecycle, "_to_harvest", as_if.quota_kept)),
+    mutant("quota has no limit", {11}, "shards",
+        _replaced(quota, "token_limit", as_if.limitless), _replaced(admit, "token_limit", as_if.limitless)),
     mutant("a second event begins the job anew", {1, 12, 20}, "small",
         _replaced(submit, "handle_upload", as_if.job_overwritten)),
     mutant("a running shard is never due", {13}, "small", as_if.event("BatchFound", as_if.never_due)),

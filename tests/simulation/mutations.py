@@ -16,10 +16,12 @@ from batchdrop.core.collection.verdicts import Verdict
 from batchdrop.core.delivery.job_lifecycle import Notified
 from batchdrop.core.delivery.summary import Results, results_of_summary
 from batchdrop.core.model.batches import Declined, Uncertain
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import DownloadCut
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import Failure
-from batchdrop.core.model.rows import Change, Job, Shard, ShardState, Write
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.submission import shard_lifecycle as lifecycle
 from batchdrop.edge.openai.provider import OpenAIProvider
@@ -125,13 +127,13 @@ def released_twice(original: Callable[[Change], Mapping[Any, Any]]) -> Callable[
     }
 
 
-def room_kept(original: Callable[..., Shard]) -> Callable[..., Shard]:
-    """An ended batch goes on to hold its room."""
-    return lambda shard, now: replace(original(shard, now), room_tokens=shard.room_tokens)
+def quota_kept(original: Callable[..., Shard]) -> Callable[..., Shard]:
+    """An ended batch goes on to hold its quota."""
+    return lambda shard, now: replace(original(shard, now), quota_tokens=shard.quota_tokens)
 
 
 def limitless(original: Callable[..., Any]) -> Callable[..., Any]:
-    """There is always room."""
+    """There is always quota."""
     del original
     return lambda *_: 10**9
 

@@ -17,9 +17,13 @@ from simulation.queues import Queue
 from simulation.tasks import Tasks
 
 from batchdrop.core.model.api_key import read_key
+from batchdrop.core.model.change import Change
 from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
-from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.operations.missed_uploads import InboxPage
 from batchdrop.flow.ports import Notification, ObjectWriter, Provider
 
@@ -85,9 +89,9 @@ class GatedLedger:
         """Return the installation's row."""
         return self._gate.call("ledger.install", self._inner.install)
 
-    def room(self, account: str, model: str) -> Room:
-        """Return a model's room."""
-        return self._gate.call("ledger.room", lambda: self._inner.room(account, model))
+    def quota(self, account: str, model: str) -> Quota:
+        """Return a model's quota."""
+        return self._gate.call("ledger.quota", lambda: self._inner.quota(account, model))
 
     def day_microdollars(self, day: str) -> int:
         """Return a day's money."""

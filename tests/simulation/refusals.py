@@ -12,13 +12,13 @@ from typing import Final
 from simulation.gate import DEFINITE, Call, Fault
 from simulation.installation import Installation
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE
-from batchdrop.core.model.rows import Job, JobState
 
 REPEATS_A_MINUTE_MAX: Final = 9  # under ten
 SAYS_WITHIN_SECONDS: Final = HOUR
 # What a job waits for that passes without anybody's help, and says nothing about a refusal.
-_ROOM: Final = "room"
+_QUOTA: Final = "room"
 # What the tasks of ticks are called.
 _TICK: Final = "poll-"
 # What a person asked for needs no notification of its own: the job's end is one.
@@ -110,9 +110,9 @@ def busiest_minute(times: Sequence[float]) -> int:
 
 
 def waiting_for(here: Installation, job: Job) -> str:
-    """Return what the status of *job*, as it stands, says that it waits for; nothing where that is room alone."""
+    """Return what the status of *job*, as it stands, says that it waits for; nothing where that is quota alone."""
     said = [told.waits_for for told in here.storage.told if told.job == job.id]
-    return said[-1] if said and said[-1] != _ROOM else ""
+    return said[-1] if said and said[-1] != _QUOTA else ""
 
 
 def first_notification(here: Installation, job: str, began: float) -> float | None:
@@ -124,6 +124,6 @@ def first_notification(here: Installation, job: str, began: float) -> float | No
 
 def first_word(here: Installation, job: str, began: float) -> float | None:
     """Return when *job*'s status or a notification first said that it waits, or that it ended, after *began*."""
-    statuses = (told.at for told in here.storage.told if told.job == job and told.waits_for not in ("", _ROOM))
+    statuses = (told.at for told in here.storage.told if told.job == job and told.waits_for not in ("", _QUOTA))
     at = [found for found in (first_notification(here, job, began), min(statuses, default=None)) if found is not None]
     return min(at, default=None)

@@ -10,9 +10,10 @@ import msgspec
 
 from batchdrop.core.collection.verdicts import Verdict
 from batchdrop.core.model.batches import Declined, NotSent, Uncertain
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import MINUTE
 from batchdrop.core.model.outcomes import Failure
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.submission.shard_events import InputMissed
 from batchdrop.flow.unit_of_work import Work, move_shard, postpone
 

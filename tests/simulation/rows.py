@@ -15,8 +15,9 @@ from simulation.journals import Finding
 from simulation.refusals import REPEATS_A_MINUTE_MAX, busiest_minute, first_word, repeats_by_name
 from simulation.runs import build, finish, read_run
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE
-from batchdrop.core.model.rows import JobState, Shard
+from batchdrop.core.model.shard import Shard
 
 # Ticks come as the schedule sends them for so long; later ever less often while nothing happens.
 _PACED_SECONDS: Final = 3 * HOUR

@@ -14,8 +14,9 @@ from simulation.refusals import broken, watch
 from simulation.runs import Run, build, finish
 from simulation.stories import CANARY
 
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.keys import Keys, Upload
-from batchdrop.core.model.rows import Change, Shard, ShardState, Write
+from batchdrop.core.model.shard import Shard, ShardState
 from openai_batch_simulator.batches import Batch, Status
 
 
@@ -97,17 +98,17 @@ def other_notification(here: Installation) -> None:
     )
 
 
-def leaked_room(here: Installation) -> None:
-    """Room is used that no shard holds."""
-    place, room = next(iter(here.ledger.rooms.items()))
-    here.ledger.rooms[place] = replace(room, used=5)
+def leaked_quota(here: Installation) -> None:
+    """Quota is used that no shard holds."""
+    place, quota = next(iter(here.ledger.quotas.items()))
+    here.ledger.quotas[place] = replace(quota, used=5)
 
 
 def overbooked(here: Installation) -> None:
     """A shard is admitted beside another although both do not fit."""
     shard = the_shard(here)
     here.limits = replace(here.limits, enqueued_tokens_per_model=10)
-    base = changed(shard, state=ShardState.RESERVED, room_tokens=8, due_at=1, revision=0, attempt=1)
+    base = changed(shard, state=ShardState.RESERVED, quota_tokens=8, due_at=1, revision=0, attempt=1)
     here.ledger.write(Change((Write(None, replace(base, number=7)),)))
     here.ledger.write(Change((Write(None, replace(base, number=8)),)))
 
@@ -167,8 +168,8 @@ BROKEN: dict[str, tuple[int, Callable[[Installation], None]]] = {
     broken.__name__: (number, broken)
     for number, broken in (
         (3, second_batch), (4, lost_line), (5, foreign_answer), (6, other_counts),
-        (7, rewritten_after_the_summary), (8, without_notification), (9, other_notification), (10, leaked_room), (11, overbooked),
-        (12, jumped), (13, forgotten), (14, endless), (15, rejected_for_nothing), (16, left_behind), (18, told),
+        (7, rewritten_after_the_summary), (8, without_notification), (9, other_notification), (10, leaked_quota),
+        (11, overbooked), (12, jumped), (13, forgotten), (14, endless), (15, rejected_for_nothing), (16, left_behind), (18, told),
         (19, strayed), (21, dead_letter), (22, call_storm), (23, sent_again),
     )
 }  # fmt: skip

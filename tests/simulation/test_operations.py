@@ -99,10 +99,10 @@ class Operations(RuleBasedStateMachine):
         """Another key of the same project is put into the secret."""
         self.here.key = key
 
-    @rule(room=st.sampled_from((60, 2_000_000)), attempts=st.sampled_from((2, 3)))
-    def redeploy(self, room: int, attempts: int) -> None:
+    @rule(quota=st.sampled_from((60, 2_000_000)), attempts=st.sampled_from((2, 3)))
+    def redeploy(self, quota: int, attempts: int) -> None:
         """Functions are replaced, limits change, whatever runs is ended."""
-        self.here.redeploy(enqueued_tokens_per_model=room, attempts_max=attempts)
+        self.here.redeploy(enqueued_tokens_per_model=quota, attempts_max=attempts)
 
     @rule()
     def redrive(self) -> None:

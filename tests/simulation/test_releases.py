@@ -14,8 +14,10 @@ from simulation.invariants import judge
 from simulation.runs import finish
 from simulation.scenarios import BY_NAME
 
+from batchdrop.core.model.change import Row
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Keys
-from batchdrop.core.model.rows import JobState, Row, ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.edge.aws.row_format import encode_row, kind_of
 
 FOLDER = Path(__file__).parent / "releases"
@@ -53,7 +55,12 @@ def test_every_state_of_the_first_release_is_frozen() -> None:
     assert shown >= {f"shard {state} tickets" for state in ShardState}
     assert shown >= {"shard PARKED is_unfenced", "job PLANNING waiting_for", "job HELD hold", "job ENDED reason"}
     assert shown >= {"install circuits", "install proofs", "install inbox_round", "a day's money"}
-    assert shown >= {"room lesson limit", "room lesson refused", "room lesson ratios", "room lesson lengths"}
+    assert shown >= {
+        "quota estimate limit",
+        "quota estimate refused",
+        "quota estimate ratios",
+        "quota estimate lengths",
+    }
     assert shown >= {"message submissions Records", "message submissions job shard", "message completions job shard"}
     assert shown >= {"steps of a shard that is HARVESTING"}
 

@@ -14,7 +14,8 @@ from typing import Final
 import pytest
 
 from batchdrop.core.delivery import job_lifecycle
-from batchdrop.core.model.rows import JobState, ShardState
+from batchdrop.core.model.job import JobState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission import shard_lifecycle
 
 ROOT: Final = Path(__file__).parents[2]

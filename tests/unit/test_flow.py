@@ -8,9 +8,10 @@ from itertools import groupby
 import pytest
 from fakes.world import World
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import JobState, ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Notification
 from openai_batch_simulator.behaviour import CALM
@@ -48,7 +49,7 @@ def assert_conserved(world: World, job: str, items: int) -> None:
     """Each item has one outcome, in order; nothing is held, nothing is due, one notification went out."""
     found = outcomes(world, job)
     assert [outcome["row"] for outcome in found] == list(range(1, items + 1))
-    assert all(room.used == 0 for room in world.ledger.rooms.values())
+    assert all(quota.used == 0 for quota in world.ledger.quotas.values())
     assert not list(world.ledger.active())
     assert len({json.loads(notification.json)["id"] for notification in world.notifications.published}) == len(
         world.notifications.published
@@ -211,8 +212,8 @@ def test_what_nobody_meant_to_drop_is_ignored(world: World, key: str) -> None:
     assert not world.ledger.rows
 
 
-def test_a_large_drop_is_cut_into_shards_that_fit_the_room() -> None:
-    """Shards wait for room, never hold more than there is, and the job ends whole."""
+def test_a_large_drop_is_cut_into_shards_that_fit_the_quota() -> None:
+    """Shards wait for quota, never hold more than there is, and the job ends whole."""
     limits = Limits(chunk_lines_max=5, enqueued_tokens_per_model=700, shard_requests_max=20)
     world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
     world.storage.put_task("sentiment", TASK)
@@ -221,7 +222,7 @@ def test_a_large_drop_is_cut_into_shards_that_fit_the_room() -> None:
 
     while world.job(job).state is not JobState.ENDED:
         world.tick()
-        assert all(room.used <= 700 for room in world.ledger.rooms.values())
+        assert all(quota.used <= 700 for quota in world.ledger.quotas.values())
 
     assert len(world.shards(job)) > 4
     assert_conserved(world, job, 100)
@@ -243,14 +244,14 @@ def test_jobs_take_turns() -> None:
 
 
 def test_a_full_queue_at_the_provider_is_waited_for() -> None:
-    """`token_limit_exceeded` uses no attempt: the room is given back, the model cools, the shard goes again."""
+    """`token_limit_exceeded` uses no attempt: the quota is given back, the model cools, the shard goes again."""
     world = World()
     world.storage.put_task("sentiment", TASK)
     world.simulator.faults.switch("queue_full", times=1)
     job = world.drop("inbox/sentiment/reviews.csv", rows(1))
     world.tick()
     waiting = world.shard(job)
-    assert (waiting.state, waiting.attempt.number, waiting.room_tokens, waiting.attempt.refused_count) == (
+    assert (waiting.state, waiting.attempt.number, waiting.quota_tokens, waiting.attempt.refused_count) == (
         S.WAITING,
         1,
         0,
@@ -267,7 +268,7 @@ def test_a_full_queue_at_the_provider_is_waited_for() -> None:
 
 
 def test_a_shard_that_is_too_large_for_an_idle_queue_is_split() -> None:
-    """Our room says yes, the provider's says no: halves go until they fit, and every item is answered once."""
+    """Our quota says yes, the provider's says no: halves go until they fit, and every item is answered once."""
     world = World(behaviour=replace(CALM, enqueued_tokens_default=200))
     world.storage.put_task("sentiment", TASK)
 

@@ -3,8 +3,9 @@
 import pytest
 from fakes.world import WireTap, World, WorldProviders
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR
-from batchdrop.core.model.rows import Job, JobState, Shard
+from batchdrop.core.model.shard import Shard
 from openai_batch_simulator.transport import transport
 
 LINE = b'{"messages": [{"role": "user", "content": "Name a ferry."}], "model": "gpt-4.1-mini"}\n'

@@ -10,9 +10,9 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.delivery.job_lifecycle import begun, given_up
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Job, JobState
 from batchdrop_cli.doctor import attempts_of
 
 TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"

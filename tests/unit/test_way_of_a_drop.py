@@ -12,7 +12,8 @@ from functools import cache
 import pytest
 from fakes.recording import Effect, Kind, RecordingWorld, count, told
 
-from batchdrop.core.model.rows import JobState, ShardState
+from batchdrop.core.model.job import JobState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import poll
 from batchdrop.formats.csv_rows import CsvRows
 

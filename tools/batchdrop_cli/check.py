@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.model.job import Group, Job
 from batchdrop.core.model.keys import NO_TASK, Keys, Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Failure, decode_outcome
-from batchdrop.core.model.rows import Group, Job
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop_cli.drop import inbox_key

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from batchdrop.core.delivery.job_lifecycle import REJECTED, RETRIABLE_CODES
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import CONTROL_PREFIX, Keys
-from batchdrop.core.model.rows import JobState
 from batchdrop_cli.connection import PAGES_MAX, Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus

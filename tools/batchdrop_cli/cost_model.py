@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil
 
+from batchdrop.core.model.job import ItemAccess
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import ItemAccess
 
 DAYS = 30
 TICKS = DAYS * DAY // MINUTE
@@ -128,7 +128,7 @@ class Drop:
 
     @property
     def shards(self) -> int:
-        """Of how many batches there is room for all."""
+        """Of how many batches there is quota for all."""
         return max(
             ceil(self.items / _LIMITS.shard_requests_max), ceil(self.line_bytes / _LIMITS.shard_bytes_max), 1
         )  # fmt: skip

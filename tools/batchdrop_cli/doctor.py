@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from batchdrop import __version__
 from batchdrop.core.model.dialects import BY_HOST, Dialects
 from batchdrop.core.model.errors import KeyMissing, KeyRefused, ProviderError, ProviderRefused
-from batchdrop.core.model.rows import Circuit, Job, circuit_key
+from batchdrop.core.model.install import Circuit, circuit_key
+from batchdrop.core.model.job import Job
 from batchdrop.core.operations.backlog import backlog
 from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop.edge.clock import SystemClock

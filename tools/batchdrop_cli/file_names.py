@@ -75,8 +75,8 @@ def _with_suffix(name: str, suffix: str) -> str:
     stem, dot, extension = name.rpartition(".")
     if not stem or len(extension) > _EXTENSION_CHARS_MAX:
         stem, dot, extension = name, "", ""
-    room = PART_BYTES_MAX - len(f"{suffix}{dot}{extension}".encode())
-    return stem.encode()[:room].decode(errors="ignore") + suffix + dot + extension
+    quota = PART_BYTES_MAX - len(f"{suffix}{dot}{extension}".encode())
+    return stem.encode()[:quota].decode(errors="ignore") + suffix + dot + extension
 
 
 def _escaped(char: str) -> str:

@@ -7,9 +7,9 @@ import re
 from typing import Final
 
 from batchdrop.core.collection.outcome_index import Place, Window, likely_window, places
+from batchdrop.core.model.job import ItemAccess
 from batchdrop.core.model.keys import Keys, item_name
 from batchdrop.core.model.outcomes import decode_outcome
-from batchdrop.core.model.rows import ItemAccess
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import JobStatus

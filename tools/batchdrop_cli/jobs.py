@@ -41,7 +41,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, rename={"cause": "for"}):
-    """What a job waits for, and since when (ISO 8601); *models* are those whose room it waits for.
+    """What a job waits for, and since when (ISO 8601); *models* are those whose quota it waits for.
 
     *reason* says more of what holds up many jobs.
     """

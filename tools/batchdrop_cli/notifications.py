@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.json import JSON
 
 from batchdrop.core.delivery.summary import Results, results_of_summary
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import Job
-from batchdrop.core.model.rows import Reason as LedgerReason
+from batchdrop.core.model.reasons import Reason as LedgerReason
 from batchdrop.core.notification.notifications import WAITING, render
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.failures import CommandFailed

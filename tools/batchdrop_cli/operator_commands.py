@@ -71,7 +71,7 @@ def cost_model(
 
     OpenAI's tokens are not in it: see `batchdrop check`.
     """
-    from batchdrop.core.model.rows import ItemAccess  # noqa: PLC0415  # 0.1 s for `--help`
+    from batchdrop.core.model.job import ItemAccess  # noqa: PLC0415  # as above
     from batchdrop_cli.cost_model import Month, idle_lines, work_lines  # noqa: PLC0415  # as above
     from batchdrop_cli.show import make_console, show_bill  # noqa: PLC0415  # as above
 

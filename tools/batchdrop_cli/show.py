@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from batchdrop.core.model.rows import WaitingFor
+from batchdrop.core.model.reasons import WaitingFor
 from batchdrop.core.model.wording import printable
 from batchdrop_cli.jobs import COMPLETED, Cost, Counts, JobStatus, Waiting
 from batchdrop_cli.tasks import ListedTask
@@ -54,12 +54,14 @@ def state_of(job: JobStatus) -> str:
     """Return where a job stands: how it ended, else its state and what it waits for."""
     if job.event is not None:
         return job.event
-    return f"{job.state}, waiting for {job.waiting.cause}" if job.waiting else job.state
+    if job.waiting is None:
+        return job.state
+    return f"{job.state}, waiting for {'quota' if job.waiting.cause == WaitingFor.QUOTA else job.waiting.cause}"
 
 
 # What `status.json` calls a cause, and who ends it.
 _CAUSES = {
-    WaitingFor.ROOM: "room at the provider; it goes on by itself",
+    WaitingFor.QUOTA: "quota at the provider; it goes on by itself",
     WaitingFor.APPROVAL: "approval of what it may cost; an operator approves or cancels it",
     WaitingFor.DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
     WaitingFor.KEY: "an API key that the provider takes; an operator sets it",

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Install, Job, Shard, WaitingFor
+from batchdrop.core.model.reasons import WaitingFor
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import iso_time
 from batchdrop.core.operations.progress import listed, stalled
 from batchdrop.core.submission.common_waits import concerns

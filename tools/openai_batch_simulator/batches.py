@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from openai_batch_simulator.faults import CODELESS, EMPTY, LIST, NULL
-from openai_batch_simulator.room import Load
+from openai_batch_simulator.quota import Load
 from openai_batch_simulator.validation import LineError
 
 

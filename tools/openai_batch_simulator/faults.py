@@ -88,7 +88,7 @@ FAULTS: dict[str, Fault] = {
     "files_expire_early": Fault("new output files expire after a while", "seconds", 10.0),
     "output_ids_late": Fault("an ended batch names its output files only after a while", "seconds", 60.0),
     # The life of a batch.
-    "queue_full": Fault("the batch fails with token_limit_exceeded whatever the room", words=("message",)),
+    "queue_full": Fault("the batch fails with token_limit_exceeded whatever the quota", words=("message",)),
     "foreign_tokens": Fault("another user of the account has enqueued tokens", "tokens", 1_000_000.0),
     "internal_error": Fault("the batch fails with internal_error"),
     "unknown_error": Fault("the batch fails with a code that is in no documentation"),

@@ -18,7 +18,7 @@ from openai_batch_simulator.faults import LIST, Faults, Switch
 from openai_batch_simulator.files import File, Files
 from openai_batch_simulator.ledger import Ledger
 from openai_batch_simulator.pranks import draw_pranks
-from openai_batch_simulator.room import Room
+from openai_batch_simulator.quota import Quota
 from openai_batch_simulator.validation import LineError, Valid, validate
 
 # A run goes on in at least this many steps, so that counts are seen to grow and a cancellation finds partial results.
@@ -38,11 +38,11 @@ class Lifecycle:
     ledger: Ledger
     identifiers: Identifiers
     seed: int
-    room: Room = field(init=False)
+    quota: Quota = field(init=False)
     _runs: dict[str, Run] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.room = Room(self.behaviour)
+        self.quota = Quota(self.behaviour)
 
     def begin(self, batch: Batch) -> None:
         """Start the life of a batch that was just created."""
@@ -99,12 +99,12 @@ class Lifecycle:
             return full.message
         if full is not None:
             limit = self.behaviour.enqueued_tokens_of(found.load.model)
-            return self.room.message(found.load.model, found.load.tokens if limit is None else limit)
-        return self.room.shortage(found.load, int(self.faults.strike("foreign_tokens") or 0))
+            return self.quota.message(found.load.model, found.load.tokens if limit is None else limit)
+        return self.quota.shortage(found.load, int(self.faults.strike("foreign_tokens") or 0))
 
     def _start(self, batch: Batch, found: Valid, now: float) -> None:
-        """Take the room and begin to run."""
-        self.room.take(found.load)
+        """Take the quota and begin to run."""
+        self.quota.take(found.load)
         batch.load = found.load
         batch.lines = len(found.offsets) - 1
         batch.move(Happening.FOUND_VALID, now)
@@ -174,7 +174,7 @@ class Lifecycle:
         self._end(batch, Happening.STOPPED, now)
 
     def _end(self, batch: Batch, happening: Happening, now: float) -> None:
-        """Name the files, give the room back, and enter the last state."""
+        """Name the files, give the quota back, and enter the last state."""
         run = self._runs.pop(batch.id, None)
         if run is not None:
             if self.faults.strike("final_newline_missing") is not None:
@@ -183,7 +183,7 @@ class Lifecycle:
             self._name_files(batch, run, now)
             batch.files_named_at = now + (self.faults.strike("output_ids_late") or 0.0)
         if batch.load is not None:
-            self.room.give_back(batch.load)
+            self.quota.give_back(batch.load)
         batch.move(happening, now)
 
     def _name_files(self, batch: Batch, run: Run, now: float) -> None:

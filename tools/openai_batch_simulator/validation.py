@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from openai_batch_simulator.behaviour import Behaviour
-from openai_batch_simulator.room import Load
+from openai_batch_simulator.quota import Load
 from openai_batch_simulator.values import UNREADABLE
 
 # Our choice: enough to correct a file by, little enough to read in a batch object.

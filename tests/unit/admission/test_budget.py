@@ -19,8 +19,9 @@ from batchdrop.core.model.answer_bounds import (
     AnswerBound,
     answer_bound,
 )
+from batchdrop.core.model.job import Group, Job, Quote, Rate
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Group, Job, Lengths, Lesson, Quote, Rate
+from batchdrop.core.model.quota import Lengths, QuotaEstimate
 from batchdrop.core.planning.task import parse_task, recipe_of_task
 
 CHAT = "/v1/chat/completions"
@@ -122,8 +123,8 @@ def test_ten_requests_for_128_choices_are_quoted_128_fold() -> None:
     for start in (0, 10):
         content = b"".join(msgspec.json.encode(line) + b"\n" for line in lines[start : start + 10])
         job = planned(storage, job_of(storage, f"inbox/{start}.jsonl", content))
-        quotes.append(quote_of_rest(job, {"m": Lesson()}).output_tokens)
-        learned = quote_of_rest(replace(job, task="t"), {"m": Lesson(lengths={"t": Lengths(10, 70, 1)})})
+        quotes.append(quote_of_rest(job, {"m": QuotaEstimate()}).output_tokens)
+        learned = quote_of_rest(replace(job, task="t"), {"m": QuotaEstimate(lengths={"t": Lengths(10, 70, 1)})})
         quotes.append(learned.output_tokens)
 
     assert quotes == [10 * ANSWER_TOKENS_ASSUMED, 70, 1_280 * ANSWER_TOKENS_ASSUMED, 128 * 70]
@@ -157,29 +158,29 @@ def test_what_is_expected_lies_within_the_limits(lines: int, limit: int, share: 
 
 def test_lengths_are_learned_by_task_and_half_forgotten() -> None:
     """A task whose answers grow longer is followed; ready-made requests teach nothing of each other."""
-    lesson = Lesson()
+    quota_estimate = QuotaEstimate()
     for _ in range(50):
-        lesson = after_answers(lesson, "t", 1_000, 10_000, 1)
+        quota_estimate = after_answers(quota_estimate, "t", 1_000, 10_000, 1)
     for _ in range(50):
-        lesson = after_answers(lesson, "t", 1_000, 90_000, 2)
+        quota_estimate = after_answers(quota_estimate, "t", 1_000, 90_000, 2)
 
-    known = lengths_of(lesson, "t")
+    known = lengths_of(quota_estimate, "t")
 
     assert known
     assert 85 <= known.tokens / known.answers <= 90
     assert known.answers < 25_000
-    assert after_answers(lesson, "-", 1_000, 10_000, 1) == lesson
-    assert lengths_of(lesson, "another") is None
+    assert after_answers(quota_estimate, "-", 1_000, 10_000, 1) == quota_estimate
+    assert lengths_of(quota_estimate, "another") is None
 
 
 def test_a_model_s_row_stays_small() -> None:
     """Of many tasks those are forgotten that were seen longest ago."""
-    lesson = Lesson()
+    quota_estimate = QuotaEstimate()
 
     for number in range(2 * TASKS_MAX):
-        lesson = after_answers(lesson, f"t{number}", 10, 100, number)
+        quota_estimate = after_answers(quota_estimate, f"t{number}", 10, 100, number)
 
-    assert set(lesson.lengths) == {f"t{number}" for number in range(TASKS_MAX, 2 * TASKS_MAX)}
+    assert set(quota_estimate.lengths) == {f"t{number}" for number in range(TASKS_MAX, 2 * TASKS_MAX)}
 
 
 def test_money_is_rounded_up_and_cached_tokens_are_cheaper() -> None:
@@ -198,11 +199,11 @@ def test_the_rest_costs_its_share(lines: int, cut: float, tokens: int, limits: i
     """What is cut and what is left cost together what the whole does, and a rounding."""
     group = Group(CHAT, "m", 1, lines, tokens=tokens, answer_tokens=limits, rate=RATE)
     cut_lines = int(lines * cut)
-    lessons = {"m": Lesson()}
+    quota_estimates = {"m": QuotaEstimate()}
 
     def quoted(*groups: Group) -> int:
         return quote_of_rest(
-            Job(id="j", bucket="b", key="k", version="v", created_at=1, groups=groups), lessons
+            Job(id="j", bucket="b", key="k", version="v", created_at=1, groups=groups), quota_estimates
         ).microdollars
 
     whole = quoted(group)

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.admission.budget import affordable, day_of
+from batchdrop.core.model.change import Change, DayMove, Write
 from batchdrop.core.model.errors import Conflict
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Change, DayMove, Job, JobState, Reason, Wait, Write
+from batchdrop.core.model.reasons import Reason, Wait
 from batchdrop_cli.standstill import waits_of
 from openai_batch_simulator.behaviour import CALM
 
@@ -176,14 +178,14 @@ def test_a_job_of_an_older_release_is_not_told_of_twice(*, is_told: bool, told: 
     assert ids(world) == told
 
 
-def test_a_job_for_which_the_next_day_has_money_but_no_room_waits_for_room() -> None:
+def test_a_job_for_which_the_next_day_has_money_but_no_quota_waits_for_quota() -> None:
     """Its status says what is true on that day."""
     world = world_with(10, run_seconds=DAY / 2)
     first, second = drop(world, 10, "a"), drop(world, 5, "b")
     for _ in range(3):
         world.tick()
     evening = waits(world, [second])
-    world.limits = replace(world.limits, enqueued_tokens_per_model=world.shards(first)[0].room_tokens)
+    world.limits = replace(world.limits, enqueued_tokens_per_model=world.shards(first)[0].quota_tokens)
     world.tick(HOUR)
     world.tick()
 

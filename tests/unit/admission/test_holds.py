@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from fakes.world import World
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import JobState, ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import poll
 from openai_batch_simulator.behaviour import CALM
 

@@ -1,4 +1,4 @@
-"""Cutting shards to fit the room there is."""
+"""Cutting shards to fit the quota there is."""
 
 from dataclasses import replace
 
@@ -16,15 +16,17 @@ from batchdrop.core.admission.quota import (
     space,
     token_limit,
 )
+from batchdrop.core.model.job import Group
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import WHOLE_ACCOUNT, Group, Lesson, Ratio, Room, Shard
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota, QuotaEstimate, Ratio
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 
 LIMITS = Limits(
     shard_requests_max=100, shard_bytes_max=10_000, shard_embedding_inputs_max=300, enqueued_tokens_per_model=1_000
 )
-IDLE = Room("a", "m")
-ACCOUNT = Room("a", WHOLE_ACCOUNT)
+IDLE = Quota("a", "m")
+ACCOUNT = Quota("a", WHOLE_ACCOUNT)
 
 
 def chunks_of(*sizes: tuple[int, int, int, int]) -> list[Chunk]:
@@ -42,9 +44,9 @@ def group_of(chunks: list[Chunk], cut_lines: int = 0) -> Group:
     )
 
 
-def free_of(room: Room = IDLE, limits: Limits = LIMITS, account: Room = ACCOUNT) -> Space:
+def free_of(quota: Quota = IDLE, limits: Limits = LIMITS, account: Quota = ACCOUNT) -> Space:
     """What is free, where something is."""
-    free = space(room, account, 0, limits)
+    free = space(quota, account, 0, limits)
     assert free is not None
     return free
 
@@ -101,7 +103,7 @@ def test_the_next_shard_begins_where_the_last_one_ended() -> None:
 
 
 def test_an_idle_model_admits_something_however_small_its_limit() -> None:
-    """A chunk that is larger than all the room is shared in proportion; at least one line goes."""
+    """A chunk that is larger than all the quota is shared in proportion; at least one line goes."""
     chunks = chunks_of((10, 100, 5_000, 0))
     narrow = free_of(limits=replace(LIMITS, enqueued_tokens_per_model=1))
 
@@ -111,16 +113,16 @@ def test_an_idle_model_admits_something_however_small_its_limit() -> None:
 
 
 def test_a_model_in_use_admits_what_fits_but_no_sliver() -> None:
-    """A chunk is shared where the room ends within it; less than half a shard is waited for, unless it is all that is left."""
+    """A chunk is shared where the quota ends within it; less than half a shard is waited for, unless it is all that is left."""
     chunks = chunks_of((10, 100, 600, 0))
 
-    assert cut_from(chunks, free_of(Room("a", "m", used=500))) == Cut(0, 8, 480, 480, 0)
-    assert cut_from(chunks, free_of(Room("a", "m", used=501))) is None
-    assert cut_from(chunks, free_of(Room("a", "m", used=900)), 9) == Cut(9, 10, 60, 60, 0)
+    assert cut_from(chunks, free_of(Quota("a", "m", used=500))) == Cut(0, 8, 480, 480, 0)
+    assert cut_from(chunks, free_of(Quota("a", "m", used=501))) is None
+    assert cut_from(chunks, free_of(Quota("a", "m", used=900)), 9) == Cut(9, 10, 60, 60, 0)
 
 
 def test_a_model_is_shared_by_several_shards() -> None:
-    """One that ends makes room for another while the others run: no shard takes more than an eighth of a known limit."""
+    """One that ends makes quota for another while the others run: no shard takes more than an eighth of a known limit."""
     limits = replace(LIMITS, first_shard_tokens=50)
     chunks = chunks_of((10, 100, 600, 0))
 
@@ -134,11 +136,11 @@ def test_what_was_learned_of_estimates_is_used_for_cutting() -> None:
     assert cut_from(chunks, free_of(), ratio=Ratio(100, 200, 0)) == Cut(0, 5, 1_000, 500, 0)
 
 
-def test_embedding_inputs_have_a_room_of_their_own() -> None:
+def test_embedding_inputs_have_a_quota_of_their_own() -> None:
     """What other models of the account have enqueued leaves less of it; an account without any takes a batch."""
     chunks = chunks_of((10, 100, 10, 100))
-    used = replace(ACCOUNT, used=LIMITS.room_embedding_inputs - 50)
-    full = replace(ACCOUNT, used=LIMITS.room_embedding_inputs)
+    used = replace(ACCOUNT, used=LIMITS.quota_embedding_inputs - 50)
+    full = replace(ACCOUNT, used=LIMITS.quota_embedding_inputs)
 
     assert cut_from(chunks, free_of(account=used)) == Cut(0, 5, 5, 5, 50)
     assert cut_from(chunks, free_of(account=full)) is None
@@ -147,23 +149,23 @@ def test_embedding_inputs_have_a_room_of_their_own() -> None:
 
 def test_a_model_that_was_refused_cools() -> None:
     """Nothing is let in until its time, even when nothing is in; nor while it is full."""
-    cooling = Room("a", "m", lesson=Lesson(cool_until=50))
+    cooling = Quota("a", "m", quota_estimate=QuotaEstimate(cool_down_until=50))
 
     assert space(cooling, ACCOUNT, 49, LIMITS) is None
     assert space(cooling, ACCOUNT, 50, LIMITS) is not None
-    assert space(IDLE, replace(ACCOUNT, lesson=Lesson(cool_until=50)), 49, LIMITS) is None
-    assert space(Room("a", "m", used=1_000), ACCOUNT, 0, LIMITS) is None
+    assert space(IDLE, replace(ACCOUNT, quota_estimate=QuotaEstimate(cool_down_until=50)), 49, LIMITS) is None
+    assert space(Quota("a", "m", used=1_000), ACCOUNT, 0, LIMITS) is None
 
 
 def test_a_limit_is_pinned_or_learned_or_modest() -> None:
     """In this order; and embedding inputs never exceed what is documented."""
-    learned = Room("a", "m", lesson=Lesson(limit=7_000_000))
+    learned = Quota("a", "m", quota_estimate=QuotaEstimate(limit=7_000_000))
 
     assert token_limit(learned, LIMITS) == 1_000
     assert token_limit(learned, Limits()) == 7_000_000
     assert token_limit(IDLE, Limits()) == Limits().first_shard_tokens
-    assert [input_limit(room, Limits()) for room in (ACCOUNT, learned)] == [1_000_000, 1_000_000]
-    assert input_limit(Room("a", "", lesson=Lesson(limit=5)), Limits()) == 5
+    assert [input_limit(quota, Limits()) for quota in (ACCOUNT, learned)] == [1_000_000, 1_000_000]
+    assert input_limit(Quota("a", "", quota_estimate=QuotaEstimate(limit=5)), Limits()) == 5
 
 
 @pytest.mark.parametrize(
@@ -171,15 +173,15 @@ def test_a_limit_is_pinned_or_learned_or_modest() -> None:
     [
         (0, 10),  # idle: the whole limit
         (500, 5),
-        (501, 0),  # a sliver
+        (501, 0),  # a tiny batch
         (1, 9),
     ],
 )
 def test_a_shard_that_waits_is_let_in_as_far_as_it_fits(used: int, items: int) -> None:
-    """It was cut when there seemed to be more room; what does not fit waits on."""
+    """It was cut when there seemed to be more quota; what does not fit waits on."""
     shard = Shard(job="j", number=0, account="a", endpoint="e", model="m", group=0, end_line=10, tokens=1_000)
 
-    assert fitting_items(shard, free_of(Room("a", "m", used=used))) == items
+    assert fitting_items(shard, free_of(Quota("a", "m", used=used))) == items
 
 
 def test_a_lone_item_is_let_in_when_its_model_is_idle() -> None:
@@ -187,7 +189,7 @@ def test_a_lone_item_is_let_in_when_its_model_is_idle() -> None:
     shard = Shard(job="j", number=0, account="a", endpoint="e", model="m", group=0, end_line=1, tokens=9_000)
 
     assert fitting_items(shard, free_of()) == 1
-    assert fitting_items(shard, free_of(Room("a", "m", used=1))) == 0
+    assert fitting_items(shard, free_of(Quota("a", "m", used=1))) == 0
 
 
 @given(
@@ -200,30 +202,30 @@ def test_a_lone_item_is_let_in_when_its_model_is_idle() -> None:
     ratio=st.none() | st.builds(Ratio, st.integers(1, 100), st.integers(1, 100), st.just(0)),
 )
 @example(sizes=[(23, 1, 22, 0)], used=1, ratio=Ratio(1, 46, 0))  # a share was rounded over what was free
-def test_cutting_takes_every_line_once_and_keeps_the_room(
+def test_cutting_takes_every_line_once_and_keeps_the_quota(
     sizes: list[tuple[int, int, int, int]], used: int, ratio: Ratio | None
 ) -> None:
     """Cut after cut, the group is taken from end to end; only an idle model may go over its limit, by one shard."""
     chunks = chunks_of(*sizes)
-    group, room = group_of(chunks), Room("a", "m", used=used)
+    group, quota = group_of(chunks), Quota("a", "m", used=used)
 
     for _ in range(2 * group.lines + 1):
-        free = space(room, ACCOUNT, 0, LIMITS)
+        free = space(quota, ACCOUNT, 0, LIMITS)
         cut = next_cut(group, chunks, free, ratio, LIMITS) if free else None
         if cut is None:
             if group.cut_lines == group.lines:
                 break
-            assert room.used > 0, "only a model in use may refuse"
-            room = replace(room, used=0)
+            assert quota.used > 0, "only a model in use may refuse"
+            quota = replace(quota, used=0)
             continue
         assert cut.first_line == group.cut_lines < cut.end_line
         assert cut.end_line - cut.first_line <= LIMITS.shard_requests_max
-        assert room.used == 0 or room.used + cut.tokens <= LIMITS.enqueued_tokens_per_model
-        group, room = replace(group, cut_lines=cut.end_line), replace(room, used=room.used + cut.tokens)
+        assert quota.used == 0 or quota.used + cut.tokens <= LIMITS.enqueued_tokens_per_model
+        group, quota = replace(group, cut_lines=cut.end_line), replace(quota, used=quota.used + cut.tokens)
 
     assert group.cut_lines == group.lines
 
 
-def test_room_is_counted_for_the_place_and_not_for_the_key() -> None:
+def test_quota_is_counted_for_the_place_and_not_for_the_key() -> None:
     """A rotated key must not forget what is enqueued; another base URL is another account."""
     assert account_of("https://a/v1") == account_of("https://a/v1") != account_of("https://b/v1")

@@ -19,7 +19,7 @@ from batchdrop.core.model.batches import BatchError
 from batchdrop.core.model.errors import DownloadCut, NotAtProvider
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.flow.collection.archive import DOWNLOADS_MAX, archive
 from batchdrop.flow.collection.collect import Harvest, derive
 

@@ -20,9 +20,10 @@ from fakes.spool import Content, SpoolStorage
 from batchdrop.core.collection.answers import row_of_head
 from batchdrop.core.model.dialects import Dialects
 from batchdrop.core.model.errors import OutOfTime
+from batchdrop.core.model.job import ItemAccess, TaskOptions
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import ItemAccess, Shard, TaskOptions
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.collection import answer_index
 from batchdrop.flow.collection.archive import archive
 from batchdrop.flow.collection.collect import derive

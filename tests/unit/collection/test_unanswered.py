@@ -4,7 +4,7 @@ from batchdrop.core.collection.unanswered import answers_outstanding, capped, mi
 from batchdrop.core.collection.verdicts import Verdict
 from batchdrop.core.model.batches import Batch, BatchError
 from batchdrop.core.model.outcomes import Failure
-from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.reasons import Reason
 
 SUCCEEDED = Verdict()
 FAILED = Verdict(failure=Failure("bad", "m"))

@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from batchdrop.core.delivery.summary import Results, status_document, summary_document
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import Job, Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop_cli import demo as demo_module
 from batchdrop_cli import waiting
@@ -94,7 +95,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LocalSettings]]:
     ("waiting", "shown_words"),
     [
         (Waiting("room", "2026-11-22T23:01:00Z", ("gpt-4.1-mini", "o4-mini")),
-         "since 2026-11-22T23:01:00Z: room at the provider; it goes on by itself (models: gpt-4.1-mini, o4-mini)"),
+         "since 2026-11-22T23:01:00Z: quota at the provider; it goes on by itself (models: gpt-4.1-mini, o4-mini)"),
         (Waiting("key"), "an API key that the provider takes; an operator sets it"),
         (Waiting("provider", "2026-11-22T23:01:00Z", reason=StatusReason("down", "503.")),
          "since 2026-11-22T23:01:00Z: the provider, which does not answer; it goes on by itself once it does. 503. (down)"),

@@ -21,8 +21,8 @@ from fakes.scaled import LIMITS, Scaled
 from fakes.spool import SpoolStorage, Table
 from fakes.world import World
 
+from batchdrop.core.model.job import ItemAccess
 from batchdrop.core.model.limits import DAY, MINUTE
-from batchdrop.core.model.rows import ItemAccess
 from batchdrop.core.operations.metrics import COUNTED, NAMESPACE, counted
 from batchdrop.edge.aws.telemetry import PowertoolsLog
 from batchdrop_cli import cost_model

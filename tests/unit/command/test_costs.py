@@ -16,9 +16,10 @@ from rich.console import Console
 from batchdrop.core.collection.outcome_groups import run_of
 from batchdrop.core.delivery.receipt import open_bill
 from batchdrop.core.delivery.summary import Results, status_document, summary_document
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop_cli.connection import Connection
 from batchdrop_cli.costs import Costs, read_costs, totals
 from batchdrop_cli.costs_view import COLUMNS, left_out, show_costs, write_csv

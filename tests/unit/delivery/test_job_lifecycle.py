@@ -9,19 +9,10 @@ import pytest
 from batchdrop.core.delivery import job_lifecycle as on
 from batchdrop.core.delivery.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
 from batchdrop.core.model.errors import IllegalTransition
+from batchdrop.core.model.job import Group, Hold, Job, JobState, PlanCursor, Quote, TaskOptions
 from batchdrop.core.model.limits import DAY, Limits
-from batchdrop.core.model.rows import (
-    Group,
-    Hold,
-    Job,
-    JobState,
-    Lease,
-    PlanCursor,
-    Quote,
-    Reason,
-    TaskOptions,
-    WaitingFor,
-)
+from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.row import Lease
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.core.submission.shard_lifecycle import Now
 
@@ -142,7 +133,7 @@ def test_cancelling_waits_for_shards_and_for_nothing_else() -> None:
 
 
 def test_a_job_without_shards_is_cancelled_at_once() -> None:
-    """While it is planned, or waits for room, nothing is at the provider."""
+    """While it is planned, or waits for quota, nothing is at the provider."""
     waiting = replace(job_in(J.RUNNING), shards=0)
 
     assert advance_job(job_in(J.PLANNING), on.Cancelled(), NOW).state is J.FINISHING

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from batchdrop.core.collection.outcome_groups import OutcomeRun, run_of
 from batchdrop.core.delivery.receipt import MODELS_MAX, Bill, Line, Receipt, Unknown, open_bill, receipt_document
 from batchdrop.core.delivery.receipt_text import receipt_lines
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
 from batchdrop.core.model.prices import PriceList, Rates
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.delivery.merge import merge
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "schemas" / "summary.schema.json").read_text())

@@ -23,9 +23,10 @@ from batchdrop.core.delivery.report_charts import POINTS_MAX, curve
 from batchdrop.core.delivery.report_facts import ANSWERS_SHOWN_MAX, EXAMPLES_MAX, Facts, open_facts
 from batchdrop.core.delivery.report_page import page_of
 from batchdrop.core.delivery.summary import REASONS_MAX, Results, Tally
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.outcomes import Failure, Outcome
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import seconds_in_words
 from batchdrop.flow.delivery.merge import merge
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from fakes.world import World
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import DAY, MINUTE
-from batchdrop.core.model.rows import JobState
 from batchdrop.flow import submit
 
 TASK = b"""

@@ -19,8 +19,10 @@ from batchdrop.core.delivery.summary import (
     status_document,
     summary_document,
 )
+from batchdrop.core.model.job import Group, Job, JobState
 from batchdrop.core.model.outcomes import NO_USAGE, Failure, Outcome, Usage
-from batchdrop.core.model.rows import Group, Job, JobState, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import iso_time
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"

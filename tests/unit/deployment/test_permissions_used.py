@@ -64,8 +64,8 @@ def live(world: World) -> None:
         world.tick(HOUR)
 
 
-def wait_for_room(world: World) -> None:
-    """Let a job go its way that is larger than the room, so that poll cuts what submit could not."""
+def wait_for_quota(world: World) -> None:
+    """Let a job go its way that is larger than the quota, so that poll cuts what submit could not."""
     world.storage.put_task("ask", TASK)
     large = b"review_id,review\r\n" + b"".join(b"r%d,text %d\r\n" % (row, row) for row in range(60))
     world.run(world.drop("inbox/ask/large.csv", large))
@@ -77,7 +77,7 @@ def test_flows_use_what_is_granted_and_no_more(monkeypatch: pytest.MonkeyPatch, 
     used = watch(monkeypatch)
 
     live(World())
-    wait_for_room(World(limits=replace(Limits(), enqueued_tokens_per_model=200)))
+    wait_for_quota(World(limits=replace(Limits(), enqueued_tokens_per_model=200)))
 
     granted = {held for *_, held in permissions_of(function) if not held.action.startswith(LAMBDAS)}
     granted -= {Permission("sqs:GetQueueAttributes", OWN_QUEUE.get(function, ""))}

@@ -354,7 +354,7 @@ def test_what_is_kept_on_disk_fits(resources: dict[str, Resource]) -> None:
 
 
 def test_concurrency_stays_within_what_lambda_takes(template: Template) -> None:
-    """The parameter cannot be set to what AWS refuses, and by default leaves a new account room."""
+    """The parameter cannot be set to what AWS refuses, and by default leaves a new account quota."""
     parameter = template["Parameters"]["MaximumConcurrency"]
 
     assert (parameter["MinValue"], parameter["MaxValue"], parameter["Default"]) == (2, 1000, 2)

@@ -10,23 +10,15 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from fakes.memory import FakeClock, MemoryLog
 
+from batchdrop.core.model.change import Change, QuotaWrite, Write
 from batchdrop.core.model.errors import BrokenState, Conflict
-from batchdrop.core.model.rows import (
-    Attempt,
-    Change,
-    InputFile,
-    Install,
-    Job,
-    Lesson,
-    Outage,
-    Room,
-    RoomWrite,
-    Shard,
-    ShardState,
-    Write,
-)
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.quota import Quota, QuotaEstimate
+from batchdrop.core.model.reasons import Outage
+from batchdrop.core.model.shard import Attempt, InputFile, Shard, ShardState
 from batchdrop.edge.aws.dynamodb import WRITE_TRIES_MAX, DynamoLedger, _attributes
-from batchdrop.edge.aws.row_format import decode_row, encode_row, room_key
+from batchdrop.edge.aws.row_format import decode_row, encode_row, quota_key
 
 # One for all, because it keeps what it read of the API.
 SESSION = boto3.Session(region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
@@ -100,7 +92,8 @@ def in_turn(*answers: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, An
 AFTER = replace(JOB, revision=1)
 CREATE = Change((Write(None, JOB),))
 MOVE = Change(
-    (Write(SHARD, replace(SHARD, state=ShardState.RESERVED, room_tokens=5)),), (RoomWrite(Room("a", "m"), Lesson(), 9),)
+    (Write(SHARD, replace(SHARD, state=ShardState.RESERVED, quota_tokens=5)),),
+    (QuotaWrite(Quota("a", "m"), QuotaEstimate(), 9),),
 )
 
 
@@ -217,12 +210,12 @@ def test_an_error_that_nobody_foresaw_flies() -> None:
         table.ledger().write(CREATE)
 
 
-def test_one_row_without_room_is_no_transaction() -> None:
+def test_one_row_without_quota_is_no_transaction() -> None:
     """A transaction costs twice as much."""
     table = Table({"PutItem": dict, "UpdateItem": dict})
 
     table.ledger().write(CREATE)
-    table.ledger().write(Change((), (RoomWrite(Room("a", "m"), Lesson(cool_until=3)),)))
+    table.ledger().write(Change((), (QuotaWrite(Quota("a", "m"), QuotaEstimate(cool_down_until=3)),)))
     table.ledger().write(Change(()))
 
     assert table.writes == ["PutItem", "UpdateItem"]
@@ -266,7 +259,7 @@ def test_a_row_with_more_fields_of_its_own_schema_is_read() -> None:
 def test_a_model_name_that_no_key_can_hold_is_refused() -> None:
     """DynamoDB would refuse it each time anew."""
     with pytest.raises(ValueError, match="2,048"):
-        room_key("a", "m" * 2_048)
+        quota_key("a", "m" * 2_048)
 
 
 @pytest.mark.parametrize("indexed", [True, False])

@@ -11,8 +11,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from fakes.memory import MemoryLog
 from fakes.world import World
 
+from batchdrop.core.model.change import Change
 from batchdrop.core.model.errors import Conflict
-from batchdrop.core.model.rows import Change, Install, Job
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.edge import bootstrap
 from batchdrop.edge.aws.redelivery import Redelivery
 from batchdrop.flow import submit

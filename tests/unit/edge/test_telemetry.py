@@ -57,7 +57,7 @@ def test_the_log_of_tests_takes_it_for_an_error() -> None:
 @pytest.mark.parametrize(
     "name", ["body", "content", "output", "prompt", "record", "response", "secret", "text", "value"]
 )
-def test_the_list_has_no_room_for_content(name: str) -> None:
+def test_the_list_has_no_quota_for_content(name: str) -> None:
     """These names promise what a person or a model wrote."""
     assert name not in FIELDS
 

@@ -33,10 +33,10 @@ from batchdrop.core.model.errors import (
 from batchdrop.core.model.limits import HOUR, MINUTE, NESTING_MAX, REQUEST_TOKENS_MAX, Limits
 from batchdrop.core.model.nesting import is_too_deep
 from batchdrop.core.model.outcomes import Outcome
-from batchdrop.core.model.rows import ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.model.stated import stated_limit
 from batchdrop.core.model.wording import iso_time
-from batchdrop.edge.aws.row_format import encode_lesson, encode_row
+from batchdrop.edge.aws.row_format import encode_quota_estimate, encode_row
 from batchdrop.edge.openai.key_mask import MASK
 from batchdrop.edge.openai.provider import RETRY_AFTER_SECONDS_MAX, OpenAIProvider
 from batchdrop.formats.json_text import one_line, with_answer
@@ -344,7 +344,7 @@ def test_a_stated_limit_is_read_at_once(message: str, limit: int) -> None:
 
 
 def test_a_refusal_that_states_such_a_limit_backs_off() -> None:
-    """The job waits for room, and ends once there is some."""
+    """The job waits for quota, and ends once there is some."""
     world = World()
     left = [1]
 
@@ -533,16 +533,16 @@ ODD = {
 
 @pytest.mark.parametrize("usage", ODD.values(), ids=ODD)
 def test_usage_that_nobody_can_mean_is_unknown(usage: str) -> None:
-    """It is in no sum and no lesson, the receipt says of how many answers, and so does the log."""
+    """It is in no sum and no quota estimate, the receipt says of how many answers, and so does the log."""
     world, job = ran(counting(usage))
     row, summary = world.job(job), json.loads(world.result(job, "summary.json"))
-    room = world.ledger.room(account_of(BASE_URL), MODEL)
+    quota = world.ledger.quota(account_of(BASE_URL), MODEL)
 
     assert (row.event, row.succeeded) == ("completed", 3)
     assert row.spent_microdollars == 0
     assert summary["receipt"]["unknown"] == [{"what": "usage", "count": 3, "model": ""}]
     assert (summary["usage"], summary["receipt"]["total_dollars"]) == ({}, None)
-    assert (dict(room.lesson.ratios), dict(room.lesson.lengths)) == ({}, {})
+    assert (dict(quota.quota_estimate.ratios), dict(quota.quota_estimate.lengths)) == ({}, {})
     assert [fields["count"] for _, event, fields in world.log.lines if event == "usage.not_believed"] == [3]
 
 
@@ -567,11 +567,11 @@ def test_usage_that_is_absent_is_unknown_and_no_lie(usage: str) -> None:
 def test_nothing_is_learned_beyond_a_bound(usage: str, is_learned: bool) -> None:  # noqa: FBT001  a column of the table
     """Or one batch would hold every later job above its cap; what is not learned is said. It is paid all the same."""
     world, job = ran(counting(usage))
-    lesson = world.ledger.room(account_of(BASE_URL), MODEL).lesson
+    quota_estimate = world.ledger.quota(account_of(BASE_URL), MODEL).quota_estimate
 
-    assert bool(lesson.lengths) == is_learned
-    assert all(lengths.tokens <= 1_000_000 * lengths.answers for lengths in lesson.lengths.values())
-    assert all(ratio.counted_tokens <= 20 * ratio.base_tokens for ratio in lesson.ratios.values())
+    assert bool(quota_estimate.lengths) == is_learned
+    assert all(lengths.tokens <= 1_000_000 * lengths.answers for lengths in quota_estimate.lengths.values())
+    assert all(ratio.counted_tokens <= 20 * ratio.base_tokens for ratio in quota_estimate.ratios.values())
     said = "usage.not_learned" in world.log.events
     assert said == (not is_learned or str(REQUEST_TOKENS_MAX) in usage)
     assert world.job(job).spent_microdollars > 0
@@ -748,12 +748,12 @@ def world_with_key() -> World:
 
 
 def everything(world: World) -> str:
-    """All that is kept or shown: rows, rooms, objects, log, notifications."""
+    """All that is kept or shown: rows, quotas, objects, log, notifications."""
     rows = "".join(encode_row(row) for row in world.ledger.rows.values())
-    rooms = "".join(encode_lesson(room.lesson) for room in world.ledger.rooms.values())
+    quotas = "".join(encode_quota_estimate(quota.quota_estimate) for quota in world.ledger.quotas.values())
     objects = b"".join(world.storage.objects.values()).decode()
     told = "".join(f"{told.subject}{told.text}{told.json}" for told in world.notifications.published)
-    return f"{rows}{rooms}{objects}{told}{world.log.lines}"
+    return f"{rows}{quotas}{objects}{told}{world.log.lines}"
 
 
 CALLS_OF_A_JOB = ["POST /v1/files", "POST /v1/batches", "GET /v1/batches", "GET /v1/files", "DELETE /v1/files"]

@@ -12,19 +12,11 @@ from fakes.shards import new_shard
 from batchdrop.core.collection.outcome_groups import run_of
 from batchdrop.core.delivery.receipt import Receipt, open_bill
 from batchdrop.core.delivery.summary import FailureCount, Results
+from batchdrop.core.model.install import CommonWait
+from batchdrop.core.model.job import Hold, Job, JobState, Quote
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.rows import (
-    CommonWait,
-    Hold,
-    Job,
-    JobState,
-    Quote,
-    Reason,
-    Refusal,
-    Scope,
-    WaitingFor,
-)
+from batchdrop.core.model.reasons import Reason, Refusal, Scope, WaitingFor
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_hold, render_wait
 from batchdrop.core.submission.day_waits import day_reason
 from batchdrop.core.submission.waits import waits_for_refused

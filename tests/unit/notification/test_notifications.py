@@ -6,8 +6,10 @@ import jsonschema
 import pytest
 
 from batchdrop.core.delivery.summary import FailureCount, Results
+from batchdrop.core.model.install import CommonWait
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import CommonWait, Job, Reason, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.wording import printable
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_wait
 from batchdrop.edge.aws.sns import check_notification

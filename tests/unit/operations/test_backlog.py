@@ -7,8 +7,10 @@ from fakes.memory import MemoryLog
 from fakes.shards import changed
 from fakes.world import World
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import Job, JobState, Lease, Shard, ShardState
+from batchdrop.core.model.row import Lease
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.operations.backlog import Backlog, backlog
 from batchdrop.core.operations.metrics import counted
 
@@ -34,7 +36,7 @@ def test_what_a_worker_should_have_is_due(state: ShardState) -> None:
 
 @pytest.mark.parametrize("state", [ShardState.WAITING, ShardState.RUNNING, ShardState.PARKED, ShardState.DONE])
 def test_what_waits_for_the_provider_is_not_late(state: ShardState) -> None:
-    """A batch may take a day and room may come late; neither is anybody's to do."""
+    """A batch may take a day and quota may come late; neither is anybody's to do."""
     shard = changed(SHARD, state=state, first_intent_at=NOW - 60)
 
     assert backlog([shard], NOW, is_open=True) == Backlog()

@@ -7,9 +7,10 @@ import pytest
 from fakes.memory import MemoryLedger, MemoryLog
 from fakes.world import World
 
+from batchdrop.core.model.install import Install, Round
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Install, JobState, Round
 from batchdrop.core.operations.missed_uploads import (
     ListedUpload,
     is_round_due,

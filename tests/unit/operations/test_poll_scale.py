@@ -11,8 +11,9 @@ from fakes.running import JOB, RunningBatches, many_jobs
 from fakes.shards import changed
 from fakes.world import World
 
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Change, ShardState, Write
+from batchdrop.core.model.shard import ShardState
 from openai_batch_simulator.behaviour import CALM
 
 LIST = "GET /v1/batches"

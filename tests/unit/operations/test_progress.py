@@ -10,19 +10,11 @@ from batchdrop.core.delivery import job_lifecycle as of_job
 from batchdrop.core.delivery.job_lifecycle import advance_job
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import AZURE, OPENAI, TOGETHER, Dialect
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Group, Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import (
-    Group,
-    Install,
-    Job,
-    JobState,
-    Outage,
-    Reason,
-    Shard,
-    ShardState,
-    WaitingFor,
-    ticket_of,
-)
+from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState, ticket_of
 from batchdrop.core.operations.metrics import counted
 from batchdrop.core.operations.progress import Stalled, stalled
 from batchdrop.core.submission import shard_events as on
@@ -82,7 +74,7 @@ WAITING = replace(SHARD, number=1, state=S.WAITING, progressed_at=NOW - 9 * HOUR
         (replace(SHARD, state=S.RESERVED, progressed_at=NOW - HOUR), True),
     ],
 )
-def test_room_comes_when_others_get_further(other: Shard, *, is_stalled: bool) -> None:
+def test_quota_comes_when_others_get_further(other: Shard, *, is_stalled: bool) -> None:
     """A job that waits behind a batch of its model is not stuck; behind nothing, or something stuck, it is."""
     uncut = replace(JOB, groups=(replace(CUT, cut_lines=0),), progressed_at=NOW - 9 * HOUR)
 
@@ -99,7 +91,7 @@ def test_room_comes_when_others_get_further(other: Shard, *, is_stalled: bool) -
     [
         (replace(JOB, state=JobState.HELD), False),
         (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), False),
-        (replace(JOB, waiting_for=WaitingFor.ROOM), True),
+        (replace(JOB, waiting_for=WaitingFor.QUOTA), True),
     ],
 )
 def test_what_a_person_or_the_next_day_ends_is_not_stuck(job: Job, *, is_stalled: bool) -> None:

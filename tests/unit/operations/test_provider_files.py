@@ -9,7 +9,7 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from batchdrop.core.model.rows import ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import complete, poll
 from openai_batch_simulator.behaviour import CALM
 

@@ -22,9 +22,9 @@ from fakes.wrong_drops import CANARY, CSV, FAILED, REJECTED, TABLE, TASKS, Wrong
 
 from batchdrop.core.delivery.advice import meaning
 from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import JobState
 from batchdrop.edge.aws.messages import Drop, read_messages
 from batchdrop.flow import submit
 from batchdrop.flow.planning.plan import plan_pages
@@ -77,7 +77,7 @@ def assert_costs_nothing(world: World, job: str, neighbour: str) -> None:
     assert (world.tap.counts["POST /v1/files"], world.tap.creates) == (1, 1)
     assert len(list(world.simulator.ledger.charges())) == 2
     assert not list(world.ledger.active())
-    assert all(room.used == 0 for room in world.ledger.rooms.values())
+    assert all(quota.used == 0 for quota in world.ledger.quotas.values())
     assert len(world.notifications.published) == 2
     told = repr(world.log.lines) + repr(world.notifications.published) + world.result(job, "status.json").decode()
     assert CANARY not in told

@@ -9,9 +9,10 @@ from fakes.drops import job_of, planned
 from fakes.memory import MemoryStorage
 
 from batchdrop.core.model.errors import BrokenState, UploadRejected
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow import planned_job as lines
 from batchdrop.flow.planned_job import all_records, read_chunks, read_pages, shard_lines, shard_records

@@ -9,9 +9,9 @@ from fakes.drops import LIMITS, job_of, planned, refused_outcomes, sent_lines, w
 from fakes.memory import MemoryStorage
 
 from batchdrop.core.model.errors import BrokenState, UploadRejected
+from batchdrop.core.model.job import Group, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Group, Job
 from batchdrop.core.planning.plan import SeenNames, empty_digests
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import all_records, read_chunks, refused_keys

@@ -119,7 +119,7 @@ def test_embedding_inputs_are_counted(given: JsonValue, inputs: int) -> None:
 
 
 def test_other_endpoints_have_no_embedding_inputs() -> None:
-    """A list of inputs of another endpoint does not use up the room for embeddings."""
+    """A list of inputs of another endpoint does not use up the quota for embeddings."""
     request = built(line(body={"model": "m", "input": ["a", "b"]}))
 
     assert request.inputs == 0

@@ -9,7 +9,8 @@ from fakes.world import World
 from batchdrop.core.collection.outcome_index import likely_window, places
 from batchdrop.core.delivery.summary import Results
 from batchdrop.core.model.errors import UploadRejected
-from batchdrop.core.model.rows import ItemAccess, Job, Reason, TaskOptions
+from batchdrop.core.model.job import ItemAccess, Job, TaskOptions
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.planning.task import parse_task
 from batchdrop.edge.aws.row_format import decode_row, encode_row

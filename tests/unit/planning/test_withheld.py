@@ -12,9 +12,10 @@ from obstore.exceptions import GenericError
 
 from batchdrop.core.delivery.summary import Results
 from batchdrop.core.model.errors import UploadRejected, UploadWithheld
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import JobState, WaitingFor
+from batchdrop.core.model.reasons import WaitingFor
 from batchdrop.edge.aws.s3 import S3Storage, open_bucket
 from batchdrop.flow import complete, submit
 from batchdrop.flow.delivery.merge import merge

@@ -418,7 +418,7 @@ def test_output_expires_as_it_was_asked() -> None:
 
 
 def test_creates_are_limited_per_hour() -> None:
-    """One create too many is answered 429 and creates nothing; an hour after the first there is room for one."""
+    """One create too many is answered 429 and creates nothing; an hour after the first there is quota for one."""
     simulator, client = account(Behaviour(creates_per_hour=2))
     submit(client, chat_file(1))
     simulator.clock.advance(600)
@@ -460,13 +460,13 @@ def test_full_queue_fails_a_batch_after_it_was_accepted() -> None:
 
 
 @pytest.mark.parametrize("ending", ["completed", "cancelled", "expired"])
-def test_every_end_gives_the_room_back(ending: str) -> None:
+def test_every_end_gives_the_quota_back(ending: str) -> None:
     """Whatever ends a batch, none of its tokens stays enqueued."""
     behaviour = Behaviour(run_seconds=2 * DAY_SECONDS if ending == "expired" else 100)
     simulator, client = account(behaviour)
     batch = submit(client, chat_file(5))
     simulator.clock.advance(50)
-    enqueued = sum(simulator.world.lifecycle.room.tokens.values())
+    enqueued = sum(simulator.world.lifecycle.quota.tokens.values())
 
     if ending == "cancelled":
         client.batches.cancel(batch.id)
@@ -474,11 +474,11 @@ def test_every_end_gives_the_room_back(ending: str) -> None:
 
     assert client.batches.retrieve(batch.id).status == ending
     assert enqueued > 0
-    assert sum(simulator.world.lifecycle.room.tokens.values()) == 0
+    assert sum(simulator.world.lifecycle.quota.tokens.values()) == 0
 
 
 def test_projects_share_the_queue_of_their_organization() -> None:
-    """What one project has enqueued is room that another does not have."""
+    """What one project has enqueued is quota that another does not have."""
     behaviour = Behaviour(projects={"key-a": "a", "key-b": "b"}, enqueued_tokens_default=100)
     simulator = Simulator(VirtualClock(), behaviour=behaviour)
     submit(connect(simulator, key="key-a"), chat_file(3))

@@ -373,7 +373,7 @@ def test_batch_can_fail_with_errors_of_every_form(
 
 
 def test_queue_can_be_full_in_any_words(simulator: Simulator, client: openai.OpenAI) -> None:
-    """A refusal for want of room may name its limit in another way than OpenAI does."""
+    """A refusal for want of quota may name its limit in another way than OpenAI does."""
     words = "Exceeded the enqueued token limit of 30K"
     simulator.faults.switch("queue_full", message=words, times=1)
     simulator.faults.switch("queue_full_at_create", message=words, skip=1)

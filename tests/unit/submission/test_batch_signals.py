@@ -9,7 +9,8 @@ from openai.types import Batch as SdkBatch
 from batchdrop.core.model.batches import Batch, BatchError, Declined
 from batchdrop.core.model.errors import ProviderRefused
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Reason, Refusal, Scope, ShardState
+from batchdrop.core.model.reasons import Reason, Refusal, Scope
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission import shard_events as on
 from batchdrop.core.submission.batch_signals import (
     STATUS_FAILED,
@@ -73,7 +74,7 @@ def test_a_full_queue_is_waiting_and_not_a_failure(error: BatchError) -> None:
     """By code in any case, or by its words where the code is another."""
     stated = 2_000_000 if error.message else 0
 
-    assert observe(SHARD, batch("failed", error), is_idle=False) == on.NoRoom("t2", is_idle=False, stated=stated)
+    assert observe(SHARD, batch("failed", error), is_idle=False) == on.NoQuota("t2", is_idle=False, stated=stated)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +121,9 @@ def test_a_batch_that_failed_for_want_of_money_never_ran() -> None:
     found = observe(SHARD, failed, is_idle=False)
 
     assert found == on.MoneyMissed("t2", Reason("INSUFFICIENT_QUOTA", "No money."))
-    running = changed(SHARD, state=ShardState.RUNNING, batch="b", attempt=2, file="f", room_tokens=5)
+    running = changed(SHARD, state=ShardState.RUNNING, batch="b", attempt=2, file="f", quota_tokens=5)
     waiting = advance(running, found, Now(NOW, "install", LIMITS))
-    assert (waiting.state, waiting.attempt.number, waiting.attempt.batch, waiting.attempt.file.id, waiting.room_tokens) == (
+    assert (waiting.state, waiting.attempt.number, waiting.attempt.batch, waiting.attempt.file.id, waiting.quota_tokens) == (
         ShardState.WAITING, 2, "", "", 0,
     )  # fmt: skip
 
@@ -169,9 +170,9 @@ def test_a_failed_batch_answers_only_the_present_try() -> None:
         (Declined(429, "insufficient_quota", "no money"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(401, "invalid_api_key", "who"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
         (Declined(403, "", "no"), on.CreateTurnedAway("t2", LIMITS.circuit_seconds)),
-        (Declined(429, "token_limit_exceeded", ""), on.NoRoom("t2", is_idle=True)),
-        (Declined(400, "", TOKEN_MESSAGE), on.NoRoom("t2", is_idle=True, stated=2_000_000)),
-        (Declined(429, "", INPUT_MESSAGE), on.NoRoom("t2", is_idle=True, stated=1_000_000, is_inputs=True)),
+        (Declined(429, "token_limit_exceeded", ""), on.NoQuota("t2", is_idle=True)),
+        (Declined(400, "", TOKEN_MESSAGE), on.NoQuota("t2", is_idle=True, stated=2_000_000)),
+        (Declined(429, "", INPUT_MESSAGE), on.NoQuota("t2", is_idle=True, stated=1_000_000, is_inputs=True)),
     ],
 )  # fmt: skip
 def test_each_definite_refusal_means_one_thing(declined: Declined, expected: on.ShardEvent) -> None:

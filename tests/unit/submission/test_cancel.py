@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchdrop.core.delivery.job_lifecycle import Cancelled, advance_job, may_be_cancelled
+from batchdrop.core.model.change import Change, Write
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Change, JobState, ShardState, Write
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.shard_lifecycle import Now
 from batchdrop.flow import commands as control
 from openai_batch_simulator.behaviour import CALM
@@ -32,7 +34,7 @@ id: review_id
 HEADER = b"review_id,review\r\n"
 CREATE = ("POST", "/v1/batches")
 UPLOAD = ("POST", "/v1/files")
-# Four batches of five items each, of which one has room at a time.
+# Four batches of five items each, of which one has quota at a time.
 NARROW = Limits(chunk_lines_max=5, enqueued_tokens_per_model=100, shard_requests_max=5)
 LIMITS = Limits()
 
@@ -80,7 +82,7 @@ def assert_cancelled(world: World, job: str, items: int, failed_before: frozense
     assert not failed or world.result(job, "failures.csv") == HEADER + again.encode()
     assert not world.charged_twice()
     assert not list(world.ledger.active())
-    assert all(room.used == 0 for room in world.ledger.rooms.values())
+    assert all(quota.used == 0 for quota in world.ledger.quotas.values())
     (notification,) = [
         notification for notification in world.notifications.published if notification.attributes["event"] != "waiting"
     ]
@@ -158,7 +160,7 @@ def cancels(world: World) -> int:
 
 @pytest.mark.parametrize("ticks", range(0, 33, 3))
 def test_at_any_time_nothing_is_sent_afterwards(ticks: int) -> None:
-    """However many of its batches have ended, run or wait for room: no create follows, and nothing that was paid is lost."""
+    """However many of its batches have ended, run or wait for quota: no create follows, and nothing that was paid is lost."""
     world = world_of(NARROW, run_seconds=10 * MINUTE, requests_per_second=1 / 100)
     job = world.drop("inbox/sentiment/reviews.csv", rows(20))
     for _ in range(ticks):
@@ -352,7 +354,7 @@ def test_a_parked_shard_whose_batch_shows_up_is_delivered() -> None:
     world.simulator.faults.switch("list_lags", value=3 * HOUR)
     job = world.drop("inbox/sentiment/reviews.csv", rows(3))
     unfenced = changed(
-        world.shard(job), state=S.PARKED, is_unfenced=True, room_tokens=0, parked_at=world.clock.now(), revision=2
+        world.shard(job), state=S.PARKED, is_unfenced=True, quota_tokens=0, parked_at=world.clock.now(), revision=2
     )
     world.ledger.write(Change((Write(world.shard(job), replace(unfenced, revision=world.shard(job).revision)),)))
 
@@ -502,7 +504,7 @@ def test_what_nobody_understands_is_logged(job: str, word: str) -> None:
 
 
 def test_neighbours_go_on() -> None:
-    """Cancelling one job touches no other, and its room is free at once."""
+    """Cancelling one job touches no other, and its quota is free at once."""
     world = world_of(NARROW, run_seconds=2 * HOUR)
     first = world.drop("inbox/sentiment/first.csv", rows(10))
     second = world.drop("inbox/sentiment/second.csv", rows(10).replace(b"review ", b"other "))

@@ -15,7 +15,7 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.flow import poll, submit
 from openai_batch_simulator.behaviour import CALM
 
@@ -150,7 +150,7 @@ def test_a_batch_whose_answer_was_lost_is_adopted(world: World, fault: str, valu
 
 
 def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World) -> None:
-    """The batch of an earlier try, refused for want of room, is adopted by mistake; the uncertain create is found behind it."""
+    """The batch of an earlier try, refused for want of quota, is adopted by mistake; the uncertain create is found behind it."""
     world.simulator.faults.switch("queue_full", times=1)
     world.simulator.faults.switch("dropped_after", times=1, skip=1)
     job = world.drop("inbox/one.jsonl", DROP.splitlines()[0])
@@ -350,15 +350,15 @@ def test_a_file_that_is_gone_is_uploaded_again(world: World) -> None:
 
 
 def test_five_uncertain_creates_park_the_shard_and_an_outage_ends_by_itself(world: World) -> None:
-    """Creates fail for a day while everything else works: one try an hour, no room held, and then it goes on."""
+    """Creates fail for a day while everything else works: one try an hour, no quota held, and then it goes on."""
     world.tap.answers.append(to_creates(lambda _: error(503), times=10))
     job = world.drop("inbox/three.jsonl", DROP)
 
     while world.shard(job).state is not S.PARKED:
         world.tick(5 * MINUTE)
     parked, creates = world.shard(job), world.tap.creates
-    assert (parked.attempt.uncertain, parked.room_tokens, creates) == (5, 0, 5)
-    assert world.ledger.room(parked.account, parked.model).used == 0
+    assert (parked.attempt.uncertain, parked.quota_tokens, creates) == (5, 0, 5)
+    assert world.ledger.quota(parked.account, parked.model).used == 0
     world.run(job, seconds=5 * MINUTE, ticks_max=400)
 
     assert world.tap.creates == 11

@@ -14,12 +14,14 @@ from fakes.world import World
 
 from batchdrop.core.admission.quota import Space, fitting_items
 from batchdrop.core.model.batches import BatchError
+from batchdrop.core.model.job import TaskOptions
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome
-from batchdrop.core.model.rows import Reason, Shard, ShardState, TaskOptions
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.core.submission.dedupe import SentOnce
-from batchdrop.core.submission.shard_events import Admitted, Harvested, InputUploaded, NoRoom, Saving
+from batchdrop.core.submission.shard_events import Admitted, Harvested, InputUploaded, NoQuota, Saving
 from batchdrop.core.submission.shard_lifecycle import Now, advance, split
 from batchdrop.flow.collection.collect import archive, derive
 from batchdrop.flow.planned_job import read_chunks, shard_lines
@@ -138,14 +140,14 @@ def test_without_the_option_what_repeats_is_sent_as_often() -> None:
     assert not any("same_as" in outcome for outcome in outcomes(here, job))
 
 
-def test_room_is_given_back_for_what_is_not_sent() -> None:
-    """Once its input is uploaded a shard holds room for the requests that it sends."""
+def test_quota_is_given_back_for_what_is_not_sent() -> None:
+    """Once its input is uploaded a shard holds quota for the requests that it sends."""
     here, all_of_them = world(), World(limits=SMALL)
     all_of_them.storage.put_task("sentiment", TASK.replace(b"dedupe: true", b""))
     for one in (here, all_of_them):
         one.drop("inbox/sentiment/a.csv", rows(*["good"] * 10))
 
-    held = [sum(room.used for room in one.ledger.rooms.values()) for one in (here, all_of_them)]
+    held = [sum(quota.used for quota in one.ledger.quotas.values()) for one in (here, all_of_them)]
 
     assert held[0] == -(-held[1] // 10)
 
@@ -231,7 +233,7 @@ def test_what_was_never_sent_is_no_copy() -> None:
 
 
 def test_a_shard_knows_what_it_sends_until_its_lines_change() -> None:
-    """Room is taken for what is sent, also when it waits and comes back; other lines are looked at anew."""
+    """Quota is taken for what is sent, also when it waits and comes back; other lines are looked at anew."""
     shard = Shard(
         job="j",
         number=1,
@@ -248,10 +250,10 @@ def test_a_shard_knows_what_it_sends_until_its_lines_change() -> None:
 
     uploaded = advance(reserved, InputUploaded(reserved.attempt.ticket, "f", "u", "p", Saving(8, 80, 16)), NOW)
 
-    assert (reserved.room_tokens, reserved.room_inputs) == (100, 20)
-    assert (uploaded.room_tokens, uploaded.room_inputs, uploaded.sent_items) == (20, 4, 2)
-    waiting = advance(replace(uploaded, state=ShardState.RUNNING), NoRoom(uploaded.attempt.ticket, is_idle=False), NOW)
-    assert advance(waiting, Admitted(), NOW).room_tokens == 20
+    assert (reserved.quota_tokens, reserved.quota_inputs) == (100, 20)
+    assert (uploaded.quota_tokens, uploaded.quota_inputs, uploaded.sent_items) == (20, 4, 2)
+    waiting = advance(replace(uploaded, state=ShardState.RUNNING), NoQuota(uploaded.attempt.ticket, is_idle=False), NOW)
+    assert advance(waiting, Admitted(), NOW).quota_tokens == 20
     assert [part.sent_items for part in split(waiting, 2, 4)] == [4, 6]
     harvesting = replace(uploaded, state=ShardState.HARVESTING)
     again = advance(harvesting, Harvested(uploaded.attempt.ticket, 5, counted_tokens=9, counted_items=1), NOW)

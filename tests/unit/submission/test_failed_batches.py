@@ -9,9 +9,10 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.admission.quota import account_of
+from batchdrop.core.model.change import Change as LedgerChange
+from batchdrop.core.model.change import QuotaWrite
 from batchdrop.core.model.limits import HOUR, Limits
-from batchdrop.core.model.rows import Change as LedgerChange
-from batchdrop.core.model.rows import Lesson, RoomWrite
+from batchdrop.core.model.quota import QuotaEstimate
 from openai_batch_simulator.behaviour import CALM
 
 DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
@@ -112,7 +113,7 @@ def full(stated: str) -> Json:
 
 
 def test_a_limit_in_thousands_fails_nothing() -> None:
-    """Read as 30 tokens it would fail every request for good; it is 30,000, and the batch goes when there is room."""
+    """Read as 30 tokens it would fail every request for good; it is 30,000, and the batch goes when there is quota."""
     world = World(limits=Limits(first_shard_tokens=500))
     world.tap.twists.append(failing(full("30K"), times=2))
     job = world.drop("inbox/one.jsonl", line(words=200))
@@ -125,8 +126,8 @@ def test_a_limit_in_thousands_fails_nothing() -> None:
 def test_a_limit_far_below_what_was_taken_before_fails_nothing() -> None:
     """However it was misread or mistaken: the provider took a hundred times as much, so the request is asked again for a day."""
     world = World()
-    room = world.ledger.room(account_of(world.providers.base_url), MODEL)
-    world.ledger.write(LedgerChange((), (RoomWrite(room, Lesson(limit=100_000, proven=0, most=90_000)),)))
+    quota = world.ledger.quota(account_of(world.providers.base_url), MODEL)
+    world.ledger.write(LedgerChange((), (QuotaWrite(quota, QuotaEstimate(limit=100_000, high_water=0, most=90_000)),)))
     world.tap.twists.append(failing(full("30"), times=6))
     job = world.drop("inbox/one.jsonl", line(words=200))
 

@@ -9,8 +9,8 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.model.errors import DiskFull
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE
-from batchdrop.core.model.rows import JobState
 from batchdrop.core.submission.refusing import DISK_FULL
 from batchdrop.flow.submission.disk import full_disk_told
 

@@ -10,8 +10,9 @@ from fakes.world import World
 
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import OPENAI, TOGETHER
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Job, ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.batch_signals import is_hopeless
 from openai_batch_simulator.behaviour import CALM
 

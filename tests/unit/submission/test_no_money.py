@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fakes.world import World
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import JobState
 from openai_batch_simulator.behaviour import CALM
 
 WORDS = "You exceeded your current quota, please check your plan and billing details."

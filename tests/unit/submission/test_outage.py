@@ -9,8 +9,11 @@ import pytest
 from fakes.shards import changed
 from fakes.world import World
 
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Install, Job, JobState, Outage, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.operations.metrics import counted
 from batchdrop.core.submission.common_waits import Cause, after_cause, concerns, outage_of
 from batchdrop.core.submission.shard_waits import shard_wait

@@ -11,8 +11,9 @@ from fakes.world import World
 
 from batchdrop.core.admission.quota import account_of
 from batchdrop.core.model.dialects import Dialect, Dialects
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import JobState, ShardState
+from batchdrop.core.model.shard import ShardState
 
 S = ShardState
 MODEL, OTHER = "gpt-4.1-mini", "gpt-4.1"
@@ -121,14 +122,14 @@ def test_what_a_job_waits_for_is_said_within_ten_minutes() -> None:
     assert waiting["for"] == "refused"
     assert waiting["reason"]["code"] == "storage_quota_exceeded"
     assert WORDS in waiting["reason"]["message"]
-    assert (shard.state, shard.room_tokens, shard.attempt.file.id) == (S.WAITING, 0, "")
+    assert (shard.state, shard.quota_tokens, shard.attempt.file.id) == (S.WAITING, 0, "")
     assert (ended.event, ended.succeeded, ended.waiting_for) == ("completed", 3, "")
     assert len(world.notifications.published) == 2
     assert not world.charged_twice()
 
 
 def test_a_refused_shard_holds_up_no_other_job() -> None:
-    """Its room is free while it waits, and nobody waits behind it."""
+    """Its quota is free while it waits, and nobody waits behind it."""
     world = World(limits=Limits(enqueued_tokens_per_model=100))
     world.tap.answers.append(refusing_large(1_500))
     stuck = world.drop("inbox/large.jsonl", lines(1, words=200))
@@ -452,7 +453,7 @@ def test_a_model_that_is_granted_goes_on_within_the_hour() -> None:
     assert world.clock.now() - began <= HOUR + 15 * MINUTE
     assert [(job.event, job.waiting_for) for job in ended] == [("completed", "")] * 3
     assert not world.charged_twice()
-    assert world.ledger.room(account_of(world.providers.base_url), MODEL).lesson.refusal is None
+    assert world.ledger.quota(account_of(world.providers.base_url), MODEL).quota_estimate.refusal is None
 
 
 def test_a_403_without_such_a_code_concerns_the_key() -> None:

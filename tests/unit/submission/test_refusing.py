@@ -5,8 +5,11 @@ from dataclasses import replace
 import pytest
 from fakes.shards import changed, new_shard
 
+from batchdrop.core.model.job import Group, Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Group, Job, JobState, Lesson, Reason, Refusal, Room, Scope, Shard, ShardState
+from batchdrop.core.model.quota import Quota, QuotaEstimate
+from batchdrop.core.model.reasons import Reason, Refusal, Scope
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusing import (
     accepted,
     given_up,
@@ -100,62 +103,62 @@ def test_a_model_is_given_up_after_a_day_by_jobs_that_are_as_old() -> None:
 
 def test_refusals_of_a_model_are_counted_together() -> None:
     """Whichever shard asked; the words are the last ones."""
-    known = Lesson(refusal=Refusal(NO, 2, 5, Scope.MODEL))
+    known = QuotaEstimate(refusal=Refusal(NO, 2, 5, Scope.MODEL))
     latest = Refusal(Reason("other", "Still no."), 1, NOW, Scope.MODEL)
 
-    assert of_model(Lesson(), latest) == latest
+    assert of_model(QuotaEstimate(), latest) == latest
     assert of_model(known, latest) == Refusal(latest.reason, 3, 5, Scope.MODEL)
 
 
 def test_a_model_is_asked_for_by_one_shard_at_a_time() -> None:
     """Once its time is over, and nobody asks already; what runs since before asks nothing."""
-    lesson = Lesson(refusal=Refusal(NO, 2, 5, Scope.MODEL), cool_until=NOW)
+    quota_estimate = QuotaEstimate(refusal=Refusal(NO, 2, 5, Scope.MODEL), cool_down_until=NOW)
 
-    assert is_asked_for(Room("a", "m", lesson=lesson), NOW - 1)
-    assert not is_asked_for(Room("a", "m", lesson=lesson), NOW)
-    assert is_asked_for(Room("a", "m", used=9, taken=5, lesson=lesson), NOW)
-    assert not is_asked_for(Room("a", "m", used=5, taken=5, lesson=lesson), NOW)
-    assert not is_asked_for(Room("a", "m", used=9), NOW)
+    assert is_asked_for(Quota("a", "m", quota_estimate=quota_estimate), NOW - 1)
+    assert not is_asked_for(Quota("a", "m", quota_estimate=quota_estimate), NOW)
+    assert is_asked_for(Quota("a", "m", used=9, taken=5, quota_estimate=quota_estimate), NOW)
+    assert not is_asked_for(Quota("a", "m", used=5, taken=5, quota_estimate=quota_estimate), NOW)
+    assert not is_asked_for(Quota("a", "m", used=9), NOW)
 
 
 def test_only_a_batch_that_was_created_since_ends_a_models_refusal() -> None:
     """One from before was taken when the model was still allowed."""
-    lesson = Lesson(refusal=Refusal(NO, 2, NOW, Scope.MODEL), cool_until=NOW + HOUR, limit=7)
+    quota_estimate = QuotaEstimate(refusal=Refusal(NO, 2, NOW, Scope.MODEL), cool_down_until=NOW + HOUR, limit=7)
 
-    assert accepted(lesson, NOW) == lesson
-    assert accepted(lesson, NOW + 1) == Lesson(limit=7)
+    assert accepted(quota_estimate, NOW) == quota_estimate
+    assert accepted(quota_estimate, NOW + 1) == QuotaEstimate(limit=7)
 
 
 def test_what_is_left_of_a_job_is_given_up_with_many_of_its_shards() -> None:
     """Within the hour after the last of them; later one asks again."""
     job = JOB
     for number in range(LIMITS.refused_shards_max):
-        assert hopeless_reason(job, Lesson(), NOW, LIMITS) is None
+        assert hopeless_reason(job, QuotaEstimate(), NOW, LIMITS) is None
         job = given_up(job, Refusal(NO, 9, 1), NOW)
         assert job.given_up == Refusal(NO, number + 1, NOW)
 
-    assert hopeless_reason(job, Lesson(), NOW + HOUR - 1, LIMITS) == NO
-    assert hopeless_reason(job, Lesson(), NOW + HOUR, LIMITS) is None
+    assert hopeless_reason(job, QuotaEstimate(), NOW + HOUR - 1, LIMITS) == NO
+    assert hopeless_reason(job, QuotaEstimate(), NOW + HOUR, LIMITS) is None
     other = given_up(job, Refusal(Reason("other", "x"), 9, 1), NOW)
-    assert hopeless_reason(other, Lesson(), NOW, LIMITS) is None
+    assert hopeless_reason(other, QuotaEstimate(), NOW, LIMITS) is None
 
 
 def test_large_requests_give_up_the_rest_only_where_nothing_succeeded() -> None:
     """That one request is too large says nothing about another."""
     job = replace(JOB, given_up=Refusal(NO, LIMITS.refused_lines_max, NOW, Scope.LINE))
 
-    assert hopeless_reason(job, Lesson(), NOW, LIMITS) == NO
-    assert hopeless_reason(replace(job, succeeded=1), Lesson(), NOW, LIMITS) is None
+    assert hopeless_reason(job, QuotaEstimate(), NOW, LIMITS) == NO
+    assert hopeless_reason(replace(job, succeeded=1), QuotaEstimate(), NOW, LIMITS) is None
 
 
 def test_a_refused_model_gives_up_what_is_left_of_old_jobs() -> None:
     """As long as its last refusal is fresh."""
     refusal = Refusal(NO, 9, NOW - DAY, Scope.MODEL)
-    lesson = Lesson(refusal=refusal, cool_until=NOW + 1)
+    quota_estimate = QuotaEstimate(refusal=refusal, cool_down_until=NOW + 1)
 
-    assert hopeless_reason(JOB, lesson, NOW, LIMITS) == NO
-    assert hopeless_reason(JOB, lesson, NOW + 1, LIMITS) is None
-    assert hopeless_reason(replace(JOB, created_at=NOW), lesson, NOW, LIMITS) is None
+    assert hopeless_reason(JOB, quota_estimate, NOW, LIMITS) == NO
+    assert hopeless_reason(JOB, quota_estimate, NOW + 1, LIMITS) is None
+    assert hopeless_reason(replace(JOB, created_at=NOW), quota_estimate, NOW, LIMITS) is None
 
 
 @pytest.mark.parametrize(("scope", "count"), [(Scope.SHARD, 1), (Scope.LINE, LIMITS.refused_lines_max)])

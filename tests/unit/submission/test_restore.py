@@ -9,11 +9,14 @@ from fakes.memory import MemoryLedger
 from fakes.world import World
 
 from batchdrop.core.delivery.job_lifecycle import may_be_retried
+from batchdrop.core.model.change import Change, Row
 from batchdrop.core.model.errors import BrokenState, KeyMissing, OutOfTime
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from batchdrop.core.model.rows import Change, JobState, Room, Row, ShardState
-from batchdrop.edge.aws.row_format import RoomKey, RowKey
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import ShardState
+from batchdrop.edge.aws.row_format import QuotaKey, RowKey
 from batchdrop.flow import submit
 from batchdrop.flow.submission import restore
 from batchdrop.flow.submission.restore import Recovery
@@ -29,17 +32,17 @@ body: {model: gpt-4.1-mini, messages: [{role: user, content: "{{ text }}"}]}
 dedupe: true
 """
 
-type Backup = tuple[dict[RowKey, Row], dict[RoomKey, Room]]
+type Backup = tuple[dict[RowKey, Row], dict[QuotaKey, Quota]]
 
 
 def backup(world: World) -> Backup:
     """The table as it is now."""
-    return dict(world.ledger.rows), dict(world.ledger.rooms)
+    return dict(world.ledger.rows), dict(world.ledger.quotas)
 
 
 def restored(world: World, taken: Backup) -> None:
     """Everything is switched off, wake-up messages are lost, the table is as it was."""
-    world.ledger.rows, world.ledger.rooms = dict(taken[0]), dict(taken[1])
+    world.ledger.rows, world.ledger.quotas = dict(taken[0]), dict(taken[1])
     world.wakeups.submits, world.wakeups.completes, world.wakeups.drops = [], [], []
     world.advance(HOUR)
 
@@ -109,7 +112,7 @@ def test_a_table_restored_to_any_write_pays_nothing_twice(write: int) -> None:
 
     assert not world.charged_twice()
     assert not list(world.ledger.active())
-    assert all(room.used == 0 for room in world.ledger.rooms.values())
+    assert all(quota.used == 0 for quota in world.ledger.quotas.values())
     assert world.job(job).state is JobState.ENDED
     assert sum(1 for _ in world.simulator.ledger.charges()) == charges
 

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.errors import IllegalTransition, Superseded
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Attempt, Lease, Outage, Reason, Refusal, Scope, Shard, ShardState, ticket_of
+from batchdrop.core.model.reasons import Outage, Reason, Refusal, Scope
+from batchdrop.core.model.row import Lease
+from batchdrop.core.model.shard import Attempt, Shard, ShardState, ticket_of
 from batchdrop.core.submission import shard_events as on
-from batchdrop.core.submission.shard_lifecycle import CANCELLED, EDGES, Now, advance, no_room_backoff_seconds, split
+from batchdrop.core.submission.shard_lifecycle import CANCELLED, EDGES, Now, advance, no_quota_backoff_seconds, split
 
 S = ShardState
 NOW = Now(1_000_000, "install", Limits())
 TERMINAL = {S.DONE}
-HOLDS_ROOM = {S.RESERVED, S.UPLOADED, S.CREATING, S.FENCING, S.RUNNING}
+HOLDS_QUOTA = {S.RESERVED, S.UPLOADED, S.CREATING, S.FENCING, S.RUNNING}
 EVENT_TYPES = get_args(on.ShardEvent.__value__)
 
 
@@ -28,7 +30,7 @@ def shard_in(state: ShardState, **changes: object) -> Shard:
     shard = new_shard(
         job="j", number=3, account="a", endpoint="/v1/embeddings", model="m", group=0, first_line=10, end_line=20,
         tokens=500, state=state, try_number=2, due_at=NOW.time, lease=Lease("w", NOW.time + 60),
-        room_tokens=500 if state in HOLDS_ROOM else 0, file="file-1", file_uploaded_at=NOW.time - 60, fingerprint="f",
+        quota_tokens=500 if state in HOLDS_QUOTA else 0, file="file-1", file_uploaded_at=NOW.time - 60, fingerprint="f",
         base_url="u", intent_at=NOW.time - 50, first_intent_at=NOW.time - 50,
         batch="batch-1" if state in (S.RUNNING, S.HARVESTING) else "",
     )  # fmt: skip
@@ -59,7 +61,7 @@ def event_for(kind: type, ticket: str) -> on.ShardEvent:
         on.Unparked: on.Unparked(),
         on.InputMissed: on.InputMissed(ticket),
         on.EarlierFailed: on.EarlierFailed(ticket),
-        on.NoRoom: on.NoRoom(ticket, is_idle=False),
+        on.NoQuota: on.NoQuota(ticket, is_idle=False),
         on.MoneyMissed: on.MoneyMissed(ticket, reason),
         on.BatchTaken: on.BatchTaken(ticket),
         on.BatchEnded: on.BatchEnded(ticket, batch),
@@ -93,8 +95,8 @@ def test_every_pair_is_an_edge_or_an_error(state: ShardState, kind: type) -> Non
 
 
 @pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, row in EDGES.items() for kind in row])
-def test_room_due_time_and_worker_follow_the_state(state: ShardState, kind: type) -> None:
-    """Room is held exactly where the provider may count it, whatever is not terminal is due, a worker stays for one create.
+def test_quota_due_time_and_worker_follow_the_state(state: ShardState, kind: type) -> None:
+    """Quota is held exactly where the provider may count it, whatever is not terminal is due, a worker stays for one create.
 
     Every other move clears the lease, so that whoever comes next need not wait for the last one's.
     """
@@ -102,7 +104,7 @@ def test_room_due_time_and_worker_follow_the_state(state: ShardState, kind: type
 
     after = advance(shard, event_for(kind, shard.attempt.ticket), NOW)
 
-    assert after.room_tokens == (after.tokens if after.state in HOLDS_ROOM else 0)
+    assert after.quota_tokens == (after.tokens if after.state in HOLDS_QUOTA else 0)
     assert (after.due_at is None) == (after.state in TERMINAL)
     if kind not in (on.InputUploaded, on.CreateIntended, on.Fenced):
         assert after.lease is None
@@ -182,10 +184,10 @@ def test_a_cancelled_shard_is_never_sent(state: ShardState, kind: type) -> None:
 
 @pytest.mark.parametrize("state", [S.WAITING, S.RESERVED, S.UPLOADED])
 def test_what_is_not_sent_is_harvested_as_cancelled(state: ShardState) -> None:
-    """Nothing of it is at the provider: its items fail at once, and its room is free."""
+    """Nothing of it is at the provider: its items fail at once, and its quota is free."""
     after = advance(shard_in(state), on.Cancelled(), NOW)
 
-    assert (after.state, after.reason, after.room_tokens, after.due_at) == (S.HARVESTING, CANCELLED, 0, NOW.time)
+    assert (after.state, after.reason, after.quota_tokens, after.due_at) == (S.HARVESTING, CANCELLED, 0, NOW.time)
 
 
 @pytest.mark.parametrize("state", MAY_BE_AT_PROVIDER)
@@ -195,17 +197,17 @@ def test_what_may_be_paid_stays_where_it_is(state: ShardState) -> None:
 
     after = advance(before, on.Cancelled(), NOW)
 
-    assert (after.state, after.attempt.tickets, after.attempt.batch, after.room_tokens) == (
-        state, before.attempt.tickets, before.attempt.batch, before.room_tokens,
+    assert (after.state, after.attempt.tickets, after.attempt.batch, after.quota_tokens) == (
+        state, before.attempt.tickets, before.attempt.batch, before.quota_tokens,
     )  # fmt: skip
     assert after.is_cancelled
 
 
 def test_a_refused_batch_of_a_cancelled_shard_is_no_attempt() -> None:
-    """A batch that the provider had no room for never ran: the outcomes name none."""
+    """A batch that the provider had no quota for never ran: the outcomes name none."""
     running = shard_in(S.RUNNING, is_cancelled=True)
 
-    after = advance(running, on.NoRoom(running.attempt.ticket, is_idle=True), NOW)
+    after = advance(running, on.NoQuota(running.attempt.ticket, is_idle=True), NOW)
 
     assert (after.state, after.reason, after.attempt.batch) == (S.HARVESTING, CANCELLED, "")
 
@@ -251,13 +253,13 @@ def test_the_tickets_of_weeks_without_a_connection_fit_the_row() -> None:
     assert quick == [NOW.time + MINUTE]
 
 
-def test_what_is_refused_gives_its_room_back_after_a_few_tries() -> None:
+def test_what_is_refused_gives_its_quota_back_after_a_few_tries() -> None:
     """Three tries hold it, in case a proxy spoke; then it waits, and a day after the first its items fail."""
     shard, times, no = shard_in(S.RESERVED), [NOW.time], Reason("no", "No.")
     while shard.state is not S.HARVESTING:
         shard = advance(shard, on.SendRefused(shard.attempt.ticket, no), replace(NOW, time=times[-1]))
         if shard.state is S.WAITING:
-            assert (shard.room_tokens, shard.attempt.file.id) == (0, "")
+            assert (shard.quota_tokens, shard.attempt.file.id) == (0, "")
             shard = advance(shard, on.Admitted(), NOW)
             times.append(times[-1] + HOUR)
         else:
@@ -265,7 +267,7 @@ def test_what_is_refused_gives_its_room_back_after_a_few_tries() -> None:
 
     assert [time - NOW.time for time in times[:4]] == [0, 240, 480, 480 + HOUR]
     assert DAY <= times[-2] - NOW.time < DAY + HOUR
-    assert (shard.reason, shard.room_tokens) == (no, 0)
+    assert (shard.reason, shard.quota_tokens) == (no, 0)
 
 
 def test_what_is_too_large_is_asked_for_in_parts_as_if_for_the_first_time() -> None:
@@ -285,12 +287,12 @@ def test_what_is_too_large_is_asked_for_in_parts_as_if_for_the_first_time() -> N
 
 
 def test_too_many_uncertain_creates_park_the_shard() -> None:
-    """The fifth uncertain create gives the room back and waits an hour."""
+    """The fifth uncertain create gives the quota back and waits an hour."""
     fenced = shard_in(S.FENCING, uncertain=4, fenced_at=1)
 
     after = advance(fenced, on.NothingFound(fenced.attempt.ticket), NOW)
 
-    assert (after.state, after.room_tokens, after.attempt.parked_at, after.due_at) == (
+    assert (after.state, after.quota_tokens, after.attempt.parked_at, after.due_at) == (
         S.PARKED,
         0,
         NOW.time,
@@ -300,7 +302,7 @@ def test_too_many_uncertain_creates_park_the_shard() -> None:
 
 def test_a_week_of_parking_is_counted_from_its_beginning() -> None:
     """The hourly try does not start the week anew, a batch does."""
-    parked = shard_in(S.PARKED, parked_at=5, uncertain=5, room_tokens=0)
+    parked = shard_in(S.PARKED, parked_at=5, uncertain=5, quota_tokens=0)
 
     probing = advance(parked, on.Unparked(), NOW)
     found = advance(parked, event_for(on.BatchFound, parked.attempt.ticket), NOW)
@@ -332,10 +334,10 @@ def test_the_next_attempt_asks_only_for_what_is_left() -> None:
     ) == (3, 2, (), "", 0)
 
 
-def test_a_lone_item_fails_only_after_a_day_without_room() -> None:
+def test_a_lone_item_fails_only_after_a_day_without_quota() -> None:
     """Others share the queue: a refusal while we are idle is no proof that the request is too large."""
     lone = shard_in(S.RUNNING, first_line=0, end_line=1, refused_since=NOW.time - DAY + 1, refused_count=7)
-    refused = on.NoRoom(lone.attempt.ticket, is_idle=True)
+    refused = on.NoQuota(lone.attempt.ticket, is_idle=True)
 
     assert advance(lone, refused, NOW).state is S.WAITING
     failed = advance(changed(lone, refused_since=NOW.time - DAY), refused, NOW)
@@ -346,27 +348,27 @@ def test_a_lone_item_fails_only_after_a_day_without_room() -> None:
 
 
 @pytest.mark.parametrize(("stated", "state"), [(39, S.HARVESTING), (41, S.WAITING), (0, S.WAITING)])
-def test_a_lone_item_that_is_larger_than_all_the_room_fails_at_once(stated: int, state: ShardState) -> None:
+def test_a_lone_item_that_is_larger_than_all_the_quota_fails_at_once(stated: int, state: ShardState) -> None:
     """Where the provider's limit is clearly below its estimate; nobody has to wait a day to be told."""
     lone = shard_in(S.RUNNING, first_line=0, end_line=1, tokens=50)
 
-    after = advance(lone, on.NoRoom(lone.attempt.ticket, is_idle=True, stated=stated), NOW)
-    beside_others = advance(lone, on.NoRoom(lone.attempt.ticket, is_idle=False, stated=stated), NOW)
+    after = advance(lone, on.NoQuota(lone.attempt.ticket, is_idle=True, stated=stated), NOW)
+    beside_others = advance(lone, on.NoQuota(lone.attempt.ticket, is_idle=False, stated=stated), NOW)
 
     assert (after.state, beside_others.state) == (state, S.WAITING)
 
 
 @given(refused=st.integers(0, 10_000))
-def test_waiting_for_room_grows_to_an_hour(refused: int) -> None:
+def test_waiting_for_quota_grows_to_an_hour(refused: int) -> None:
     """Back-off where others fill the queue is at least five minutes, and never more than an hour."""
-    assert 300 <= no_room_backoff_seconds(refused, Limits()) <= HOUR
+    assert 300 <= no_quota_backoff_seconds(refused, Limits()) <= HOUR
 
 
 def test_a_refusal_beside_our_own_shards_does_not_count() -> None:
     """It says that the limit is lower, not that somebody else is in: the shard is due at once, and no day begins."""
     shard = shard_in(S.RUNNING)
 
-    after = advance(shard, on.NoRoom(shard.attempt.ticket, is_idle=False), NOW)
+    after = advance(shard, on.NoQuota(shard.attempt.ticket, is_idle=False), NOW)
 
     assert (after.state, after.due_at, after.attempt.refused_count, after.attempt.refused_since) == (
         S.WAITING,
@@ -379,7 +381,7 @@ def test_a_refusal_beside_our_own_shards_does_not_count() -> None:
 @given(first=st.integers(0, 1000), items=st.integers(2, 50_000), tokens=st.integers(1, 10**9))
 def test_the_halves_of_a_split_are_the_whole(first: int, items: int, tokens: int) -> None:
     """No line is lost or doubled by a split, and both halves have something to send."""
-    whole = shard_in(S.WAITING, first_line=first, end_line=first + items, tokens=tokens, room_tokens=0)
+    whole = shard_in(S.WAITING, first_line=first, end_line=first + items, tokens=tokens, quota_tokens=0)
 
     left, right = split(whole, 9, items // 2)
 

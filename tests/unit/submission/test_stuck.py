@@ -10,7 +10,7 @@ from fakes.world import World
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import AZURE, OPENAI, TOGETHER
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from batchdrop.core.model.rows import ShardState
+from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.batch_signals import is_stuck
 from openai_batch_simulator.behaviour import CALM
 

@@ -8,8 +8,10 @@ import pytest
 from fakes.memory import FakeClock
 from fakes.world import World
 
+from batchdrop.core.model.change import Change, Write
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Change, Job, JobState, ShardState, Write
+from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import poll
 from openai_batch_simulator.behaviour import CALM
 from openai_batch_simulator.clock import VirtualClock
@@ -184,7 +186,7 @@ def test_an_uncertain_create_is_parked_without_a_list(world: World) -> None:
     world.simulator.faults.clear()
     ended = world.run(job, seconds=5 * MINUTE)
 
-    assert (parked.state, parked.attempt.is_unlisted, parked.room_tokens) == (ShardState.PARKED, True, 0)
+    assert (parked.state, parked.attempt.is_unlisted, parked.quota_tokens) == (ShardState.PARKED, True, 0)
     assert len(told) == 1
     assert '"no_list"' in told[0]
     assert (ended.event, world.tap.creates, world.charged_twice()) == ("completed", 1, {})

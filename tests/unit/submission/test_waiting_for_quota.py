@@ -1,4 +1,4 @@
-"""Room that nobody told us about, from drop to results: production flows, the real adapter, the simulator on the wire."""
+"""Quota that nobody told us about, from drop to results: production flows, the real adapter, the simulator on the wire."""
 
 import json
 from collections.abc import Callable
@@ -11,25 +11,15 @@ from fakes.words import WordCounting, reviews
 from fakes.world import BASE_URL, World
 
 from batchdrop.core.admission.quota import account_of
+from batchdrop.core.model.change import Change, Write
+from batchdrop.core.model.job import Group, Job, JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import (
-    WHOLE_ACCOUNT,
-    Change,
-    Group,
-    Job,
-    JobState,
-    Lease,
-    Reason,
-    Refusal,
-    Room,
-    Scope,
-    Shard,
-    ShardState,
-    WaitingFor,
-    Write,
-)
-from batchdrop.core.submission.shard_events import NoRoom
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
+from batchdrop.core.model.reasons import Reason, Refusal, Scope, WaitingFor
+from batchdrop.core.model.row import Lease
+from batchdrop.core.model.shard import Shard, ShardState
+from batchdrop.core.submission.shard_events import NoQuota
 from batchdrop.flow.admission.admit import admit, held_up
 from batchdrop.flow.submission.refused import back_off
 from batchdrop.flow.unit_of_work import Work, begin
@@ -60,9 +50,9 @@ def rows(count: int, name: str = "r") -> bytes:
     return b"review_id,review\r\n" + b"".join(f'{name}{n},"{name} {n} {SENTENCE}"\r\n'.encode() for n in range(count))
 
 
-def room_of(world: World, model: str = MODEL) -> Room:
-    """The room of a model."""
-    return world.ledger.room(account_of(BASE_URL), model)
+def quota_of(world: World, model: str = MODEL) -> Quota:
+    """The quota of a model."""
+    return world.ledger.quota(account_of(BASE_URL), model)
 
 
 def status_of(world: World, job: str) -> dict[str, object]:
@@ -78,20 +68,20 @@ def test_the_limit_is_learned_and_kept() -> None:
     """
     world = world_of(4_000)
     world.run(world.drop("inbox/sentiment/first.csv", rows(300, "a")), ticks_max=1_000)
-    learned, creates, refusals = room_of(world), world.tap.creates, len(refused(world))
+    learned, creates, refusals = quota_of(world), world.tap.creates, len(refused(world))
 
     world.run(world.drop("inbox/sentiment/second.csv", rows(100, "b")), ticks_max=1_000)
 
-    assert 0.55 * 4_000 <= learned.lesson.limit <= 4_300
-    assert learned.used == learned.taken == room_of(world).used == 0
+    assert 0.55 * 4_000 <= learned.quota_estimate.limit <= 4_300
+    assert learned.used == learned.taken == quota_of(world).used == 0
     assert 0 < refusals <= 10 < creates
     assert len(refused(world)) - refusals <= 1
     assert not world.charged_twice()
 
 
 def refused(world: World) -> list[dict[str, object]]:
-    """The shards that the provider had no room for."""
-    return [fields for _, event, fields in world.log.lines if event == "shard.moved" and fields["cause"] == "NoRoom"]
+    """The shards that the provider had no quota for."""
+    return [fields for _, event, fields in world.log.lines if event == "shard.moved" and fields["cause"] == "NoQuota"]
 
 
 def test_a_pinned_limit_is_used_at_once_and_never_exceeded() -> None:
@@ -101,7 +91,7 @@ def test_a_pinned_limit_is_used_at_once_and_never_exceeded() -> None:
     used = []
 
     while world.job(job).event == "":
-        used.append(room_of(world).used)
+        used.append(quota_of(world).used)
         world.tick()
 
     assert 1_700 <= max(used) <= 2_000
@@ -168,7 +158,7 @@ def test_a_shard_that_waits_is_let_in_in_parts() -> None:
 
 
 def test_a_new_drop_does_not_pass_by_those_who_wait() -> None:
-    """Although there would be room for it: the next tick lets in who comes first."""
+    """Although there would be quota for it: the next tick lets in who comes first."""
     world = world_of(None, Limits(enqueued_tokens_per_model=2_000, first_shard_tokens=500))
     first = world.drop("inbox/sentiment/first.csv", rows(100, "a"))
     world.advance(20 * MINUTE + 10)
@@ -183,12 +173,12 @@ def test_a_new_drop_does_not_pass_by_those_who_wait() -> None:
 
 
 def test_who_may_not_be_served_holds_up_nobody() -> None:
-    """A held job's shard waits for a person, a refused one for the provider: neither keeps a new drop from the room."""
+    """A held job's shard waits for a person, a refused one for the provider: neither keeps a new drop from the quota."""
     job = Job(id="1" * 20, bucket="b", key="inbox/a.csv", version="v", created_at=1, state=JobState.RUNNING)
     waiting = Shard(job=job.id, number=0, account="a", endpoint="/v1/responses", model=MODEL, group=0, end_line=1)
     refused = changed(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
     uncut = replace(
-        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for=WaitingFor.ROOM
+        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for=WaitingFor.QUOTA
     )
 
     assert held_up([job, waiting, refused], "another") == {MODEL}
@@ -205,16 +195,22 @@ def test_a_held_job_lets_a_new_drop_pass() -> None:
     world = world_of(None, Limits(enqueued_tokens_per_model=2_000, first_shard_tokens=500))
     held = world.drop("inbox/sentiment/held.csv", rows(1, "a"))
     shard, job = world.shard(held), world.job(held)
-    room = room_of(world)
+    quota = quota_of(world)
     waits = changed(
-        shard, state=ShardState.WAITING, room_tokens=0, batch="", due_at=world.clock.time + HOUR, taken_at=0, writer="t"
+        shard,
+        state=ShardState.WAITING,
+        quota_tokens=0,
+        batch="",
+        due_at=world.clock.time + HOUR,
+        taken_at=0,
+        writer="t",
     )
     change = Change((Write(shard, waits), Write(job, replace(job, state=JobState.HELD, writer="t"))))
     world.ledger.write(change)
 
     late = world.drop("inbox/sentiment/late.csv", rows(1, "b"))
 
-    assert room.used > 0
+    assert quota.used > 0
     assert world.shard(late).state is ShardState.RUNNING
 
 
@@ -226,14 +222,14 @@ def test_what_is_refused_counts_once(is_taken: bool) -> None:  # noqa: FBT001  a
     job = world.drop("inbox/sentiment/reviews.csv", rows(5))
     if is_taken:
         world.tick()
-    shard, room = world.shard(job), room_of(world)
+    shard, quota = world.shard(job), quota_of(world)
     work = begin(world.ports(), world.limits)
 
-    back_off(work, shard, NoRoom(shard.attempt.ticket, is_idle=True))
+    back_off(work, shard, NoQuota(shard.attempt.ticket, is_idle=True))
 
-    assert (bool(shard.taken_at), room.taken) == (is_taken, shard.room_tokens if is_taken else 0)
-    assert room_of(world).lesson.refused == shard.room_tokens > 0
-    assert (room_of(world).used, room_of(world).taken) == (0, 0)
+    assert (bool(shard.taken_at), quota.taken) == (is_taken, shard.quota_tokens if is_taken else 0)
+    assert quota_of(world).quota_estimate.refused == shard.quota_tokens > 0
+    assert (quota_of(world).used, quota_of(world).taken) == (0, 0)
 
 
 def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
@@ -243,7 +239,7 @@ def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
     job = world.drop("inbox/sentiment/reviews.csv", rows(1))
     world.providers.key = "sk-test"
     slow, quick, third = (begin(world.ports(), world.limits) for _ in range(3))
-    world.ledger.room = sleeping(world, quick)  # type: ignore[method-assign,assignment]  # names differ
+    world.ledger.quota = sleeping(world, quick)  # type: ignore[method-assign,assignment]  # names differ
 
     admit(slow, [world.job(job)], [], 10)
     lease = begin(world.ports(), world.limits).install.admission
@@ -255,11 +251,11 @@ def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
     assert begin(world.ports(), world.limits).install.admission == lease
 
 
-def sleeping(world: World, successor: Work) -> Callable[[str, str], Room]:
+def sleeping(world: World, successor: Work) -> Callable[[str, str], Quota]:
     """Return the ledger's `room`, during whose first call a minute passes and *successor* takes the lease."""
-    read, left = world.ledger.room, [True]
+    read, left = world.ledger.quota, [True]
 
-    def room(account: str, model: str) -> Room:
+    def quota(account: str, model: str) -> Quota:
         if left:
             left.clear()
             world.advance(MINUTE)
@@ -271,12 +267,12 @@ def sleeping(world: World, successor: Work) -> Callable[[str, str], Room]:
             world.ledger.write(Change((Write(install, leased),)))
         return read(account, model)
 
-    return room
+    return quota
 
 
 def test_embedding_inputs_are_kept_for_the_whole_account() -> None:
     """Two models share them; a job waits for them as for tokens."""
-    world = world_of(None, Limits(room_embedding_inputs=50))
+    world = world_of(None, Limits(quota_embedding_inputs=50))
     lines = [
         {"custom_id": f"{n}", "method": "POST", "url": "/v1/embeddings", "body": {"model": f"model-{n % 2}", "input": ["x"] * 10}}
         for n in range(12)
@@ -284,17 +280,17 @@ def test_embedding_inputs_are_kept_for_the_whole_account() -> None:
     job, used = world.drop("inbox/embeddings.jsonl", "\n".join(map(json.dumps, lines)).encode()), []
 
     while world.job(job).event == "":
-        used.append(room_of(world, WHOLE_ACCOUNT).used)
+        used.append(quota_of(world, WHOLE_ACCOUNT).used)
         world.tick()
 
     # An idle account admits one shard; beside it no more than fits.
     assert max(used) <= 60
-    assert room_of(world, WHOLE_ACCOUNT).used == 0
+    assert quota_of(world, WHOLE_ACCOUNT).used == 0
 
 
-def test_a_refusal_for_inputs_lowers_the_room_for_inputs() -> None:
+def test_a_refusal_for_inputs_lowers_the_quota_for_inputs() -> None:
     """And leaves that for tokens as it is."""
-    world = World(behaviour=replace(SLOW, enqueued_embedding_inputs=25), limits=Limits(room_embedding_inputs=100))
+    world = World(behaviour=replace(SLOW, enqueued_embedding_inputs=25), limits=Limits(quota_embedding_inputs=100))
     lines = [
         {"custom_id": f"{n}", "method": "POST", "url": "/v1/embeddings", "body": {"model": "m", "input": ["x"] * 10}}
         for n in range(8)
@@ -304,8 +300,8 @@ def test_a_refusal_for_inputs_lowers_the_room_for_inputs() -> None:
     ended = world.run(job, ticks_max=2_000)
 
     assert (ended.event, ended.succeeded) == ("completed", 8)
-    assert room_of(world, WHOLE_ACCOUNT).lesson.limit <= 30
-    assert room_of(world, "m").lesson.refused == 0
+    assert quota_of(world, WHOLE_ACCOUNT).quota_estimate.limit <= 30
+    assert quota_of(world, "m").quota_estimate.refused == 0
 
 
 def test_no_more_creates_an_hour_than_are_allowed() -> None:

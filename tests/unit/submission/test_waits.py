@@ -1,4 +1,4 @@
-"""A job that waits for a person: one notification for each job and cause, which survives crashes; none for ordinary room."""
+"""A job that waits for a person: one notification for each job and cause, which survives crashes; none for ordinary quota."""
 
 import json
 import re
@@ -10,20 +10,11 @@ import pytest
 from fakes.shards import changed, new_shard
 from fakes.world import World
 
+from batchdrop.core.model.install import Asked, Circuit, Install
+from batchdrop.core.model.job import Group, Job, JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import (
-    Asked,
-    Circuit,
-    Group,
-    Install,
-    Job,
-    JobState,
-    Reason,
-    Shard,
-    ShardState,
-    Wait,
-    WaitingFor,
-)
+from batchdrop.core.model.reasons import Reason, Wait, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.submission.common_waits import PAST_WAITS_MAX, Cause, after_cause, cause_of, concerns, waiting_jobs
 from batchdrop.core.submission.waits import owed, told, turn_waited_for
@@ -199,7 +190,7 @@ def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world
     assert world.run(running).event == "completed"
 
 
-def test_ordinary_room_is_no_cause() -> None:
+def test_ordinary_quota_is_no_cause() -> None:
     """It comes by itself."""
     limits = Limits(chunk_lines_max=1, shard_requests_max=1, enqueued_tokens_per_model=30)
     world = World(behaviour=replace(CALM, run_seconds=HOUR), limits=limits)
@@ -342,16 +333,16 @@ RESTING = new_shard(job="j", number=1, account="a", endpoint="e", model="m", gro
         (JOB, (changed(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
         (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
         (replace(JOB, waiting_for=WaitingFor.NEXT_ATTEMPT), (RESTING,), 60, "room"),
-        (replace(JOB, waiting_for=WaitingFor.ROOM), (RESTING,), 9, "room"),
+        (replace(JOB, waiting_for=WaitingFor.QUOTA), (RESTING,), 9, "room"),
         (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), (RESTING,), 9, "daily cap"),
         (replace(JOB, waiting_for=WaitingFor.KEY), (RESTING,), 9, "next attempt"),  # an older release wrote it
         (replace(JOB, cancelled_at=5), (RESTING,), 9, ""),
     ],
 )
-def test_a_next_attempt_is_not_waited_for_as_room(
+def test_a_next_attempt_is_not_waited_for_as_quota(
     job: Job, waiting: tuple[Shard, ...], now: int, expected: str
 ) -> None:
-    """A shard that is not due would not be let in however much room there were."""
+    """A shard that is not due would not be let in however much quota there were."""
     assert turn_waited_for(job, waiting, now) == expected
 
 

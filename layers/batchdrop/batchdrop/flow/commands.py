@@ -24,8 +24,10 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
     Superseded,
 )
+from batchdrop.core.model.install import Asked
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Asked, Job, Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.flow.delivery.status import write_status
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel, stop_shards
@@ -74,7 +76,7 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
 
 
 def _approve(work: Work, job: str) -> None:
-    """Let a held *job* go on, and send what there is room for at once."""
+    """Let a held *job* go on, and send what there is quota for at once."""
     if _record(work, job, Approved(), may_be_approved, "it is not held: nothing is to be approved"):
         work.ports.log.info("job.approved", job_id=job)
         admit_and_send(work, read_job(work, job))

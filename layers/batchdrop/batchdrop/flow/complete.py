@@ -19,6 +19,7 @@ from batchdrop.core.delivery.job_lifecycle import (
 )
 from batchdrop.core.delivery.summary import Results, results_of_summary
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.change import Change, QuotaWrite, Write
 from batchdrop.core.model.errors import (
     BatchdropError,
     BrokenState,
@@ -35,10 +36,13 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
     UploadWithheld,
 )
+from batchdrop.core.model.install import Asked
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.rows import Asked, Change, Job, JobState, Outage, Reason, RoomWrite, Shard, ShardState, Write
+from batchdrop.core.model.reasons import Outage, Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.submission.batch_signals import STATUS_FAILED
@@ -258,7 +262,7 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
         )  # fmt: skip
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
         writes = (Write(read, moved), Write(job, grown))
-        return Change(writes, _lesson(work, job, shard, harvest), day=settled(work, read, spent))
+        return Change(writes, _quota_estimate(work, job, shard, harvest), day=settled(work, read, spent))
 
     log_transition(work, transact(work, shard, recorded).row, done)
     work.ports.log.info(
@@ -291,7 +295,7 @@ def _spent(job: Job, shard: Shard, usage: Usage) -> int:
     return cost_of(rate, usage.input_tokens, usage.output_tokens, usage.cached_tokens) or 0
 
 
-def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomWrite, ...]:
+def _quota_estimate(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[QuotaWrite, ...]:
     """Return what the batch teaches about estimates, and about answers.
 
     About estimates only where the provider counted nearly all of what was estimated.
@@ -300,14 +304,16 @@ def _lesson(work: Work, job: Job, shard: Shard, harvest: Harvest) -> tuple[RoomW
     is_whole = _is_whole(shard, harvest)
     if not is_whole and not usage.output_tokens:
         return ()
-    room = work.ports.ledger.room(shard.account, shard.model)
-    lesson = room.lesson
+    quota = work.ports.ledger.quota(shard.account, shard.model)
+    quota_estimate = quota.quota_estimate
     if is_whole:
-        lesson = after_usage(lesson, job.task, _base_tokens_counted(shard, harvest), usage.input_tokens, now)
+        quota_estimate = after_usage(
+            quota_estimate, job.task, _base_tokens_counted(shard, harvest), usage.input_tokens, now
+        )
     if usage.output_tokens:
         answers = _answers_counted(job, shard, harvest)
-        lesson = after_answers(lesson, job.task, answers, usage.output_tokens, now)
-    return () if lesson == room.lesson else (RoomWrite(room, lesson),)
+        quota_estimate = after_answers(quota_estimate, job.task, answers, usage.output_tokens, now)
+    return () if quota_estimate == quota.quota_estimate else (QuotaWrite(quota, quota_estimate),)
 
 
 def _base_tokens_counted(shard: Shard, harvest: Harvest) -> int:

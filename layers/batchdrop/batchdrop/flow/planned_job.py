@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from batchdrop.core.model.errors import BrokenState
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk, PlanPage, decode_page
 from batchdrop.flow.ports import Storage
 from batchdrop.formats import format_of

@@ -1,7 +1,7 @@
 """poll: the only driver of progress.
 
 Each tick: read what is under way; wake what needs no provider, by a message to the queue of the function that does it; look at
-the provider's list once and move shards by what it shows; admit what there is room for; wake the rest of what is due.
+the provider's list once and move shards by what it shows; admit what there is quota for; wake the rest of what is due.
 
 Rule: a tick does no long work and loses nothing when it stops half-way: the next one sees the same rows.
 """
@@ -9,8 +9,10 @@ Rule: a tick does no long work and loses nothing when it stops half-way: the nex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, JobState, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.operations.backlog import backlog
 from batchdrop.core.operations.progress import stalled
 from batchdrop.flow.admission.admit import Admission, admit, note_waiting
@@ -140,7 +142,7 @@ def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
 
 
 def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: BreakerState) -> Admission:
-    """Let in what there is room for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
+    """Let in what there is quota for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
     is_probe_in = any(shard.state in SUBMIT_STATES for shard in shards)
     if way is BreakerState.CLOSED or (way is BreakerState.HALF_OPEN and not is_probe_in):
@@ -154,7 +156,7 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Breake
 
 
 def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admission: Admission) -> set[str]:
-    """Write which jobs wait for room or for a next attempt now, and return those that began to.
+    """Write which jobs wait for quota or for a next attempt now, and return those that began to.
 
     Whoever was served waits anew for the rest.
     """

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from batchdrop.core.model.batches import Batch, BatchPage, CreateAnswer, FilePage
+from batchdrop.core.model.change import Change
 from batchdrop.core.model.dialects import Dialect, Dialects
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.prices import PriceList
-from batchdrop.core.model.rows import Change, Install, Job, Room, Shard
+from batchdrop.core.model.quota import Quota
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.notification.notifications import Notification as Notification  # noqa: PLC0414  exported: whoever publishes imports it from here
 from batchdrop.core.operations.missed_uploads import InboxPage
 
@@ -63,8 +67,8 @@ class Ledger(Protocol):
     def install(self) -> Install | None:
         """Return the installation's row."""
 
-    def room(self, account: str, model: str) -> Room:
-        """Return the room row of *model*; an empty one where there is none."""
+    def quota(self, account: str, model: str) -> Quota:
+        """Return the quota row of *model*; an empty one where there is none."""
 
     def day_microdollars(self, day: str) -> int:
         """Return how much is counted on *day*, such as `2026-11-22`, in millionths of a US dollar."""
@@ -72,7 +76,7 @@ class Ledger(Protocol):
     def write(self, change: Change) -> Change:
         """Apply *change* whole and return it with the revisions that were written.
 
-        Raises Conflict if a row is not as it was read, or the room or the day's money is not there; then nothing was
+        Raises Conflict if a row is not as it was read, or the quota or the day's money is not there; then nothing was
         written. A write whose reply was lost counts as done if the rows show this very write. May be repeated.
         """
 

@@ -1,14 +1,16 @@
-"""submit: an upload becomes a job, its records become chunks, and what there is room for becomes batches.
+"""submit: an upload becomes a job, its records become chunks, and what there is quota for becomes batches.
 
 Rule: the job's row is written before anything is read, so that whatever dies from here on, poll finds the job. An upload
 that cannot be used ends as a job with one notification, never as an error that the queue would try again.
 """
 
 from batchdrop.core.delivery.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
 from batchdrop.core.model.limits import UPLOAD_KEY_BYTES_MAX, Limits
-from batchdrop.core.model.rows import Change, Job, JobState, Reason, WaitingFor, Write
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.wording import listed, shown_name
 from batchdrop.flow.admission.admit import admit, held_up, note_waiting
 from batchdrop.flow.admission.budget import page_planned
@@ -62,7 +64,7 @@ def handle_wakeup(ports: Ports, limits: Limits, job: str, shard: int | None) -> 
 
 
 def continue_job(work: Work, job: str) -> None:
-    """Plan the job from where planning stopped, then send what there is room for."""
+    """Plan the job from where planning stopped, then send what there is quota for."""
     row = read_job(work, job)
     if row.state is not JobState.PLANNING:
         return
@@ -122,9 +124,7 @@ def _check_upload(work: Work, job: Job) -> None:
         )
         raise UploadRejected("unversioned", message)
     if is_key_too_long(upload.key):
-        message = (
-            f"The key is longer than {UPLOAD_KEY_BYTES_MAX} bytes, and results need room for names. Use a shorter one."
-        )
+        message = f"The key is longer than {UPLOAD_KEY_BYTES_MAX} bytes: names of results would be too long. Use a shorter one."
         raise UploadRejected("key_too_long", message)
     if is_of_results(upload.key):
         message = (
@@ -166,7 +166,7 @@ def _no_such_task(task: str, names: list[str]) -> str:
 
 
 def admit_and_send(work: Work, job: Job) -> None:
-    """Send what there is room for at once: a small drop is at the provider within the invocation that planned it."""
+    """Send what there is quota for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
     if provider is not None and breaker_state(work, provider) is BreakerState.CLOSED:
         passed_by = held_up(work.ports.ledger.active(), job.id)

@@ -10,9 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batchdrop.core.delivery.job_lifecycle import JobEvent, advance_job, begun
+from batchdrop.core.model.change import Change, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict, LeaseLost, ProviderError
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Change, Install, Job, Lease, Outage, Row, Shard, Write
+from batchdrop.core.model.reasons import Outage
+from batchdrop.core.model.row import Lease
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.submission.shard_events import Cancelled, CreateIntended, ShardEvent
 from batchdrop.core.submission.shard_lifecycle import Now, advance, again
 from batchdrop.flow.ports import Ports

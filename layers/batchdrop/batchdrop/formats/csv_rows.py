@@ -14,7 +14,7 @@ import msgspec
 
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.model.outcomes import Outcome
-from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.model.wording import separator_advice, shown_name
 from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.guesses import encoding_advice

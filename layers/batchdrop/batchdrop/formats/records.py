@@ -13,7 +13,7 @@ import msgspec
 
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import Outcome
-from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.planning.plan import Columns, JsonValue
 
 __all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record"]

@@ -11,9 +11,10 @@ from typing import Final
 
 from batchdrop.core.admission.quota import Cut
 from batchdrop.core.admission.quota_estimator import Expected, expected_answers, expected_tokens, lengths_of, ratio_of
+from batchdrop.core.model.job import Group, Job, Quote, Rate
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.prices import MILLION
-from batchdrop.core.model.rows import Group, Job, Lesson, Quote, Rate
+from batchdrop.core.model.quota import QuotaEstimate
 
 # Approving a cost approves half as much again: lengths of answers are guesses until some are known.
 _APPROVED_HALVES: Final = 3
@@ -60,21 +61,21 @@ class Estimate:
     answers: Expected
 
 
-def answers_of_cut(cut: Cut, lesson: Lesson, task: str) -> Expected:
+def answers_of_cut(cut: Cut, quota_estimate: QuotaEstimate, task: str) -> Expected:
     """Return what is expected of the answers to *cut*, by what was learned of its model."""
     answers = cut.end_line - cut.first_line + cut.extra_answers
-    return expected_answers(lengths_of(lesson, task), answers, cut.answer_tokens, cut.unlimited)
+    return expected_answers(lengths_of(quota_estimate, task), answers, cut.answer_tokens, cut.unlimited)
 
 
-def estimate_of_rest(group: Group, lesson: Lesson, task: str) -> Estimate:
+def estimate_of_rest(group: Group, quota_estimate: QuotaEstimate, task: str) -> Estimate:
     """Return the estimate for those lines of *group* that are in no shard yet."""
     lines = group.lines - group.cut_lines
     base_tokens, limit_tokens, unlimited, extra = (
         -(-amount * lines // group.lines)
         for amount in (group.tokens, group.answer_tokens, group.unlimited, group.extra_answers)
     )
-    answers = expected_answers(lengths_of(lesson, task), lines + extra, limit_tokens, unlimited)
-    return Estimate(expected_tokens(ratio_of(lesson, task), base_tokens), answers)
+    answers = expected_answers(lengths_of(quota_estimate, task), lines + extra, limit_tokens, unlimited)
+    return Estimate(expected_tokens(ratio_of(quota_estimate, task), base_tokens), answers)
 
 
 def cost_of(rate: Rate | None, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int | None:
@@ -85,12 +86,12 @@ def cost_of(rate: Rate | None, input_tokens: int, output_tokens: int, cached_tok
     return -(-total // MILLION)
 
 
-def quote_of_rest(job: Job, lessons: Mapping[str, Lesson]) -> Quote:
-    """Return what those lines of *job* are expected to cost that are in no shard yet. *lessons* are by model."""
+def quote_of_rest(job: Job, quota_estimates: Mapping[str, QuotaEstimate]) -> Quote:
+    """Return what those lines of *job* are expected to cost that are in no shard yet. *quota estimates* are by model."""
     quote = Quote()
     for group in job.groups:
         if group.cut_lines < group.lines:
-            estimate = estimate_of_rest(group, lessons[group.model], job.task)
+            estimate = estimate_of_rest(group, quota_estimates[group.model], job.task)
             quote = _with_estimate(quote, group, estimate)
     return quote
 

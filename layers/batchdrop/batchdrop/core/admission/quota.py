@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.admission.quota_estimator import base_tokens_for, expected_tokens
+from batchdrop.core.model.job import Group
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Group, Ratio, Room, Shard
+from batchdrop.core.model.quota import Quota, Ratio
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 
 _ACCOUNT_CHARS = 12
@@ -27,20 +29,20 @@ def account_of(base_url: str) -> str:
     return hashlib.sha256(base_url.encode()).hexdigest()[:_ACCOUNT_CHARS]
 
 
-def token_limit(room: Room, limits: Limits) -> int:
+def token_limit(quota: Quota, limits: Limits) -> int:
     """Return how many tokens of a model may be enqueued: as many as was learned; at first, one modest shard.
 
     A pinned limit is used at once and never exceeded. Less is used only after the provider refused it.
     """
-    pinned, lesson = limits.enqueued_tokens_per_model, room.lesson
+    pinned, quota_estimate = limits.enqueued_tokens_per_model, quota.quota_estimate
     if pinned:
-        return min(pinned, lesson.limit) if lesson.refused else pinned
-    return lesson.limit or limits.first_shard_tokens
+        return min(pinned, quota_estimate.limit) if quota_estimate.refused else pinned
+    return quota_estimate.limit or limits.first_shard_tokens
 
 
-def input_limit(account: Room, limits: Limits) -> int:
+def input_limit(account: Quota, limits: Limits) -> int:
     """Return how many embedding inputs of an account may be enqueued: the documented limit, or less after a refusal."""
-    return min(account.lesson.limit or limits.room_embedding_inputs, limits.room_embedding_inputs)
+    return min(account.quota_estimate.limit or limits.quota_embedding_inputs, limits.quota_embedding_inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,17 @@ class Space:
         return self.tokens is not None and 2 * self.tokens < self.share
 
 
-def space(room: Room, account: Room, now: int, limits: Limits) -> Space | None:
+def space(quota: Quota, account: Quota, now: int, limits: Limits) -> Space | None:
     """Return what is free, or None while nothing may be admitted: the model is full, or in the cool-down after a refusal."""
-    limit = token_limit(room, limits)
-    if max(room.lesson.cool_until, account.lesson.cool_until) > now or 0 < limit <= room.used:
+    limit = token_limit(quota, limits)
+    if (
+        max(quota.quota_estimate.cool_down_until, account.quota_estimate.cool_down_until) > now
+        or 0 < limit <= quota.used
+    ):
         return None
     share = max(limit // _SHARES, min(limit, limits.first_shard_tokens))
     inputs = max(0, input_limit(account, limits) - account.used) if account.used else None
-    return Space(limit - room.used if room.used else None, inputs, limit, share)
+    return Space(limit - quota.used if quota.used else None, inputs, limit, share)
 
 
 def whole_space(limits: Limits) -> Space:

@@ -6,8 +6,9 @@ Rule: amounts in documents are US dollars as numbers; what is unknown is null an
 from collections.abc import Iterator
 
 from batchdrop.core.admission.budget import approved_of, unpriced_sent
+from batchdrop.core.model.job import Hold, Job, Quote
 from batchdrop.core.model.prices import MILLION
-from batchdrop.core.model.rows import Hold, Job, Quote, Reason
+from batchdrop.core.model.reasons import Reason
 
 UNKNOWN_CODE = "price_unknown"
 ABOVE_CODE = "above_cap"

@@ -13,7 +13,7 @@ from batchdrop.core.collection.answers import MESSAGE_CHARS_MAX, code_of
 from batchdrop.core.collection.verdicts import Verdict
 from batchdrop.core.model.batches import Batch, BatchError
 from batchdrop.core.model.outcomes import Failure
-from batchdrop.core.model.rows import Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.submission.refusals import is_money_code
 from batchdrop.core.submission.shard_lifecycle import CANCELLED
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from batchdrop.core.delivery.job_lifecycle import RETRIABLE_CODES
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import NO_TASK
-from batchdrop.core.model.rows import Job
 
 _RENAME: Final = "Give the file another name and drop it again."
 _OPERATOR: Final = "An operator has to put it right; then drop the file again."

@@ -21,8 +21,9 @@ from typing import Any
 
 from batchdrop.core.admission.budget import approved_of, is_to_be_held
 from batchdrop.core.model.errors import IllegalTransition
+from batchdrop.core.model.job import Hold, Job, JobState, Quote, TaskOptions
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Hold, Job, JobState, Quote, Reason, TaskOptions, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.core.submission.shard_lifecycle import Now
 
@@ -88,7 +89,7 @@ class ShardSplit:
 
 @dataclass(frozen=True, slots=True)
 class ShardServed:
-    """A shard that waited got room, or the first part of it: then it became two."""
+    """A shard that waited got quota, or the first part of it: then it became two."""
 
     group: int
     is_split: bool
@@ -390,11 +391,11 @@ def _reserving(job: Job, microdollars: int) -> Job:
 
 
 def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
-    """A group of it got room: from now on it waits anew, and others that got none for longer come first."""
+    """A group of it got quota: from now on it waits anew, and others that got none for longer come first."""
     group = job.groups[index]
     served = replace(group, cut_lines=group.cut_lines + cut_lines, served_at=now.time)
     assert served.cut_lines <= served.lines, (job.id, served)  # noqa: S101 - a shard takes planned lines only
-    waited_seconds = now.time - job.waiting_since if job.waiting_for == _W.ROOM else 0
+    waited_seconds = now.time - job.waiting_since if job.waiting_for == _W.QUOTA else 0
     return replace(
         job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting_for=_W.NOTHING, waiting_since=0,
         waited_seconds=job.waited_seconds + waited_seconds,

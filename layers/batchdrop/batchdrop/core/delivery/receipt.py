@@ -14,9 +14,10 @@ import msgspec
 from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun, usage_of_all
 from batchdrop.core.collection.verdicts import usage_of_response
 from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import NO_USAGE, Usage
 from batchdrop.core.model.prices import Cost, PriceList, Rates, cost_of_tokens, kinds_of, price_of
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import iso_time
 
 # Model names come from the provider: what is beyond this counts as OTHER, without a price.

@@ -14,8 +14,9 @@ from batchdrop.core.delivery.receipt_text import KINDS, money, parts, places_of,
 from batchdrop.core.delivery.report_charts import Curve, curve, durations, lengths, share
 from batchdrop.core.delivery.report_facts import END_CHARS_MAX, NAME_CHARS_MAX, Facts
 from batchdrop.core.delivery.summary import Results
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import NO_TASK
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import cut, iso_time, seconds_in_words
 
 CONTENT_TYPE: Final = "text/html; charset=utf-8"

@@ -9,7 +9,7 @@ from typing import Final
 
 from batchdrop.core.delivery.report_facts import Facts
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE
-from batchdrop.core.model.rows import Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import seconds_in_words
 
 # A screen cannot show more steps than this.

@@ -13,7 +13,7 @@ import msgspec
 from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun
 from batchdrop.core.delivery.summary import REASONS_MAX, bounded
 from batchdrop.core.model.outcomes import NULL, Outcome
-from batchdrop.core.model.rows import Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import cut
 
 ANSWERS_SHOWN_MAX: Final = 20

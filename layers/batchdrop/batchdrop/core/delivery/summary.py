@@ -14,8 +14,11 @@ import msgspec
 from batchdrop.core.admission.quote_text import cost_document
 from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun, run_of, usage_of_all
 from batchdrop.core.delivery.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
+from batchdrop.core.model.install import CommonWait
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import NO_USAGE, Outcome, Usage
-from batchdrop.core.model.rows import CommonWait, Job, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import iso_time
 from batchdrop.core.submission.common_waits import NOT_WAITING, concerns
 from batchdrop.core.submission.shard_waits import shard_wait
@@ -252,7 +255,7 @@ def _shard(shard: Shard) -> dict[str, object]:
 def _waiting(
     job: Job, shards: Sequence[Shard], wait: CommonWait | None, day: Reason | None
 ) -> dict[str, object] | None:
-    """Return what *job* waits for and since when; for room, also of which models; of what holds up many jobs, also why."""
+    """Return what *job* waits for and since when; for quota, also of which models; of what holds up many jobs, also why."""
     if wait and concerns(wait, job, shards):
         since = iso_time(max(wait.since, job.created_at))
         return {"for": wait.waits_for, "since": since, "reason": _reason(wait.reason)}
@@ -265,7 +268,7 @@ def _waiting(
     reason = day if job.waiting_for == WaitingFor.DAILY_CAP else waited_reason(job)
     if reason:
         waiting |= {"reason": _reason(reason)}
-    if job.waiting_for != WaitingFor.ROOM:
+    if job.waiting_for != WaitingFor.QUOTA:
         return waiting
     models = {group.model for group in job.groups if group.cut_lines < group.lines}
     models |= {shard.model for shard in shards if shard.state is ShardState.WAITING}

@@ -57,22 +57,22 @@ class Limits:
     # Input bytes between two checkpoints of the plan: what a crash makes us read again. A page has to fit an invocation.
     plan_checkpoint_bytes: int = 64_000_000
 
-    # Room: model tokens that may be enqueued at the provider at one time, for each model; 0 to learn it.
+    # Quota: model tokens that may be enqueued at the provider at one time, for each model; 0 to learn it.
     enqueued_tokens_per_model: int = 0
     # The first shard of a model of which nothing is known. Chosen: modest beside the 2,000,000 tokens that users report for
     # a small model (https://github.com/openai/openai-python/issues/2084, 2026-11-22), and ten steps away from it.
     first_shard_tokens: int = 50_000
     # Embedding inputs that may be enqueued at one time in all
     # (https://help.openai.com/en/articles/9197833-batch-api-faq, 2026-11-22).
-    room_embedding_inputs: int = 1_000_000
+    quota_embedding_inputs: int = 1_000_000
     # Batches that may be created in an hour: 2,000 (https://developers.openai.com/api/docs/guides/batch, 2026-09-26), less a
     # tenth for tries that are repeated.
     creates_per_hour_max: int = 1_800
     # Bytes of request body for one token, on text in English; measured within 0.95-1.07 of exact counts.
     bytes_per_token: int = 4
     # After a refusal while nothing else of ours is in: somebody else fills the queue. Doubled each time.
-    no_room_backoff_seconds: int = 5 * MINUTE
-    no_room_backoff_seconds_max: int = HOUR
+    no_quota_backoff_seconds: int = 5 * MINUTE
+    no_quota_backoff_seconds_max: int = HOUR
     lone_item_refused_seconds_max: int = DAY
 
     # What a job may cost before a person has to approve of it, in millionths of a US dollar; 0 for no limit.

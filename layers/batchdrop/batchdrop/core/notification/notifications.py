@@ -17,8 +17,10 @@ from batchdrop.core.delivery.advice import meaning, rejection_advice
 from batchdrop.core.delivery.receipt import Receipt, receipt_document
 from batchdrop.core.delivery.receipt_text import receipt_lines
 from batchdrop.core.delivery.summary import Results, failure_document
+from batchdrop.core.model.install import CommonWait
+from batchdrop.core.model.job import Hold, ItemAccess, Job
 from batchdrop.core.model.keys import NO_TASK, Keys
-from batchdrop.core.model.rows import CommonWait, Hold, ItemAccess, Job, Reason, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.wording import iso_time, printable
 
 SCHEMA: Final = 2
@@ -131,9 +133,9 @@ def _subject(job: Job) -> str:
     """Return what happened and to which file; a long key loses its middle, because its end tells files apart."""
     prefix = f"Batchdrop {_TITLES[job.event]}: "
     key = "".join(char if char.isascii() else "?" for char in printable(job.key))
-    room = SUBJECT_CHARS_MAX - len(prefix)
-    if len(key) > room:
-        kept = room - 3
+    left = SUBJECT_CHARS_MAX - len(prefix)
+    if len(key) > left:
+        kept = left - 3
         key = f"{key[: kept // 3]}...{key[len(key) - (kept - kept // 3) :]}"
     return prefix + key
 

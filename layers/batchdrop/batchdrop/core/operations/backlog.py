@@ -6,8 +6,9 @@ Rule: a row counts as due only if a worker should act on it now. A shard that wa
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 
 # A worker moves these after a wake-up message. Poll moves everything else, by what the provider shows.
 _TO_SEND = frozenset({ShardState.RESERVED, ShardState.UPLOADED})

@@ -6,9 +6,9 @@ have paid for anything older. So losing the table never causes a surprise bill.
 
 from dataclasses import dataclass
 
+from batchdrop.core.model.install import Install, Round
 from batchdrop.core.model.keys import Upload, is_ignored
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Install, Round
 
 
 @dataclass(frozen=True, slots=True)

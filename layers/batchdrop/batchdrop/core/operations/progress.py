@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, JobState, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 
 # A shard in one of these states makes progress, or counts as stalled on its own.
 _AT_PROVIDER: Final = frozenset({ShardState.RUNNING, ShardState.HARVESTING})

@@ -18,8 +18,8 @@ import msgspec
 
 from batchdrop.core.model.answer_bounds import UNLIMITED, AnswerBound
 from batchdrop.core.model.errors import BrokenState
+from batchdrop.core.model.job import Group, PlanCursor
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Group, PlanCursor
 
 type JsonValue = dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None
 type Columns = Mapping[str, Sequence[JsonValue]]  # what consecutive records have in each

@@ -11,10 +11,10 @@ import msgspec
 from batchdrop.core.model.answer_bounds import ANSWER_FIELDS, answer_bound
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.model.estimates import base_tokens, text_tokens, tokens_of_sizes
+from batchdrop.core.model.job import TaskOptions
 from batchdrop.core.model.keys import item_name, item_names, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.prices import micro_dollars
-from batchdrop.core.model.rows import TaskOptions
 from batchdrop.core.model.wording import listed, separator_advice, separator_of
 from batchdrop.core.planning.plan import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
 from batchdrop.core.planning.requests import LineForm, body_of_line, checked_model, inputs_of, make_request

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from batchdrop.core.model.errors import UploadRejected
-from batchdrop.core.model.rows import ItemAccess, TaskOptions
+from batchdrop.core.model.job import ItemAccess, TaskOptions
 from batchdrop.core.planning.requests import BY_URL, Endpoint
 from batchdrop.core.planning.task_yaml import load
 

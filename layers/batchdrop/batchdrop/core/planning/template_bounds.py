@@ -53,7 +53,7 @@ _MAPPED = frozenset(
 )
 _WIDTH_MAX: Final = 100  # blanks that `indent` may put before a line, members of a `batch`, or lists of a `slice`
 
-# Beyond that no useful record is short enough: VALUES_BYTES_MAX has room for 1,280 bytes.
+# Beyond that no useful record is short enough: VALUES_BYTES_MAX allows 1,280 bytes.
 _GROWTH_MAX: Final = 100_000
 
 _BINDING = frozenset({"set", "for", "with"})  # tags that give a value a name, which the next one may make longer

@@ -10,7 +10,8 @@ from batchdrop.core.model.batches import Batch, BatchError, Declined
 from batchdrop.core.model.dialects import Dialect
 from batchdrop.core.model.errors import ProviderRefused
 from batchdrop.core.model.limits import COMPLETION_WINDOW_SECONDS, HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import Reason, Refusal, Scope, Shard, ShardState
+from batchdrop.core.model.reasons import Reason, Refusal, Scope
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.stated import stated_limit
 from batchdrop.core.submission import shard_events as on
 from batchdrop.core.submission.refusals import is_about_model, is_account_refused, is_money_code
@@ -20,7 +21,7 @@ STATUSES_WITH_ANSWERS = frozenset({"completed", "expired", "cancelled"})
 STATUS_FAILED = "failed"
 STATUS_CANCELLING = "cancelling"
 STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
-STATUSES_TAKEN = STATUSES_WITH_ANSWERS | {"in_progress", "finalizing"}  # there was room for the batch
+STATUSES_TAKEN = STATUSES_WITH_ANSWERS | {"in_progress", "finalizing"}  # there was quota for the batch
 STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end by themselves
 
 _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provider
@@ -45,9 +46,9 @@ def is_token_limit(code: str, message: str) -> bool:
     return code.lower() == _TOKEN_LIMIT_CODE or _TOKEN_LIMIT_WORDS in words or _INPUT_LIMIT_WORDS in words
 
 
-def _no_room(shard: Shard, message: str, *, is_idle: bool) -> on.NoRoom:
+def _no_quota(shard: Shard, message: str, *, is_idle: bool) -> on.NoQuota:
     is_inputs = _INPUT_LIMIT_WORDS in message.lower()
-    return on.NoRoom(shard.attempt.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
+    return on.NoQuota(shard.attempt.ticket, is_idle=is_idle, stated=stated_limit(message), is_inputs=is_inputs)
 
 
 def names_input(shard: Shard, declined: Declined) -> bool:
@@ -67,7 +68,7 @@ def is_input_missing(code: str, message: str, param: str | None) -> bool:
 def observe(shard: Shard, batch: Batch, *, is_idle: bool) -> on.ShardEvent | None:
     """Return what *batch*, its own, means for a RUNNING *shard*; None while there is nothing to do.
 
-    *is_idle* says whether the shard alone holds room of its model.
+    *is_idle* says whether the shard alone holds quota of its model.
     """
     if batch.status in STATUSES_WITH_ANSWERS:
         return on.BatchEnded(shard.attempt.ticket, batch)
@@ -85,7 +86,7 @@ def _never_ran(shard: Shard, errors: tuple[BatchError, ...], *, is_idle: bool) -
         return on.MoneyMissed(shard.attempt.ticket, Reason(unpaid[0].code, unpaid[0].message))
     full = [error.message for error in errors if is_token_limit(error.code, error.message)]
     if full:
-        return _no_room(shard, full[0], is_idle=is_idle)
+        return _no_quota(shard, full[0], is_idle=is_idle)
     return on.InputMissed(shard.attempt.ticket) if _missed_input(errors) else None
 
 
@@ -177,7 +178,7 @@ def read_refusal(declined: Declined, shard: Shard, now: int, limits: Limits, *, 
     """Return what a definite refusal of the create call means. None of these is uncertain: no batch exists."""
     code, message = declined.code, declined.message
     if is_token_limit(code, message):
-        return _no_room(shard, message, is_idle=is_idle)
+        return _no_quota(shard, message, is_idle=is_idle)
     is_account = is_account_refused(declined.status, code)
     if is_account or declined.status == _TOO_MANY:
         return _turned_away(declined, shard, limits, is_account=is_account)

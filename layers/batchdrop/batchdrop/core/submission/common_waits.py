@@ -9,21 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from batchdrop.core.model.install import Asked, Circuit, CommonWait, Install, PastWait
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import (
-    Asked,
-    Circuit,
-    CommonWait,
-    Install,
-    Job,
-    JobState,
-    Outage,
-    PastWait,
-    Reason,
-    Shard,
-    ShardState,
-    WaitingFor,
-)
+from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import iso_time, provider_words, seconds_in_words
 from batchdrop.core.submission.refusals import is_money_code
 

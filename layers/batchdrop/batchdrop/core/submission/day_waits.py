@@ -9,8 +9,10 @@ from dataclasses import replace
 
 from batchdrop.core.admission.budget import day_of
 from batchdrop.core.admission.quote_text import dollar_words
+from batchdrop.core.model.install import CommonWait, Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import CommonWait, Install, Job, Reason, WaitingFor
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.submission.waits import DAILY_CAP_CODE, REFUSALS
 
 

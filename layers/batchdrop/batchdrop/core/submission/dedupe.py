@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from batchdrop.core.model.rows import Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.requests import body_of_line, row_of_line
 from batchdrop.core.submission.shard_events import NOTHING_SAVED, Saving
 

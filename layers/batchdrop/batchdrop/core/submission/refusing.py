@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Lesson, Reason, Refusal, Room, Scope, Shard, ShardState
+from batchdrop.core.model.quota import Quota, QuotaEstimate
+from batchdrop.core.model.reasons import Reason, Refusal, Scope
+from batchdrop.core.model.shard import Shard, ShardState
 
 # What the function's own disk refuses is waited for, said and given up like what the provider does.
 DISK_FULL: Final = Reason(
@@ -20,9 +23,9 @@ DISK_FULL: Final = Reason(
 _UNDER_REFUSAL = frozenset({ShardState.WAITING, ShardState.RESERVED, ShardState.UPLOADED, ShardState.CREATING})
 
 
-def of_model(lesson: Lesson, refusal: Refusal) -> Refusal:
+def of_model(quota_estimate: QuotaEstimate, refusal: Refusal) -> Refusal:
     """Return *refusal*, just now, as the model's: counted with those before it."""
-    known = lesson.refusal
+    known = quota_estimate.refusal
     return refusal if known is None else replace(refusal, count=known.count + 1, since=known.since)
 
 
@@ -52,7 +55,7 @@ def is_refused_again(job: Job, reason: Reason, scope: Scope, now: int, limits: L
     return is_enough and now - known.since < limits.refused_seconds_max
 
 
-def hopeless_reason(job: Job, lesson: Lesson, now: int, limits: Limits) -> Reason | None:
+def hopeless_reason(job: Job, quota_estimate: QuotaEstimate, now: int, limits: Limits) -> Reason | None:
     """Return why what is left of *job* and a model fails without being asked for; None where it is asked for.
 
     The provider has refused it for a day, several times, and did so again within the last hour. That requests are too large
@@ -61,8 +64,8 @@ def hopeless_reason(job: Job, lesson: Lesson, now: int, limits: Limits) -> Reaso
     known = job.given_up
     if known and now - known.since < limits.refused_retry_seconds and _is_of_all(job, known, limits):
         return known.reason
-    refusal = lesson.refusal
-    if refusal and now < lesson.cool_until and is_model_given_up(refusal, job, now, limits):
+    refusal = quota_estimate.refusal
+    if refusal and now < quota_estimate.cool_down_until and is_model_given_up(refusal, job, now, limits):
         return refusal.reason
     return None
 
@@ -127,16 +130,18 @@ def to_be_tried(waiting: Iterable[Shard], refused: frozenset[Place], limits: Lim
     return [*fresh, *retries[:most], *parts[:most]]
 
 
-def is_asked_for(room: Room, now: int) -> bool:
+def is_asked_for(quota: Quota, now: int) -> bool:
     """Whether a model that is refused is not to be asked for now: it was just before, or a shard of it asks for all."""
-    return room.lesson.refusal is not None and (now < room.lesson.cool_until or room.used > room.taken)
+    return quota.quota_estimate.refusal is not None and (
+        now < quota.quota_estimate.cool_down_until or quota.used > quota.taken
+    )
 
 
-def accepted(lesson: Lesson, intent_at: int) -> Lesson:
-    """Return *lesson* after the provider took a batch of the model whose create was intended at that time."""
-    refusal = lesson.refusal
+def accepted(quota_estimate: QuotaEstimate, intent_at: int) -> QuotaEstimate:
+    """Return *quota_estimate* after the provider took a batch of the model whose create was intended at that time."""
+    refusal = quota_estimate.refusal
     is_over = refusal is not None and intent_at > refusal.since
-    return replace(lesson, refusal=None, cool_until=0) if is_over else lesson
+    return replace(quota_estimate, refusal=None, cool_down_until=0) if is_over else quota_estimate
 
 
 type Models = Mapping[tuple[str, str], Refusal]

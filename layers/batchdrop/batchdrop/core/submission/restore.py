@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.model.batches import Batch
-from batchdrop.core.model.rows import Reason, Shard, ShardState, TryName, read_ticket
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard, ShardState, TryName, read_ticket
 from batchdrop.core.submission.batch_signals import STATUS_FAILED
 from batchdrop.core.submission.shard_events import Restored
 from batchdrop.core.submission.shard_lifecycle import EDGES

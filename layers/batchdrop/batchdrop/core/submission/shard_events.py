@@ -7,12 +7,12 @@ a slow worker or a lagging index concluded about one try must never be done to t
 from dataclasses import dataclass
 
 from batchdrop.core.model.batches import Batch
-from batchdrop.core.model.rows import Reason, Refusal
+from batchdrop.core.model.reasons import Reason, Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """There is room: the shard holds it and gets a ticket. From now on it holds so much of its job's, and the *day*'s, money."""
+    """There is quota: the shard holds it and gets a ticket. From now on it holds so much of its job's, and the *day*'s, money."""
 
     microdollars: int = 0
     day: str = ""
@@ -150,7 +150,7 @@ class NothingFound:
 
 @dataclass(frozen=True, slots=True)
 class Unparked:
-    """An hour has passed and there is room: one more try."""
+    """An hour has passed and there is quota: one more try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +168,10 @@ class EarlierFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class NoRoom:
+class NoQuota:
     """The provider's queue of enqueued tokens, or of embedding inputs, is full.
 
-    *is_idle*: nothing else of ours holds any of that room. *stated* is the limit that the refusal names, 0 for none.
+    *is_idle*: nothing else of ours holds any of that quota. *stated* is the limit that the refusal names, 0 for none.
     """
 
     ticket: str
@@ -190,7 +190,7 @@ class MoneyMissed:
 
 @dataclass(frozen=True, slots=True)
 class BatchTaken:
-    """The batch passed validation: the provider had room for it."""
+    """The batch passed validation: the provider had quota for it."""
 
     ticket: str
 
@@ -277,7 +277,7 @@ type ShardEvent = (
     | Unparked
     | InputMissed
     | EarlierFailed
-    | NoRoom
+    | NoQuota
     | MoneyMissed
     | BatchTaken
     | BatchEnded

@@ -1,18 +1,18 @@
 """The life of a shard, as a table.
 
-                                         (room)
+                                         (quota)
     WAITING ──► RESERVED ──► UPLOADED ──► CREATING ──► RUNNING ──► HARVESTING ──► DONE
        ▲            ▲            ▲            │           │            │
        │            │            │            ▼           │            │
        │            └────────────┼───────  FENCING        │            │
        │            │            │            ▼           │            │
        │            └────────────┼───────  PARKED         │            │
-       └────────────┴────────────────────────┴──────────  ┴ (no room)  ┴ (next attempt)
-          (refused for good)      (refused, no room)
+       └────────────┴────────────────────────┴──────────  ┴ (no quota)  ┴ (next attempt)
+          (refused for good)      (refused, no quota)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
 an error changes nothing. `advance` is the only way from one state to another. The functions below the table say what
-else an event does to the row: tickets, times, room.
+else an event does to the row: tickets, times, quota.
 
 Rules kept here, each the reason why nothing is paid twice:
 
@@ -21,7 +21,7 @@ Rules kept here, each the reason why nothing is paid twice:
   not a definite refusal passes FENCING and ends in RESERVED, without a file.
 * CREATING is entered before the call and left only by an answer or by the fence; also where a list that is behind showed a
   batch of an earlier try as alive: once that one is seen to have failed, the create is as uncertain as it was.
-* A definite refusal leaves nothing uncertain: its shard waits without room and without a file, for a day at most.
+* A definite refusal leaves nothing uncertain: its shard waits without quota and without a file, for a day at most.
 * An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
 * A cancelled shard never comes to where something may be sent: it is harvested instead. Where a create may have been made
   the rules above hold for it as for any other, so that a batch that was paid for is found.
@@ -33,17 +33,8 @@ from typing import Any
 
 from batchdrop.core.model.errors import IllegalTransition, Superseded
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.rows import (
-    Attempt,
-    InputFile,
-    Outage,
-    Reason,
-    Refusal,
-    Scope,
-    Shard,
-    ShardState,
-    ticket_of,
-)
+from batchdrop.core.model.reasons import Outage, Reason, Refusal, Scope
+from batchdrop.core.model.shard import Attempt, InputFile, Shard, ShardState, ticket_of
 from batchdrop.core.submission import shard_events as on
 
 CANCELLED = Reason("cancelled", "The job was cancelled before this request was sent.")
@@ -52,7 +43,7 @@ _S = ShardState
 
 # Another try with another file, none after too many, or never again where the job was cancelled.
 _FRESH_TRY = frozenset({_S.RESERVED, _S.PARKED, _S.HARVESTING})
-# A few tries at once, then one an hour without room, then none.
+# A few tries at once, then one an hour without quota, then none.
 _REFUSED = frozenset({_S.RESERVED, _S.WAITING, _S.HARVESTING})
 _SENDS = frozenset({_S.WAITING, _S.RESERVED, _S.UPLOADED})  # from here a create may come next
 
@@ -86,7 +77,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
         on.SendRefused: _REFUSED,
         on.ModelRefused: frozenset({_S.WAITING, _S.HARVESTING}),
         on.InputMissed: _FRESH_TRY,
-        on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.NoQuota: frozenset({_S.WAITING, _S.HARVESTING}),
         on.FenceBegun: frozenset({_S.FENCING}),
         on.Unlisted: frozenset({_S.PARKED}),
         on.GivenUp: frozenset({_S.HARVESTING}),
@@ -114,7 +105,7 @@ EDGES: Mapping[ShardState, Mapping[type, frozenset[ShardState]]] = {
     _S.RUNNING: {
         on.InputMissed: _FRESH_TRY,
         on.EarlierFailed: frozenset({_S.CREATING}),
-        on.NoRoom: frozenset({_S.WAITING, _S.HARVESTING}),
+        on.NoQuota: frozenset({_S.WAITING, _S.HARVESTING}),
         on.MoneyMissed: frozenset({_S.WAITING, _S.HARVESTING}),
         on.BatchTaken: frozenset({_S.RUNNING}),
         on.BatchEnded: frozenset({_S.HARVESTING}),
@@ -144,7 +135,7 @@ def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
     """Return *shard* after *event*.
 
     Raises IllegalTransition where the state does not know the event, and Superseded where the event answers a try that
-    the shard has left behind. Room is not looked at: `room_tokens` says what the shard holds, the ledger keeps the sum.
+    the shard has left behind. Quota is not looked at: `quota_tokens` says what the shard holds, the ledger keeps the sum.
     """
     targets = EDGES[shard.state].get(type(event))
     if targets is None:
@@ -237,7 +228,7 @@ def _with_file(shard: Shard, file: InputFile) -> Shard:
 
 def _after_admitted(shard: Shard, event: on.Admitted, now: Now) -> Shard:
     return replace(
-        _mint(_without_file(shard), now, _S.RESERVED), room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
+        _mint(_without_file(shard), now, _S.RESERVED), quota_tokens=shard.sent_tokens, quota_inputs=shard.sent_inputs,
         reserved_microdollars=shard.reserved_microdollars + event.microdollars, reserved_on=event.day or shard.reserved_on,
     )  # fmt: skip
 
@@ -246,9 +237,9 @@ def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Sh
     saving = event.saving
     saved = replace(shard, saved_items=saving.items, saved_tokens=saving.tokens, saved_inputs=saving.inputs)
     file = replace(shard.attempt.file, id=event.file, uploaded_at=now.time)
-    # What is not sent takes no room: it is given back here, because nobody knew before.
+    # What is not sent takes no quota: it is given back here, because nobody knew before.
     return replace(
-        saved, state=_S.UPLOADED, room_tokens=saved.sent_tokens, room_inputs=saved.sent_inputs,
+        saved, state=_S.UPLOADED, quota_tokens=saved.sent_tokens, quota_inputs=saved.sent_inputs,
         attempt=replace(shard.attempt, file=file), failed_uploads=0, base_url=event.base_url, fingerprint=event.fingerprint,
         unreachable_at=0, due_at=now.time,
     )  # fmt: skip
@@ -333,8 +324,8 @@ def refused_wait_seconds(refusal: Refusal, limits: Limits) -> int:
 
 
 def _refused(shard: Shard) -> Shard:
-    """Return *shard* waiting without room, file or worker. The provider has answered: nothing about it is uncertain any more."""
-    waiting = replace(_without_room(_without_file(shard)), state=_S.WAITING, lease=None)
+    """Return *shard* waiting without quota, file or worker. The provider has answered: nothing about it is uncertain any more."""
+    waiting = replace(_without_quota(_without_file(shard)), state=_S.WAITING, lease=None)
     return replace(waiting, attempt=replace(waiting.attempt, parked_at=0))
 
 
@@ -344,19 +335,19 @@ def _after_batch_found(shard: Shard, event: on.BatchFound, now: Now) -> Shard:
         was, batch=event.batch.id, batch_status=event.batch.status, parked_at=0, refusal=None,
         is_unfenced=was.is_unfenced and not was.is_unlisted, is_unlisted=False,
     )  # fmt: skip
-    # A parked shard gave its room back; the batch takes it whether there is room or not.
+    # A parked shard gave its quota back; the batch takes it whether there is quota or not.
     return replace(
-        shard, state=_S.RUNNING, attempt=attempt, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs,
+        shard, state=_S.RUNNING, attempt=attempt, quota_tokens=shard.sent_tokens, quota_inputs=shard.sent_inputs,
         unreachable_at=0, lease=None, due_at=now.time + now.limits.retrieve_interval_seconds,
     )  # fmt: skip
 
 
 def _after_fence_begun(shard: Shard, _event: on.FenceBegun, now: Now) -> Shard:
     file = replace(shard.attempt.file, fencing_at=now.time, fenced_at=0)
-    # What was parked for want of a list gave its room back; a batch may take it whether there is room or not.
+    # What was parked for want of a list gave its quota back; a batch may take it whether there is quota or not.
     return replace(
         shard, state=_S.FENCING, attempt=replace(shard.attempt, file=file, is_unfenced=False, is_unlisted=False),
-        room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, lease=None, due_at=now.time,
+        quota_tokens=shard.sent_tokens, quota_inputs=shard.sent_inputs, lease=None, due_at=now.time,
     )  # fmt: skip
 
 
@@ -402,21 +393,21 @@ def _fresh_try(shard: Shard, now: Now) -> Shard:
 def _parked(shard: Shard, now: Now) -> Shard:
     attempt = replace(shard.attempt, parked_at=shard.attempt.parked_at or now.time, batch="")
     due_at = now.time + now.limits.parked_retry_seconds
-    return replace(_without_room(shard), state=_S.PARKED, attempt=attempt, lease=None, due_at=due_at)
+    return replace(_without_quota(shard), state=_S.PARKED, attempt=attempt, lease=None, due_at=due_at)
 
 
-def _without_room(shard: Shard) -> Shard:
-    return replace(shard, room_tokens=0, room_inputs=0, taken_at=0)
+def _without_quota(shard: Shard) -> Shard:
+    return replace(shard, quota_tokens=0, quota_inputs=0, taken_at=0)
 
 
 def _after_unparked(shard: Shard, _event: on.Unparked, now: Now) -> Shard:
     assert not shard.attempt.is_unfenced, "an unfenced try may still run: no new one"  # noqa: S101 - the caller asked first
     # `parked_at` stays: a week of outage is counted from its beginning.
     again = _mint(_without_file(shard), now, _S.RESERVED)
-    return replace(again, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs)
+    return replace(again, quota_tokens=shard.sent_tokens, quota_inputs=shard.sent_inputs)
 
 
-def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
+def _after_no_quota(shard: Shard, event: on.NoQuota, now: Now) -> Shard:
     since = shard.attempt.refused_since or now.time
     message = _hopeless(shard, event, now.time - since, now.limits)
     if message:
@@ -425,18 +416,18 @@ def _after_no_room(shard: Shard, event: on.NoRoom, now: Now) -> Shard:
     if not is_foreign(shard, event):
         # Due at once, so that it keeps its place: the limit that the refusal taught is what holds it back.
         return waiting
-    wait_seconds = no_room_backoff_seconds(shard.attempt.refused_count, now.limits)
+    wait_seconds = no_quota_backoff_seconds(shard.attempt.refused_count, now.limits)
     attempt = replace(waiting.attempt, refused_count=shard.attempt.refused_count + 1, refused_since=since)
     return replace(waiting, attempt=attempt, due_at=now.time + wait_seconds)
 
 
 def _unsent(shard: Shard) -> Shard:
-    """Return *shard* waiting: it holds no room, no file and no batch."""
-    return replace(_without_room(_without_file(_without_batch(shard))), state=_S.WAITING, lease=None)
+    """Return *shard* waiting: it holds no quota, no file and no batch."""
+    return replace(_without_quota(_without_file(_without_batch(shard))), state=_S.WAITING, lease=None)
 
 
-def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limits) -> str:
-    """Return why a lone item will never find room; empty while it may."""
+def _hopeless(shard: Shard, event: on.NoQuota, refused_seconds: int, limits: Limits) -> str:
+    """Return why a lone item will never find quota; empty while it may."""
     if not event.is_idle or shard.sent_items > 1:
         return ""
     asked = shard.sent_inputs if event.is_inputs else shard.sent_tokens
@@ -445,18 +436,20 @@ def _hopeless(shard: Shard, event: on.NoRoom, refused_seconds: int, limits: Limi
         return f"This request alone has about {asked:,} {what}; the provider takes {event.stated:,} at a time."
     if refused_seconds < limits.lone_item_refused_seconds_max:
         return ""
-    return f"The provider had no room for this request for {refused_seconds // HOUR} hours, with nothing else enqueued."
+    return (
+        f"The provider had no quota for this request for {refused_seconds // HOUR} hours, with nothing else enqueued."
+    )
 
 
-def is_foreign(shard: Shard, event: on.NoRoom) -> bool:
+def is_foreign(shard: Shard, event: on.NoQuota) -> bool:
     """Whether only time can help after a refusal: nothing else of ours is in, and less of it would not explain it either."""
     asked = shard.sent_inputs if event.is_inputs else shard.sent_tokens
     return event.is_idle and (shard.sent_items == 1 or not 0 < event.stated < asked)
 
 
-def no_room_backoff_seconds(refused_count: int, limits: Limits) -> int:
+def no_quota_backoff_seconds(refused_count: int, limits: Limits) -> int:
     """Return how long to wait while others fill the queue, who did *refused_count* times before: doubled up to an hour."""
-    return min(limits.no_room_backoff_seconds << min(refused_count, 16), limits.no_room_backoff_seconds_max)
+    return min(limits.no_quota_backoff_seconds << min(refused_count, 16), limits.no_quota_backoff_seconds_max)
 
 
 def _after_money_missed(shard: Shard, _event: on.MoneyMissed, now: Now) -> Shard:
@@ -485,8 +478,8 @@ def _after_given_up(shard: Shard, event: on.GivenUp, now: Now) -> Shard:
 
 
 def _to_harvest(shard: Shard, now: Now) -> Shard:
-    """Room is given back at once: the provider counts an ended batch no more, however late its answers come."""
-    return replace(_without_room(shard), state=_S.HARVESTING, unreachable_at=0, lease=None, due_at=now.time)
+    """Quota is given back at once: the provider counts an ended batch no more, however late its answers come."""
+    return replace(_without_quota(shard), state=_S.HARVESTING, unreachable_at=0, lease=None, due_at=now.time)
 
 
 def _after_cancelled(shard: Shard, _event: on.Cancelled, now: Now) -> Shard:
@@ -537,7 +530,7 @@ def _after_restored(shard: Shard, event: on.Restored, now: Now) -> Shard:
         return _mint(known, now, _S.RESERVED)
     file = replace(was.file, intent_at=now.time, fencing_at=0, fenced_at=0)
     return replace(
-        known, state=_S.CREATING, room_tokens=shard.sent_tokens, room_inputs=shard.sent_inputs, taken_at=0,
+        known, state=_S.CREATING, quota_tokens=shard.sent_tokens, quota_inputs=shard.sent_inputs, taken_at=0,
         attempt=replace(tried, file=file, first_intent_at=was.first_intent_at or now.time),
         due_at=now.time + now.limits.grace_seconds,
     )  # fmt: skip
@@ -563,7 +556,7 @@ _AFTER: Mapping[type, Callable[[Shard, Any, Now], Shard]] = {
     on.Unparked: _after_unparked,
     on.InputMissed: _after_input_missed,
     on.EarlierFailed: _after_earlier_failed,
-    on.NoRoom: _after_no_room,
+    on.NoQuota: _after_no_quota,
     on.MoneyMissed: _after_money_missed,
     on.BatchTaken: _after_batch_taken,
     on.BatchEnded: _after_batch_ended,

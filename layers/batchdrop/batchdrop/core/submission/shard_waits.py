@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Attempt, Outage, Reason, Shard, ShardState, WaitingFor
+from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
+from batchdrop.core.model.shard import Attempt, Shard, ShardState
 from batchdrop.core.model.wording import provider_words
 
 _W = WaitingFor

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from batchdrop.core.model.job import Hold, Job, JobState
 from batchdrop.core.model.limits import HOUR, Limits
-from batchdrop.core.model.rows import Hold, Job, JobState, Reason, Refusal, Scope, Shard, Wait, WaitingFor
+from batchdrop.core.model.reasons import Reason, Refusal, Scope, Wait, WaitingFor
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.submission.common_waits import NOT_WAITING
 from batchdrop.core.submission.refusing import DISK_FULL, is_under_refusal
@@ -92,7 +94,7 @@ def _refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
 
 def waited_reason(job: Job) -> Reason | None:
     """Return why *job* waits, where it is more than a turn that comes by itself."""
-    if job.waiting_for in _TURNS or job.waiting_for == _W.ROOM:
+    if job.waiting_for in _TURNS or job.waiting_for == _W.QUOTA:
         return None
     return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
 
@@ -100,15 +102,15 @@ def waited_reason(job: Job) -> Reason | None:
 def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int, *, is_day_over: bool = False) -> WaitingFor:
     """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be.
 
-    A shard whose next attempt is not due yet would not be let in however much room there were. *is_day_over*: the day's money
-    that it waited for is there, and it is not let in for want of room.
+    A shard whose next attempt is not due yet would not be let in however much quota there were. *is_day_over*: the day's money
+    that it waited for is there, and it is not let in for want of quota.
     """
     is_turn = job.waiting_for in _TURNS or (is_day_over and job.waiting_for == _W.DAILY_CAP)
     if job.state is not JobState.RUNNING or job.cancelled_at or not is_turn:
         return job.waiting_for
     listed = [shard for shard in waiting if not is_under_refusal(shard)]
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):
-        return _W.ROOM
+        return _W.QUOTA
     return _W.NEXT_ATTEMPT if listed else job.waiting_for
 
 

@@ -10,27 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
 
+from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict
-from batchdrop.core.model.rows import Change, DayMove, Install, Job, Lesson, Room, RoomWrite, Row, Shard, Write
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.quota import Quota, QuotaEstimate
+from batchdrop.core.model.shard import Shard
 from batchdrop.edge.aws.row_format import (
     INSTALL_KEY,
-    RoomKey,
-    RoomMove,
+    QuotaKey,
+    QuotaMove,
     RowKey,
     check_change,
     day_key,
-    decode_lesson,
+    decode_quota_estimate,
     decode_row,
-    encode_lesson,
+    encode_quota_estimate,
     encode_row,
     is_as_read,
     job_key,
     kind_of,
     named_by_condition,
     next_revision,
-    room_key,
-    room_moves,
-    room_writes,
+    quota_key,
+    quota_moves,
+    quota_writes,
     row_key,
     shard_key,
 )
@@ -67,7 +71,7 @@ _PASSING = frozenset(
         "ServiceUnavailable",
     }
 )
-_STILL = RoomMove(0, 0)
+_STILL = QuotaMove(0, 0)
 _NOTHING_LEARNED = "(revision = :read OR attribute_not_exists(revision))"
 _CONDITION_FAILED = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 
@@ -93,15 +97,16 @@ class DynamoLedger:
         """Return the installation's row."""
         return _expected(Install, self._read(INSTALL_KEY))
 
-    def room(self, account: str, model: str) -> Room:
-        """Return the room row of *model*; an empty one where there is none."""
-        found = self._get(room_key(account, model))
+    def quota(self, account: str, model: str) -> Quota:
+        """Return the quota row of *model*; an empty one where there is none."""
+        found = self._get(quota_key(account, model))
         if found is None:
-            return Room(account, model)
-        lesson = found.get("lesson", {}).get("S")
-        return Room(
+            return Quota(account, model)
+        learned = found.get("lesson", {}).get("S")
+        return Quota(
             account, model, used=_number(found, "used"), taken=_number(found, "taken"),
-            lesson=decode_lesson(lesson) if lesson else Lesson(), revision=_number(found, "revision"),
+            quota_estimate=decode_quota_estimate(learned) if learned else QuotaEstimate(),
+            revision=_number(found, "revision"),
         )  # fmt: skip
 
     def day_microdollars(self, day: str) -> int:
@@ -153,11 +158,11 @@ class DynamoLedger:
     def write(self, change: Change) -> Change:
         """Apply *change* whole and return it with the revisions that were written.
 
-        Raises Conflict as the port says, and BrokenState where more room would be released than is held.
+        Raises Conflict as the port says, and BrokenState where more quota would be released than is held.
         """
         check_change(change)
         wanted = replace(change, writes=tuple(_revised(write) for write in change.writes))
-        parts = [self._put(write) for write in wanted.writes] + self._room_updates(wanted)
+        parts = [self._put(write) for write in wanted.writes] + self._quota_updates(wanted)
         parts += [self._check(row) for row in wanted.unchanged]
         parts += [{"Update": self._day_update(wanted.day)}] if wanted.day else []
         for attempt in range(WRITE_TRIES_MAX):
@@ -184,7 +189,7 @@ class DynamoLedger:
         return None
 
     def _send(self, parts: "list[TransactWriteItemTypeDef]") -> None:
-        """One row without room is one plain write at half the price; all else is a transaction."""
+        """One row without quota is one plain write at half the price; all else is a transaction."""
         if len(parts) == 1 and "Put" in parts[0]:
             self._client.put_item(**parts[0]["Put"])
         elif len(parts) == 1 and "Update" in parts[0]:
@@ -198,10 +203,10 @@ class DynamoLedger:
 
     def _refusal(self, wanted: Change, failure: str) -> BrokenState | Conflict:
         """Return the error of a change that was refused for good."""
-        for (account, model), move in room_moves(wanted).items():
-            if self.room(account, model).used + move.used < 0 and self._are_as_read(wanted):
-                return BrokenState(f"the room of {model} at {account} holds less than {-move.used:,}")
-        return Conflict(f"{failure}: {_places(wanted)} are not as they were read, or there is no room")
+        for (account, model), move in quota_moves(wanted).items():
+            if self.quota(account, model).used + move.used < 0 and self._are_as_read(wanted):
+                return BrokenState(f"the quota of {model} at {account} holds less than {-move.used:,}")
+        return Conflict(f"{failure}: {_places(wanted)} are not as they were read, or there is no quota")
 
     def _are_as_read(self, wanted: Change) -> bool:
         rows = [(row_key(write.after), write.before) for write in wanted.writes]
@@ -235,25 +240,25 @@ class DynamoLedger:
             }
         }
 
-    def _room_updates(self, change: Change) -> "list[TransactWriteItemTypeDef]":
-        """Return the updates of every room that *change* moves or names, in one order for all, so that none deadlock."""
-        moves, writes = room_moves(change), room_writes(change)
+    def _quota_updates(self, change: Change) -> "list[TransactWriteItemTypeDef]":
+        """Return the updates of every quota that *change* moves or names, in one order for all, so that none deadlock."""
+        moves, writes = quota_moves(change), quota_writes(change)
         keys = sorted(moves.keys() | writes.keys())
-        return [{"Update": self._room_update(key, moves.get(key, _STILL), writes.get(key))} for key in keys]
+        return [{"Update": self._quota_update(key, moves.get(key, _STILL), writes.get(key))} for key in keys]
 
-    def _room_update(self, key: RoomKey, move: RoomMove, write: RoomWrite | None) -> "UpdateTypeDef":
+    def _quota_update(self, key: QuotaKey, move: QuotaMove, write: QuotaWrite | None) -> "UpdateTypeDef":
         values: dict[str, Attributes] = {":used": {"N": str(move.used)}, ":taken": {"N": str(move.taken)}}
         expression, conditions = "ADD used :used, taken :taken", []
         if write is not None:
             expression = f"SET lesson = :lesson, revision = :next {expression}"
             values |= {
-                ":lesson": {"S": encode_lesson(write.lesson)},
+                ":lesson": {"S": encode_quota_estimate(write.quota_estimate)},
                 ":read": {"N": str(write.before.revision)},
                 ":next": {"N": str(next_revision(write))},
             }
             conditions.append("revision = :read" if write.before.revision else _NOTHING_LEARNED)
         if write is not None and write.limit is not None and move.used > 0:
-            # A limit below what is asked leaves a negative number, which no use is below: only an unused room takes it.
+            # A limit below what is asked leaves a negative number, which no use is below: only an unused quota takes it.
             conditions.append("(used <= :most OR used = :nothing OR attribute_not_exists(used))")
             values |= {":most": {"N": str(write.limit - move.used)}, ":nothing": {"N": "0"}}
         if move.used < 0:
@@ -261,7 +266,7 @@ class DynamoLedger:
             values[":least"] = {"N": str(-move.used)}
         update: UpdateTypeDef = {
             "TableName": self._table,
-            "Key": _place(room_key(*key)),
+            "Key": _place(quota_key(*key)),
             "UpdateExpression": expression,
             "ExpressionAttributeValues": values,
         }
@@ -363,4 +368,4 @@ def _failure(error: ClientError) -> str:
 
 
 def _places(change: Change) -> str:
-    return ", ".join("/".join(row_key(write.after)) for write in change.writes) or "of the rooms"
+    return ", ".join("/".join(row_key(write.after)) for write in change.writes) or "of the quotas"

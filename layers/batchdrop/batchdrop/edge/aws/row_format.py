@@ -10,23 +10,16 @@ from typing import Any, Final
 
 import msgspec
 
+from batchdrop.core.model.change import Change, QuotaWrite, Row
 from batchdrop.core.model.errors import BrokenState
-from batchdrop.core.model.rows import (
-    SCHEMA,
-    WHOLE_ACCOUNT,
-    Attempt,
-    Change,
-    InputFile,
-    Install,
-    Job,
-    Lesson,
-    RoomWrite,
-    Row,
-    Shard,
-)
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, QuotaEstimate
+from batchdrop.core.model.row import SCHEMA
+from batchdrop.core.model.shard import Attempt, InputFile, Shard
 
 type RowKey = tuple[str, str]
-type RoomKey = tuple[str, str]
+type QuotaKey = tuple[str, str]
 
 # DynamoDB takes 400 KB a row, 2,048 bytes of partition key and 100 rows a transaction
 # (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html, 2026-11-22).
@@ -40,7 +33,8 @@ INSTALL_KEY: RowKey = ("I", "META")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TYPES: Final[Mapping[str, type[Row]]] = {"job": Job, "shard": Shard, "install": Install}
-# In the table a shard is flat, as release 0.1.0 wrote it and reads it after a rollback. By the names of the two parts:
+# In the table a shard is flat, and fields have the names that release 0.1.0 gave them: it reads them after a rollback.
+_OF_SHARD: Final = {"quota_tokens": "room_tokens", "quota_inputs": "room_inputs"}
 _OF_FILE: Final = {field.name: field.name for field in fields(InputFile)} | {
     "id": "file",
     "uploaded_at": "file_uploaded_at",
@@ -48,6 +42,9 @@ _OF_FILE: Final = {field.name: field.name for field in fields(InputFile)} | {
 _OF_ATTEMPT: Final = {field.name: field.name for field in fields(Attempt) if field.name != "file"} | {
     "number": "attempt"
 }
+_OF_ESTIMATE: Final = {field.name: field.name for field in fields(QuotaEstimate)} | {
+    "high_water": "proven", "streak": "calm", "cool_down_until": "cool_until",
+}  # fmt: skip
 
 
 def job_key(job: str) -> RowKey:
@@ -60,8 +57,8 @@ def shard_key(job: str, number: int) -> RowKey:
     return (_checked_partition(f"J#{job}"), f"S#{number:06d}")
 
 
-def room_key(account: str, model: str) -> RowKey:
-    """Return where a model's room row lies. An account's own `#` is escaped, so that two rooms never share a row."""
+def quota_key(account: str, model: str) -> RowKey:
+    """Return where a model's quota row lies. An account's own `#` is escaped, so that two quotas never share a row."""
     escaped = account.replace("%", "%25").replace("#", "%23")
     return (_checked_partition(f"R#{escaped}#{model}"), "META")
 
@@ -122,15 +119,16 @@ def decode_row(kind: str, encoded: str) -> Row:
 
 def _flat(shard: Shard) -> dict[str, object]:
     attempt, file = shard.attempt, shard.attempt.file
-    content = {field.name: getattr(shard, field.name) for field in fields(shard)}
+    content = {_OF_SHARD.get(field.name, field.name): getattr(shard, field.name) for field in fields(shard)}
     content |= {flat: getattr(attempt, name) for name, flat in _OF_ATTEMPT.items()}
     return content | {flat: getattr(file, name) for name, flat in _OF_FILE.items()}
 
 
 def _nested(content: dict[str, Any]) -> dict[str, Any]:
+    own = {name: content.pop(flat) for name, flat in _OF_SHARD.items() if flat in content}
     file = {name: content.pop(flat) for name, flat in _OF_FILE.items() if flat in content}
     attempt = {name: content.pop(flat) for name, flat in _OF_ATTEMPT.items() if flat in content}
-    return content | {"attempt": attempt | {"file": file}}
+    return content | own | {"attempt": attempt | {"file": file}}
 
 
 def named_by_condition(row: Row) -> dict[str, str | int]:
@@ -154,12 +152,12 @@ def is_as_read(found: Row | None, before: Row | None) -> bool:
 def check_change(change: Change) -> None:
     """Raise ValueError where *change* could not be applied whole: a row named twice or exchanged, or too many."""
     keys = [row_key(row) for row in (*(write.after for write in change.writes), *change.unchanged)]
-    keys += [room_key(*key) for key in {*room_moves(change), *room_writes(change)}]
+    keys += [quota_key(*key) for key in {*quota_moves(change), *quota_writes(change)}]
     keys += [day_key(change.day.day)] if change.day else []
     if len(set(keys)) != len(keys) or len(keys) > CHANGE_ROWS_MAX:
         raise ValueError(f"a change names a row twice, or more than {CHANGE_ROWS_MAX} rows")
-    if len(room_writes(change)) != len(change.rooms):
-        raise ValueError("a change names a room twice")
+    if len(quota_writes(change)) != len(change.quotas):
+        raise ValueError("a change names a quota twice")
     for write in change.writes:
         if write.before is not None and row_key(write.before) != row_key(write.after):
             raise ValueError(f"a write exchanges {row_key(write.before)} for {row_key(write.after)}")
@@ -167,54 +165,54 @@ def check_change(change: Change) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomMove:
-    """How much more (or less) of a room is used after a change, and of that known to be taken."""
+class QuotaMove:
+    """How much more (or less) of a quota is used after a change, and of that known to be taken."""
 
     used: int
     taken: int
 
 
-def room_moves(change: Change) -> dict[RoomKey, RoomMove]:
-    """Return how every room moves by *change*, where it is not the same afterwards."""
-    used, taken = Counter[RoomKey](), Counter[RoomKey]()
+def quota_moves(change: Change) -> dict[QuotaKey, QuotaMove]:
+    """Return how every quota moves by *change*, where it is not the same afterwards."""
+    used, taken = Counter[QuotaKey](), Counter[QuotaKey]()
     for write in change.writes:
         for row, sign in ((write.before, -1), (write.after, 1)):
             if isinstance(row, Shard):
                 for key, held in _held(row):
                     used[key] += sign * held
                     taken[key] += sign * held if row.taken_at else 0
-    return {key: RoomMove(used[key], taken[key]) for key in sorted(used) if used[key] or taken[key]}
+    return {key: QuotaMove(used[key], taken[key]) for key in sorted(used) if used[key] or taken[key]}
 
 
-def _held(shard: Shard) -> tuple[tuple[RoomKey, int], tuple[RoomKey, int]]:
-    """Return what *shard* holds, by room."""
+def _held(shard: Shard) -> tuple[tuple[QuotaKey, int], tuple[QuotaKey, int]]:
+    """Return what *shard* holds, by quota."""
     return (
-        ((shard.account, shard.model), shard.room_tokens),
-        ((shard.account, WHOLE_ACCOUNT), shard.room_inputs),
+        ((shard.account, shard.model), shard.quota_tokens),
+        ((shard.account, WHOLE_ACCOUNT), shard.quota_inputs),
     )
 
 
-def room_writes(change: Change) -> dict[RoomKey, RoomWrite]:
-    """Return the rooms that *change* names as they were read."""
-    return {(write.before.account, write.before.model): write for write in change.rooms}
+def quota_writes(change: Change) -> dict[QuotaKey, QuotaWrite]:
+    """Return the quotas that *change* names as they were read."""
+    return {(write.before.account, write.before.model): write for write in change.quotas}
 
 
-def next_revision(write: RoomWrite) -> int:
-    """Return the revision of the lesson after *write*: another where the lesson is another."""
-    return write.before.revision + (write.lesson != write.before.lesson)
+def next_revision(write: QuotaWrite) -> int:
+    """Return the revision of the quota estimate after *write*: another where the quota estimate is another."""
+    return write.before.revision + (write.quota_estimate != write.before.quota_estimate)
 
 
-_lesson_decoder = msgspec.json.Decoder(Lesson)
+def encode_quota_estimate(quota_estimate: QuotaEstimate) -> str:
+    """Return *quota_estimate* as JSON."""
+    content = {flat: getattr(quota_estimate, name) for name, flat in _OF_ESTIMATE.items()}
+    return _encoder.encode(content).decode()
 
 
-def encode_lesson(lesson: Lesson) -> str:
-    """Return *lesson* as JSON."""
-    return _encoder.encode(lesson).decode()
-
-
-def decode_lesson(encoded: str) -> Lesson:
-    """Return the lesson that `encode_lesson` wrote. Raises BrokenState."""
+def decode_quota_estimate(encoded: str) -> QuotaEstimate:
+    """Return the estimate that `encode_quota_estimate` wrote. Raises BrokenState."""
     try:
-        return _lesson_decoder.decode(encoded)
+        content = _decoder.decode(encoded)
+        named = {name: content[flat] for name, flat in _OF_ESTIMATE.items() if flat in content}
+        return msgspec.convert(named, QuotaEstimate)
     except msgspec.MsgspecError as error:
-        raise BrokenState(f"what was learned of a room cannot be read: {error}") from error
+        raise BrokenState(f"what was learned of a quota cannot be read: {error}") from error

@@ -21,7 +21,7 @@ FIELDS = frozenset(
         "wakeups", "input_tokens", "items", "job_id", "jobs", "key_bytes", "message_id", "missing", "model", "moved",
         "oldest_due_seconds", "open_until", "output_lines", "outage", "output_tokens", "pages", "reason", "records", "refused",
         "request_id",
-        "retry_after_seconds", "room_tokens", "row", "rows", "seconds", "shard", "size_bytes", "stalled", "state", "status",
+        "retry_after_seconds", "quota_tokens", "row", "rows", "seconds", "shard", "size_bytes", "stalled", "state", "status",
         "submitted", "succeeded", "task", "ticket", "tokens", "try_number", "uncertain", "unknown", "until",
         "version",
     }

@@ -1,6 +1,6 @@
-"""Admission: who is let in when there is room.
+"""Admission: who is let in when there is quota.
 
-Rule: room is reserved in the same write that makes a shard RESERVED, and a job's cursor moves in the same write that cuts a
+Rule: quota is reserved in the same write that makes a shard RESERVED, and a job's cursor moves in the same write that cuts a
 shard from it. The admission lease only saves work: without it two admitters would collide, not send twice.
 """
 
@@ -23,23 +23,14 @@ from batchdrop.core.admission.quota import (
 )
 from batchdrop.core.admission.quota_estimator import after_create, ratio_of
 from batchdrop.core.delivery.job_lifecycle import Held, ShardCut, ShardServed, advance_job
+from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Write
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import (
-    WHOLE_ACCOUNT,
-    Change,
-    DayMove,
-    Install,
-    Job,
-    JobState,
-    Lease,
-    Reason,
-    Room,
-    RoomWrite,
-    Shard,
-    ShardState,
-    WaitingFor,
-    Write,
-)
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
+from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.row import Lease
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.submission.day_waits import waits_for_a_day
 from batchdrop.core.submission.refusing import (
@@ -62,7 +53,7 @@ class Admission:
     """What was let in, RESERVED, and what became of the jobs of which something was not.
 
     *is_asked*: nobody else was at it. *day_spent* are the jobs that wait for another day's money, *noted* those of them whose
-    rows say so from now on, *roomless* those of whose models there is no room.
+    rows say so from now on, *roomless* those of whose models there is no quota.
     """
 
     shards: list[Shard] = field(default_factory=list)
@@ -75,9 +66,9 @@ class Admission:
 def admit(
     work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
 ) -> Admission:
-    """Let in what there is room for, *count_max* shards at most, and return it, RESERVED.
+    """Let in what there is quota for, *count_max* shards at most, and return it, RESERVED.
 
-    *jobs* have lines to cut, *waiting* are shards without room that are due, *under_way* those that hold room. Of each model
+    *jobs* have lines to cut, *waiting* are shards without quota that are due, *under_way* those that hold quota. Of each model
     the job that holds the least comes first, then who was served longest ago, so that a huge drop delays a small one by one
     shard; whoever comes first and does not fit is waited for. Lets nothing in where another admitter is at work.
     """
@@ -102,7 +93,7 @@ _CONFLICTS_MAX = 3
 class _Answer(Enum):
     """Why a turn gave no shard."""
 
-    NO_ROOM = "no room"
+    NO_QUOTA = "no quota"
     NOTHING_LEFT = "nothing left"
     HELD = "held"  # somebody has to approve first
     DAY_SPENT = "day spent"
@@ -167,7 +158,7 @@ def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way:
     for shard in listed:
         turn = turns.get((shard.job, shard.model))
         if turn is not None:
-            turn.held += shard.room_tokens
+            turn.held += shard.quota_tokens
     return list(turns.values())
 
 
@@ -177,10 +168,10 @@ def _admitted(work: Work, turns: list[_Turn], admission: Admission) -> Iterator[
         answer = _serve(work, turn)
         _note_answer(turn, answer, turns, admission)
         if isinstance(answer, Shard):
-            turn.held += answer.room_tokens
+            turn.held += answer.quota_tokens
             yield answer
-        elif answer is _Answer.NO_ROOM:
-            # Nobody passes by: else small shards would take the room that a larger one waits for.
+        elif answer is _Answer.NO_QUOTA:
+            # Nobody passes by: else small shards would take the quota that a larger one waits for.
             turns = [other for other in turns if other.model != turn.model]
         elif answer is _Answer.HELD:
             turns = [other for other in turns if other.source is not turn.source]
@@ -194,7 +185,7 @@ def _note_answer(turn: _Turn, answer: Shard | _Answer, turns: Iterable[_Turn], a
         admission.day_spent.add(job)
     if answer is _Answer.DAY_SPENT_FROM_NOW:
         admission.noted.add(job)
-    if answer is _Answer.NO_ROOM:
+    if answer is _Answer.NO_QUOTA:
         admission.roomless.update(other.source.job.id for other in turns if other.model == turn.model)
 
 
@@ -214,15 +205,15 @@ def _may_be_served(job: Job) -> bool:
 def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
     """Let in the next shard of *turn*, or give it up where there is no use in asking for it."""
     ledger, account = work.ports.ledger, _account(work, turn)
-    room, whole = ledger.room(account, turn.model), ledger.room(account, WHOLE_ACCOUNT)
-    reason = hopeless_reason(turn.source.job, room.lesson, work.ports.clock.now(), work.limits)
+    quota, whole = ledger.quota(account, turn.model), ledger.quota(account, WHOLE_ACCOUNT)
+    reason = hopeless_reason(turn.source.job, quota.quota_estimate, work.ports.clock.now(), work.limits)
     if reason:
-        return _give_up(work, turn, room, reason)
-    if is_asked_for(room, work.ports.clock.now()):
+        return _give_up(work, turn, quota, reason)
+    if is_asked_for(quota, work.ports.clock.now()):
         return _Answer.REFUSED
-    place = _Place.of(work, room, whole)
+    place = _Place.of(work, quota, whole)
     if place is None:
-        return _Answer.NO_ROOM
+        return _Answer.NO_QUOTA
     if turn.waiting:
         return _serve_waiting(work, turn, place)
     index = _next_group(turn)
@@ -237,7 +228,7 @@ def _next_group(turn: _Turn) -> int | None:
     return next((i for i, group in groups if group.model == turn.model and group.cut_lines < group.lines), None)
 
 
-def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _Answer:
+def _give_up(work: Work, turn: _Turn, quota: Quota, reason: Reason) -> Shard | _Answer:
     """Return the turn's next shard with all of its items failed for *reason*: nothing of it was sent, or will be."""
     job = turn.source.job
     waiting = next((shard for shard in turn.waiting if shard.state is ShardState.WAITING), None)
@@ -249,8 +240,8 @@ def _give_up(work: Work, turn: _Turn, room: Room, reason: Reason) -> Shard | _An
         return _Answer.NOTHING_LEFT
     else:
         cut = next_cut(job.groups[index], turn.source.chunks(index), whole_space(work.limits), None, work.limits)
-        assert cut is not None, job.id  # noqa: S101 - there is a line, and all the room
-        change = _failing(work, None, _cut_shard(job, room.account, index, cut), reason)
+        assert cut is not None, job.id  # noqa: S101 - there is a line, and all the quota
+        change = _failing(work, None, _cut_shard(job, quota.account, index, cut), reason)
         grown = advance_job(job, ShardCut(index, cut.end_line - cut.first_line), work.now())
         change = replace(change, writes=(*change.writes, Write(job, grown)))
     done = write(work, change)
@@ -283,25 +274,25 @@ def _account(work: Work, turn: _Turn) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The rooms that a shard is let into, as they were read, and what is free of them."""
+    """The quotas that a shard is let into, as they were read, and what is free of them."""
 
-    room: Room
-    account: Room
+    quota: Quota
+    account: Quota
     free: Space
-    writes: tuple[RoomWrite, ...]
+    writes: tuple[QuotaWrite, ...]
 
     @classmethod
-    def of(cls, work: Work, room: Room, whole: Room) -> "_Place | None":
-        """Return the *room* of a model and the *whole* account's, or None while nothing may be let in."""
+    def of(cls, work: Work, quota: Quota, whole: Quota) -> "_Place | None":
+        """Return the *quota* of a model and the *whole* account's, or None while nothing may be let in."""
         limits, now = work.limits, work.ports.clock.now()
-        free, counted = space(room, whole, now, limits), after_create(whole.lesson, now, limits)
+        free, counted = space(quota, whole, now, limits), after_create(whole.quota_estimate, now, limits)
         if free is None or counted is None:
             return None
         writes = (
-            RoomWrite(room, room.lesson, token_limit(room, limits)),
-            RoomWrite(whole, counted, input_limit(whole, limits)),
+            QuotaWrite(quota, quota.quota_estimate, token_limit(quota, limits)),
+            QuotaWrite(whole, counted, input_limit(whole, limits)),
         )
-        return cls(room, whole, free, writes)
+        return cls(quota, whole, free, writes)
 
 
 def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
@@ -310,7 +301,7 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
     parked = shard.state is ShardState.PARKED
     items = fitting_items(shard, place.free)
     if items == 0 or (parked and items < shard.items):
-        return _Answer.NO_ROOM
+        return _Answer.NO_QUOTA
     first, rest = _parted(shard, job, items)
     cost = _cost_of_waiting(job, first)
     if needs_approval(job, shard.model, cost, work.limits):
@@ -358,12 +349,12 @@ class _Offer:
 
 
 def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space) -> _Offer | None:
-    job, lesson = turn.source.job, place.room.lesson
+    job, quota_estimate = turn.source.job, place.quota.quota_estimate
     group = job.groups[index]
-    cut = next_cut(group, turn.source.chunks(index), free, ratio_of(lesson, job.task), work.limits)
+    cut = next_cut(group, turn.source.chunks(index), free, ratio_of(quota_estimate, job.task), work.limits)
     if cut is None:
         return None
-    answers = answers_of_cut(cut, lesson, job.task)
+    answers = answers_of_cut(cut, quota_estimate, job.task)
     return _Offer(cut, answers.tokens, cost_of(group.rate, cut.tokens, answers.tokens))
 
 
@@ -372,7 +363,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
     job, group = turn.source.job, turn.source.job.groups[index]
     offer = _next_offer(work, turn, index, place, place.free)
     if offer is None:
-        return _Answer.NO_ROOM
+        return _Answer.NO_QUOTA
     if needs_approval(job, group.model, offer.microdollars, work.limits):
         return _hold(work, turn)
     purse = open_purse(work) if offer.microdollars else None
@@ -383,7 +374,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
             return _wait_for_a_day(work, turn)
         offer = smaller
     cut, cost = offer.cut, offer.microdollars or 0
-    waiting = _cut_shard(job, place.room.account, index, cut, offer.answer_tokens)
+    waiting = _cut_shard(job, place.quota.account, index, cut, offer.answer_tokens)
     event = Admitted(cost, purse.day if purse else "")
     shard = advance(waiting, event, work.now())
     moved = ShardCut(index, cut.end_line - cut.first_line, cost)
@@ -414,7 +405,7 @@ def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What lets a shard in: the rows that are written, why, where there is room, and whose money it takes."""
+    """What lets a shard in: the rows that are written, why, where there is quota, and whose money it takes."""
 
     writes: tuple[Write, ...]
     event: ShardEvent
@@ -429,7 +420,7 @@ class _Entry:
 
 
 def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
-    """Write the shard, its job, the rooms and the day together; a conflict says that somebody moved one of them."""
+    """Write the shard, its job, the quotas and the day together; a conflict says that somebody moved one of them."""
     read = turn.source.job
     job = advance_job(read, entry.moved, work.now())
     change = write(work, Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))
@@ -443,13 +434,13 @@ def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
 
 
 def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
-    """Return the models that another job than *but* waits for room of: a new one must not pass by."""
+    """Return the models that another job than *but* waits for quota of: a new one must not pass by."""
     models: set[str] = set()
     listed = list(rows)
     held = {row.id for row in listed if isinstance(row, Job) and row.state is JobState.HELD}
     for row in listed:
         match row:
-            case Job(state=JobState.RUNNING, waiting_for=WaitingFor.ROOM) if row.id != but:
+            case Job(state=JobState.RUNNING, waiting_for=WaitingFor.QUOTA) if row.id != but:
                 models.update(group.model for group in row.groups if group.cut_lines < group.lines)
             case Shard(state=ShardState.WAITING) if (
                 row.job != but and row.job not in held and not is_under_refusal(row)
@@ -459,9 +450,9 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
 
 
 def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_over: bool = False) -> bool:
-    """Say in the job's row whether it waits for room or for its next attempt, and since when; return whether that is new.
+    """Say in the job's row whether it waits for quota or for its next attempt, and since when; return whether that is new.
 
-    *waiting* are those of its shards that have no room; *is_day_over* as in `turn_waited_for`.
+    *waiting* are those of its shards that have no quota; *is_day_over* as in `turn_waited_for`.
     """
     now = work.ports.clock.now()
     if turn_waited_for(job, waiting, now, is_day_over=is_day_over) == job.waiting_for:
@@ -475,8 +466,8 @@ def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_
 
 
 def is_idle_but_for(work: Work, shard: Shard) -> bool:
-    """Whether *shard* alone holds room of its model: then a refusal means that it is too large, not that others are in."""
-    return work.ports.ledger.room(shard.account, shard.model).used <= shard.room_tokens
+    """Whether *shard* alone holds quota of its model: then a refusal means that it is too large, not that others are in."""
+    return work.ports.ledger.quota(shard.account, shard.model).used <= shard.quota_tokens
 
 
 def _take_lease(work: Work) -> bool:

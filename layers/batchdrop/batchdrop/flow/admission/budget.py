@@ -11,8 +11,11 @@ from typing import Final
 from batchdrop.core.admission.budget import affordable, cost_of, day_of, quote_of_rest, with_cost
 from batchdrop.core.admission.quota import account_of
 from batchdrop.core.delivery.job_lifecycle import PagePlanned
+from batchdrop.core.model.change import DayMove
+from batchdrop.core.model.job import Group, Job, Quote, Rate
 from batchdrop.core.model.prices import PriceList, micro_dollars
-from batchdrop.core.model.rows import DayMove, Group, Job, Lesson, Quote, Rate, Shard
+from batchdrop.core.model.quota import QuotaEstimate
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.flow.unit_of_work import Work
 
@@ -34,7 +37,7 @@ def quote_rest(work: Work, job: Job) -> Quote:
     """Return what those lines of *job* are expected to cost that are in no shard yet, by what is known now."""
     account = account_of(work.ports.providers.base_url)
     models = {group.model for group in job.groups if group.cut_lines < group.lines}
-    return quote_of_rest(job, {model: _lesson(work, account, model) for model in models})
+    return quote_of_rest(job, {model: _quota_estimate(work, account, model) for model in models})
 
 
 def quote_whole(work: Work, job: Job, waiting: Sequence[Shard]) -> Quote:
@@ -88,8 +91,8 @@ def settled(work: Work, shard: Shard, spent_microdollars: int) -> DayMove | None
     return DayMove(shard.reserved_on, difference, now + work.limits.ended_rows_kept_seconds)
 
 
-def _lesson(work: Work, account: str, model: str) -> Lesson:
-    return work.ports.ledger.room(account, model).lesson
+def _quota_estimate(work: Work, account: str, model: str) -> QuotaEstimate:
+    return work.ports.ledger.quota(account, model).quota_estimate
 
 
 def _rate(work: Work, group: Group) -> Rate | None:

@@ -12,9 +12,10 @@ from typing import Final
 from batchdrop.core.collection.unanswered import answers_outstanding
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.errors import BatchdropError, DownloadCut, OutOfTime
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.flow.collection.answer_index import AnswerFile, AnswerIndex, Disk
 from batchdrop.flow.ports import ObjectWriter, Ports
 

@@ -27,10 +27,11 @@ from batchdrop.core.collection.unanswered import (
 from batchdrop.core.collection.usual import CHAT, usual_outcome
 from batchdrop.core.collection.verdicts import Verdict, is_miscounted, judge
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
-from batchdrop.core.model.rows import ItemAccess, Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.planning.requests import is_structured
 from batchdrop.core.submission.dedupe import FirstLine, Repeats

@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 
 from batchdrop.core.model.errors import BrokenState, ItemRefused, UploadRejected
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import refused_name, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import NULL
-from batchdrop.core.model.rows import Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import read_header, shard_lines, shard_records, upload_format

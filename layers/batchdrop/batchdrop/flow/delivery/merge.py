@@ -21,10 +21,12 @@ from batchdrop.core.delivery.report import CONTENT_TYPE, report_values
 from batchdrop.core.delivery.report_facts import Facts, open_facts
 from batchdrop.core.delivery.summary import Results, Tally, WrittenFile, summary_document
 from batchdrop.core.model.errors import BrokenState, NotYet, UploadRejected, UploadWithheld
+from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys, refused_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
-from batchdrop.core.model.rows import ItemAccess, Job, Reason, Shard
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.submission.shard_lifecycle import CANCELLED
 from batchdrop.flow.collection.buffered_writers import GrowingObject

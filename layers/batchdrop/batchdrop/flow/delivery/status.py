@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.delivery.summary import status_document
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
-from batchdrop.core.model.rows import Install, Job
 from batchdrop.core.submission.day_waits import day_reason
 from batchdrop.flow.unit_of_work import Work, change_install, read_job
 

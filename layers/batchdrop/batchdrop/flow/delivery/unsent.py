@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.model.errors import UploadRejected
+from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import decode_outcome
-from batchdrop.core.model.rows import ItemAccess, Job, Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.flow.delivery.merge import never_sent, never_sent_nameless, outcome_lines
 from batchdrop.flow.planned_job import all_records

@@ -9,8 +9,11 @@ from functools import partial
 
 from batchdrop.core.admission.budget import allowed_microdollars
 from batchdrop.core.delivery.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
+from batchdrop.core.model.install import Install, circuit_key
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
-from batchdrop.core.model.rows import Install, Job, Reason, Refusal, Shard, circuit_key
+from batchdrop.core.model.reasons import Reason, Refusal
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.notification.notifications import render_common_wait, render_hold, render_wait
 from batchdrop.core.submission.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
 from batchdrop.core.submission.common_waits import told as told_of

@@ -6,7 +6,7 @@ round may be repeated, cut short or walked by two pollers: one version is one jo
 
 from dataclasses import replace
 
-from batchdrop.core.model.rows import Round
+from batchdrop.core.model.install import Round
 from batchdrop.core.operations.missed_uploads import (
     InboxPage,
     is_round_due,

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from batchdrop.core.model.batches import Batch, StoredFile
 from batchdrop.core.model.errors import KeyRefused, ProviderError, ProviderRefused, ProviderUnavailable
-from batchdrop.core.model.rows import Asked, Shard, ShardState, read_ticket
+from batchdrop.core.model.install import Asked
+from batchdrop.core.model.shard import Shard, ShardState, read_ticket
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.circuit_breaker import note_refusal, open_provider
 from batchdrop.flow.unit_of_work import Work, change_install

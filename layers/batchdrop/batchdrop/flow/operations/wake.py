@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from batchdrop.core.model.errors import LeaseLost
-from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusing import is_under_refusal
 from batchdrop.core.submission.waits import owed, owed_hold
 from batchdrop.flow.submission.circuit_breaker import BreakerState
@@ -43,7 +44,7 @@ class Wakes:
     def all(self, rows: Iterable[Job | Shard], *, creates: BreakerState, reads: BreakerState) -> None:
         """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
 
-        Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever room they were let into:
+        Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever quota they were let into:
         each would ask in vain each minute.
 
         A row may be given more than once; its newest reading comes first.

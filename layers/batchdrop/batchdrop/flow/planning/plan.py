@@ -17,10 +17,10 @@ import msgspec
 
 from batchdrop.core.delivery.job_lifecycle import TaskPinned
 from batchdrop.core.model.errors import BrokenState, ItemRefused, OutOfTime
+from batchdrop.core.model.job import Group, ItemAccess, Job, PlanCursor
 from batchdrop.core.model.keys import Keys, refused_name, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Failure, Outcome, encode_outcome
-from batchdrop.core.model.rows import Group, ItemAccess, Job, PlanCursor
 from batchdrop.core.planning.plan import (
     Chunk,
     FillingChunk,

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from batchdrop.core.delivery.job_lifecycle import UploadAwaited, is_withheld_for_good
 from batchdrop.core.model.errors import UploadRejected, UploadWithheld
+from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Job
 from batchdrop.flow.ports import Clock
 from batchdrop.flow.unit_of_work import Work, move_job, read_job, transact
 

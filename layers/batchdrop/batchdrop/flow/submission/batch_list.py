@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.batch_signals import prefer
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.unit_of_work import Work

@@ -16,7 +16,7 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
 )
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import Shard
+from batchdrop.core.model.shard import Shard
 from batchdrop.core.submission.batch_signals import STATUSES_STOPPABLE, is_stuck
 from batchdrop.core.submission.shard_events import CancelAsked, Cancelled
 from batchdrop.core.submission.shard_lifecycle import EDGES

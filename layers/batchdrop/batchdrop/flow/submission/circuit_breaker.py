@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
+from batchdrop.core.model.install import Asked, Circuit, Install, circuit_key
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import Asked, Change, Circuit, Install, Reason, Shard, ShardState, Write, circuit_key
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusals import is_money_code
 from batchdrop.core.submission.shard_events import GivenUp
 from batchdrop.flow.ports import Provider

@@ -20,8 +20,10 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
     Superseded,
 )
+from batchdrop.core.model.install import Asked
 from batchdrop.core.model.limits import MINUTE
-from batchdrop.core.model.rows import Asked, Reason, Shard, ShardState
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.planning.requests import sent_lines
 from batchdrop.core.submission.batch_signals import is_duplicate, read_refusal, read_upload_refusal
 from batchdrop.core.submission.dedupe import SentOnce

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.errors import LeaseLost, NotAtProvider, ProviderRefused, ProviderUnavailable
-from batchdrop.core.model.rows import Shard, read_ticket
+from batchdrop.core.model.shard import Shard, read_ticket
 from batchdrop.core.submission.batch_signals import STATUSES_STOPPABLE, STATUSES_UNDER_WAY, is_duplicate
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.batch_list import Sweep

@@ -19,7 +19,8 @@ from batchdrop.core.model.errors import (
     ProviderUnavailable,
     Superseded,
 )
-from batchdrop.core.model.rows import Asked, Install, Shard, ShardState, circuit_key
+from batchdrop.core.model.install import Asked, Install, circuit_key
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.batch_list import Sweep, is_sought, sweep
 from batchdrop.flow.submission.cancel import stop_batch, stop_stuck

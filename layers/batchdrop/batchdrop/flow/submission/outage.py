@@ -6,7 +6,8 @@ Rule: the installation's row says since when, and is written when that begins an
 from collections.abc import Callable
 from dataclasses import replace
 
-from batchdrop.core.model.rows import Install, Outage
+from batchdrop.core.model.install import Install
+from batchdrop.core.model.reasons import Outage
 from batchdrop.flow.submission.observe import Look
 from batchdrop.flow.unit_of_work import Work, change_install
 

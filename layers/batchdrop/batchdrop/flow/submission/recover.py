@@ -12,7 +12,8 @@ known that a deleted file stops a create (`Dialect.is_fence_known`) nothing is s
 """
 
 from batchdrop.core.model.errors import ProviderRefused, ProviderUnavailable
-from batchdrop.core.model.rows import Reason, Shard, ShardState
+from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.batch_signals import find_batch
 from batchdrop.core.submission.shard_events import (
     BatchFound,

@@ -1,33 +1,26 @@
-"""What follows a definite refusal: of an upload, of a create, of a batch for want of room.
+"""What follows a definite refusal: of an upload, of a create, of a batch for want of quota.
 
-Rule: no batch exists, so nothing here is uncertain. What is refused waits without room, and what was uploaded for it is
+Rule: no batch exists, so nothing here is uncertain. What is refused waits without quota, and what was uploaded for it is
 deleted; a refusal concerns the smallest thing that it names, and only what lasted for a day fails items.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from batchdrop.core.admission.quota_estimator import after_refused, believed_limit, cooled
+from batchdrop.core.admission.quota_estimator import after_refused, believed_limit, cooled_down
 from batchdrop.core.delivery.job_lifecycle import ShardSplit, advance_job
+from batchdrop.core.model.change import Change, QuotaWrite, Write
 from batchdrop.core.model.errors import IllegalTransition, ProviderError, Superseded
-from batchdrop.core.model.rows import (
-    WHOLE_ACCOUNT,
-    Change,
-    Job,
-    Lesson,
-    Room,
-    RoomWrite,
-    Scope,
-    Shard,
-    ShardState,
-    Write,
-)
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota, QuotaEstimate
+from batchdrop.core.model.reasons import Scope
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusing import given_up, is_model_given_up, is_refused_again, of_model
-from batchdrop.core.submission.shard_events import ModelRefused, NoRoom, SendRefused, ShardEvent
+from batchdrop.core.submission.shard_events import ModelRefused, NoQuota, SendRefused, ShardEvent
 from batchdrop.core.submission.shard_lifecycle import (
     advance,
     is_foreign,
-    no_room_backoff_seconds,
+    no_quota_backoff_seconds,
     refused_wait_seconds,
     split,
 )
@@ -52,7 +45,7 @@ def obey(work: Work, provider: Provider, shard: Shard, refusal: ShardEvent) -> S
 
 def _moved(work: Work, shard: Shard, refusal: ShardEvent) -> Shard:
     match refusal:
-        case NoRoom():
+        case NoQuota():
             return back_off(work, shard, refusal)
         case SendRefused():
             return _settled(work, shard, refusal, lambda read: _after_send_refused(work, read, refusal))
@@ -91,28 +84,28 @@ def _after_send_refused(work: Work, read: Shard, event: SendRefused) -> Change:
 
 
 def _after_model_refused(work: Work, read: Shard, event: ModelRefused) -> Change:
-    now, room, job = work.now(), work.ports.ledger.room(read.account, read.model), read_job(work, read.job)
-    refusal = of_model(room.lesson, event.refusal)
+    now, quota, job = work.now(), work.ports.ledger.quota(read.account, read.model), read_job(work, read.job)
+    refusal = of_model(quota.quota_estimate, event.refusal)
     is_over = is_model_given_up(refusal, job, now.time, work.limits)
     after = advance(read, replace(event, refusal=refusal, is_given_up=is_over), now)
     until = now.time + refused_wait_seconds(refusal, work.limits)
-    lesson = cooled(replace(room.lesson, refusal=refusal), until)
-    return replace(Change((Write(read, after),)), rooms=(RoomWrite(room, lesson),))
+    quota_estimate = cooled_down(replace(quota.quota_estimate, refusal=refusal), until)
+    return replace(Change((Write(read, after),)), quotas=(QuotaWrite(quota, quota_estimate),))
 
 
-def back_off(work: Work, shard: Shard, event: NoRoom) -> Shard:
-    """Send *shard* back to wait for room, learn from it, and split it where it was refused with nothing else enqueued."""
-    return _settled(work, shard, event, lambda read: _after_no_room(work, read, event))
+def back_off(work: Work, shard: Shard, event: NoQuota) -> Shard:
+    """Send *shard* back to wait for quota, learn from it, and split it where it was refused with nothing else enqueued."""
+    return _settled(work, shard, event, lambda read: _after_no_quota(work, read, event))
 
 
-def _after_no_room(work: Work, read: Shard, event: NoRoom) -> Change:
-    room = work.ports.ledger.room(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
-    held = read.room_inputs if event.is_inputs else read.room_tokens
-    seen = replace(event, is_idle=room.used <= held, stated=believed_limit(room.lesson, event.stated))
+def _after_no_quota(work: Work, read: Shard, event: NoQuota) -> Change:
+    quota = work.ports.ledger.quota(read.account, WHOLE_ACCOUNT if event.is_inputs else read.model)
+    held = read.quota_inputs if event.is_inputs else read.quota_tokens
+    seen = replace(event, is_idle=quota.used <= held, stated=believed_limit(quota.quota_estimate, event.stated))
     waiting = advance(read, seen, work.now())
     is_parted = waiting.state is ShardState.WAITING and seen.is_idle and waiting.sent_items > 1
     change = _halved(work, read, waiting, read_job(work, read.job)) if is_parted else Change((Write(read, waiting),))
-    return replace(change, rooms=(RoomWrite(room, _lesson(work, read, seen, room, held)),))
+    return replace(change, quotas=(QuotaWrite(quota, _quota_estimate(work, read, seen, quota, held)),))
 
 
 def _halved(work: Work, read: Shard, waiting: Shard, job: Job) -> Change:
@@ -122,14 +115,14 @@ def _halved(work: Work, read: Shard, waiting: Shard, job: Job) -> Change:
     return Change((Write(read, first), Write(None, second), Write(job, grown)))
 
 
-def _lesson(work: Work, shard: Shard, event: NoRoom, room: Room, held: int) -> Lesson:
-    """Return what is known of *room* after *shard*, which held so much of it, was refused.
+def _quota_estimate(work: Work, shard: Shard, event: NoQuota, quota: Quota, held: int) -> QuotaEstimate:
+    """Return what is known of *quota* after *shard*, which held so much of it, was refused.
 
     Where a lower limit keeps nobody away, because somebody else fills the queue, time does.
     """
-    total = room.taken + held if not shard.taken_at else room.taken
-    lesson = after_refused(room.lesson, total, event.stated)
+    total = quota.taken + held if not shard.taken_at else quota.taken
+    quota_estimate = after_refused(quota.quota_estimate, total, event.stated)
     if not is_foreign(shard, event):
-        return lesson
-    wait_seconds = no_room_backoff_seconds(shard.attempt.refused_count, work.limits)
-    return cooled(lesson, work.ports.clock.now() + wait_seconds)
+        return quota_estimate
+    wait_seconds = no_quota_backoff_seconds(shard.attempt.refused_count, work.limits)
+    return cooled_down(quota_estimate, work.ports.clock.now() + wait_seconds)

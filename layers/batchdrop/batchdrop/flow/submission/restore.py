@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 
 from batchdrop.core.delivery.job_lifecycle import REJECTED, Cancelled, may_be_cancelled
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import BrokenState, KeyMissing, NotAtProvider, OutOfTime
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY, Limits
-from batchdrop.core.model.rows import Change, Job, JobState, Shard, ShardState, Write
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.batch_signals import STATUS_FAILED, find_batch, prefer
 from batchdrop.core.submission.dedupe import SentOnce
 from batchdrop.core.submission.restore import RESTORED, Tries, Try, lost_tries, restored_event, tries_of

@@ -11,6 +11,7 @@ from typing import Final
 from batchdrop.core.admission.quota import input_limit, token_limit
 from batchdrop.core.admission.quota_estimator import after_taken
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.change import Change, QuotaWrite, Write
 from batchdrop.core.model.errors import (
     Conflict,
     IllegalTransition,
@@ -20,18 +21,9 @@ from batchdrop.core.model.errors import (
     Superseded,
 )
 from batchdrop.core.model.limits import HOUR
-from batchdrop.core.model.rows import (
-    WHOLE_ACCOUNT,
-    Change,
-    Lesson,
-    Outage,
-    Reason,
-    Room,
-    RoomWrite,
-    Shard,
-    ShardState,
-    Write,
-)
+from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota, QuotaEstimate
+from batchdrop.core.model.reasons import Outage, Reason
+from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.batch_signals import (
     STATUS_FAILED,
     STATUSES_TAKEN,
@@ -41,7 +33,7 @@ from batchdrop.core.submission.batch_signals import (
     stuck_reason,
 )
 from batchdrop.core.submission.refusing import accepted
-from batchdrop.core.submission.shard_events import BatchStuck, BatchTaken, GivenUp, MoneyMissed, NoRoom
+from batchdrop.core.submission.shard_events import BatchStuck, BatchTaken, GivenUp, MoneyMissed, NoQuota
 from batchdrop.core.submission.shard_lifecycle import advance
 from batchdrop.flow.admission.admit import is_idle_but_for
 from batchdrop.flow.ports import Provider
@@ -76,7 +68,7 @@ def watch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> Shard |
         return None
     if isinstance(event, MoneyMissed):
         note_lack(work, provider, shard, event.reason)
-    return back_off(work, shard, event) if isinstance(event, NoRoom) else move_shard(work, shard, event)
+    return back_off(work, shard, event) if isinstance(event, NoQuota) else move_shard(work, shard, event)
 
 
 def has_failed(batch: Batch | None) -> bool:
@@ -85,15 +77,15 @@ def has_failed(batch: Batch | None) -> bool:
 
 
 def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
-    """Write that the provider had room for the *batch* of a RUNNING *shard*, where that is new, and return the row."""
-    is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.room_tokens
+    """Write that the provider had quota for the *batch* of a RUNNING *shard*, where that is new, and return the row."""
+    is_new = shard.state is ShardState.RUNNING and not shard.taken_at and shard.quota_tokens
     if batch is None or not is_new or batch.status not in STATUSES_TAKEN:
         return shard
     event = BatchTaken(shard.attempt.ticket)
 
     def taken(read: Shard) -> Change:
         after = advance(read, event, work.now())
-        return Change((Write(read, after),), tuple(_lessons(work, after)))
+        return Change((Write(read, after),), tuple(_quota_estimates(work, after)))
 
     try:
         after = transact(work, shard, taken).row
@@ -104,25 +96,27 @@ def note_taken(work: Work, shard: Shard, batch: Batch | None) -> Shard:
     return after
 
 
-def _lessons(work: Work, taken: Shard) -> Iterator[RoomWrite]:
+def _quota_estimates(work: Work, taken: Shard) -> Iterator[QuotaWrite]:
     """Yield what it teaches that *taken* was taken beside what was taken before."""
     limits, ledger = work.limits, work.ports.ledger
-    room = ledger.room(taken.account, taken.model)
-    total, limit = room.taken + taken.room_tokens, token_limit(room, limits)
-    sliver = limits.first_shard_tokens // _SLIVERS
-    lesson = accepted(
-        after_taken(room.lesson, limit, total, limits.first_shard_tokens, sliver), taken.attempt.file.intent_at
+    quota = ledger.quota(taken.account, taken.model)
+    total, limit = quota.taken + taken.quota_tokens, token_limit(quota, limits)
+    tiny = limits.first_shard_tokens // _SLIVERS
+    quota_estimate = accepted(
+        after_taken(quota.quota_estimate, limit, total, limits.first_shard_tokens, tiny), taken.attempt.file.intent_at
     )
-    yield from _lesson(room, lesson)
-    if taken.room_inputs:
-        whole = ledger.room(taken.account, WHOLE_ACCOUNT)
-        total, limit = whole.taken + taken.room_inputs, input_limit(whole, limits)
-        yield from _lesson(whole, after_taken(whole.lesson, limit, total, limits.shard_embedding_inputs_max))
+    yield from _quota_estimate(quota, quota_estimate)
+    if taken.quota_inputs:
+        whole = ledger.quota(taken.account, WHOLE_ACCOUNT)
+        total, limit = whole.taken + taken.quota_inputs, input_limit(whole, limits)
+        yield from _quota_estimate(
+            whole, after_taken(whole.quota_estimate, limit, total, limits.shard_embedding_inputs_max)
+        )
 
 
-def _lesson(room: Room, lesson: Lesson) -> list[RoomWrite]:
-    """Return the write of a *lesson* that is new; one that is not keeps nobody from writing another."""
-    return [] if lesson == room.lesson else [RoomWrite(room, lesson)]
+def _quota_estimate(quota: Quota, quota_estimate: QuotaEstimate) -> list[QuotaWrite]:
+    """Return the write of a *quota_estimate* that is new; one that is not keeps nobody from writing another."""
+    return [] if quota_estimate == quota.quota_estimate else [QuotaWrite(quota, quota_estimate)]
 
 
 def look_up(work: Work, provider: Provider, shard: Shard) -> Batch | None:

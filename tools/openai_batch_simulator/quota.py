@@ -1,6 +1,6 @@
 """The queue of an account: how many tokens of each model are enqueued, and whether more fit.
 
-Rule: room is taken when a batch passes validation and given back when it ends, whatever its end
+Rule: quota is taken when a batch passes validation and given back when it ends, whatever its end
 (https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26).
 """
 
@@ -19,7 +19,7 @@ class Load:
     embedding_inputs: int
 
 
-class Room:
+class Quota:
     """The queues of one organization: all its projects share them."""
 
     def __init__(self, behaviour: Behaviour) -> None:

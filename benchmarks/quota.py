@@ -1,4 +1,4 @@
-"""How well room is used that nobody told us about: `python benchmarks/room.py` prints the figures, each with its goal.
+"""How well quota is used that nobody told us about: `python benchmarks/quota.py` prints the figures, each with its goal.
 
 Rule: production flows, the real adapter and the simulator on one virtual clock, a tick a minute. A token stands for forty, in the
 account, in the drops and in the first shard alike, so that 80 M tokens take seconds; nothing that is learned depends on the unit.
@@ -22,17 +22,18 @@ from simulation.invariants import calls_allowed
 from simulation.journals import Finding, JournalLedger
 from table import Row, at_least, at_most, print_rows
 
+from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop.core.model.rows import Job, JobState, Shard, ShardState
+from batchdrop.core.model.shard import Shard, ShardState
 from openai_batch_simulator.behaviour import Behaviour
-from openai_batch_simulator.room import Room
+from openai_batch_simulator.quota import Quota
 
 SCALE: Final = 40
 LIMIT_TOKENS: Final = 2_000_000 // SCALE
 HUGE_TOKENS: Final = 80_000_000 // SCALE
 SMALL_JOBS: Final = 10
 SMALL_TOKENS: Final = (2_000 // SCALE, 40_000 // SCALE)
-LINE_TOKENS: Final = 400  # as the queue counts: a shard of an eighth of the room has fifteen such lines
+LINE_TOKENS: Final = 400  # as the queue counts: a shard of an eighth of the quota has fifteen such lines
 UNCOUNTED_SHARE: Final = 10  # of a line, what the queue counts and usage does not: what is learned is a ninth off
 SENTENCE: Final = "The parcel came two days late, but the shop wrote to me before I asked, and that I liked. "
 MODEL: Final = "gpt-4.1-mini"
@@ -74,7 +75,7 @@ STORIES: Final = (
 class Measured:
     """What one run came to."""
 
-    room_minutes: float = 0.0  # tokens that could have been enqueued, minute by minute, while something waited
+    quota_minutes: float = 0.0  # tokens that could have been enqueued, minute by minute, while something waited
     used_minutes: float = 0.0
     hours: float = 0.0
     creates: int = 0
@@ -85,16 +86,16 @@ class Measured:
 
     @property
     def utilisation(self) -> float:
-        """The share of the room that was used while something waited for it."""
-        return self.used_minutes / self.room_minutes
+        """The share of the quota that was used while something waited for it."""
+        return self.used_minutes / self.quota_minutes
 
     @property
     def refused_share(self) -> float:
-        """How many of the creates were refused for want of room."""
+        """How many of the creates were refused for want of quota."""
         return self.refused / self.creates
 
 
-class SilentRoom(Room):
+class SilentQuota(Quota):
     """A queue that does not say how long it is."""
 
     def message(self, model: str, limit: int) -> str:
@@ -135,7 +136,7 @@ class Run:
         self.world = World(behaviour=behaviour, limits=limits, seed=seed)
         self.world.ledger = JournalLedger(self.world.log, self._report, lambda: limits)
         if not story.states_limit:
-            self.world.simulator.world.lifecycle.room = SilentRoom(behaviour)
+            self.world.simulator.world.lifecycle.quota = SilentQuota(behaviour)
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.ticks = 0
         self._statuses: list[str] = []
@@ -188,7 +189,7 @@ class Run:
         statuses = [batch.status for batch in self.world.simulator.world.batches.values()]
         ledger, now = self.world.ledger, self.world.clock.time
         times = [row.due_at or 0 for row in ledger.rows.values() if isinstance(row, Job | Shard) and not _runs(row)]
-        times += [room.lesson.cool_until for room in ledger.rooms.values()]
+        times += [quota.quota_estimate.cool_down_until for quota in ledger.quotas.values()]
         has_moved, self._statuses = statuses != self._statuses, statuses
         return has_moved or not self._looked_at or any(self._looked_at < at <= now for at in times)
 
@@ -203,14 +204,14 @@ class Run:
         lifecycle = self.world.simulator.world.lifecycle
         foreign = sum(switch.value for switch in lifecycle.faults.switches if switch.fault == "foreign_tokens")
         free = self.queue[MODEL] - foreign
-        self.measured.room_minutes += free
-        self.measured.used_minutes += min(free, lifecycle.room.tokens[MODEL])
+        self.measured.quota_minutes += free
+        self.measured.used_minutes += min(free, lifecycle.quota.tokens[MODEL])
 
     def _count(self, huge: str, small: dict[str, int], start: int) -> None:
         world, measured = self.world, self.measured
         moves = [fields for _, event, fields in world.log.lines if event == "shard.moved"]
         measured.creates = world.tap.creates
-        measured.refused = sum(fields["cause"] == "NoRoom" for fields in moves)
+        measured.refused = sum(fields["cause"] == "NoQuota" for fields in moves)
         measured.hours = (world.job(huge).ended_at - start) / 3600
         for job, dropped_at in small.items():
             taken = world.job(job).ended_at - dropped_at
@@ -222,9 +223,9 @@ class Run:
         for row in rows:
             if isinstance(row, Job) and (row.state, row.event) != (JobState.ENDED, "completed"):
                 self._report(14, f"{row.key} is {row.state}, {row.event}")
-        for room in world.ledger.rooms.values():
-            if room.used or room.taken:
-                self._report(10, f"{room.used} tokens of {room.model!r} are used at rest")
+        for quota in world.ledger.quotas.values():
+            if quota.used or quota.taken:
+                self._report(10, f"{quota.used} tokens of {quota.model!r} are used at rest")
         calls, shards = world.tap.counts.total(), sum(isinstance(row, Shard) for row in rows)
         if calls > calls_allowed(shards, self.ticks):
             self._report(22, f"{calls} calls for {shards} shards in {self.ticks} ticks")
@@ -235,7 +236,7 @@ class Run:
 
 
 def _runs(row: Job | Shard) -> bool:
-    """Whether *row* waits for the provider, who is looked at himself, or for room, which comes when something else moves."""
+    """Whether *row* waits for the provider, who is looked at himself, or for quota, which comes when something else moves."""
     return row.state in (ShardState.RUNNING, JobState.RUNNING)
 
 
@@ -263,7 +264,7 @@ def played(run: tuple[Story, int]) -> Measured:
 def rows_of(story: Story, runs: Sequence[Measured]) -> Iterator[Row]:
     """Yield what the runs of *story* came to: the middle of what was used, the worst of the rest."""
     shares = [run.utilisation for run in runs]
-    used, name = statistics.median(shares), f"room, {story.name}"
+    used, name = statistics.median(shares), f"quota, {story.name}"
     detail = f"{min(shares):.1%} to {max(shares):.1%}; the huge job took {max(run.hours for run in runs):.1f} h"
     title = f"{name}: used"
     yield (
