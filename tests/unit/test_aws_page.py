@@ -53,5 +53,5 @@ def test_what_was_not_done_is_said() -> None:
     boxes = re.findall(r"(?m)^- \[ \] .+$", PAGE)
 
     assert "Batchdrop has never run on AWS." in PAGE
-    assert "**Nobody has run it against AWS yet.**" in PAGE
+    assert "**It has not been run against AWS yet.**" in PAGE
     assert len(boxes) > 10

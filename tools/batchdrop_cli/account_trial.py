@@ -267,12 +267,12 @@ def nothing_is_left(trial: Trial) -> tuple[str, bool]:
 
 
 BEFORE: Final[dict[str, Look]] = {
-    "the template deploys as it stands": template_deploys,
+    "the template deploys as it is": template_deploys,
     "S3 announces a drop, and submit takes it": drop_is_announced,
     "both files come back answered": files_are_answered,
     "each job's notification arrives": notifications_arrive,
     "metrics are read off the logs": metrics_arrive,
-    "an alarm is told to its topic": alarms_are_told,
+    "an alarm is sent to its topic": alarms_are_told,
     "no alarm sounds on a stack that is well": alarms_are_silent,
     "doctor finds all well": doctor_finds_all_well,
 }

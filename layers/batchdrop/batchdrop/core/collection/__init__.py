@@ -1,1 +1,1 @@
-"""Decides what an answer is worth, and what a batch still owes."""
+"""Decides what an answer is worth, and which items a batch left unanswered."""
