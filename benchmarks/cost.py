@@ -11,7 +11,7 @@ from typing import Final
 from table import Row, at_most, print_rows
 
 from batchdrop.core.model.job import ItemAccess
-from batchdrop_cli.cost_model import Month, idle_lines, total, work_lines
+from batchdrop_cli.aws.cost_model import Month, idle_lines, total, work_lines
 
 ITEMS: Final = 1_000_000
 OBJECTS_DOLLARS_MAX: Final = 7.0

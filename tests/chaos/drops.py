@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from batchdrop.core.model.limits import Limits
-from batchdrop_cli.quote import requests_of
+from batchdrop_cli.jobs.quote import requests_of
 
 # A text that stands in every prompt, and may stand in no log and in no notification.
 CANARY: Final = "swifts-over-the-hills"

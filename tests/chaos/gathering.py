@@ -20,8 +20,8 @@ from chaos.killer import FUNCTIONS
 from chaos.stage import Stage, counts_of
 
 from batchdrop.core.model.keys import RESULTS_PREFIX
-from batchdrop_cli.connection import Connection
 from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.stack import Connection
 from openai_batch_simulator.server import TOKEN_HEADER
 
 _LEDGER_SECONDS_MAX: Final = 120.0  # it is made as it is read: some seconds for 20,000 lines

@@ -14,9 +14,9 @@ from chaos.drops import TASKS, Drop
 from chaos.evidence import Dropped, Notification
 
 from batchdrop.core.model.keys import TASKS_PREFIX, Upload
-from batchdrop_cli.connection import Connection, connection_to
-from batchdrop_cli.jobs import JobStatus, status_of
+from batchdrop_cli.jobs.status import JobStatus, status_of
 from batchdrop_cli.local.description import StackDescription
+from batchdrop_cli.stack import Connection, connection_to
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -24,7 +24,7 @@ from batchdrop_cli.local.description import NoStack, StackDescription, keys_file
 from batchdrop_cli.local.emulator import Address, is_healthy
 from batchdrop_cli.local.signed_requests import ALGORITHM, Asked, read_claim, sha256_of
 from batchdrop_cli.local.stack import LocalStack
-from batchdrop_cli.local_command import how_to_use
+from batchdrop_cli.views.local import how_to_use
 
 pytestmark = pytest.mark.emulator
 

@@ -16,7 +16,7 @@ from batchdrop.core.delivery.summary import status_document
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys, Upload, item_name
 from batchdrop.core.model.reasons import Reason
-from batchdrop_cli import waiting
+from batchdrop_cli.jobs import waiting
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address
 from batchdrop_cli.main import main

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batchdrop.core.model.keys import Upload
-from batchdrop_cli.connection import connection_to
 from batchdrop_cli.failures import CommandFailed
-from batchdrop_cli.jobs import JobStatus, find_job
+from batchdrop_cli.jobs.status import JobStatus, find_job
 from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.main import main
+from batchdrop_cli.stack import connection_to
 
 ROWS = b"review_id,review\r\nr1,good\r\nr2,bad\r\n"
 TASK = (

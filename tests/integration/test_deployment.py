@@ -18,13 +18,13 @@ from pathlib import Path
 import boto3
 import pytest
 
-from batchdrop_cli.deployed import read_site
-from batchdrop_cli.layer import check_layer
+from batchdrop_cli.aws.layer import check_layer
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.provider import running_simulator
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.ticker import ticking
+from batchdrop_cli.stack import read_site
 
 STACK = "first-stack"
 KEY = "sk-simulated"

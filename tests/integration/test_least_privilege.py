@@ -14,9 +14,9 @@ from access.permissions import Copy, Permission, Statement, deployed_statements,
 
 from batchdrop.core.model.keys import Upload
 from batchdrop.edge import bootstrap
-from batchdrop_cli.deployed import read_site
-from batchdrop_cli.local.deployment import STACK_NAME
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
+from batchdrop_cli.stack import read_site
 
 DENIED = re.compile(r"AccessDenied|not authorized|may not be read")
 

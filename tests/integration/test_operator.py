@@ -19,14 +19,14 @@ from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.install import Circuit, CommonWait, Install, circuit_key
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.reasons import Reason, WaitingFor
-from batchdrop_cli.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
-from batchdrop_cli.deployed import Site, read_site
-from batchdrop_cli.doctor import CHECKS, open_ledger, opened_provider
-from batchdrop_cli.local.deployment import STACK_NAME
+from batchdrop_cli.doctor.account_checks import POLL_TIMEOUT_MINUTES, side_by_side
+from batchdrop_cli.doctor.checks import CHECKS, open_ledger, opened_provider
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main
+from batchdrop_cli.stack import Site, read_site
 
 KEY = "sk-simulated"  # what a local stack puts into the secret
 # A terminal of its own for the command: the prompt must not be answered by whoever runs the tests.

@@ -14,10 +14,10 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
 
 from batchdrop.core.model.keys import Keys, Upload
-from batchdrop_cli.deployed import read_site
-from batchdrop_cli.local.deployment import STACK_NAME
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.main import main
+from batchdrop_cli.stack import read_site
 
 TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 INBOX, RESULTS = "InboxBucket", "ResultsBucket"

@@ -17,17 +17,18 @@ from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.edge.aws.dynamodb import _attributes  # what is put into a table that stands for a backup
-from batchdrop_cli.adopting import Left, adopt, import_template
-from batchdrop_cli.deployed import Site, read_site
-from batchdrop_cli.doctor import open_ledger
+from batchdrop_cli.aws.adopting import Left, adopt, import_template
+from batchdrop_cli.aws.table_copy import contents, copy, read_rows
+from batchdrop_cli.doctor.checks import open_ledger
 from batchdrop_cli.failures import CommandFailed
-from batchdrop_cli.local.deployment import STACK_NAME, Sources, upload
+from batchdrop_cli.local.deployment import Sources, upload
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack, parameters, put_key
 from batchdrop_cli.local.template import localized, parse
 from batchdrop_cli.main import main
-from batchdrop_cli.table_copy import contents, copy, read_rows
+from batchdrop_cli.stack import Site, read_site
 
 KEY = "sk-simulated"
 WAIT_SECONDS = 60

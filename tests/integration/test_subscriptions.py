@@ -20,7 +20,7 @@ from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.operations.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
 from batchdrop.edge.aws.sns import SnsNotifications
-from batchdrop_cli.local.deployment import STACK_NAME
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]

@@ -13,12 +13,10 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from batchdrop_cli import account_cleaning, account_trial, deploying
 from batchdrop_cli.account import Account
-from batchdrop_cli.account_cleaning import kept_parts
-from batchdrop_cli.account_trial import AFTER, BEFORE, Trial, look_at_all
-from batchdrop_cli.assumptions import Seen, Verdict
-from batchdrop_cli.deploying import Plan
+from batchdrop_cli.aws import deploying
+from batchdrop_cli.aws.deploying import Plan
+from batchdrop_cli.commands.verify_aws import Asked, planned_trial
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.deployment import ARTIFACTS_BUCKET, DeploymentFailed, Sources, deploy
 from batchdrop_cli.local.emulator import Address, running_emulator
@@ -27,7 +25,10 @@ from batchdrop_cli.local.provider import Provider, running_simulator
 from batchdrop_cli.local.stack import REPOSITORY, parameters
 from batchdrop_cli.local.ticker import ticking
 from batchdrop_cli.main import main
-from batchdrop_cli.verify_aws_command import Asked, planned_trial
+from batchdrop_cli.verify import account_cleaning, account_trial
+from batchdrop_cli.verify.account_cleaning import kept_parts
+from batchdrop_cli.verify.account_trial import AFTER, BEFORE, Trial, look_at_all
+from batchdrop_cli.verify.seen import Seen, Verdict
 
 NAME = "batchdrop-verify-0123abcd"
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batchdrop_cli.assumptions import LOOKS
 from batchdrop_cli.local.provider import running_simulator
+from batchdrop_cli.verify.assumptions import LOOKS
 
 SECONDS_MAX = 120
 

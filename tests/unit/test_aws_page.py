@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from batchdrop_cli.account_trial import AFTER, BEFORE
 from batchdrop_cli.local.stack import REPOSITORY
+from batchdrop_cli.verify.account_trial import AFTER, BEFORE
 
 PAGE = (REPOSITORY / "docs" / "aws.md").read_text()
 RULES = [line for line in PAGE.partition("## What only")[0].splitlines() if line.startswith("| ") and "](http" in line]

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -245,3 +247,83 @@ def test_unfinished_thoughts_are_not_left_in_the_code(word: str) -> None:
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if f"# {word}" in path.read_text()]
 
     assert not found
+
+
+# The command's chapters, each of which may build on those before it; a file beside them is a chapter of its own.
+COMMAND_CHAPTERS = (
+    "failures", "local", "account", "stack", "jobs", "aws", "doctor", "verify", "views", "demo", "commands", "main",
+)  # fmt: skip
+# What takes long to import: a command that only prints its help must not wait for it.
+HEAVY = {"boto3", "botocore", "genai_prices", "minijinja", "obstore", "openai", "pydantic", "rich"}
+# What prints does nothing else: it asks no server, reads no option, starts no process.
+VIEWS_FORBIDDEN = {"boto3", "botocore", "click", "httpx2", "obstore", "openai", "os", "socket", "subprocess"}
+
+
+def tool_modules(package: str) -> dict[str, Path]:
+    """Every module of one of the tools, by the name by which it is imported."""
+    tools = ROOT / "tools"
+    paths = (tools / package).rglob("*.py")
+    names = {path.relative_to(tools).with_suffix("").as_posix().removesuffix("/__init__"): path for path in paths}
+    return {name.replace("/", "."): path for name, path in names.items()}
+
+
+def late_chapters(importer: str, source: str) -> list[str]:
+    """What *source*, the text of the command's module *importer*, imports of a later chapter."""
+    place = COMMAND_CHAPTERS.index(importer.split(".")[1])
+    others = [name for name in files_imported(source) if name.startswith("batchdrop_cli.")]
+    late = {*COMMAND_CHAPTERS[place + 1 :]}
+    return sorted(name for name in others if name.split(".")[1] in late)
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """The packages that a new interpreter has loaded once it imported *modules*."""
+    program = (
+        f"import sys; [__import__(name) for name in {modules}]; print(*{{n.partition('.')[0] for n in sys.modules}})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603  # ours
+    return set(done.stdout.split())
+
+
+def test_the_commands_chapters_build_on_earlier_ones() -> None:
+    """So whoever changes a view knows that no command of AWS depends on it."""
+    modules = {name: path for name, path in tool_modules("batchdrop_cli").items() if "." in name}
+
+    found = {name: late for name, path in modules.items() if (late := late_chapters(name, path.read_text()))}
+
+    assert {name.split(".")[1] for name in modules} == set(COMMAND_CHAPTERS)
+    assert not found
+    assert late_chapters("batchdrop_cli.jobs.x", "def late():\n    from batchdrop_cli.views import jobs") == [
+        "batchdrop_cli.views",
+        "batchdrop_cli.views.jobs",
+    ]
+
+
+@pytest.mark.parametrize("package", ["batchdrop_cli"])
+def test_no_two_files_of_a_tool_import_each_other(package: str) -> None:
+    """As in the layer; the package itself is no file."""
+    files = tool_modules(package)
+
+    arrows = {name: files_imported(path.read_text()) & (set(files) - {package}) for name, path in files.items()}
+
+    assert not circle(arrows)
+
+
+def test_what_prints_does_nothing_else() -> None:
+    """A view gets what it shows; only commands know click, and only views and the demo know rich."""
+    users = {name: set(imports(path.read_text())) for name, path in tool_modules("batchdrop_cli").items()}
+    roots = {name: {used.partition(".")[0] for used in names} for name, names in users.items()}
+    views = {name: used for name, used in roots.items() if name.startswith("batchdrop_cli.views.")}
+
+    assert len(views) > 10
+    assert {name: bad for name, used in views.items() if (bad := used & VIEWS_FORBIDDEN)} == {}
+    assert {name.split(".")[1] for name, used in roots.items() if "click" in used} == {"commands", "main"}
+    assert {name.split(".")[1] for name, used in roots.items() if "rich" in used} == {"views", "demo"}
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    """Importing every command loads no SDK; a view loads no SDK of AWS or of the provider."""
+    views = [name for name in tool_modules("batchdrop_cli") if name.startswith("batchdrop_cli.views.")]
+
+    assert not loaded_by("batchdrop_cli.main") & HEAVY
+    assert not loaded_by(*views) & {"boto3", "botocore", "obstore", "openai"}
+    assert "boto3" in loaded_by("batchdrop_cli.jobs.results")

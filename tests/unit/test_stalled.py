@@ -13,7 +13,7 @@ from batchdrop.core.delivery.job_lifecycle import begun, given_up
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE, Limits
-from batchdrop_cli.doctor import attempts_of
+from batchdrop_cli.doctor.checks import attempts_of
 
 TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 

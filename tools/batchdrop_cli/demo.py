@@ -11,20 +11,24 @@ from pathlib import Path
 
 from rich.console import Console
 
+from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.planning.plan import Request
-from batchdrop_cli.connection import Connection, connection_to
-from batchdrop_cli.drop import TASK_SUFFIX, inbox_key
-from batchdrop_cli.jobs import COMPLETED, JobStatus
+from batchdrop_cli.jobs.notifications import ReceivedNotification, receive_notifications
+from batchdrop_cli.jobs.quote import Quote, quotes, requests_of
+from batchdrop_cli.jobs.results import results_listing
+from batchdrop_cli.jobs.status import COMPLETED, JobStatus
+from batchdrop_cli.jobs.tasks import put_tasks
+from batchdrop_cli.jobs.upload import TASK_SUFFIX, inbox_key
+from batchdrop_cli.jobs.waiting import WAIT_SECONDS_MAX, wait_for
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.stack import LocalSettings, LocalStack, ended_by_signals
-from batchdrop_cli.notifications import ReceivedNotification, receive_notifications, show_notification
-from batchdrop_cli.quote import Quote, quotes, requests_of
-from batchdrop_cli.results import results_listing
-from batchdrop_cli.show import show_endings, show_heading, text
-from batchdrop_cli.tasks import put_tasks
-from batchdrop_cli.tree import show_item, show_tree
-from batchdrop_cli.waiting import WAIT_SECONDS_MAX, visible_progress, wait_for
+from batchdrop_cli.stack import Connection, connection_to
+from batchdrop_cli.views.console import show_heading, text
+from batchdrop_cli.views.jobs import show_endings
+from batchdrop_cli.views.notification import show_notification
+from batchdrop_cli.views.progress import visible_progress
+from batchdrop_cli.views.tree import first_item, show_item, show_tree
 
 SIMULATED_SECONDS_MAX = 180.0  # it takes some 20 s; a provider may take its 24 hours
 
@@ -108,12 +112,16 @@ def show_outcome(console: Console, stack: StackDescription, jobs: Sequence[JobSt
     connection = connection_to(stack)
     notifications = receive_notifications(stack, {job.job for job in jobs})
     shown = jobs[0]
-    show_notification(console, connection, shown, notifications[shown.job])
+    summary = connection.read(connection.results_bucket, Keys(shown.job, shown.upload.key).summary)
+    show_notification(console, shown, summary, notifications[shown.job])
     listing = results_listing(connection, shown)
     show_heading(console, "The results of this job")
     show_tree(console, connection.results_bucket, shown, listing)
-    show_heading(console, "One item")
-    show_item(console, connection, listing)
+    key = first_item(listing)
+    content = connection.read(connection.results_bucket, key) if key else None
+    if key and content is not None:
+        show_heading(console, "One item")
+        show_item(console, connection.results_bucket, key, content)
     show_heading(console, "All jobs")
     show_endings(console, jobs, stack.results_bucket)
     show_totals(console, jobs, list(notifications.values()))

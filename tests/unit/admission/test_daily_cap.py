@@ -18,7 +18,7 @@ from batchdrop.core.model.errors import Conflict
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.reasons import Reason, Wait
-from batchdrop_cli.standstill import waits_of
+from batchdrop_cli.doctor.standstill import waits_of
 from openai_batch_simulator.behaviour import CALM
 
 TASK = b"""

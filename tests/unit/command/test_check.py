@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchdrop.core.model.limits import Limits
-from batchdrop_cli.check import REFUSALS_SHOWN_MAX, check_file
-from batchdrop_cli.first import cut_first
+from batchdrop_cli.jobs.check import REFUSALS_SHOWN_MAX, check_file
+from batchdrop_cli.jobs.first import cut_first
 from batchdrop_cli.main import main
 
 OPENAI = "https://api.openai.com/v1"

@@ -24,22 +24,24 @@ from batchdrop.core.model.outcomes import Usage
 from batchdrop.core.model.reasons import Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop_cli import demo as demo_module
-from batchdrop_cli import waiting
-from batchdrop_cli.connection import Connection, Found
 from batchdrop_cli.demo import Examples
-from batchdrop_cli.estimates import show_estimates
 from batchdrop_cli.failures import CommandFailed
-from batchdrop_cli.jobs import Counts, JobStatus, UploadNames, Waiting
-from batchdrop_cli.jobs import Reason as StatusReason
+from batchdrop_cli.jobs import waiting
+from batchdrop_cli.jobs.notifications import mail_text, read_notification
+from batchdrop_cli.jobs.quote import Quote, batch_price, quotes, requests_of
+from batchdrop_cli.jobs.status import Counts, JobStatus, UploadNames, Waiting
+from batchdrop_cli.jobs.status import Reason as StatusReason
+from batchdrop_cli.jobs.waiting import wait_for
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
-from batchdrop_cli.notifications import mail_text, read_notification
-from batchdrop_cli.quote import Quote, batch_price, quotes, requests_of
-from batchdrop_cli.show import make_console, show_job, show_jobs
-from batchdrop_cli.terminal import disarmed_json
-from batchdrop_cli.tree import show_tree
-from batchdrop_cli.waiting import visible_progress, wait_for
+from batchdrop_cli.stack import Connection, Found
+from batchdrop_cli.views.console import make_console
+from batchdrop_cli.views.estimates import show_estimates
+from batchdrop_cli.views.jobs import show_job, show_jobs
+from batchdrop_cli.views.progress import visible_progress
+from batchdrop_cli.views.terminal import disarmed_json
+from batchdrop_cli.views.tree import show_tree
 
 OPENAI = "https://api.openai.com/v1"
 PAID = {"OPENAI_API_KEY": "sk-none", "OPENAI_BASE_URL": OPENAI}
@@ -133,7 +135,7 @@ def test_a_full_disk_is_said_in_words(monkeypatch: pytest.MonkeyPatch, named: tu
     def find_none(*_arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", *named)
 
-    monkeypatch.setattr("batchdrop_cli.main.connect", find_none)
+    monkeypatch.setattr("batchdrop_cli.commands.results.connect", find_none)
 
     result = CliRunner().invoke(main, ["results", "0", "--to", "d"])
 
@@ -175,8 +177,8 @@ def test_a_message_commands_no_terminal(asked: list[str], said: str) -> None:
 def test_what_a_defect_says_commands_no_terminal() -> None:
     """Even a traceback is text."""
     program = (
-        "import sys; from batchdrop_cli import main; from unittest import mock\n"
-        "with mock.patch.object(main, 'connect', side_effect=ZeroDivisionError('\\x1b[2J')): main.main(['status'])"
+        "import sys; from batchdrop_cli import main; from batchdrop_cli.commands import status; from unittest import mock\n"
+        "with mock.patch.object(status, 'connect', side_effect=ZeroDivisionError('\\x1b[2J')): main.main(['status'])"
     )
 
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False).stderr  # noqa: S603  # ours
@@ -202,17 +204,17 @@ def test_using_a_deployed_stack_needs_nothing_of_unix() -> None:
     unix = ("fcntl", "termios", "resource", "pwd", "grp")
     modules = [
         "main",
-        "deployed",
-        "results",
-        "drop",
-        "control",
-        "check",
-        "costs",
-        "key",
-        "doctor",
-        "show",
-        "waiting",
-        "item",
+        "stack",
+        "jobs.results",
+        "jobs.upload",
+        "jobs.control",
+        "jobs.check",
+        "jobs.costs",
+        "aws.key",
+        "doctor.checks",
+        "views.jobs",
+        "jobs.waiting",
+        "jobs.item",
     ]
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({unix}))\n"

@@ -25,8 +25,8 @@ from batchdrop.core.model.job import ItemAccess
 from batchdrop.core.model.limits import DAY, MINUTE
 from batchdrop.core.operations.metrics import COUNTED, NAMESPACE, counted
 from batchdrop.edge.aws.telemetry import PowertoolsLog
-from batchdrop_cli import cost_model
-from batchdrop_cli.cost_model import Drop, Line, Month, Request, idle_lines, requests, total, work_lines
+from batchdrop_cli.aws import cost_model
+from batchdrop_cli.aws.cost_model import Drop, Line, Month, Request, idle_lines, requests, total, work_lines
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main

@@ -20,11 +20,11 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.outcomes import Outcome, Usage
 from batchdrop.core.model.shard import Shard
-from batchdrop_cli.connection import Connection
-from batchdrop_cli.costs import Costs, read_costs, totals
-from batchdrop_cli.costs_view import COLUMNS, left_out, show_costs, write_csv
-from batchdrop_cli.jobs import all_statuses
+from batchdrop_cli.jobs.costs import Costs, read_costs, totals
+from batchdrop_cli.jobs.status import all_statuses
 from batchdrop_cli.main import main
+from batchdrop_cli.stack import Connection
+from batchdrop_cli.views.costs import COLUMNS, left_out, show_costs, write_csv
 
 NOVEMBER = 1_795_305_600  # 2026-11-22
 DECEMBER = 1_796_083_200  # 2026-12-01

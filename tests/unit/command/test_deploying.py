@@ -21,9 +21,9 @@ from click.testing import CliRunner
 
 from batchdrop_cli import account
 from batchdrop_cli.account import Account, chosen_region, explained
-from batchdrop_cli.deploying import PLAN_LINES_MAX, Plan, Wish, make_plan, plan_lines, resource_counts
+from batchdrop_cli.aws.deploying import PLAN_LINES_MAX, Plan, Wish, make_plan, plan_lines, resource_counts
+from batchdrop_cli.aws.layer import MACHINES, check_layer, machine_of
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
-from batchdrop_cli.layer import MACHINES, check_layer, machine_of
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from batchdrop_cli import file_names
-from batchdrop_cli.file_names import PART_BYTES_MAX, safe_names, safe_part
+from batchdrop_cli.jobs import file_names
+from batchdrop_cli.jobs.file_names import PART_BYTES_MAX, safe_names, safe_part
 
 INVALID_ON_WINDOWS = set('<>:"|?*\\') | {chr(code) for code in range(32)}
 DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {

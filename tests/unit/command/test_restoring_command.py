@@ -8,10 +8,10 @@ from typing import Any, cast
 import boto3
 import pytest
 
-from batchdrop_cli.deployed import Site
+from batchdrop_cli.aws.restoring import FUNCTION_SECONDS_MAX, Request, moment_of, recover, restore
+from batchdrop_cli.aws.table_copy import TRIES_MAX, check_moment, copy
 from batchdrop_cli.failures import CommandFailed
-from batchdrop_cli.restoring import FUNCTION_SECONDS_MAX, Request, moment_of, recover, restore
-from batchdrop_cli.table_copy import TRIES_MAX, check_moment, copy
+from batchdrop_cli.stack import Site
 
 SITE = Site({}, {"PollFunction": "poll", "Table": "table"}, {}, is_local=False)
 ANSWER = {"batches": 3, "adopted": 1}
@@ -170,13 +170,13 @@ def test_the_table_is_not_touched_before_the_wait(monkeypatch: pytest.MonkeyPatc
     """Half an hour after everything was switched off; what fails then says that it is off, and how to go on."""
     did: list[str] = []
     monkeypatch.setattr(boto3, "client", lambda *_words, **_named: Tables(1, 1))
-    monkeypatch.setattr("batchdrop_cli.restoring.switch", lambda _site, *, on, sleep: did.append(f"on={on}"))  # noqa: ARG005
+    monkeypatch.setattr("batchdrop_cli.aws.restoring.switch", lambda _site, *, on, sleep: did.append(f"on={on}"))  # noqa: ARG005
 
     def refused(*_words: object, **_named: object) -> None:
         did.append("filled")
         raise CommandFailed("DynamoDB took nothing.")
 
-    monkeypatch.setattr("batchdrop_cli.restoring._fill", refused)
+    monkeypatch.setattr("batchdrop_cli.aws.restoring._fill", refused)
     with pytest.raises(CommandFailed, match=r"switched off.*--from backup"):
         restore(SITE, Request(None, "backup"), lambda _line: None, sleep=lambda seconds: did.append(f"{seconds:g} s"))
 

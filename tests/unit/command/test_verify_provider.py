@@ -7,9 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from batchdrop.core.model.dialects import DIALECTS
-from batchdrop_cli.assumptions import LOOKS, Seen, Verdict, look_at_all
 from batchdrop_cli.main import main
-from batchdrop_cli.provider_probe import CREATES_MAX, Probe, open_probe
+from batchdrop_cli.verify.assumptions import LOOKS, look_at_all
+from batchdrop_cli.verify.provider_probe import Probe, open_probe
+from batchdrop_cli.verify.request import CREATES_MAX
+from batchdrop_cli.verify.seen import Seen, Verdict
 from openai_batch_simulator.application import Simulator
 from openai_batch_simulator.behaviour import CALM, Behaviour
 from openai_batch_simulator.clock import VirtualClock

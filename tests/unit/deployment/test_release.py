@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from batchdrop import __version__
-from batchdrop_cli.deployed import Site
-from batchdrop_cli.doctor import check_release
+from batchdrop_cli.doctor.checks import check_release
 from batchdrop_cli.local.template import parse
+from batchdrop_cli.stack import Site
 
 ROOT = Path(__file__).parents[3]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()

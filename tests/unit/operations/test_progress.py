@@ -19,7 +19,7 @@ from batchdrop.core.operations.metrics import counted
 from batchdrop.core.operations.progress import Stalled, stalled
 from batchdrop.core.submission import shard_events as on
 from batchdrop.core.submission.shard_lifecycle import Now, advance
-from batchdrop_cli.standstill import progress_of, waits_of
+from batchdrop_cli.doctor.standstill import progress_of, waits_of
 from openai_batch_simulator.behaviour import CALM
 
 S = ShardState

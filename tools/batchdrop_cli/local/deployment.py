@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.emulator import Address
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.template import FUNCTION, Template, code_locations, localized, parse
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 RUNTIME = Path(__file__).with_name("runtime.py")
 
-STACK_NAME = "batchdrop"
 ARTIFACTS_BUCKET = "batchdrop-artifacts"
 DEPLOY_TIMEOUT_SECONDS = 60.0  # it takes 2 s at most
 LOOK_SECONDS = 0.03  # between two looks at the stack

@@ -12,6 +12,8 @@ from typing import Self
 from batchdrop_cli.local.emulator import Address, ClientOptions, is_healthy
 from batchdrop_cli.local.private import write_private
 
+STACK_NAME = "batchdrop"  # CloudFormation's, at the embedded AWS
+
 
 class NoStack(Exception):
     """No local stack runs. The person should start one: `batchdrop local`."""

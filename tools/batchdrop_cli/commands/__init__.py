@@ -1,0 +1,1 @@
+"""The commands of `batchdrop`, one group or command a file."""

@@ -1,0 +1,1 @@
+"""What `batchdrop doctor` looks at."""

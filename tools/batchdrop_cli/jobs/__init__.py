@@ -1,0 +1,1 @@
+"""What the commands do with uploads, tasks, jobs and results."""
