@@ -96,7 +96,9 @@ class AnsweringProvider:
             raise DownloadCut(file)
         return target.write(content)
 
-    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
+    def upload_input(
+        self, name: str, lines: BinaryIO, lifetime_seconds: int, *, answer_seconds: int = 180, total_seconds: int = 180
+    ) -> str:
         """Refuse: harvesting sends nothing."""
         raise NotImplementedError
 

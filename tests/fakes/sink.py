@@ -65,9 +65,12 @@ class SinkProvider:
         """Return the provider."""
         return self
 
-    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
+    def upload_input(
+        self, name: str, lines: BinaryIO, lifetime_seconds: int, *, answer_seconds: int = 180, total_seconds: int = 180
+    ) -> str:
         """Count the lines, which are consecutive rows."""
         assert lifetime_seconds
+        assert 0 < answer_seconds <= total_seconds
         with self._working():
             lines.seek(0)
             first, count = row_of_line(lines.readline()), 0

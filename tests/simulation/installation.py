@@ -76,6 +76,7 @@ class Installation:
     turns_max: int = TURNS_MAX
     stops_at: frozenset[int] = frozenset()  # what is known to break: once it is seen, the rest would tell nothing
     paced_until: float = 0  # ticks come as the schedule sends them, however little happens; later ever less often
+    workers: int | None = None  # of each queue; None for as many as there are messages
     is_watched: bool = False  # what is refused stays refused: `refusals` watches, and lifts it in the end
 
     def __post_init__(self) -> None:
@@ -310,7 +311,7 @@ class Installation:
         if self.is_off:
             return
         for queue, take in ((self.submissions, self._take_submission), (self.completions, self._take_completion)):
-            while (message := queue.receive()) is not None:
+            while self._is_free(queue) and (message := queue.receive()) is not None:
                 self._start(queue.name, partial(self._work, queue, message, take))
         if self._next_tick <= time.now():
             self.ticks += 1
@@ -318,6 +319,11 @@ class Installation:
                 self._start("poll", lambda ports: poll.tick(ports, self.limits))
             self._set_stride()
             self._next_tick = time.now() + self._stride
+
+    def _is_free(self, queue: Queue) -> bool:
+        """Whether *queue* has a worker that nothing holds up."""
+        busy = sum(task.name.startswith(f"{queue.name}-") for task in self.tasks.running)
+        return self.workers is None or busy < self.workers
 
     def _set_stride(self) -> None:
         """Tick as the schedule does while something happens; while nothing does, ever less often, as nobody would notice."""
@@ -331,7 +337,8 @@ class Installation:
         moments = [at_most, *(task.wakes_at for task in self.tasks.running)]
         moments += [START_SECONDS + happening.at for happening in self._happenings]
         if not self.is_off:
-            visible = (queue.next_visible() for queue in (self.submissions, self.completions))
+            queues = (queue for queue in (self.submissions, self.completions) if self._is_free(queue))
+            visible = (queue.next_visible() for queue in queues)
             moments += [self._next_tick, *filter(None, visible)]
         moments += filter(None, [self.tasks.time.next_late()])
         self.tasks.time.advance(max(0.001, min(moments) - now))

@@ -12,11 +12,13 @@ from fakes.world import World
 from batchdrop.core.model.install import Install
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
+from batchdrop.core.model.reasons import Outage, Reason, Refusal, WaitingFor
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.operations.metrics import counted
 from batchdrop.core.submission.common_waits import Cause, after_cause, concerns, outage_of
 from batchdrop.core.submission.shard_waits import shard_wait
+from batchdrop_cli.doctor.finding import Finding
+from batchdrop_cli.doctor.standstill import hang_of
 from openai_batch_simulator.behaviour import CALM
 
 LIMITS = Limits()
@@ -241,10 +243,70 @@ def test_what_fails_for_some_concerns_these_alone() -> None:
     assert {WaitingFor.KEY, WaitingFor.ACCOUNT, WaitingFor.PROVIDER} >= {begun.wait.waits_for}
 
 
+def test_uploads_that_hang_are_said_at_once_and_told_after_a_quarter_of_an_hour(world: World) -> None:
+    """In the status of the first, and of those that wait for it; by doctor; in one notification; all go on when it is over."""
+    fault = world.simulator.faults.switch("hung", operation="files.create")
+    first = world.drop("inbox/first.jsonl", lines(3))
+    second = world.drop("inbox/second.jsonl", lines(3, first=10))
+    early, seen = [waiting(world, job) for job in (first, second)], doctor_of_hang(world)
+    for _ in range(4):
+        world.tick()
+    third, before = world.drop("inbox/third.jsonl", lines(3, first=20)), told(world)
+    said, uploads = waiting(world, third), world.tap.counts["POST /v1/files"]
+    for _ in range(15):
+        world.tick()
+    jobs = (first, second, third)
+    (notification,), statuses = told(world), [waiting(world, job) for job in jobs]
+    is_outage = outages(world)
+    world.simulator.faults.switches.remove(fault)
+    for job in jobs:
+        world.run(job)
+
+    assert [(wait["for"], wait["reason"]["code"]) for wait in early] == [
+        ("provider", "upload_unanswered"), ("provider", "provider_unavailable"),
+    ]  # fmt: skip
+    assert "uploads are not answered" in seen.seen
+    assert seen.advice
+    assert said["for"] == "provider"
+    assert before == []
+    assert uploads <= 6
+    assert (notification["id"], notification["jobs"], is_outage) == ("install/provider/1", 3, 1)
+    assert "has not answered any upload" in notification["reason"]["message"]
+    assert {wait["for"] for wait in statuses} == {"provider"}
+    assert [waiting(world, job) for job in jobs] == [None] * 3
+    assert doctor_of_hang(world).advice == ""
+    assert not world.charged_twice()
+
+
+def doctor_of_hang(world: World) -> Finding:
+    """Return what doctor finds of uploads."""
+    install = world.ledger.install()
+    assert install is not None
+    return hang_of(install.hang)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_create_that_is_refused_is_said_after_the_first_answer(world: World, status: int) -> None:
+    """Before anybody is told: in the status that the drop itself writes, with its words; and ten minutes later."""
+    world.simulator.faults.switch("refused", operation="batches.create", value=status, message="No route.")
+    job = world.drop("inbox/first.jsonl", lines(3))
+    waits = [waiting(world, job)]
+    for _ in range(10):
+        world.tick()
+        waits.append(waiting(world, job))
+
+    assert all(waits), waits
+    assert {wait["for"] for wait in waits} == {"refused"}
+    assert all("No route." in wait["reason"]["message"] for wait in waits)
+    assert [notification["event"] for notification in told(world)] == ["waiting"]
+
+
 @pytest.mark.parametrize(
     ("shard", "waits_for"),
     [
         (changed(SHARD, state=ShardState.PARKED, parked_at=5), WaitingFor.CREATE),
+        (changed(SHARD, state=ShardState.RESERVED, unanswered=Outage(5, "x")), WaitingFor.PROVIDER),
+        (changed(SHARD, state=ShardState.WAITING, refusal=Refusal(Reason("x", "y"), 1, since=5)), WaitingFor.REFUSED),
         (changed(SHARD, state=ShardState.FENCING, first_intent_at=5), WaitingFor.CREATE),
         (changed(SHARD, state=ShardState.RESERVED, uncertain=1, first_intent_at=5), WaitingFor.CREATE),
         (changed(SHARD, state=ShardState.CREATING, first_intent_at=5), None),

@@ -24,7 +24,7 @@ from batchdrop.edge.openai.opening import SecretProviders
 from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop_cli.doctor.account_checks import check_concurrency, check_subscriptions
 from batchdrop_cli.doctor.finding import Check, Finding
-from batchdrop_cli.doctor.standstill import progress_of, waits_of
+from batchdrop_cli.doctor.standstill import hang_of, progress_of, waits_of
 from batchdrop_cli.stack import Site
 
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
@@ -131,7 +131,8 @@ def check_circuit(site: Site) -> Finding:
     """Look whether batches are created, or held back because the provider refused the last one."""
     circuit = circuit_of(site)
     if circuit is None:
-        return Finding("circuit", "closed: batches are created")
+        install = open_ledger(site).install()
+        return hang_of(install.hang if install else None)
     advice = "Repair the key or the account; a single create is tried every few minutes, and the rest follows it."
     return Finding("circuit", f"open: {circuit.reason.message} ({circuit.reason.code})", advice)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from batchdrop.core.model.dialects import Dialect
-from batchdrop.core.model.install import Install
+from batchdrop.core.model.install import Hang, Install
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import WaitingFor
@@ -19,6 +19,14 @@ _ADVICE = {
     WaitingFor.ACCOUNT: "Look at the limits and the billing of the account at the provider. All jobs continue automatically.",
     WaitingFor.PROVIDER: "They continue automatically once it answers; see docs/runbooks/provider-outage.md.",
 }
+
+
+def hang_of(hang: Hang | None) -> Finding:
+    """Return whether batches are created, or uploads hang, while no key is refused."""
+    if hang is None:
+        return Finding("circuit", "closed: batches are created")
+    seen = f"uploads are not answered since {iso_time(hang.since)}: {hang.cause}"
+    return Finding("circuit", seen, "One is tried every few minutes, and the rest follows it; see provider-outage.md.")
 
 
 def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:

@@ -30,7 +30,13 @@ from batchdrop.flow.operations.provider_files import sweep_files
 from batchdrop.flow.operations.wake import SUBMIT_STATES, Wakes
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import stop_shards
-from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, is_asking, provider_or_lack
+from batchdrop.flow.submission.circuit_breaker import (
+    BreakerState,
+    breaker_state,
+    is_asking,
+    provider_or_lack,
+    upload_state,
+)
 from batchdrop.flow.submission.observe import Look, observe
 from batchdrop.flow.submission.outage import forget_outages, note_look
 from batchdrop.flow.unit_of_work import Work, begin, read_job
@@ -124,7 +130,7 @@ def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: L
     """Return whether creates may be made: while nothing is answered one tries for all, as after a refusal of the key."""
     if provider is None or is_asking(work, provider, shards):
         return BreakerState.OPEN
-    way = breaker_state(work, provider)
+    way = max(breaker_state(work, provider), upload_state(work, provider), key=list(BreakerState).index)
     is_down = look.was_asked and not look.is_answered
     return BreakerState.HALF_OPEN if is_down and way is BreakerState.CLOSED else way
 

@@ -208,8 +208,13 @@ class Provider(Protocol):
     def dialect(self) -> Dialect:
         """What its server wants and does."""
 
-    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
-        """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk."""
+    def upload_input(
+        self, name: str, lines: BinaryIO, lifetime_seconds: int, *, answer_seconds: int = ..., total_seconds: int = ...
+    ) -> str:
+        """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk.
+
+        Raises ProviderSilent where no byte is taken, or nothing is answered, for *answer_seconds*, or it takes *total_seconds*.
+        """
 
     def create_batch(self, *, file: str, endpoint: str, metadata: Mapping[str, str]) -> CreateAnswer:
         """Make one POST, at most one, and say what came of it. Never raises for what the provider or the network did.

@@ -19,7 +19,7 @@ from batchdrop.flow.planned_job import upload_of
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.planning.withheld import await_upload, rejection
 from batchdrop.flow.ports import Ports
-from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, open_provider
+from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_state, open_provider, upload_state
 from batchdrop.flow.submission.create import send
 from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, move_job, read_job, write
 
@@ -168,7 +168,7 @@ def _no_such_task(task: str, names: list[str]) -> str:
 def admit_and_send(work: Work, job: Job) -> None:
     """Send what there is quota for at once: a small drop is at the provider within the invocation that planned it."""
     provider = open_provider(work)
-    if provider is not None and breaker_state(work, provider) is BreakerState.CLOSED:
+    if provider is not None and {breaker_state(work, provider), upload_state(work, provider)} == {BreakerState.CLOSED}:
         passed_by = held_up(work.ports.ledger.active(), job.id)
         is_free = all(group.model not in passed_by for group in job.groups)
         for shard in admit(work, [job] if is_free else [], [], work.limits.admissions_per_tick_max).shards:

@@ -16,6 +16,7 @@ BatchdropError
     ProviderRefused     whoever it concerns: a definite no to this one call, which repeating does not change
     NotAtProvider       nobody yet: the provider does not know this id under this key (404, 410)
     ProviderUnavailable nobody: the provider or the way to it fails for now
+      ProviderSilent    nobody: it did not answer in the time that it had, which held up who asked
     DownloadCut         nobody: a download ended early; again from the start
   IllegalTransition     us: a state met an event that it does not know
   BrokenState           us: a ledger row or object that our code cannot have written
@@ -111,6 +112,10 @@ class NotAtProvider(ProviderError):
 
 class ProviderUnavailable(ProviderError):
     """The call failed in a way that may pass."""
+
+
+class ProviderSilent(ProviderUnavailable):
+    """The call was not answered in its time: each such call takes a worker's time, which others wait for."""
 
 
 class DownloadCut(ProviderError):

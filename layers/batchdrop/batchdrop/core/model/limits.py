@@ -117,6 +117,13 @@ class Limits:
     refused_told_seconds: int = 10 * MINUTE
     refused_retry_seconds: int = HOUR
     refused_seconds_max: int = DAY
+    # How long an upload may be waited for: so long at first, and a second more for so many bytes; twice as long after each that
+    # was in vain, up to the last. As a whole it may take so much more as its bytes do at the slowest speed. Chosen: an upload of
+    # 190 MB has a minute, so that a worker that one holds up is free again for planning within that.
+    upload_answer_seconds: int = 20
+    upload_answer_bytes_per_second: int = 5_000_000
+    upload_answer_seconds_max: int = 180
+    upload_bytes_per_second_min: int = 500_000
     # An upload that fails because the provider is not there goes again in a minute, then in two, up to this.
     upload_backoff_seconds_max: int = 10 * MINUTE
     # So many shards of a job are tried while each is refused; the others of that model wait for what becomes of them. More

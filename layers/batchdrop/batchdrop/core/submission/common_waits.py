@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from batchdrop.core.model.install import Asked, Circuit, CommonWait, Install, PastWait
+from batchdrop.core.model.install import Asked, Circuit, CommonWait, Hang, Install, PastWait
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
@@ -85,6 +85,28 @@ def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: L
 def _unavailable(what: str, outage: Outage, *, is_for_all: bool) -> Cause:
     message = f"The provider has not answered {what} since {iso_time(outage.since)}. {provider_words(outage.cause)}"
     return Cause(_W.PROVIDER, Reason(_UNAVAILABLE, message), is_for_a_person=False, is_for_all=is_for_all)
+
+
+def hang_of(hang: Hang | None, base_url: str, now: int, limits: Limits) -> Cause | None:
+    """Return that no upload is answered, once that lasts: all that is to be sent waits for the one that asks for all."""
+    if hang is None or hang.base_url != base_url or now - hang.since < limits.unavailable_seconds:
+        return None
+    return Cause(_W.PROVIDER, _hang_reason(hang), is_for_a_person=False, is_of_sending=True)
+
+
+def early_wait(hang: Hang | None, base_url: str) -> CommonWait | None:
+    """Return what a status says of *hang* from its beginning, before it is a cause that people are told of."""
+    if hang is None or hang.base_url != base_url:
+        return None
+    return CommonWait(_W.PROVIDER, _hang_reason(hang), hang.since, number=0, is_for_a_person=False, is_of_sending=True)
+
+
+def _hang_reason(hang: Hang) -> Reason:
+    message = (
+        f"The provider has not answered any upload since {iso_time(hang.since)}. One is tried every few minutes, and whatever "
+        f"else is to be sent waits for it. {provider_words(hang.cause)}"
+    )
+    return Reason(_UNAVAILABLE, message)
 
 
 def _asked_to_wait(outage: Outage, limits: Limits) -> Cause:

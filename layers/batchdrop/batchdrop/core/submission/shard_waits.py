@@ -11,6 +11,8 @@ from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
 from batchdrop.core.model.shard import Attempt, Shard, ShardState
 from batchdrop.core.model.wording import provider_words
+from batchdrop.core.submission.refusing import is_under_refusal
+from batchdrop.core.submission.waits import refused_words
 
 _W = WaitingFor
 
@@ -43,8 +45,11 @@ class ShardWait:
 
 
 def shard_wait(shards: Iterable[Shard]) -> ShardWait | None:
-    """Return what that of *shards* waits for that has waited longest; None where none is held up."""
-    waits = [wait for shard in shards if (wait := _wait_of(shard)) is not None]
+    """Return what that of *shards* waits for that has waited longest; None where none is held up.
+
+    What was refused or not answered is said from the first time on, before it is a cause that people are told of.
+    """
+    waits = [wait for shard in shards if (wait := _wait_of(shard) or _wait_to_send(shard)) is not None]
     return min(waits, key=lambda wait: wait.since, default=None)
 
 
@@ -79,6 +84,16 @@ def _wait_of(shard: Shard) -> ShardWait | None:
         return None
     reason = _not_shown("answers_not_shown", "the answers of a batch", attempt.gone)
     return ShardWait(_W.ANSWERS, attempt.gone.since, reason)
+
+
+def _wait_to_send(shard: Shard) -> ShardWait | None:
+    if shard.attempt.refusal and is_under_refusal(shard):
+        waits_for, message = refused_words(shard.attempt.refusal)
+        return ShardWait(waits_for, shard.attempt.refusal.since, Reason(shard.attempt.refusal.reason.code, message))
+    if shard.state is ShardState.RESERVED and shard.unanswered:
+        message = f"The provider did not answer an upload. It is tried again. {provider_words(shard.unanswered.cause)}"
+        return ShardWait(_W.PROVIDER, shard.unanswered.since, Reason("upload_unanswered", message))
+    return None
 
 
 def _wait_of_running(attempt: Attempt, *, is_cancelled: bool) -> ShardWait | None:

@@ -71,13 +71,13 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
         return job
     if refusal is None:
         return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in REFUSALS else job
-    waits_for, message = _refused_words(refusal)
+    waits_for, message = refused_words(refusal)
     since = max(refusal.since, job.created_at)
     waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
     return replace(waiting, waiting_since=since)
 
 
-def _refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
+def refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
     """Return what a job waits for whose sending is refused, and the words that people are told."""
     if refusal.reason == DISK_FULL:
         return (

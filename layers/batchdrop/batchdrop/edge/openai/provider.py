@@ -30,6 +30,7 @@ from batchdrop.core.model.errors import (
     NotAtProvider,
     ProviderError,
     ProviderRefused,
+    ProviderSilent,
     ProviderUnavailable,
 )
 from batchdrop.core.submission.refusals import is_account_refused, is_definite
@@ -58,8 +59,8 @@ DOWNLOAD_RETRIES_MAX = 1  # whoever collects the answers comes again in a minute
 RETRY_AFTER_SECONDS_MAX = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
 TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
-# After 200 MB the provider takes its time to answer.
-UPLOAD_TIMEOUT = httpx2.Timeout(180.0, connect=CONNECT_TIMEOUT_SECONDS)
+# After 200 MB the provider takes its time to answer. Whoever sends on behalf of others says how long they can wait.
+UPLOAD_SECONDS = 180
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 # On the server itself, as one that wants a slash at the end has it; an upload of 200 MB goes again with each.
 REDIRECTS_MAX = 2
@@ -192,15 +193,26 @@ class OpenAIProvider:
         wait_seconds = asked_seconds(error.response.headers)
         return Declined(error.status_code, words.code, words.message, wait_seconds, words.param)
 
-    def upload_input(self, name: str, lines: BinaryIO, lifetime_seconds: int) -> str:
-        """Store an input file under *name*, to expire by itself where the server can be told so, and return its id."""
+    def upload_input(
+        self,
+        name: str,
+        lines: BinaryIO,
+        lifetime_seconds: int,
+        *,
+        answer_seconds: int = UPLOAD_SECONDS,
+        total_seconds: int = UPLOAD_SECONDS,
+    ) -> str:
+        """Store an input file under *name*, to expire by itself where the server can be told so, and return its id.
+
+        Raises ProviderSilent where no byte is taken, or nothing is answered, for *answer_seconds*, or it takes *total_seconds*.
+        """
         lines.seek(0)
         dialect, form = self.dialect, {"purpose": self.dialect.purpose}
         if dialect.sends_file_name:
             form["file_name"] = name
         kept_seconds = dialect.lifetime_seconds(lifetime_seconds)
         expiry = {} if kept_seconds is None else {"expires_after": {"anchor": "created_at", "seconds": kept_seconds}}
-        with self._translated():
+        with self._translated(total_seconds=total_seconds):
             # What `files.create` does, which knows one path and no `file_name`; and once, because it may be 200 MB: whoever asked
             # comes again, each time later.
             made = self._client.post(
@@ -209,7 +221,7 @@ class OpenAIProvider:
                 body={**form, **expiry},
                 files=[("file", (name, lines))],
                 options={
-                    "timeout": self._timeout(UPLOAD_TIMEOUT),
+                    "timeout": self._timeout(httpx2.Timeout(float(answer_seconds), connect=CONNECT_TIMEOUT_SECONDS)),
                     "headers": {"Content-Type": "multipart/form-data"},
                     "max_retries": 0,
                 },
@@ -323,23 +335,25 @@ class OpenAIProvider:
         left = max(CALL_SECONDS_MIN, self._left_seconds())
         return httpx2.Timeout(min(left, usual.read or left), connect=min(left, CONNECT_TIMEOUT_SECONDS))
 
-    def _deadline(self) -> AbstractContextManager[None]:
+    def _deadline(self, total_seconds: float | None) -> AbstractContextManager[None]:
         """Bound one call as a whole by what is left. Raises ProviderUnavailable where that is nothing."""
         if self._left_seconds is None:
-            return nullcontext()
+            return nullcontext() if total_seconds is None else deadline(total_seconds)
         left = self._left_seconds()
         if left < CALL_SECONDS_MIN:
             raise ProviderUnavailable("the time for calls of this round is over")
         return deadline(left)
 
     @contextmanager
-    def _translated(self, named: str = "") -> Iterator[None]:
+    def _translated(self, named: str = "", total_seconds: float | None = None) -> Iterator[None]:
         """Turn the SDK's errors into ours; *named* is the id that a 404 is about."""
         try:
-            with self._deadline():
+            with self._deadline(total_seconds):
                 yield
         except DeadlinePassed as error:
-            raise ProviderUnavailable("no answer in the time that was left for it") from error
+            raise ProviderSilent("no answer in the time that was left for it") from error
+        except openai.APITimeoutError as error:
+            raise ProviderSilent(self._described(error)) from self._shown(error)
         except openai.APIStatusError as error:
             raise self._refused(error, named) from self._shown(error)
         except (openai.OpenAIError, httpx2.HTTPError, TypeError) as error:

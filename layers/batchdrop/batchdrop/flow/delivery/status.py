@@ -12,6 +12,7 @@ from batchdrop.core.delivery.summary import status_document
 from batchdrop.core.model.install import Install
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys
+from batchdrop.core.submission.common_waits import early_wait
 from batchdrop.core.submission.day_waits import day_reason
 from batchdrop.flow.unit_of_work import Work, change_install, read_job
 
@@ -24,8 +25,9 @@ def write_status(work: Work, job: str) -> None:
         before = read_job(work, job)
         shards = list(work.ports.ledger.shards(job))
         allowed = allowed_microdollars(before, work.limits)
+        wait = work.install.wait or early_wait(work.install.hang, work.ports.providers.base_url)
         document = status_document(
-            before, shards, work.ports.clock.now(), allowed, wait=work.install.wait, day=day_reason(work.limits)
+            before, shards, work.ports.clock.now(), allowed, wait=wait, day=day_reason(work.limits)
         )
         work.ports.storage.put(Keys(job, before.key).status, document)
         if read_job(work, job).revision == before.revision:

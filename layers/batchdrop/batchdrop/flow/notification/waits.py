@@ -15,7 +15,15 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.reasons import Reason, Refusal
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.notification.notifications import render_common_wait, render_hold, render_wait
-from batchdrop.core.submission.common_waits import Cause, after_cause, cause_of, outage_of, to_be_told, waiting_jobs
+from batchdrop.core.submission.common_waits import (
+    Cause,
+    after_cause,
+    cause_of,
+    hang_of,
+    outage_of,
+    to_be_told,
+    waiting_jobs,
+)
 from batchdrop.core.submission.common_waits import told as told_of
 from batchdrop.core.submission.day_waits import after_day
 from batchdrop.core.submission.refusing import refused_models, waited_for
@@ -37,7 +45,11 @@ def note_common_wait(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], f
     else:
         circuit = work.install.circuits.get(circuit_key(found.base_url, found.fingerprint))
         cause = cause_of(circuit, None)
-    cause = cause or outage_of(work.install.unanswered, shards, work.ports.clock.now(), work.limits)
+    now, limits, base_url = work.ports.clock.now(), work.limits, work.ports.providers.base_url
+    outage = outage_of(work.install.unanswered, shards, now, limits)
+    if outage is None or not outage.is_for_all:
+        outage = hang_of(work.install.hang, base_url, now, limits) or outage
+    cause = cause or outage
     return _noted(work, cause, waiting_jobs(cause, jobs, shards) if cause else 0)
 
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from enum import Enum
 
 from batchdrop.core.model.change import Change, Write
-from batchdrop.core.model.errors import KeyMissing, KeyRefused, NotAtProvider, ProviderRefused
-from batchdrop.core.model.install import Asked, Circuit, Install, circuit_key
-from batchdrop.core.model.limits import HOUR
+from batchdrop.core.model.errors import KeyMissing, KeyRefused, NotAtProvider, ProviderRefused, ProviderSilent
+from batchdrop.core.model.install import Asked, Circuit, Hang, Install, circuit_key
+from batchdrop.core.model.limits import HOUR, MINUTE
 from batchdrop.core.model.reasons import Reason
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusals import is_money_code
@@ -50,6 +50,14 @@ class BreakerState(Enum):
     OPEN = "open"  # the key was refused just now: none
 
 
+def upload_state(work: Work, provider: Provider) -> BreakerState:
+    """Return whether uploads may be begun now, as far as they are answered in their time."""
+    hang = hang_at(work.install, provider)
+    if hang is None:
+        return BreakerState.CLOSED
+    return BreakerState.OPEN if hang.until > work.ports.clock.now() else BreakerState.HALF_OPEN
+
+
 def breaker_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether creates may be made now; reads are never held back, because answers are paid for already."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
@@ -75,16 +83,48 @@ def _is_of_key(circuit: Circuit) -> bool:
 
 
 def may_create(work: Work, provider: Provider) -> bool:
-    """Whether this worker may make a create now. The first to ask when the circuit's time is over probes for all others."""
+    """Whether this worker may upload and create now.
+
+    The first to ask when the time of the circuit, or of a hang, is over probes for all others.
+    """
     install = work.ports.ledger.install() or work.install
-    circuit = install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
-    if circuit is None:
+    circuit, hang = (
+        install.circuits.get(circuit_key(provider.base_url, provider.fingerprint)),
+        hang_at(install, provider),
+    )
+    if circuit is None and hang is None:
         return True
     now = work.ports.clock.now()
-    if circuit.open_until > now:
+    if max(circuit.open_until if circuit else 0, hang.until if hang else 0) > now:
         return False
-    probing = _with_circuit(install, provider, replace(circuit, open_until=now + work.limits.circuit_seconds))
+    later = now + work.limits.circuit_seconds
+    probing = _with_circuit(install, provider, replace(circuit, open_until=later)) if circuit else install
+    probing = replace(probing, hang=replace(hang, until=later)) if hang else probing
     return write(work, Change((Write(install, probing),))) is not None
+
+
+def hang_at(install: Install, provider: Provider) -> Hang | None:
+    """Return that uploads to *provider* are not answered in their time; None where they are."""
+    return install.hang if install.hang and install.hang.base_url == provider.base_url else None
+
+
+def note_hang(work: Work, provider: Provider, error: ProviderSilent) -> None:
+    """Begin no upload for a while: one was not answered in its time, and each that follows would hold up a worker as well."""
+    work.ports.log.warning("upload.hung", cause=str(error))
+    now = work.ports.clock.now()
+
+    def hung(install: Install) -> Install:
+        known = hang_at(install, provider)
+        since = known.since if known else now
+        return replace(install, hang=Hang(provider.base_url, since, now + MINUTE, str(error)))
+
+    change_install(work, hung)
+
+
+def end_hang(work: Work) -> None:
+    """Let uploads go on: one was answered."""
+    if work.install.hang:  # else each upload would read the row
+        change_install(work, lambda install: replace(install, hang=None))
 
 
 def open_circuit(work: Work, provider: Provider, reason: Reason, refused: Asked = Asked.SEND) -> None:

@@ -7,6 +7,7 @@ Rule: the intent is durable before the call, the call is made once, and what is 
 """
 
 import tempfile
+from contextlib import suppress
 from typing import Final
 
 from batchdrop.core.model.batches import Accepted, CreateAnswer, Declined, NotSent
@@ -17,11 +18,12 @@ from batchdrop.core.model.errors import (
     LeaseLost,
     NotAtProvider,
     ProviderRefused,
+    ProviderSilent,
     ProviderUnavailable,
     Superseded,
 )
 from batchdrop.core.model.install import Asked
-from batchdrop.core.model.limits import MINUTE
+from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.reasons import Reason
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.planning.requests import sent_lines
@@ -41,7 +43,15 @@ from batchdrop.flow.admission.admit import is_idle_but_for
 from batchdrop.flow.planned_job import read_chunks, shard_lines
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel
-from batchdrop.flow.submission.circuit_breaker import close_circuit, keep_proof, may_create, note_refusal, open_circuit
+from batchdrop.flow.submission.circuit_breaker import (
+    close_circuit,
+    end_hang,
+    keep_proof,
+    may_create,
+    note_hang,
+    note_refusal,
+    open_circuit,
+)
 from batchdrop.flow.submission.disk import full_disk_told
 from batchdrop.flow.submission.duplicates import note_duplicate
 from batchdrop.flow.submission.refused import obey
@@ -71,7 +81,7 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     if shard.state not in (ShardState.RESERVED, ShardState.UPLOADED):
         return shard
     if not may_create(work, provider):
-        return shard
+        return _stood_back(work, shard)
     try:
         shard = take_shard_lease(work, shard)
         if shard.state is ShardState.RESERVED:
@@ -101,6 +111,14 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
     return read_shard(work, shard)
 
 
+def _stood_back(work: Work, shard: Shard) -> Shard:
+    """Return *shard*, due again in a minute: others may be woken first, and the message that came for it is spent."""
+    is_taken = shard.lease is not None and shard.lease.until > work.ports.clock.now()
+    with suppress(LeaseLost):
+        return shard if is_taken else postpone(work, shard, MINUTE)
+    return read_shard(work, shard)
+
+
 def _postpone_failed(work: Work, shard: Shard, error: ProviderUnavailable) -> None:
     """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again."""
     outage = unanswered(work, shard, error)
@@ -111,6 +129,12 @@ def _postpone_failed(work: Work, shard: Shard, error: ProviderUnavailable) -> No
     postpone(work, shard, wait_seconds, unanswered=outage, failed_uploads=shard.failed_uploads + 1)
 
 
+def answer_seconds(size_bytes: int, failed_uploads: int, limits: Limits) -> int:
+    """Return how long the answer to an upload may be waited for: longer after each that was in vain."""
+    first = limits.upload_answer_seconds + size_bytes // limits.upload_answer_bytes_per_second
+    return min(first << min(failed_uploads, 8), limits.upload_answer_seconds_max)
+
+
 def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     job = read_job(work, shard.job)
     chunks = read_chunks(work.ports.storage, job)
@@ -119,9 +143,22 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     with full_disk_told(), tempfile.TemporaryFile() as spool:
         for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
             spool.write(line)
+        wait_seconds = answer_seconds(spool.tell(), shard.failed_uploads, work.limits)
+        total_seconds = wait_seconds + spool.tell() // work.limits.upload_bytes_per_second_min
         spool.seek(0)
         name = f"{shard.attempt.ticket}.jsonl"
-        file = provider.upload_input(name, spool, work.limits.input_file_lifetime_seconds)
+        try:
+            file = provider.upload_input(
+                name,
+                spool,
+                work.limits.input_file_lifetime_seconds,
+                answer_seconds=wait_seconds,
+                total_seconds=total_seconds,
+            )
+        except ProviderSilent as error:
+            note_hang(work, provider, error)
+            raise
+        end_hang(work)
     saving = once.saving(shard) if once else NOTHING_SAVED
     return move_shard(
         work, shard, InputUploaded(shard.attempt.ticket, file, provider.base_url, provider.fingerprint, saving)
