@@ -33,9 +33,9 @@ local: both-local
 test: both-dev
 	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS)
 
-# No stack and no emulator.
+# No stack, no emulator, and nothing that takes many seconds.
 test-fast: dev-environment
-	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile $(PYTEST_OPTIONS) tests/unit
+	@.venv/bin/pytest -q --numprocesses 2 --dist loadfile -m "not slow" $(PYTEST_OPTIONS) tests/unit
 
 SEEDS ?= 100
 simulate: dev-environment

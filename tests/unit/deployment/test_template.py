@@ -74,15 +74,6 @@ def listed(value: Any) -> list[Any]:  # noqa: ANN401  # a policy's
     return value if isinstance(value, list) else [value]
 
 
-def test_template_is_clean_by_cfn_lint() -> None:
-    """No resource has a property that AWS would refuse, in any region."""
-    # Its import takes 5 s, which no other test need wait for.
-    from cfnlint.api import lint_file  # type: ignore[import-untyped]  # noqa: PLC0415  # has no types
-
-    everywhere = {"regions": ["ALL_REGIONS"]}
-    assert [str(match) for match in lint_file(REPOSITORY / "template.yaml", config=everywhere)] == []
-
-
 def test_template_has_no_yaml_alias() -> None:
     """CloudFormation's own reader takes the template: it refuses aliases, which other tools resolve."""
     assert re.findall(r"(?m)(?:^|\s)[&*]\w+\s*$", TEXT) == []

@@ -154,6 +154,7 @@ def waited_for(world: World, jobs: list[str]) -> Counter[str]:
     return Counter(wait["for"] if wait else "nothing" for wait in waits)
 
 
+@pytest.mark.slow
 def test_a_key_that_is_refused_with_3000_jobs_under_way_costs_a_few_writes() -> None:
     """No job's row is written and no worker is woken; statuses are written a few hundred a tick; one notification serves all.
 
