@@ -33,13 +33,13 @@ DONE: Final = (
     f"{LAYER}/*.py",
     f"{LAYER}/core/*.py",
     f"{LAYER}/core/admission/**/*.py",
+    f"{LAYER}/core/delivery/**/*.py",
     f"{LAYER}/core/notification/**/*.py",
     f"{LAYER}/core/operations/**/*.py",
 )
 # Not read yet; what is in neither list is noticed.
 STILL_TO_READ: Final = (
     f"{LAYER}/core/collection/**/*.py",
-    f"{LAYER}/core/delivery/**/*.py",
     f"{LAYER}/core/model/**/*.py",
     f"{LAYER}/core/planning/**/*.py",
     f"{LAYER}/core/submission/**/*.py",

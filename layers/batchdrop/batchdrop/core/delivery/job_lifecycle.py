@@ -1,4 +1,4 @@
-"""The life of a job, as a table.
+"""Moves a job from state to state, by a table.
 
                ┌──► HELD ──────►│ (over, or cancelled)
                │      ▲▼        │
@@ -8,11 +8,11 @@
       └─────────────────────────────────────────────────────┘ (a person retries what was rejected)
 
 `EDGES` names, for each state, the events it knows and the states they may lead to; a pair that is missing is an error, and
-an error changes nothing. NOTIFYING is the outbox: the notification is owed until it is known to be published.
+an error changes nothing. NOTIFYING is the outbox: the notification is pending until it is known to be published.
 
-A cancelled job ends as any other does, by way of its shards and its results; it is only never cut again.
-A held job is not cut either, and none of its shards is let in; those that were, go on. A person's approval makes it RUNNING, a
-cancellation ends it from either state, and whichever is written second finds a state that does not know it.
+A cancelled job ends as any other does, after its shards are done and its results written. No more shards are cut from it.
+No shards are cut from a held job either, and none of its shards is admitted; those admitted before continue. An approval makes
+it RUNNING, and a cancellation ends it from either state. Whichever is written second finds a state that does not know it.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,8 +31,8 @@ _J = JobState
 _W = WaitingFor
 
 REJECTED = "rejected"
-# What a person may have put right without a new upload. All of these come before anything is planned, or are no fault of
-# the file: what was planned by then stays as it is.
+# A person may have put these right without a new upload. They come before anything is planned, or the file isn't at fault:
+# then what was planned stays as it is.
 RETRIABLE_CODES = frozenset({
     "no_such_task", "task_invalid", "too_old", "unreadable", "restored", "could_not_be_planned",
 })  # fmt: skip
@@ -60,7 +60,7 @@ class TaskPinned:
 
 @dataclass(frozen=True, slots=True)
 class PagePlanned:
-    """A stretch of the upload became chunks, all of them written; behind the last it is known what the job may cost."""
+    """A page of the upload became chunks, all of them written. After the last page the job's cost can be quoted."""
 
     page: PlanPage
     quote: Quote | None = None
@@ -110,7 +110,7 @@ class ShardDone:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """More of the job would cost more than is allowed, or nobody knows what: *quote* is of the whole job."""
+    """The rest of the job would cost more than is allowed, or an unknown amount. *quote* is of the whole job."""
 
     quote: Quote
 
@@ -124,7 +124,7 @@ class HoldTold:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """A person lets the job go on, up to half as much again as the hold's notification said."""
+    """A person approved the job's cost, up to half as much again as the hold's notification said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Results cannot be merged; what there is stays, and the notification says so."""
+    """Results cannot be merged. What was written stays, and the notification says so."""
 
     reason: Reason
 
@@ -226,12 +226,12 @@ def may_be_cancelled(job: Job) -> bool:
 
 
 def may_be_approved(job: Job) -> bool:
-    """Whether *job* is held and nobody has cancelled it."""
+    """Whether *job* is held and not cancelled."""
     return Approved in EDGES[job.state]
 
 
 def may_expire(job: Job, now: Now) -> bool:
-    """Whether *job* was held for so long that nobody will approve of it any more."""
+    """Whether *job* was held for the longest time in which it can be approved."""
     is_old = job.hold is not None and now.time - job.hold.since >= now.limits.hold_seconds_max
     return job.state is _J.HELD and is_old
 
@@ -242,12 +242,12 @@ def may_be_retried(job: Job) -> bool:
     return job.state is _J.ENDED and job.event == REJECTED and code in RETRIABLE_CODES
 
 
-# What happens to a job without getting it further: it waits, or is tried again.
+# Events without progress: the job waits, or is tried again.
 _NO_PROGRESS = (TaskAwaited, UploadAwaited, ShardSplit, ShardServed, HoldTold)
 
 
 def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
-    """Return *job* after *event*. Raises IllegalTransition where the state does not know the event."""
+    """Return *job* after *event*. Raises IllegalTransition if the state does not know the event."""
     targets = EDGES[job.state].get(type(event))
     if targets is None:
         raise IllegalTransition(f"job {job.id} in {job.state} does not know {type(event).__name__}")
@@ -275,17 +275,17 @@ def _after_upload_awaited(job: Job, _event: UploadAwaited, now: Now) -> Job:
 
 
 def begun(job: Job, now: int, limits: Limits) -> Job:
-    """Return *job* as an attempt to plan or to finish it begins: counted before it can die, until the next checkpoint."""
+    """Return *job* with one more attempt to plan or finish it, counted before it can die. A checkpoint resets the count."""
     if now - job.stalled_at < limits.stalled_count_seconds:
         return job
     return replace(job, stalled_attempts=job.stalled_attempts + 1, stalled_at=now)
 
 
 def given_up(job: Job, limits: Limits) -> JobEvent | None:
-    """Return what ends *job* where attempt after attempt died or ended without a checkpoint; None while another is due."""
+    """Return what ends *job* after too many attempts died or ended without a checkpoint; None while another is due."""
     if job.stalled_attempts <= limits.stalled_attempts_max:
         return None
-    tried = f"{limits.stalled_attempts_max} attempts in a row ended without getting any further"
+    tried = f"{limits.stalled_attempts_max} attempts in a row made no progress"
     if job.state is _J.PLANNING:
         message = (
             f"The upload could not be planned: {tried}, each in a function that was ended by its time or its memory, or failed. "
@@ -302,7 +302,7 @@ def given_up(job: Job, limits: Limits) -> JobEvent | None:
 
 
 def is_withheld_for_good(job: Job, now: int, limits: Limits) -> bool:
-    """Whether S3 has refused to give *job*'s upload for so long that it is as good as gone."""
+    """Whether S3 has refused to give *job*'s upload for so long that it counts as gone."""
     return bool(job.withheld_at) and now - job.withheld_at >= limits.withheld_seconds_max
 
 
@@ -349,7 +349,7 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
 
 def _after_held(job: Job, event: Held, now: Now) -> Job:
     number = job.hold.number + 1 if job.hold else 1
-    # Due at once: the notification is owed.
+    # Due at once: the notification is pending.
     return replace(
         job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=_W.APPROVAL, waiting_since=now.time,
         due_at=now.time, lease=None,
@@ -391,7 +391,7 @@ def _reserving(job: Job, microdollars: int) -> Job:
 
 
 def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
-    """A group of it got quota: from now on it waits anew, and others that got none for longer come first."""
+    """A group of it got quota: it now waits after the groups that have had none for longer."""
     group = job.groups[index]
     served = replace(group, cut_lines=group.cut_lines + cut_lines, served_at=now.time)
     assert served.cut_lines <= served.lines, (job.id, served)  # noqa: S101 - a shard takes planned lines only
@@ -428,7 +428,7 @@ def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
 
 
 def _is_settled(job: Job) -> bool:
-    """Whether every item of *job* has its outcome, or never will be asked for."""
+    """Whether every item of *job* has its outcome, or will never be sent."""
     return job.is_cut and job.shards_done == job.shards
 
 
@@ -437,7 +437,7 @@ def _finishing(job: Job, now: Now) -> Job:
 
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
-    # The lease stays: whoever merged goes on to notify, and nobody else should do it at the same time.
+    # The lease stays: the worker that merged also notifies, and no other worker should do so at the same time.
     end = "cancelled" if job.cancelled_at else "completed_with_failures" if event.failed else "completed"
     items = event.succeeded + event.failed
     uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0

@@ -1,7 +1,7 @@
-"""The receipt of a job: what the provider counted, at list prices, less the discount of a batch.
+"""Adds up the receipt of a job: what the provider counted, at list prices, less the discount of a batch.
 
-Rule: a receipt is made of what was reported for each answer, and of nothing else; what is not known stands in it as unknown
-and is in no sum. The provider's bill is what counts.
+Rule: a receipt only uses what was reported for each answer. Unknown amounts are listed as unknown and not added up. The
+provider's bill is what counts.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from batchdrop.core.model.prices import Cost, PriceList, Rates, cost_of_tokens, 
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import iso_time
 
-# Model names come from the provider: what is beyond this counts as OTHER, without a price.
+# Model names come from the provider: more names than this count as OTHER, without a price.
 MODELS_MAX: Final = 100
 MODEL_CHARS_MAX: Final = 100
 OTHER: Final = "other"
@@ -28,7 +28,7 @@ OTHER: Final = "other"
 _EMBEDDINGS: Final = "/v1/embeddings"
 # Tokens of pictures have prices of their own, which these answers do not tell apart in our count.
 _ENDPOINTS_WITHOUT_PRICE: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
-# Failures of items that may have been answered, and so be paid, without our having seen it.
+# Items that failed with these may have been answered, and so paid for, although we saw no answer.
 _UNSEEN: Final = frozenset(
     {"answers_missing", "answers_gone", "batch_gone", "batch_stuck", "submission_unknown", "unreachable"}
 )
@@ -51,7 +51,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What is in no sum, and how much of it: tokens, answers, items or batches."""
+    """An unknown amount that isn't added up, and its count: of tokens, answers, items or batches."""
 
     what: str  # price, usage, answers or duplicate_batches
     count: int
@@ -60,7 +60,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a job cost. The dollars are sums of what is known, to the last digit; None where nothing of the sum is known."""
+    """What a job cost. Dollars are exact sums of the known amounts; None if no amount is known."""
 
     number: str
     ordered_at: str | None  # ISO 8601 in UTC, as `finished_at`
@@ -72,7 +72,7 @@ class Receipt:
     # Of the total: answers that were paid for and of no use.
     failed_items: int = 0
     failed_dollars: Decimal | None = Decimal(0)
-    # Not in the total: items whose request was not sent, because another one's answer is theirs, and what that saved.
+    # Not in the total: items whose request was not sent because they share another item's answer, and what that saved.
     deduplicated_items: int = 0
     deduplicated_dollars: Decimal | None = Decimal(0)
     unknown: tuple[Unknown, ...] = ()
@@ -148,7 +148,7 @@ class Bill:
                 account.saved_usage += usage
 
     def _charges(self, model: str | None, source: _Source, usages: Sequence[Usage]) -> Iterator[tuple[_Account, Usage]]:
-        """Yield the sums of *usages*, each that of a request, with where tokens of their prices are added up."""
+        """Yield the sums of *usages*, one a request, each with the place where tokens of its price are added up."""
         known = ((model or "-")[:MODEL_CHARS_MAX], source.endpoint, source.base_url)
         if known not in self._price_lists:
             if len(self._price_lists) >= MODELS_MAX:
@@ -222,7 +222,7 @@ def number_of(job: str) -> str:
 
 @dataclass(slots=True)
 class _Sum:
-    """What tokens cost, as far as it is known; where nothing of it is known, that is not nothing but None."""
+    """What tokens cost, as far as it is known. If nothing is known, that is None and not zero."""
 
     cost: Cost = field(default_factory=Cost)
     has_known: bool = False
@@ -238,7 +238,7 @@ class _Sum:
                 self.cost, self.has_known = self.cost + cost_of_tokens(price, tokens), True
 
     def known(self) -> Cost | None:
-        """Return the sum; None where something is unknown and nothing is known."""
+        """Return the sum of the known amounts; None if all amounts are unknown."""
         return None if self.has_unknown and not self.has_known else self.cost
 
     def batch_dollars(self) -> Decimal | None:
@@ -268,7 +268,7 @@ def _lines(model: str, endpoint: str, account: _Account) -> Iterator[Line]:
 
 
 def receipt_document(receipt: Receipt) -> dict[str, object]:
-    """Return *receipt* as it stands in a summary. Dollars are decimal numbers in strings, because floats lose digits."""
+    """Return *receipt* as it is in a summary. Dollars are decimal numbers in strings, because floats lose digits."""
     document: dict[str, object] = msgspec.to_builtins(receipt, builtin_types=(Decimal,))
     return {"number": document.pop("number"), "currency": "USD"} | {
         name: [_spelled(entry) for entry in value] if isinstance(value, tuple | list) else _digits(value)
@@ -281,7 +281,7 @@ def _spelled(entry: Mapping[str, object]) -> dict[str, object]:
 
 
 def _digits(value: object) -> object:
-    """Return every digit of dollars, at least two behind the point; anything else as it is."""
+    """Return every digit of dollars, at least two after the point; anything else unchanged."""
     if not isinstance(value, Decimal):
         return value
     whole, _, rest = format(value, "f").partition(".")

@@ -1,7 +1,7 @@
-"""A receipt as lines for a person.
+"""Writes a receipt as lines for a person.
 
-Rule: an amount is shown to the same number of digits all over one receipt, enough for the smallest bill; what is unknown
-stands below the total, by name.
+Rule: all amounts of one receipt have the same number of digits, enough for the smallest bill. Unknown amounts are listed below
+the total, by name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ def receipt_lines(receipt: Receipt) -> Iterator[str]:
 
 
 def sums(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    """Yield what stands below the lines, the total last."""
+    """Yield the sums below the lines, the total last."""
     if receipt.total_dollars is None or receipt.discount_dollars is None:
         yield "Total, US dollars", "unknown"
         return
@@ -79,7 +79,7 @@ def sums(receipt: Receipt) -> Iterator[tuple[str, str]]:
 
 
 def parts(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    """Yield what stands below the total: what of it was paid in vain, and what is not in it because it was saved."""
+    """Yield what is below the total: how much of it bought no usable answer, and what was saved and isn't in it."""
     places = places_of(receipt.list_dollars)
     if receipt.failed_items:
         failed = money(receipt.failed_dollars, places)

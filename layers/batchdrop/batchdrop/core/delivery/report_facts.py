@@ -73,7 +73,7 @@ class Facts:
     longest_tokens: int = 0
 
     def add(self, run: OutcomeRun) -> None:
-        """Take note of the outcomes of *run*."""
+        """Count the outcomes of *run*, and keep the first as examples."""
         for alike in run.alike:
             self._count(alike)
         for outcome, failure in run.failures:

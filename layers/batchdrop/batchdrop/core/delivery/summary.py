@@ -1,7 +1,7 @@
-"""The two documents about a job: the status while it runs, the summary when it is done.
+"""Writes the two documents about a job: the status while it runs, the summary when it is done.
 
-Rule: both are functions of ledger rows and of what was written, so that writing them twice gives the same bytes. They name
-codes and items, never a prompt or an answer. Times are ISO 8601 in UTC.
+Rule: both are functions of ledger rows and of the written files, so writing them is idempotent. They name codes and items,
+never a prompt or an answer. Times are ISO 8601 in UTC.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from batchdrop.core.submission.waits import waited_reason
 SCHEMA: Final = 1
 # Enough to see what went wrong; the rest is in `outcomes.jsonl`.
 NAMES_MAX: Final = 20
-# Codes come from the provider: what is beyond this counts as OTHER.
+# Codes come from the provider: more codes than this count as OTHER.
 REASONS_MAX: Final = 50
 
 # A shard in one of these has a batch that may still be running or unread.
@@ -79,7 +79,7 @@ class Observer(Protocol):
 
 
 class Tally:
-    """Counts outcomes as they pass, and shows them to *observers*. Bounded: by codes and models, and by NAMES_MAX names."""
+    """Counts outcomes as they pass, and shows them to *observers*. Bounded by codes, by models and by NAMES_MAX names."""
 
     def __init__(self, *observers: Observer) -> None:
         self.succeeded = 0
@@ -96,7 +96,7 @@ class Tally:
         return self._reasons.total()
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Count *outcomes*, the next ones by row: the more at once, the less for each."""
+        """Count *outcomes*, the next ones by row. Many at once cost less for each."""
         run = run_of(outcomes)
         for observer in self._observers:
             observer.add(run)
@@ -108,7 +108,7 @@ class Tally:
             self._names_count += 1
 
     def _count(self, alike: Alike) -> None:
-        """Count outcomes and their tokens, which are paid for also where the answer was of no use."""
+        """Count outcomes and their tokens, which are paid for even if the answer was of no use."""
         count = len(alike.outcomes)
         if alike.usages:
             model = bounded((alike.first.model or "-")[:MODEL_CHARS_MAX], self._usage, MODELS_MAX)
@@ -144,7 +144,7 @@ def status_document(
     wait: CommonWait | None = None,
     day: Reason | None = None,
 ) -> bytes:
-    """Return `status.json`: where *job* stands at *now*, and how much it may cost.
+    """Return `status.json`: the state of *job* at *now*, and how much it may cost.
 
     *wait* is the installation's, *day* what is said of a job that waits for another day's money.
 
@@ -231,7 +231,7 @@ def results_of_summary(content: bytes) -> Results:
 
 
 def failure_document(failure: FailureCount) -> dict[str, object]:
-    """Return one reason as it stands in a summary and in a notification."""
+    """Return one reason as it is in a summary and in a notification."""
     return {"code": failure.code, "count": failure.count, "names": list(failure.names)}
 
 
@@ -255,7 +255,7 @@ def _shard(shard: Shard) -> dict[str, object]:
 def _waiting(
     job: Job, shards: Sequence[Shard], wait: CommonWait | None, day: Reason | None
 ) -> dict[str, object] | None:
-    """Return what *job* waits for and since when; for quota, also of which models; of what holds up many jobs, also why."""
+    """Return what *job* waits for, since when, for quota of which models, and for a common wait its reason."""
     if wait and concerns(wait, job, shards):
         since = iso_time(max(wait.since, job.created_at))
         return {"for": wait.waits_for, "since": since, "reason": _reason(wait.reason)}
