@@ -257,7 +257,7 @@ def test_a_key_that_may_read_but_not_send_holds_up_what_is_to_be_sent_alone() ->
     assert waited_for(world, [running, sent]) == {"nothing": 1, "key": 1}
     (notification,) = world.notifications.published
     assert json.loads(notification.json)["jobs"] == 1
-    assert "which it lets read" in notification.text
+    assert "for uploads and new batches" in notification.text
     assert world.tap.counts["POST /v1/files"] <= 5
 
 

@@ -25,7 +25,7 @@ NOT_WAITING: Final = frozenset({_W.NOTHING, _W.KEY, _W.ACCOUNT})
 _UNTIL_SET: Final = "Nothing is sent or fetched until it is set: batchdrop key set."
 _KEY_REFUSED: Final = "The provider refuses the API key: nothing is sent or fetched until it is put right."
 _SENDING_REFUSED: Final = (
-    "The provider refuses to take work under this API key, which it lets read: nothing is sent until it is put right."
+    "The provider refuses the API key for uploads and new batches: nothing is sent until it is put right."
 )
 _ACCOUNT_REFUSED: Final = "The provider takes no work from this account, for want of quota or a bill that is not paid."
 _UNAVAILABLE: Final = "provider_unavailable"
