@@ -33,7 +33,7 @@ def texts_of(path: Path) -> list[str]:
 def errors_of(texts: Sequence[str]) -> list[float]:
     """Return by what share each batch was estimated too high, batch after batch."""
     world, errors = World(), []
-    world.simulator.world.lifecycle.responder = WordCounting()
+    world.simulator.account.lifecycle.responder = WordCounting()
     world.storage.put_task("sentiment", TASK.read_bytes())
     size = len(texts) // BATCHES
     for number in range(BATCHES):

@@ -25,8 +25,8 @@ from table import Row, at_least, at_most, print_rows
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.shard import Shard, ShardState
-from openai_batch_simulator.behaviour import Behaviour
-from openai_batch_simulator.quota import Quota
+from openai_batch_simulator.account.behaviour import Behaviour
+from openai_batch_simulator.account.quota import Quota
 
 SCALE: Final = 40
 LIMIT_TOKENS: Final = 2_000_000 // SCALE
@@ -136,7 +136,7 @@ class Run:
         self.world = World(behaviour=behaviour, limits=limits, seed=seed)
         self.world.ledger = JournalLedger(self.world.log, self._report, lambda: limits)
         if not story.states_limit:
-            self.world.simulator.world.lifecycle.quota = SilentQuota(behaviour)
+            self.world.simulator.account.lifecycle.quota = SilentQuota(behaviour)
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.ticks = 0
         self._statuses: list[str] = []
@@ -186,7 +186,7 @@ class Run:
 
     def _has_happened(self) -> bool:
         """Whether anything moved at the provider, or any time came, since a tick last looked and found nothing to do."""
-        statuses = [batch.status for batch in self.world.simulator.world.batches.values()]
+        statuses = [batch.status for batch in self.world.simulator.account.batches.values()]
         ledger, now = self.world.ledger, self.world.clock.time
         times = [row.due_at or 0 for row in ledger.rows.values() if isinstance(row, Job | Shard) and not _runs(row)]
         times += [quota.quota_estimate.cool_down_until for quota in ledger.quotas.values()]
@@ -201,7 +201,7 @@ class Run:
         """Look at the queue, as long as lines wait to be cut from the huge job; what a cut left over it counts as full."""
         if self.world.job(huge).is_cut:
             return
-        lifecycle = self.world.simulator.world.lifecycle
+        lifecycle = self.world.simulator.account.lifecycle
         foreign = sum(switch.value for switch in lifecycle.faults.switches if switch.fault == "foreign_tokens")
         free = self.queue[MODEL] - foreign
         self.measured.quota_minutes += free

@@ -17,8 +17,8 @@ import openai
 from table import Row, at_most, print_rows
 
 from openai_batch_simulator import Simulator, VirtualClock
-from openai_batch_simulator.transport import transport
-from openai_batch_simulator.values import Request
+from openai_batch_simulator.http.transport import transport
+from openai_batch_simulator.messages import Request
 
 LINES = 50_000
 WORK_SECONDS_MAX = 10.0

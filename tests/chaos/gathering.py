@@ -22,7 +22,7 @@ from chaos.stage import Stage, counts_of
 from batchdrop.core.model.keys import RESULTS_PREFIX
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.stack import Connection
-from openai_batch_simulator.server import TOKEN_HEADER
+from openai_batch_simulator.http.server import TOKEN_HEADER
 
 _LEDGER_SECONDS_MAX: Final = 120.0  # it is made as it is read: some seconds for 20,000 lines
 _SIMULATED: Final = "[simulated]"  # how each sentence of the simulator begins

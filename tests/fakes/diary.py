@@ -16,7 +16,7 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.quota import Quota
 from batchdrop.core.model.shard import Shard
 from batchdrop.flow.ports import Notification
-from openai_batch_simulator.behaviour import CALM, Behaviour
+from openai_batch_simulator.account.behaviour import CALM, Behaviour
 
 _IDS = (
     (re.compile(r"\b[0-9a-f]{20}\b"), "JOB"),

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import override
 
-from openai_batch_simulator.answers import Answer, Imitation
+from openai_batch_simulator.answers.imitation import Imitation
+from openai_batch_simulator.answers.responder import Answer
 
 LETTERS_PER_TOKEN = 6
 MESSAGE_TOKENS, REQUEST_TOKENS = 4, 3

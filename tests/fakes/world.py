@@ -22,11 +22,11 @@ from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop.flow import commands as control
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports, Provider
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import CALM, Behaviour
+from openai_batch_simulator.account.behaviour import CALM, Behaviour
+from openai_batch_simulator.account.dialects import DIALECTS as SIMULATED
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.clock import VirtualClock
-from openai_batch_simulator.dialects import DIALECTS as SIMULATED
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.http.transport import transport
 
 BASE_URL = "http://simulator.invalid/v1"
 RESULTS_BUCKET = "results"

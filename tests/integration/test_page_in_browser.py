@@ -25,7 +25,7 @@ from batchdrop_cli.local.processes import Child
 from batchdrop_cli.local.stack import LocalStack
 from openai_batch_simulator import Simulator
 from openai_batch_simulator.clock import WallClock
-from openai_batch_simulator.server import SimulatorServer
+from openai_batch_simulator.http.server import SimulatorServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS_MAX = 120

@@ -22,9 +22,9 @@ from click.testing import CliRunner
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock, WallClock
 from openai_batch_simulator.answers.remote import RemoteResponder
 from openai_batch_simulator.blobs import Blobs
+from openai_batch_simulator.http.server import SimulatorServer
 from openai_batch_simulator.main import main
 from openai_batch_simulator.sdk import chat_file, connect
-from openai_batch_simulator.server import SimulatorServer
 
 CHAT: Final = "/v1/chat/completions"
 QUICK = Behaviour(validate_seconds=0.05, run_seconds=0.1, finalize_seconds=0.05, cancel_seconds=0.05)

@@ -16,7 +16,7 @@ from simulation.installation import Installation
 
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.flow.ports import Notification
-from openai_batch_simulator.batches import TERMINAL, Batch, Status
+from openai_batch_simulator.account.batches import TERMINAL, Batch, Status
 from openai_batch_simulator.blobs import Blob
 
 _END_EVENTS = frozenset({"completed", "completed_with_failures", "rejected", "cancelled", "failed"})
@@ -60,7 +60,7 @@ class Evidence:
 
     def __init__(self, here: Installation) -> None:
         self.here = here
-        world = here.simulator.world
+        world = here.simulator.account
         self.sent = [sent for batch in world.batches.values() if (sent := _sent(here, batch)) is not None]
         self.answers = {sent.batch.id: list(_answers(here, sent.batch)) for sent in self.sent}
         self.charged: Counter[Item] = Counter()  # billed
@@ -150,14 +150,14 @@ def _sent(here: Installation, batch: Batch) -> Sent | None:
     if not ticket:
         return None
     _, job, shard, attempt, _ = ticket.rsplit(".", 4)
-    file = here.simulator.world.files.by_id.get(batch.input_file_id)
+    file = here.simulator.account.files.by_id.get(batch.input_file_id)
     lines = {} if file is None else {int(line["custom_id"]): line for line in _documents(file.content)}
     return Sent(batch, job, int(shard), int(attempt), ticket, lines)
 
 
 def _answers(here: Installation, batch: Batch) -> Iterator[Answered]:
     for file_id in (batch.output_file_id, batch.error_file_id):
-        file = here.simulator.world.files.by_id.get(file_id or "")
+        file = here.simulator.account.files.by_id.get(file_id or "")
         for line in _documents(file.content) if file else ():
             if not line["custom_id"].isdecimal():
                 continue

@@ -43,11 +43,11 @@ from batchdrop.edge.aws.row_format import (
 from batchdrop.flow.collection import collect as harvest
 from batchdrop.flow.collection import item_objects
 from batchdrop.flow.ports import Notification
-from openai_batch_simulator.batches import TERMINAL, Batch, Status, Usage
-from openai_batch_simulator.chance import Identifiers
-from openai_batch_simulator.files import File
-from openai_batch_simulator.quota import Load
-from openai_batch_simulator.validation import LineError, Valid, validate
+from openai_batch_simulator.account.batches import TERMINAL, Batch, Status, Usage
+from openai_batch_simulator.account.files import File
+from openai_batch_simulator.account.quota import Load
+from openai_batch_simulator.account.validation import LineError, Valid, validate
+from openai_batch_simulator.draws import Identifiers
 
 FOLDER = Path(__file__).parent / "releases"
 
@@ -113,7 +113,7 @@ class Frozen:
 
 def freeze(here: Installation, name: str) -> Frozen:
     """Return the world as it is at this moment."""
-    world = here.simulator.world
+    world = here.simulator.account
     ended = {id_ for batch in world.batches.values() for id_ in (batch.output_file_id, batch.error_file_id)}
     return Frozen(
         name=name,
@@ -173,7 +173,7 @@ def _frozen_batch(here: Installation, batch: Batch) -> dict[str, Any]:
     frozen = {name: getattr(batch, name) for name in names} | {"errors": [asdict(error) for error in batch.errors]}
     if batch.status not in TERMINAL or batch.status is Status.FAILED:
         return frozen
-    account = here.simulator.ledger.accounts.get(batch.id)
+    account = here.simulator.ledger.by_batch.get(batch.id)
     ran = [] if account is None else zip(account.lines, account.status_codes, account.marks, strict=True)
     ended = {
         "status": batch.status.value,
@@ -240,7 +240,7 @@ def _thawed_quota(frozen: dict[str, Any]) -> Quota:
 
 
 def _thaw_provider(here: Installation, state: Frozen) -> None:
-    world = here.simulator.world
+    world = here.simulator.account
     world.identifiers = world.lifecycle.identifiers = Identifiers(1)  # new ids are others than those that were frozen
     for frozen in state.files:
         content = world.blobs.new()
@@ -262,7 +262,7 @@ def _thaw_provider(here: Installation, state: Frozen) -> None:
 
 def _end(here: Installation, batch: Batch, ended: dict[str, Any]) -> None:
     """Let *batch* have ended as it did, with its charges."""
-    world = here.simulator.world
+    world = here.simulator.account
     batch.status = Status(ended["status"])
     batch.entered_at = {Status(status): at for status, at in ended["entered_at"].items()}
     batch.load = ended["load"] and Load(**ended["load"])
@@ -273,7 +273,7 @@ def _end(here: Installation, batch: Batch, ended: dict[str, Any]) -> None:
     with content.open() as source:
         found = validate(source, content.size_bytes, batch.endpoint, world.behaviour)
     offsets = found.offsets if isinstance(found, Valid) else array("I")
-    account = world.ledger.open_account(batch.id, content, offsets)
+    account = world.ledger.open_batch(batch.id, content, offsets)
     for line, status_code, marks in ended["ran"]:
         account.note(line, status_code, charged=bool(marks & 1), delivered=bool(marks & 2))
 

@@ -35,10 +35,10 @@ from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.submission import restore
 from batchdrop.flow.unit_of_work import begin
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.batches import TERMINAL
-from openai_batch_simulator.behaviour import CALM
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.account.batches import TERMINAL
+from openai_batch_simulator.account.behaviour import CALM
+from openai_batch_simulator.app import Simulator
+from openai_batch_simulator.http.transport import transport
 
 if TYPE_CHECKING:
     from simulation.stories import Scenario
@@ -297,7 +297,7 @@ class Installation:
             return False
         jobs = [row for row in self.ledger.rows.values() if isinstance(row, Job)]
         is_quiet = all(job.state is JobState.ENDED for job in jobs) and len(jobs) >= len(set(self.uploads))
-        batches = self.simulator.world.batches.values()
+        batches = self.simulator.account.batches.values()
         return is_quiet and all(batch.status in TERMINAL or batch.is_endless for batch in batches)
 
     def _begin_due(self) -> None:

@@ -20,7 +20,7 @@ from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY
 from batchdrop.core.model.shard import Shard, ShardState
-from openai_batch_simulator.batches import TERMINAL
+from openai_batch_simulator.account.batches import TERMINAL
 
 # Files expire by themselves after a week (limits.input_file_lifetime_seconds).
 _FILE_DAYS_MAX = 7
@@ -240,7 +240,7 @@ def nothing_is_left_behind(seen: Evidence) -> Iterator[str]:
     for sent in seen.sent:
         if not did_fail(sent) and sent.batch.id not in referred and (sent.job, sent.shard) not in unseen:
             yield f"{sent.ticket} ran and nothing refers to it"
-    for file in seen.here.simulator.world.files.by_id.values():
+    for file in seen.here.simulator.account.files.by_id.values():
         if file.purpose == "batch" and (file.expires_at or 1e12) > file.created_at + _FILE_DAYS_MAX * DAY:
             yield f"{file.filename} stays for more than a week"
         if seen.here.scenario.is_watched_for_days and file.purpose == "batch" and file.is_there(now):

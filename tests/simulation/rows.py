@@ -135,7 +135,7 @@ def _came_to(here: Installation) -> Mapping[str, int]:
 
 
 def _one_file_a_shard(here: Installation) -> Iterator[str]:
-    files = [file for file in here.simulator.world.files.by_id.values() if file.purpose == "batch"]
+    files = [file for file in here.simulator.account.files.by_id.values() if file.purpose == "batch"]
     shards = [row for row in here.ledger.rows.values() if isinstance(row, Shard)]
     if len(files) != len(shards):
         yield f"{len(files)} files were uploaded for {len(shards)} shards"
@@ -143,7 +143,7 @@ def _one_file_a_shard(here: Installation) -> Iterator[str]:
 
 def _no_file_is_left(here: Installation) -> Iterator[str]:
     now = here.tasks.time.now()
-    left = [file for file in here.simulator.world.files.by_id.values() if file.is_there(now)]
+    left = [file for file in here.simulator.account.files.by_id.values() if file.is_there(now)]
     if left:
         yield f"{len(left)} files are left at the provider"
 

@@ -110,7 +110,7 @@ def finish(here: Installation) -> None:
         queue.redrive()
     here.run()
     rows, objects = dict(here.ledger.rows), dict(here.storage.objects)
-    notifications, batches = len(here.notifications.published), len(here.simulator.world.batches)
+    notifications, batches = len(here.notifications.published), len(here.simulator.account.batches)
     for upload in set(here.uploads):
         here.announce(upload)
     here.run()
@@ -122,7 +122,7 @@ def finish(here: Installation) -> None:
         or notifications != len(here.notifications.published)
     ):
         here.report(20, "a duplicate event changed something")
-    if batches != len(here.simulator.world.batches):
+    if batches != len(here.simulator.account.batches):
         here.report(20, "a duplicate event made a batch")
 
 

@@ -13,7 +13,7 @@ from greenlet import greenlet  # type: ignore[import-untyped]  # it ships no stu
 
 from batchdrop.core.model.errors import BatchdropError
 from openai_batch_simulator.clock import VirtualClock
-from openai_batch_simulator.values import Refusal
+from openai_batch_simulator.messages import Refusal
 
 START_SECONDS = 1_800_000_000
 

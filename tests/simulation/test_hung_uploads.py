@@ -72,7 +72,7 @@ def test_a_drop_is_planned_within_a_minute(together: int) -> None:
     assert len(drops.waited) == len(drops.dropped)
     assert max(drops.waited.values()) <= PLANNED_SECONDS_MAX
     assert 5 <= drops.uploads <= 30
-    assert not drops.here.simulator.world.batches
+    assert not drops.here.simulator.account.batches
     assert not drops.here.findings
 
 

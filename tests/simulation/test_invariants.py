@@ -17,7 +17,7 @@ from simulation.stories import CANARY
 from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.shard import Shard, ShardState
-from openai_batch_simulator.batches import Batch, Status
+from openai_batch_simulator.account.batches import Batch, Status
 
 
 def ended(scenario: str = "small") -> Installation:
@@ -31,7 +31,7 @@ def ended(scenario: str = "small") -> Installation:
 
 def the_batch(here: Installation) -> Batch:
     """Its first batch."""
-    return next(iter(here.simulator.world.batches.values()))
+    return next(iter(here.simulator.account.batches.values()))
 
 
 def the_shard(here: Installation) -> Shard:
@@ -51,17 +51,17 @@ def edit(here: Installation, key: str, change: Callable[[bytes], bytes]) -> None
 
 def second_batch(here: Installation) -> None:
     """The same lines ran a second time, under another ticket of the attempt."""
-    world, batch = here.simulator.world, the_batch(here)
+    world, batch = here.simulator.account, the_batch(here)
     assert batch.metadata is not None
     twin = replace(batch, id="batch_twin", metadata={**batch.metadata, "ticket": f"{batch.metadata['ticket']}1"})
     world.batches[twin.id] = twin
-    world.ledger.accounts[twin.id] = replace(world.ledger.accounts[batch.id], batch_id=twin.id)
+    world.ledger.by_batch[twin.id] = replace(world.ledger.by_batch[batch.id], batch_id=twin.id)
 
 
 def sent_again(here: Installation) -> None:
     """Items that had succeeded were in the input of a later batch."""
     second_batch(here)
-    here.simulator.world.batches["batch_twin"].created_at += 10**6
+    here.simulator.account.batches["batch_twin"].created_at += 10**6
 
 
 def lost_line(here: Installation) -> None:
@@ -140,7 +140,7 @@ def rejected_for_nothing(here: Installation) -> None:
 
 def left_behind(here: Installation) -> None:
     """An input file stays at the provider for ever."""
-    file = next(file for file in here.simulator.world.files.by_id.values() if file.purpose == "batch")
+    file = next(file for file in here.simulator.account.files.by_id.values() if file.purpose == "batch")
     file.expires_at = None
 
 

@@ -14,7 +14,7 @@ from simulation.timing import Timing
 from simulation.wire import KEYS
 
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE
-from openai_batch_simulator.batches import Happening
+from openai_batch_simulator.account.batches import Happening
 
 # What items may fail with when people cancel and the provider breaks things.
 FAILURES = frozenset(
@@ -113,7 +113,7 @@ class Operations(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 9))
     def cancel_at_the_provider(self, choice: int) -> None:
         """Somebody cancels one of our batches by hand."""
-        world = self.here.simulator.world
+        world = self.here.simulator.account
         running = [batch for batch in world.batches.values() if batch.can(Happening.CANCEL_ASKED)]
         if running:
             world.lifecycle.cancel(running[choice % len(running)], self.here.tasks.time.now())

@@ -14,7 +14,7 @@ from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow.ports import Notification
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 TASK = b"""

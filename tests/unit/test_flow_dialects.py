@@ -8,8 +8,8 @@ from fakes.world import World
 
 from batchdrop.core.model.dialects import DIALECTS, OPENAI
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from openai_batch_simulator.behaviour import CALM
-from openai_batch_simulator.dialects import DIALECTS as SIMULATED
+from openai_batch_simulator.account.behaviour import CALM
+from openai_batch_simulator.account.dialects import DIALECTS as SIMULATED
 
 NAMES = tuple(DIALECTS)
 TASK = b"""endpoint: /v1/chat/completions
@@ -54,7 +54,7 @@ def test_a_job_runs_to_its_end(name: str) -> None:
     assert world.tap.creates == 3
     assert not world.charged_twice()
     assert all(outcome["output"] for outcome in outcomes(world, job))
-    assert not [file for file in world.simulator.world.files.by_id.values() if file.deleted_at is None]
+    assert not [file for file in world.simulator.account.files.by_id.values() if file.deleted_at is None]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -76,8 +76,8 @@ def test_native_lines_run_in_either_form(name: str) -> None:
 def test_a_bad_line_is_told_by_its_server(name: str) -> None:
     """A batch that fails validation fails its items, with what the server says, in whatever form it says it."""
     world = world_of(name, task=TASK.replace(b"gpt-4.1-mini", b"unheard-of"))
-    world.simulator.world.behaviour = replace(world.simulator.world.behaviour, models=frozenset({"gpt-4.1-mini"}))
-    world.simulator.world.lifecycle.behaviour = world.simulator.world.behaviour
+    world.simulator.account.behaviour = replace(world.simulator.account.behaviour, models=frozenset({"gpt-4.1-mini"}))
+    world.simulator.account.lifecycle.behaviour = world.simulator.account.behaviour
     job = drop(world)
 
     ended = world.run(job)

@@ -249,10 +249,16 @@ def test_unfinished_thoughts_are_not_left_in_the_code(word: str) -> None:
     assert not found
 
 
-# The command's chapters, each of which may build on those before it; a file beside them is a chapter of its own.
-COMMAND_CHAPTERS = (
-    "failures", "local", "account", "stack", "jobs", "aws", "doctor", "verify", "views", "demo", "commands", "main",
-)  # fmt: skip
+# The chapters of each tool, each of which may build on those before it; a file beside them is a chapter of its own.
+TOOL_CHAPTERS = {
+    "batchdrop_cli": (
+        "failures", "local", "account", "stack", "jobs", "aws", "doctor", "verify", "views", "demo", "commands", "main",
+    ),
+    "openai_batch_simulator": (
+        "clock", "schedule", "draws", "messages", "blobs", "ledger", "answers", "faults", "account", "api", "routes",
+        "control", "app", "profiles", "http", "sdk", "main",
+    ),
+}  # fmt: skip
 # What takes long to import: a command that only prints its help must not wait for it.
 HEAVY = {"boto3", "botocore", "genai_prices", "minijinja", "obstore", "openai", "pydantic", "rich"}
 # What prints does nothing else: it asks no server, reads no option, starts no process.
@@ -268,10 +274,11 @@ def tool_modules(package: str) -> dict[str, Path]:
 
 
 def late_chapters(importer: str, source: str) -> list[str]:
-    """What *source*, the text of the command's module *importer*, imports of a later chapter."""
-    place = COMMAND_CHAPTERS.index(importer.split(".")[1])
-    others = [name for name in files_imported(source) if name.startswith("batchdrop_cli.")]
-    late = {*COMMAND_CHAPTERS[place + 1 :]}
+    """What *source*, the text of a tool's module *importer*, imports of a later chapter of the tool."""
+    package, chapter = importer.split(".")[:2]
+    order = TOOL_CHAPTERS[package]
+    late = {*order[order.index(chapter) + 1 :]}
+    others = [name for name in files_imported(source) if name.startswith(f"{package}.")]
     return sorted(name for name in others if name.split(".")[1] in late)
 
 
@@ -284,21 +291,29 @@ def loaded_by(*modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_commands_chapters_build_on_earlier_ones() -> None:
-    """So whoever changes a view knows that no command of AWS depends on it."""
-    modules = {name: path for name, path in tool_modules("batchdrop_cli").items() if "." in name}
+@pytest.mark.parametrize("package", sorted(TOOLS))
+def test_the_chapters_of_a_tool_build_on_earlier_ones(package: str) -> None:
+    """So an engineer who changes a view knows that no command of AWS depends on it."""
+    modules = {name: path for name, path in tool_modules(package).items() if "." in name}
 
     found = {name: late for name, path in modules.items() if (late := late_chapters(name, path.read_text()))}
 
-    assert {name.split(".")[1] for name in modules} == set(COMMAND_CHAPTERS)
+    assert {name.split(".")[1] for name in modules} == set(TOOL_CHAPTERS[package])
     assert not found
-    assert late_chapters("batchdrop_cli.jobs.x", "def late():\n    from batchdrop_cli.views import jobs") == [
-        "batchdrop_cli.views",
-        "batchdrop_cli.views.jobs",
+
+
+def test_a_later_chapter_of_a_tool_is_noticed() -> None:
+    """Also where it is imported late; an earlier one is left alone."""
+    late, early = "def late():\n    from batchdrop_cli.views import jobs", "from batchdrop_cli.local import stack"
+
+    assert late_chapters("batchdrop_cli.jobs.x", late) == ["batchdrop_cli.views", "batchdrop_cli.views.jobs"]
+    assert late_chapters("batchdrop_cli.jobs.x", early) == []
+    assert late_chapters("openai_batch_simulator.answers.x", "import openai_batch_simulator.http.server") == [
+        "openai_batch_simulator.http.server",
     ]
 
 
-@pytest.mark.parametrize("package", ["batchdrop_cli"])
+@pytest.mark.parametrize("package", sorted(TOOLS))
 def test_no_two_files_of_a_tool_import_each_other(package: str) -> None:
     """As in the layer; the package itself is no file."""
     files = tool_modules(package)

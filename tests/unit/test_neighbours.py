@@ -6,7 +6,7 @@ from fakes.world import WireTap, World, WorldProviders
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR
 from batchdrop.core.model.shard import Shard
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.http.transport import transport
 
 LINE = b'{"messages": [{"role": "user", "content": "Name a ferry."}], "model": "gpt-4.1-mini"}\n'
 

@@ -3,10 +3,10 @@
 Rule: it imports nothing of Batchdrop, so that any client can be tested with it.
 """
 
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import BUSY, CALM, Behaviour
+from openai_batch_simulator.account.behaviour import BUSY, CALM, Behaviour
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.clock import Clock, VirtualClock, WallClock
-from openai_batch_simulator.faults import FAULTS, OPERATIONS, UnknownSwitchError
+from openai_batch_simulator.faults.switches import FAULTS, OPERATIONS, UnknownSwitchError
 
 __all__ = [
     "BUSY",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from openai_batch_simulator.values import Refusal
+from openai_batch_simulator.messages import Refusal
 
 # A drop of a few lines never touches the disk; ten thousand such files take 640 MB at the very most.
 MEMORY_BYTES_MAX = 1 << 16

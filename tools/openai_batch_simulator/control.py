@@ -3,20 +3,14 @@
 Rule: it is the only place where a client may learn what really happened.
 """
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from openai_batch_simulator.faults import FAULTS, UnknownSwitchError
-from openai_batch_simulator.values import UNREADABLE, Refusal, Request, Response, json_response
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from openai_batch_simulator.application import Simulator
+from openai_batch_simulator.account.account import Account
+from openai_batch_simulator.faults.switches import FAULTS, UnknownSwitchError
+from openai_batch_simulator.messages import UNREADABLE, Refusal, Request, Response, json_response
 
 PREFIX = "/_simulator/"
 
@@ -39,43 +33,43 @@ class _TimeAsked(msgspec.Struct, forbid_unknown_fields=True):
     advance_seconds: float
 
 
-def respond(simulator: Simulator, request: Request) -> Response:
+def respond(account: Account, request: Request) -> Response:
     """Answer a request below `PREFIX`."""
     call = _CALLS.get((request.method, request.path.removeprefix(PREFIX)), _refuse_unknown)
     try:
-        return json_response(200, call(simulator, request))
+        return json_response(200, call(account, request))
     except Refusal as refusal:
         return json_response(refusal.status, refusal.envelope)
 
 
-def _refuse_unknown(_simulator: Simulator, request: Request) -> object:
+def _refuse_unknown(_account: Account, request: Request) -> object:
     known = ", ".join(f"{method} {PREFIX}{name}" for method, name in _CALLS)
     raise Refusal(404, f"There is no {request.method} {request.path}; there are: {known}.")
 
 
-def describe_ledger(simulator: Simulator, *, with_lines: bool) -> dict[str, object]:
+def describe_ledger(account: Account, *, with_lines: bool) -> dict[str, object]:
     """Return the ledger as JSON values; with its lines it is as long as what ran."""
-    world = simulator.world
-    ledger = simulator.ledger
-    accounts = ledger.accounts.values()
+    account.advance()
+    ledger = account.ledger
+    batches = ledger.by_batch.values()
     described: dict[str, object] = {
         "simulated": True,
-        "now": world.clock.now(),
+        "now": account.clock.now(),
         "calls": dict(ledger.calls),
         "files": [
-            {**file.describe(world.clock.now()), "project": file.project, "deleted_at": file.deleted_at}
-            for file in world.files.by_id.values()
+            {**file.describe(account.clock.now()), "project": file.project, "deleted_at": file.deleted_at}
+            for file in account.files.by_id.values()
         ],
         "batches": [
             {
-                **batch.describe(world.clock.now()),
+                **batch.describe(account.clock.now()),
                 "project": batch.project,
-                "lines_charged": ledger.accounts[batch.id].charged if batch.id in ledger.accounts else 0,
+                "lines_charged": ledger.by_batch[batch.id].charged if batch.id in ledger.by_batch else 0,
             }
-            for batch in world.batches.values()
+            for batch in account.batches.values()
         ],
-        "lines_ran": sum(len(account.lines) for account in accounts),
-        "lines_charged": sum(account.charged for account in accounts),
+        "lines_ran": sum(len(batch.lines) for batch in batches),
+        "lines_charged": sum(batch.charged for batch in batches),
         "charged_more_than_once": [
             {"custom_id": custom_id, "body_digest": digest, "batch_ids": batch_ids}
             for (custom_id, digest), batch_ids in ledger.charged_more_than_once().items()
@@ -86,42 +80,42 @@ def describe_ledger(simulator: Simulator, *, with_lines: bool) -> dict[str, obje
     return described
 
 
-def _read_ledger(simulator: Simulator, request: Request) -> object:
-    return describe_ledger(simulator, with_lines=request.query.get("lines", "true") != "false")
+def _read_ledger(account: Account, request: Request) -> object:
+    return describe_ledger(account, with_lines=request.query.get("lines", "true") != "false")
 
 
-def _list_faults(simulator: Simulator, _request: Request) -> object:
+def _list_faults(account: Account, _request: Request) -> object:
     known = {name: dataclasses.asdict(fault) for name, fault in FAULTS.items()}
-    return {"switches": [switch.describe() for switch in simulator.faults.switches], "faults": known}
+    return {"switches": [switch.describe() for switch in account.faults.switches], "faults": known}
 
 
-def _switch_fault(simulator: Simulator, request: Request) -> object:
+def _switch_fault(account: Account, request: Request) -> object:
     asked = _read(request, _FaultAsked)
     try:
-        return simulator.faults.switch(**msgspec.structs.asdict(asked)).describe()
+        return account.faults.switch(**msgspec.structs.asdict(asked)).describe()
     except UnknownSwitchError as error:
         raise Refusal(400, str(error)) from error
 
 
-def _clear_faults(simulator: Simulator, _request: Request) -> object:
-    simulator.faults.clear()
+def _clear_faults(account: Account, _request: Request) -> object:
+    account.faults.clear()
     return {"switches": []}
 
 
-def _read_clock(simulator: Simulator, _request: Request) -> object:
-    return {"now": simulator.clock.now()}
+def _read_clock(account: Account, _request: Request) -> object:
+    return {"now": account.clock.now()}
 
 
-def _advance_clock(simulator: Simulator, request: Request) -> object:
+def _advance_clock(account: Account, request: Request) -> object:
     seconds = _read(request, _TimeAsked).advance_seconds
     if seconds < 0:
         raise Refusal(400, "Time does not run backwards.", param="advance_seconds")
-    simulator.clock.advance(seconds)
-    simulator.advance()
-    return {"now": simulator.clock.now()}
+    account.clock.advance(seconds)
+    account.advance()
+    return {"now": account.clock.now()}
 
 
-_CALLS: Mapping[tuple[str, str], Callable[[Simulator, Request], object]] = {
+_CALLS: Mapping[tuple[str, str], Callable[[Account, Request], object]] = {
     ("GET", "ledger"): _read_ledger,
     ("GET", "faults"): _list_faults,
     ("POST", "faults"): _switch_fault,

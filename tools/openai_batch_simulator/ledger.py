@@ -34,7 +34,7 @@ class _Identity(msgspec.Struct):
 
 
 @dataclass(slots=True, kw_only=True)
-class BatchAccount:
+class BatchCharges:
     """The lines of one batch that ran, in the order in which they ran."""
 
     batch_id: str
@@ -65,22 +65,21 @@ class BatchAccount:
 
 
 class Ledger:
-    """The accounts of all batches, and a count of every call."""
+    """What was charged in each batch, and how often each operation was called."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.accounts: dict[str, BatchAccount] = {}
+        self.by_batch: dict[str, BatchCharges] = {}
 
-    def open_account(self, batch_id: str, source: Blob, offsets: "array[int]") -> BatchAccount:
-        """Return a new account for the batch, which is about to run."""
-        account = BatchAccount(batch_id=batch_id, source=source, offsets=offsets)
-        self.accounts[batch_id] = account
-        return account
+    def open_batch(self, batch_id: str, source: Blob, offsets: "array[int]") -> BatchCharges:
+        """Return an empty record of charges for the batch, which is about to run."""
+        self.by_batch[batch_id] = BatchCharges(batch_id=batch_id, source=source, offsets=offsets)
+        return self.by_batch[batch_id]
 
     def charges(self) -> Iterator[Charge]:
         """Yield every line that ran, batch by batch."""
-        for account in self.accounts.values():
-            yield from account.charges()
+        for batch in self.by_batch.values():
+            yield from batch.charges()
 
     def charged_more_than_once(self) -> dict[tuple[str, str], list[str]]:
         """Return the batches in which a request was charged, for each (custom_id, digest of the body) paid repeatedly."""

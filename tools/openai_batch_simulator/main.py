@@ -12,14 +12,14 @@ from pathlib import Path
 
 import click
 
+from openai_batch_simulator.account.behaviour import Behaviour
+from openai_batch_simulator.account.dialects import DIALECTS
 from openai_batch_simulator.answers.remote import RemoteResponder
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import Behaviour
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.clock import WallClock
-from openai_batch_simulator.dialects import DIALECTS
-from openai_batch_simulator.faults import Faults, UnknownSwitchError
+from openai_batch_simulator.faults.switches import Faults, UnknownSwitchError
+from openai_batch_simulator.http.server import TOKEN_HEADER, SimulatorServer
 from openai_batch_simulator.profiles import PROFILES
-from openai_batch_simulator.server import TOKEN_HEADER, SimulatorServer
 
 KEYS_VARIABLE = "OPENAI_BATCH_SIMULATOR_KEYS"  # as --key, with spaces between
 TOKEN_VARIABLE = "OPENAI_BATCH_SIMULATOR_CONTROL_TOKEN"  # noqa: S105  # its name

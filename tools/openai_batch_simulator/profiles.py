@@ -7,8 +7,8 @@ each at a rate that lets work get done.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from openai_batch_simulator.behaviour import BUSY, CALM, Behaviour
-from openai_batch_simulator.faults import Faults
+from openai_batch_simulator.account.behaviour import BUSY, CALM, Behaviour
+from openai_batch_simulator.faults.switches import Faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ import httpx2
 import msgspec
 import openai
 
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.app import Simulator
+from openai_batch_simulator.http.transport import transport
 
 BASE_URL = "http://simulator/v1"
 

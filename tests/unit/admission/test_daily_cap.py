@@ -19,7 +19,7 @@ from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.reasons import Reason, Wait
 from batchdrop_cli.doctor.standstill import waits_of
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 TASK = b"""
 endpoint: /v1/chat/completions

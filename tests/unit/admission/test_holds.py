@@ -16,7 +16,7 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import poll
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 TASK = """
 endpoint: /v1/chat/completions

@@ -12,11 +12,11 @@ from batchdrop_cli.verify.assumptions import LOOKS, look_at_all
 from batchdrop_cli.verify.provider_probe import Probe, open_probe
 from batchdrop_cli.verify.request import CREATES_MAX
 from batchdrop_cli.verify.seen import Seen, Verdict
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import CALM, Behaviour
+from openai_batch_simulator.account.behaviour import CALM, Behaviour
+from openai_batch_simulator.account.dialects import DIALECTS as SIMULATED
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.clock import VirtualClock
-from openai_batch_simulator.dialects import DIALECTS as SIMULATED
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.http.transport import transport
 
 BASE_URL = "http://simulator.invalid/v1"
 FENCE = "a deleted file serves no batch; its delay and the list's are 15 minutes at most"

@@ -40,7 +40,7 @@ from batchdrop.edge.aws.row_format import encode_quota_estimate, encode_row
 from batchdrop.edge.openai.key_mask import MASK
 from batchdrop.edge.openai.provider import RETRY_AFTER_SECONDS_MAX, OpenAIProvider
 from batchdrop.formats.json_text import one_line, with_answer
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 KEY = "sk-proj-Zr8_" + "Q7b" * 20

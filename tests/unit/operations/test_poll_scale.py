@@ -14,7 +14,7 @@ from fakes.world import World
 from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 LIST = "GET /v1/batches"
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

@@ -20,7 +20,7 @@ from batchdrop.core.operations.progress import Stalled, stalled
 from batchdrop.core.submission import shard_events as on
 from batchdrop.core.submission.shard_lifecycle import Now, advance
 from batchdrop_cli.doctor.standstill import progress_of, waits_of
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LIMITS = Limits()

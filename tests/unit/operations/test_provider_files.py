@@ -11,7 +11,7 @@ from fakes.world import World
 from batchdrop.core.model.limits import DAY, HOUR, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import complete, poll
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 LIMITS = Limits()
 DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

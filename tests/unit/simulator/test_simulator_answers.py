@@ -14,8 +14,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from openai_batch_simulator.answers import ENDPOINTS, Imitation
 from openai_batch_simulator.answers.asked import BadRequestError
+from openai_batch_simulator.answers.imitation import ENDPOINTS, Imitation
 from openai_batch_simulator.answers.schemas import instance_text
 from openai_batch_simulator.answers.texts import offered_words
 

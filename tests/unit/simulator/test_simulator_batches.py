@@ -8,8 +8,8 @@ from openai.types import Batch as SdkBatch
 from openai.types.batch_create_params import BatchCreateParams
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock
-from openai_batch_simulator.answers import ENDPOINTS
-from openai_batch_simulator.batches import TERMINAL, TRANSITIONS, Batch, Happening, Status
+from openai_batch_simulator.account.batches import TERMINAL, TRANSITIONS, Batch, Happening, Status
+from openai_batch_simulator.answers.imitation import ENDPOINTS
 from openai_batch_simulator.sdk import chat_file, connect, request_file
 
 CHAT: Final = "/v1/chat/completions"
@@ -348,7 +348,7 @@ def test_bad_create_is_refused_and_creates_nothing(changes: dict[str, Any], para
         submit(client, chat_file(1), **changes)
 
     assert refusal.value.param == param
-    assert simulator.world.batches == {}
+    assert simulator.account.batches == {}
 
 
 def test_metadata_at_its_limits_is_echoed() -> None:
@@ -428,7 +428,7 @@ def test_creates_are_limited_per_hour() -> None:
         submit(client, chat_file(1))
 
     assert refusal.value.response.headers["retry-after"] == "3000"
-    assert len(simulator.world.batches) == 2
+    assert len(simulator.account.batches) == 2
     simulator.clock.advance(3000)
     submit(client, chat_file(1))
     with pytest.raises(openai.RateLimitError):
@@ -466,7 +466,7 @@ def test_every_end_gives_the_quota_back(ending: str) -> None:
     simulator, client = account(behaviour)
     batch = submit(client, chat_file(5))
     simulator.clock.advance(50)
-    enqueued = sum(simulator.world.lifecycle.quota.tokens.values())
+    enqueued = sum(simulator.account.lifecycle.quota.tokens.values())
 
     if ending == "cancelled":
         client.batches.cancel(batch.id)
@@ -474,7 +474,7 @@ def test_every_end_gives_the_quota_back(ending: str) -> None:
 
     assert client.batches.retrieve(batch.id).status == ending
     assert enqueued > 0
-    assert sum(simulator.world.lifecycle.quota.tokens.values()) == 0
+    assert sum(simulator.account.lifecycle.quota.tokens.values()) == 0
 
 
 def test_projects_share_the_queue_of_their_organization() -> None:

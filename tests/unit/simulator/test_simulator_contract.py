@@ -22,9 +22,9 @@ from openapi_schema_validator import OAS31Validator
 from pydantic import BaseModel
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock
-from openai_batch_simulator.batches import Status
+from openai_batch_simulator.account.batches import Status
+from openai_batch_simulator.http.transport import transport
 from openai_batch_simulator.sdk import BASE_URL, chat_file, request_file
-from openai_batch_simulator.transport import transport
 
 CHAT: Final = "/v1/chat/completions"
 VARIABLE, SLICE = "BATCH_API_CONTRACT", "batch-slice-bodies.yaml"

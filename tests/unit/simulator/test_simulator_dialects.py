@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock
-from openai_batch_simulator.dialects import DIALECTS, Dialect
-from openai_batch_simulator.transport import transport
+from openai_batch_simulator.account.dialects import DIALECTS, Dialect
+from openai_batch_simulator.http.transport import transport
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "gpt-4.1-mini", "messages": [{"role": "user", "content": "Say yes."}]}

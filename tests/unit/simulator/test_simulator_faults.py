@@ -8,9 +8,9 @@ import pytest
 from openai.types import Batch as SdkBatch
 
 from openai_batch_simulator import FAULTS, OPERATIONS, Behaviour, Simulator, UnknownSwitchError, VirtualClock
+from openai_batch_simulator.http.server import SimulatorServer
 from openai_batch_simulator.profiles import PROFILES
 from openai_batch_simulator.sdk import chat_file, connect, request_file
-from openai_batch_simulator.server import SimulatorServer
 
 CHAT: Final = "/v1/chat/completions"
 LINES = 10
@@ -202,7 +202,7 @@ def test_any_call_can_be_refused_with_any_status(
     with pytest.raises(error, match=f"told to answer {status}"):
         calls[operation]()
 
-    assert simulator.world.files.by_id == {}
+    assert simulator.account.files.by_id == {}
 
 
 FORMS: Final = {
@@ -234,7 +234,7 @@ def test_refusal_has_the_words_and_the_form_that_were_asked(
         assert (refusal.value.status_code, refusal.value.response.content) == (410, FORMS[form])
 
     assert refusal.value.code == ("odd" if form == "error" else None)
-    assert simulator.world.files.by_id == {}
+    assert simulator.account.files.by_id == {}
 
 
 def test_done_and_refused_in_its_own_words(simulator: Simulator, client: openai.OpenAI) -> None:

@@ -3,8 +3,8 @@ import openai
 import pytest
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock
+from openai_batch_simulator.http.transport import transport
 from openai_batch_simulator.sdk import BASE_URL, chat_file, connect
-from openai_batch_simulator.transport import transport
 
 DAY_SECONDS = 24 * 3600
 
@@ -208,7 +208,7 @@ def test_malformed_upload_is_refused(simulator: Simulator, content_type: str, bo
 
     assert response.status_code == status
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
-    assert simulator.world.files.by_id == {}
+    assert simulator.account.files.by_id == {}
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/files", 405)])

@@ -6,8 +6,8 @@ import openai
 import pytest
 
 from openai_batch_simulator import FAULTS, Simulator, VirtualClock
+from openai_batch_simulator.http.transport import transport
 from openai_batch_simulator.sdk import chat_file, connect
-from openai_batch_simulator.transport import transport
 
 
 @pytest.fixture

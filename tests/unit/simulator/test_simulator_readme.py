@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from openai_batch_simulator import FAULTS
+from openai_batch_simulator.account.dialects import DIALECTS
 from openai_batch_simulator.control import PREFIX, calls
-from openai_batch_simulator.dialects import DIALECTS
-from openai_batch_simulator.faults import WORDS
+from openai_batch_simulator.faults.switches import WORDS
 from openai_batch_simulator.profiles import PROFILES
 
 TESTS = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openai_batch_simulator import Behaviour, Simulator, VirtualClock
-from openai_batch_simulator.answers import ENDPOINTS, Imitation
+from openai_batch_simulator.account.validation import LineError, Valid, validate
+from openai_batch_simulator.answers.imitation import ENDPOINTS, Imitation
+from openai_batch_simulator.messages import Request
 from openai_batch_simulator.sdk import connect
-from openai_batch_simulator.validation import LineError, Valid, validate
-from openai_batch_simulator.values import Request
 
 # The names that the code looks at, so that chance gets past the first check.
 NAMES = re.findall(

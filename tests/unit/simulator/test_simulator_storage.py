@@ -9,15 +9,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from openai_batch_simulator.agenda import Agenda
-from openai_batch_simulator.application import Simulator
+from openai_batch_simulator.api.multipart import read_form
+from openai_batch_simulator.api.paging import page_of
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.blobs import MEMORY_BYTES_MAX, Blobs, DiskFullError
-from openai_batch_simulator.chance import Chance, Identifiers
 from openai_batch_simulator.clock import VirtualClock
-from openai_batch_simulator.multipart import read_form
-from openai_batch_simulator.paging import page_of
+from openai_batch_simulator.draws import Draws, Identifiers
+from openai_batch_simulator.messages import Refusal
+from openai_batch_simulator.schedule import Schedule
 from openai_batch_simulator.sdk import connect
-from openai_batch_simulator.values import Refusal
 
 BOUNDARY = "simulated-boundary"
 SIZES = st.lists(st.integers(1, 200), min_size=1, max_size=20)
@@ -166,14 +166,14 @@ def test_an_upload_that_finds_the_disk_full_is_refused_in_words() -> None:
 
 
 @given(st.lists(st.integers(0, 20), max_size=30), st.integers(0, 20))
-def test_agenda_runs_what_is_due_in_the_order_of_time(times: list[int], now: int) -> None:
+def test_schedule_runs_what_is_due_in_the_order_of_time(times: list[int], now: int) -> None:
     """Events run once, each told its own time, those of one time in the order in which they were noted."""
-    agenda = Agenda()
+    schedule = Schedule()
     happened: list[tuple[float, int]] = []
     for number, due in enumerate(times):
-        agenda.note(due, lambda moment, number=number: happened.append((moment, number)))  # type: ignore[misc]  # binds it
+        schedule.add(due, lambda moment, number=number: happened.append((moment, number)))  # type: ignore[misc]  # binds it
 
-    while agenda.run_next(now):
+    while schedule.run_next(now):
         pass
 
     assert happened == sorted((due, number) for number, due in enumerate(times) if due <= now)
@@ -218,12 +218,12 @@ def test_identifiers_look_like_the_providers_and_never_repeat() -> None:
 
 
 @given(st.integers(), st.integers(0, 300), st.integers(0, 400))
-def test_chance_draws_within_its_bounds(seed: int, length: int, count: int) -> None:
+def test_draws_stay_within_its_bounds(seed: int, length: int, count: int) -> None:
     """A permutation holds every number once, and a sample is a part of them."""
-    chance = Chance(seed, "test")
+    draws = Draws(seed, "test")
 
-    assert sorted(chance.permutation(length)) == list(range(length))
-    sample = chance.sample(length, count)
+    assert sorted(draws.permutation(length)) == list(range(length))
+    sample = draws.sample(length, count)
     assert len(sample) == min(length, count)
     assert sample <= set(range(length))
 

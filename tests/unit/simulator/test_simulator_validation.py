@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from openai_batch_simulator import Behaviour
-from openai_batch_simulator.validation import ERRORS_MAX, LineError, Valid, validate
+from openai_batch_simulator.account.validation import ERRORS_MAX, LineError, Valid, validate
 
 CHAT = "/v1/chat/completions"
 

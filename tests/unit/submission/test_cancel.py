@@ -21,7 +21,7 @@ from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.shard_lifecycle import Now
 from batchdrop.flow import commands as control
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 TASK = b"""

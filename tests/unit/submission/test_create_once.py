@@ -17,7 +17,7 @@ from fakes.world import World
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.flow import poll, submit
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LIMITS = Limits()
@@ -165,7 +165,7 @@ def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World)
     mistaken = world.shard(job)
     world.run(job)
 
-    shown = {batch.id: (batch.metadata or {})["ticket"] for batch in world.simulator.world.batches.values()}
+    shown = {batch.id: (batch.metadata or {})["ticket"] for batch in world.simulator.account.batches.values()}
     assert (mistaken.state, mistaken.attempt.ticket, shown[mistaken.attempt.batch]) == (S.RUNNING, second, first)
     assert (world.tap.creates, world.job(job).event, world.job(job).succeeded) == (2, "completed", 1)
     assert [charge.charged for charge in world.simulator.ledger.charges()] == [True]

@@ -160,7 +160,7 @@ def test_an_input_made_twice_is_the_same() -> None:
 
     once, again = list(SentOnce(lines)), list(SentOnce(list(lines)))
 
-    (file,) = here.simulator.world.files.by_id.values()
+    (file,) = here.simulator.account.files.by_id.values()
     with file.content.open() as stream:
         assert stream.read() == b"".join(once) == b"".join(again)
 

@@ -11,7 +11,7 @@ from batchdrop.core.model.batches import Accepted, Batch
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState, TryName, read_ticket, ticket_of
 from batchdrop.core.submission.batch_signals import is_duplicate, prefer
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LIMITS = Limits()

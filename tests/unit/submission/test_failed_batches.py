@@ -13,7 +13,7 @@ from batchdrop.core.model.change import Change as LedgerChange
 from batchdrop.core.model.change import QuotaWrite
 from batchdrop.core.model.limits import HOUR, Limits
 from batchdrop.core.model.quota import QuotaEstimate
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 MODEL = "gpt-4.1-mini"

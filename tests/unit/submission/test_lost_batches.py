@@ -14,7 +14,7 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.batch_signals import is_hopeless
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 LIMITS = Limits()
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

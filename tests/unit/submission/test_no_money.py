@@ -9,7 +9,7 @@ from fakes.world import World
 
 from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 WORDS = "You exceeded your current quota, please check your plan and billing details."
 

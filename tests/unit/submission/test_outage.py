@@ -19,7 +19,7 @@ from batchdrop.core.submission.common_waits import Cause, after_cause, concerns,
 from batchdrop.core.submission.shard_waits import shard_wait
 from batchdrop_cli.doctor.finding import Finding
 from batchdrop_cli.doctor.standstill import hang_of
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 LIMITS = Limits()
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

@@ -20,7 +20,7 @@ from batchdrop.edge.aws.row_format import QuotaKey, RowKey
 from batchdrop.flow import submit
 from batchdrop.flow.submission import restore
 from batchdrop.flow.submission.restore import Recovery
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

@@ -12,7 +12,7 @@ from batchdrop.core.model.dialects import AZURE, OPENAI, TOGETHER
 from batchdrop.core.model.limits import DAY, HOUR, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.core.submission.batch_signals import is_stuck
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 LIMITS = Limits()
 LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say %d."}]}\n'

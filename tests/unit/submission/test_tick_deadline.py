@@ -13,7 +13,7 @@ from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.shard import ShardState
 from batchdrop.flow import poll
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 from openai_batch_simulator.clock import VirtualClock
 
 LIMITS = Limits()

@@ -23,7 +23,7 @@ from batchdrop.core.submission.shard_events import NoQuota
 from batchdrop.flow.admission.admit import admit, held_up
 from batchdrop.flow.submission.refused import back_off
 from batchdrop.flow.unit_of_work import Work, begin
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 MODEL = "gpt-4.1-mini"
 SENTENCE = "The parcel came two days late, but the shop wrote to me before I asked, and that I liked."
@@ -325,7 +325,7 @@ def _body(number: int) -> bytes:
 def test_after_ten_batches_the_estimate_is_within_a_twentieth() -> None:
     """Of what a provider counts who counts words; the summary says by how much it was wrong."""
     world = World()
-    world.simulator.world.lifecycle.responder = WordCounting()
+    world.simulator.account.lifecycle.responder = WordCounting()
     world.storage.put_task("sentiment", TASK)
     errors = []
 

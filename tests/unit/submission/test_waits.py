@@ -19,7 +19,7 @@ from batchdrop.core.model.wording import provider_words
 from batchdrop.core.submission.common_waits import PAST_WAITS_MAX, Cause, after_cause, cause_of, concerns, waiting_jobs
 from batchdrop.core.submission.waits import owed, told, turn_waited_for
 from batchdrop.flow.ports import Notification
-from openai_batch_simulator.behaviour import CALM
+from openai_batch_simulator.account.behaviour import CALM
 
 DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 WORDS = "Incorrect API key provided: sk-canary."

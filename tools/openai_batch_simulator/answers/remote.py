@@ -9,8 +9,8 @@ import urllib.request
 
 import msgspec
 
-from openai_batch_simulator.answers import Answer
 from openai_batch_simulator.answers.asked import is_object
+from openai_batch_simulator.answers.responder import Answer
 
 # The SDK's own read time-out (`openai/_constants.py`, 3.54.0, read 2026-11-22).
 TIMEOUT_SECONDS = 600.0

@@ -9,13 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openai_batch_simulator.answers import schemas
-from openai_batch_simulator.answers.asked import (
-    CHARACTERS_PER_TOKEN,
-    Asked,
-    BadRequestError,
-    is_object,
-    token_count,
-)
+from openai_batch_simulator.answers.asked import CHARACTERS_PER_TOKEN, Asked, BadRequestError, is_object, token_count
 
 # What a picture of low detail costs, for some models (https://github.com/openai/openai-python/issues/2851, read 2026-11-22).
 IMAGE_TOKENS = 85

@@ -1,6 +1,6 @@
-"""Where the simulator gets chance and identifiers from: a seed.
+"""Draws random numbers and mints identifiers from a seed.
 
-Rule: the same seed and the same calls in the same order give the same world, byte for byte.
+Rule: the same seed and the same calls in the same order give the same files and batches, byte for byte.
 """
 
 import random
@@ -12,7 +12,7 @@ ALPHANUMERIC = string.ascii_letters + string.digits
 HEXADECIMAL = "0123456789abcdef"
 
 
-class Chance:
+class Draws:
     """A replayable stream of draws, one per *seed* and *purpose*."""
 
     def __init__(self, seed: int, purpose: str) -> None:

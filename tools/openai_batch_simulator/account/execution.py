@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from openai_batch_simulator.answers import Answer, Responder
-from openai_batch_simulator.batches import Batch
+from openai_batch_simulator.account.batches import Batch
+from openai_batch_simulator.answers.responder import Answer, Responder
 from openai_batch_simulator.blobs import Blob
-from openai_batch_simulator.ledger import BatchAccount
-from openai_batch_simulator.pranks import Pranks, instead_of_answer, spoil
+from openai_batch_simulator.faults.lines import LineFaults, instead_of_answer, spoil
+from openai_batch_simulator.ledger import BatchCharges
 
 if TYPE_CHECKING:
     from array import array
@@ -47,10 +47,10 @@ class Run:
     """The work of one batch; *position* is how many lines of *order* were dealt with."""
 
     batch: Batch
-    account: BatchAccount
+    charges: BatchCharges
     order: "array[int]"
     responder: Responder
-    pranks: Pranks
+    line_faults: LineFaults
     output: Blob
     errors: Blob
     bodies_are_text: bool = False
@@ -72,8 +72,8 @@ class Run:
         writer.flush()
 
     def _requests(self, position: int) -> Iterator[tuple[int, _Line]]:
-        offsets = self.account.offsets
-        with self.account.source.open() as source:
+        offsets = self.charges.offsets
+        with self.charges.source.open() as source:
             while self.position < position:
                 line = self.order[self.position]
                 self.position += 1
@@ -81,15 +81,15 @@ class Run:
                 yield line, _decode_line(source.read(offsets[line + 1] - offsets[line]))
 
     def _run_line(self, line: int, request: _Line, now: float, writer: "_Writer") -> None:
-        struck = self.pranks.on(line) if self.pranks.lines else frozenset()
-        answer = instead_of_answer(self.pranks, struck)
+        struck = self.line_faults.on(line) if self.line_faults.lines else frozenset()
+        answer = instead_of_answer(self.line_faults, struck)
         if answer is None:
             answer = self.responder.answer(self.batch.endpoint, bytes(request.body), now)
             if struck and answer.status_code < FIRST_ERROR_STATUS:
                 answer = spoil(answer, struck)
         is_charged = 0 < answer.status_code < FIRST_ERROR_STATUS
         is_success = is_charged or "lines_status_zero" in struck
-        self.account.note(line, answer.status_code, charged=is_charged, delivered="lines_missing" not in struck)
+        self.charges.note(line, answer.status_code, charged=is_charged, delivered="lines_missing" not in struck)
         self._count(answer, is_success=is_success)
         if self.bodies_are_text and answer.status_code:
             answer = replace(answer, body=_encode(answer.body.decode()))

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from openai_batch_simulator.behaviour import DAY_SECONDS, Behaviour
+from openai_batch_simulator.account.behaviour import DAY_SECONDS, Behaviour
 from openai_batch_simulator.blobs import Blob
-from openai_batch_simulator.values import Refusal
+from openai_batch_simulator.messages import Refusal
 
 # The purposes of an upload, and the range of an expiry: `openai/types/file_purpose.py` and `file_create_params.py` of the
 # Python SDK 3.54.0, read 2026-11-22.

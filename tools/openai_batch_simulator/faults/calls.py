@@ -6,8 +6,8 @@ that difference decides whether a repeated create is paid twice.
 
 from collections.abc import Callable, Mapping
 
-from openai_batch_simulator.faults import Switch
-from openai_batch_simulator.values import JSON, Carriage, Delivery, Form, Refusal, Request, Response, bytes_response
+from openai_batch_simulator.faults.switches import Switch
+from openai_batch_simulator.messages import JSON, Carriage, Delivery, Form, Refusal, Request, Response, bytes_response
 
 GARBAGE = b"<html><body>The simulator was told to answer with this.</body></html>"
 GARBAGE_STATUS = 200

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
-from openai_batch_simulator.faults import CODELESS, EMPTY, LIST, NULL
-from openai_batch_simulator.quota import Load
-from openai_batch_simulator.validation import LineError
+from openai_batch_simulator.account.quota import Load
+from openai_batch_simulator.account.validation import LineError
+from openai_batch_simulator.faults.switches import CODELESS, EMPTY, LIST, NULL
 
 
 class Status(Enum):

@@ -1,7 +1,7 @@
 """Serves a simulator over HTTP on the loopback interface.
 
 Rule: never on another interface, and never to a page: what a browser sends for one, or sends to another name that leads
-here, is refused, and what reads or sets the world needs a token. Calls and events take turns under one lock; a body is
+here, is refused, and what reads or changes the account needs a token. Calls and events take turns under one lock; a body is
 received before the lock is taken and sent after it is given back, so that a slow client holds up nobody.
 """
 
@@ -20,10 +20,10 @@ from types import TracebackType
 from typing import Self
 
 from openai_batch_simulator import control
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.behaviour import MEBIBYTE
+from openai_batch_simulator.account.behaviour import MEBIBYTE
+from openai_batch_simulator.app import Simulator
 from openai_batch_simulator.blobs import DiskFullError, told_of_full_disk
-from openai_batch_simulator.values import Carriage, Refusal, Request, Response, json_response
+from openai_batch_simulator.messages import Carriage, Refusal, Request, Response, json_response
 
 HOST = "127.0.0.1"
 # Not a header that a page may send without asking first, and nobody would say yes.
@@ -83,7 +83,7 @@ class SimulatorServer:
         self._stopping.set()
 
     def wait(self) -> None:
-        """Return when `stop` was called, or when the ticking thread failed: without it the world stands still."""
+        """Return when `stop` was called, or when the ticking thread failed: without it nothing ever happens."""
         self._stopping.wait()
 
     def check_sender(self, path: str, headers: Mapping[str, str]) -> None:

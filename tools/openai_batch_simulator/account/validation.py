@@ -13,9 +13,9 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from openai_batch_simulator.behaviour import Behaviour
-from openai_batch_simulator.quota import Load
-from openai_batch_simulator.values import UNREADABLE
+from openai_batch_simulator.account.behaviour import Behaviour
+from openai_batch_simulator.account.quota import Load
+from openai_batch_simulator.messages import UNREADABLE
 
 # Our choice: enough to correct a file by, little enough to read in a batch object.
 ERRORS_MAX = 100

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import httpx2
 
-from openai_batch_simulator.application import Simulator
-from openai_batch_simulator.values import Carriage, Request, Response
+from openai_batch_simulator.app import Simulator
+from openai_batch_simulator.messages import Carriage, Request, Response
 
 # A client without a time-out waits for so long; then something on the way forgets the connection.
 HUNG_SECONDS_MAX = 7 * 24 * 3600.0

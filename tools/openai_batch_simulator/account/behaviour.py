@@ -6,7 +6,7 @@ Rule: every limit has its documented value as the default, and says where that i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from openai_batch_simulator.dialects import OPENAI, Dialect
+from openai_batch_simulator.account.dialects import OPENAI, Dialect
 
 HOUR_SECONDS = 3600
 DAY_SECONDS = 24 * HOUR_SECONDS

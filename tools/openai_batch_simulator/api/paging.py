@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from openai_batch_simulator.values import Refusal
+from openai_batch_simulator.messages import Refusal
 
 
 class Identified(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from openai_batch_simulator.blobs import Blob
-from openai_batch_simulator.values import Refusal
+from openai_batch_simulator.messages import Refusal
 
 # Far above what the SDK sends for a part's headers or a field such as `expires_after[seconds]`, so only an attack meets it.
 SHORT_BYTES_MAX = 1 << 14

@@ -1,4 +1,4 @@
-"""The queue of an account: how many tokens of each model are enqueued, and whether more fit.
+"""Counts the tokens of each model that are enqueued, and decides whether more fit.
 
 Rule: quota is taken when a batch passes validation and given back when it ends, whatever its end
 (https://developers.openai.com/api/docs/guides/batch, as of 2026-09-26).
@@ -7,7 +7,7 @@ Rule: quota is taken when a batch passes validation and given back when it ends,
 from collections import defaultdict
 from dataclasses import dataclass
 
-from openai_batch_simulator.behaviour import Behaviour
+from openai_batch_simulator.account.behaviour import Behaviour
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""What the simulated world will do, and when.
+"""Keeps what will happen, and runs it when it is due.
 
-Rule: events happen in the order of their times, each at its own time, however late the world is looked at.
+Rule: events happen in the order of their times, each at its own time, however late it is run.
 """
 
 import heapq
@@ -11,14 +11,14 @@ from collections.abc import Callable
 type Event = Callable[[float], None]
 
 
-class Agenda:
-    """Events by time; events of one time keep the order in which they were noted."""
+class Schedule:
+    """Events by time; events of one time keep the order in which they were added."""
 
     def __init__(self) -> None:
         self._events: list[tuple[float, int, Event]] = []
         self._order = itertools.count()
 
-    def note(self, due: float, event: Event) -> None:
+    def add(self, due: float, event: Event) -> None:
         """Let *event* happen at *due*."""
         heapq.heappush(self._events, (due, next(self._order), event))
 

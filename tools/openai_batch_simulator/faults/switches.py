@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
-from openai_batch_simulator.chance import Chance
-from openai_batch_simulator.values import Form
+from openai_batch_simulator.draws import Draws
+from openai_batch_simulator.messages import Form
 
 HOUR = 3600.0
 WEEK = 7 * 24 * HOUR
@@ -155,7 +155,7 @@ WORDS = ("status", "code", "message", "form", "model")
 
 @dataclass(slots=True, kw_only=True)
 class Switch:
-    """A fault that is on: strikes the calls or moments that it fits, *times* times, each with chance *rate*."""
+    """A fault that is on: strikes the calls or moments that it fits, *times* times, each with probability *rate*."""
 
     fault: str
     operation: str
@@ -182,7 +182,7 @@ class Faults:
     """The switches of one simulator."""
 
     def __init__(self, seed: int) -> None:
-        self._chance = Chance(seed, "faults")
+        self._chance = Draws(seed, "faults")
         self.switches: list[Switch] = []
 
     def switch(

@@ -1,4 +1,4 @@
-"""Which lines of one batch the faults strike, and what they make of an answer.
+"""Draws which lines of one batch the faults strike, and spoils their answers.
 
 Rule: drawn once when the batch starts to run, so that which lines suffer does not depend on who looks when.
 """
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from openai_batch_simulator.answers import Answer
-from openai_batch_simulator.chance import Chance
-from openai_batch_simulator.faults import FAULTS, Faults, Switch
-from openai_batch_simulator.values import Form, Refusal
+from openai_batch_simulator.answers.responder import Answer
+from openai_batch_simulator.draws import Draws
+from openai_batch_simulator.faults.switches import FAULTS, Faults, Switch
+from openai_batch_simulator.messages import Form, Refusal
 
 LINE_FAULTS = tuple(name for name in FAULTS if name.startswith(("lines_", "line_", "answers_")))
 
@@ -37,7 +37,7 @@ _FAILURES: dict[str, Answer] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pranks:
+class LineFaults:
     """For each fault that strikes the batch, the 0-based lines that it strikes."""
 
     lines: dict[str, frozenset[int]] = field(default_factory=dict)
@@ -48,22 +48,22 @@ class Pranks:
         return frozenset(fault for fault, lines in self.lines.items() if line in lines)
 
 
-def draw_pranks(faults: Faults, chance: Chance, line_count: int) -> Pranks:
+def draw_line_faults(faults: Faults, draws: Draws, line_count: int) -> LineFaults:
     """Return what strikes a batch of *line_count* lines."""
     drawn, refused = {}, None
     for fault in LINE_FAULTS:
         switch = faults.first_striking([fault])
         if switch is not None:
             count = int(switch.value) if switch.value >= 1 else round(switch.value * line_count)
-            drawn[fault] = chance.sample(line_count, count)
+            drawn[fault] = draws.sample(line_count, count)
             refused = _refused(switch) if fault == "line_refused" else refused
-    return Pranks(drawn, refused)
+    return LineFaults(drawn, refused)
 
 
-def instead_of_answer(pranks: Pranks, struck: frozenset[str]) -> Answer | None:
+def instead_of_answer(line_faults: LineFaults, struck: frozenset[str]) -> Answer | None:
     """Return the failure that is answered without asking the model, if there is one."""
     if "line_refused" in struck:
-        return pranks.refused
+        return line_faults.refused
     return next((_FAILURES[fault] for fault in _FAILURES if fault in struck), None)
 
 

@@ -1,4 +1,4 @@
-"""Moves batches through their life: each step notes the next one on the agenda.
+"""Moves batches through their life: each step schedules the next one.
 
 Rule: a step looks at the status first, because a cancellation or the end of the window may have overtaken it.
 """
@@ -7,21 +7,21 @@ import functools
 import math
 from dataclasses import dataclass, field
 
-from openai_batch_simulator.agenda import Agenda
-from openai_batch_simulator.answers import Responder
-from openai_batch_simulator.batches import Batch, Happening, Status
-from openai_batch_simulator.behaviour import Behaviour
+from openai_batch_simulator.account.batches import Batch, Happening, Status
+from openai_batch_simulator.account.behaviour import Behaviour
+from openai_batch_simulator.account.execution import Run
+from openai_batch_simulator.account.files import File, Files
+from openai_batch_simulator.account.quota import Quota
+from openai_batch_simulator.account.validation import LineError, Valid, validate
+from openai_batch_simulator.answers.responder import Responder
 from openai_batch_simulator.blobs import Blob, Blobs
-from openai_batch_simulator.chance import Chance, Identifiers
-from openai_batch_simulator.execution import Run
-from openai_batch_simulator.faults import LIST, Faults, Switch
-from openai_batch_simulator.files import File, Files
+from openai_batch_simulator.draws import Draws, Identifiers
+from openai_batch_simulator.faults.lines import draw_line_faults
+from openai_batch_simulator.faults.switches import LIST, Faults, Switch
 from openai_batch_simulator.ledger import Ledger
-from openai_batch_simulator.pranks import draw_pranks
-from openai_batch_simulator.quota import Quota
-from openai_batch_simulator.validation import LineError, Valid, validate
+from openai_batch_simulator.schedule import Schedule
 
-# A run goes on in at least this many steps, so that counts are seen to grow and a cancellation finds partial results.
+# A run takes at least this many steps, so that counts are seen to grow and a cancellation finds partial results.
 STEPS_MIN = 10
 
 
@@ -32,7 +32,7 @@ class Lifecycle:
     behaviour: Behaviour
     faults: Faults
     responder: Responder
-    agenda: Agenda
+    schedule: Schedule
     files: Files
     blobs: Blobs
     ledger: Ledger
@@ -47,16 +47,16 @@ class Lifecycle:
     def begin(self, batch: Batch) -> None:
         """Start the life of a batch that was just created."""
         due = batch.created_at + self.behaviour.validate_seconds
-        self.agenda.note(due, functools.partial(self._validate, batch))
+        self.schedule.add(due, functools.partial(self._validate, batch))
         if self.behaviour.dialect.window_expires:
-            self.agenda.note(batch.expires_at, functools.partial(self._end_window, batch))
+            self.schedule.add(batch.expires_at, functools.partial(self._end_window, batch))
 
     def cancel(self, batch: Batch, now: float) -> None:
         """Begin to cancel; what is in flight still finishes."""
         batch.move(Happening.CANCEL_ASKED, now)
         slowness = self.faults.strike("cancel_slow") or 0.0
         due = now + self.behaviour.cancel_seconds + slowness
-        self.agenda.note(due, functools.partial(self._stop, batch))
+        self.schedule.add(due, functools.partial(self._stop, batch))
 
     def _validate(self, batch: Batch, now: float) -> None:
         if batch.status is not Status.VALIDATING:
@@ -108,14 +108,14 @@ class Lifecycle:
         batch.load = found.load
         batch.lines = len(found.offsets) - 1
         batch.move(Happening.FOUND_VALID, now)
-        chance = Chance(self.seed, batch.id)
+        draws = Draws(self.seed, batch.id)
         run = Run(
             batch=batch,
-            account=self.ledger.open_account(batch.id, self.files.by_id[batch.input_file_id].content, found.offsets),
-            order=chance.permutation(batch.lines),
+            charges=self.ledger.open_batch(batch.id, self.files.by_id[batch.input_file_id].content, found.offsets),
+            order=draws.permutation(batch.lines),
             responder=self.responder,
             bodies_are_text=self.behaviour.dialect.bodies_are_text,
-            pranks=draw_pranks(self.faults, chance, batch.lines),
+            line_faults=draw_line_faults(self.faults, draws, batch.lines),
             output=self.blobs.new(),
             errors=self.blobs.new(),
         )
@@ -128,7 +128,7 @@ class Lifecycle:
 
     def _note_step(self, pace: "_Pace", lines_due: int, step: int) -> None:
         due = pace.started_at + pace.seconds * step / pace.steps
-        self.agenda.note(due, functools.partial(self._step, pace, lines_due, step))
+        self.schedule.add(due, functools.partial(self._step, pace, lines_due, step))
 
     def _step(self, pace: "_Pace", lines_due: int, step: int, now: float) -> None:
         run = pace.run
@@ -146,7 +146,7 @@ class Lifecycle:
         batch.move(Happening.RAN, now)
         stuck_seconds = self.faults.strike("stuck_in_finalizing") or 0.0
         due = now + self.behaviour.finalize_seconds + stuck_seconds
-        self.agenda.note(due, functools.partial(self._complete, batch))
+        self.schedule.add(due, functools.partial(self._complete, batch))
 
     def _complete(self, batch: Batch, now: float) -> None:
         if batch.status is Status.FINALIZING:
@@ -160,7 +160,7 @@ class Lifecycle:
             return
         late_seconds = None if noticed else self.faults.strike("expiry_late")
         if late_seconds is not None:
-            self.agenda.note(now + late_seconds, functools.partial(self._end_window, batch, noticed=True))
+            self.schedule.add(now + late_seconds, functools.partial(self._end_window, batch, noticed=True))
             return
         self._runs[batch.id].abandon_rest("batch_expired")
         self._end(batch, Happening.WINDOW_ENDED, now)

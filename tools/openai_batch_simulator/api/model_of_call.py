@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import msgspec
 
-from openai_batch_simulator.values import UNREADABLE, Request
-from openai_batch_simulator.world import World
+from openai_batch_simulator.account.account import Account
+from openai_batch_simulator.messages import UNREADABLE, Request
 
 
 class _Asked(msgspec.Struct):
@@ -28,14 +28,14 @@ def buffered(request: Request) -> Request:
     return replace(request, body=(b"".join(request.body),))
 
 
-def model_of(world: World, operation: str, identifier: str, request: Request) -> str | None:
+def model_of(account: Account, operation: str, identifier: str, request: Request) -> str | None:
     """Return the model that a call is about, or None where it names nothing that has one."""
     if operation == "batches.create":
-        return _model_of_file(world, _named_file(request))
+        return _model_of_file(account, _named_file(request))
     if operation.startswith("files."):
-        return _model_of_file(world, identifier)
-    batch = world.batches.get(identifier)
-    return None if batch is None else _model_of_file(world, batch.input_file_id)
+        return _model_of_file(account, identifier)
+    batch = account.batches.get(identifier)
+    return None if batch is None else _model_of_file(account, batch.input_file_id)
 
 
 def _named_file(request: Request) -> str:
@@ -45,8 +45,8 @@ def _named_file(request: Request) -> str:
         return ""
 
 
-def _model_of_file(world: World, file_id: str) -> str | None:
-    file = world.files.by_id.get(file_id)
+def _model_of_file(account: Account, file_id: str) -> str | None:
+    file = account.files.by_id.get(file_id)
     if file is None:
         return None
     with file.content.open() as source:

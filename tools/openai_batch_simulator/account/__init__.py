@@ -1,0 +1,1 @@
+"""One simulated account: its files, its batches and their limits."""

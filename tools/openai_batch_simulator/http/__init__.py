@@ -1,0 +1,1 @@
+"""How requests reach a simulator: over a socket, or in the same process."""
