@@ -70,23 +70,23 @@ def text(content: str, encoding: str = "utf-8") -> Callable[[], bytes]:
 CSV = "inbox/sentiment/reviews.csv"
 REJECTED = (
     Wrong(
-        "The folder below `inbox/` is no task", "inbox/sentimant/reviews.csv", text(TABLE), "no_such_task",
+        "The folder below `inbox/` isn't a task", "inbox/sentimant/reviews.csv", text(TABLE), "no_such_task",
         ("tasks/sentimant.yaml", "`sentiment`", "directly below inbox/"),
         "Write the task, or drop the file below one that there is. A task that comes within two minutes of its drop is in time.",
     ),
     Wrong(
-        "The task is no YAML", "inbox/yaml/reviews.csv", text(TABLE), "task_invalid", ("`yaml`", "line 2, column"),
-        "Correct the task at that line; a text that begins with `{{` stands in quotes.",
+        "The task isn't YAML", "inbox/yaml/reviews.csv", text(TABLE), "task_invalid", ("`yaml`", "line 2, column"),
+        "Correct the task at that line, and put a text that begins with `{{` in quotes.",
     ),
     Wrong(
         "The task has fields that are wrong or unknown", "inbox/fields/reviews.csv", text(TABLE), "task_invalid",
-        ("line 1: `endpoint`", "line 7: `temperature` is no field"),
-        "Correct these fields. What belongs to the request stands below `body`.",
+        ("line 1: `endpoint`", "line 7: `temperature` isn't a field"),
+        "Correct these fields. Fields of the request belong below `body`.",
     ),
     Wrong(
         "A template in the task cannot be read", "inbox/template/reviews.csv", text(TABLE), "task_invalid",
         ("line 5: body.messages[0].content",),
-        'Correct it; a column whose name is no single word is `{{ row["the review"] }}`.',
+        'Correct it; a column whose name has several words is `{{ row["the review"] }}`.',
     ),
     Wrong(
         "A column is missing", CSV, text(f"review_id,text\n{ROW}"), "missing_column",
@@ -154,12 +154,12 @@ REJECTED = (
         ("packed with gzip", "unpack it"), "Unpack it.",
     ),
     Wrong(
-        "A JSON file that is no array", "inbox/nightly.json", text(native()), "not_an_array", ("between [ and ]", ".jsonl"),
+        "A JSON file that isn't an array", "inbox/nightly.json", text(native()), "not_an_array", ("between [ and ]", ".jsonl"),
         "Put the record between `[` and `]`; name a file with one record a line `.jsonl`.",
     ),
     Wrong(
         "An array that ends too early", "inbox/nightly.json", text(f"[{native()},\n{native(2)}"), "broken_array",
-        ("ends behind record 2",), "Write the file anew: its end is missing.",
+        ("ends behind record 2",), "Write the file again: its end is missing.",
     ),
     Wrong(
         "An array, or one long object, under the name of JSON lines", "inbox/nightly.jsonl",
@@ -192,7 +192,7 @@ REJECTED = (
         ("`review` is undefined", "`review_id`, `text`", "first 20 records"), "Rename the member, or correct the task.",
     ),
     Wrong(
-        "A file that is no JSON at all", "inbox/nightly.jsonl", text(TABLE + ROW * 30), "not_json",
+        "A file that isn't JSON at all", "inbox/nightly.jsonl", text(TABLE + ROW * 30), "not_json",
         ("line 1 (at byte 0) is not JSON at column 1", "first 20 records"), "Write one JSON object a line.",
     ),
     Wrong(
@@ -224,7 +224,7 @@ REJECTED = (
 
 FAILED = (
     WrongRecord(
-        "A line that is no JSON", '{"custom_id" "R-9"}', "not_json", "line 2 (at byte {start}) is not JSON at column 14",
+        "A line that isn't JSON", '{"custom_id" "R-9"}', "not_json", "line 2 (at byte {start}) is not JSON at column 14",
         "Correct the line.",
     ),
     WrongRecord(
@@ -243,7 +243,7 @@ FAILED = (
     ),
     WrongRecord(
         "An id that an earlier record has", native("R-1"), "duplicate_id", "an earlier record has the same id",
-        "Number them anew.",
+        "Number them again.",
     ),
     WrongRecord(
         "A line in another provider's format", json.dumps({"recordId": "1", "modelInput": {"prompt": CANARY}}), "foreign_format",

@@ -36,12 +36,12 @@ DONE: Final = (
     f"{LAYER}/core/delivery/**/*.py",
     f"{LAYER}/core/notification/**/*.py",
     f"{LAYER}/core/operations/**/*.py",
+    f"{LAYER}/core/planning/**/*.py",
 )
 # Not read yet; what is in neither list is noticed.
 STILL_TO_READ: Final = (
     f"{LAYER}/core/collection/**/*.py",
     f"{LAYER}/core/model/**/*.py",
-    f"{LAYER}/core/planning/**/*.py",
     f"{LAYER}/core/submission/**/*.py",
     f"{LAYER}/edge/*.py",
     f"{LAYER}/edge/aws/**/*.py",

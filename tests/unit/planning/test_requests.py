@@ -84,7 +84,7 @@ def test_a_bare_body_with_messages_is_a_chat() -> None:
         (line(method="GET"), "bad_request", "`GET`"),
         (line(url="/v1/audio/speech"), "bad_request", "takes /v1/chat/completions, "),
         (line(url=["/v1/responses"]), "bad_request", "`url`"),
-        (line(body="{}"), "bad_request", "`body` is no JSON object"),
+        (line(body="{}"), "bad_request", "`body` isn't a JSON object"),
         (line(body={"input": "x"}), "bad_request", "lacks `model`"),
         (line(body={"model": "m", "stream": True}), "bad_request", "`stream`"),
         (line(body={"model": "m" * 201}), "bad_request", "longer than 200"),

@@ -40,10 +40,10 @@ def test_a_plain_scalar_is_of_the_json_schema(scalar: str, value: object) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (CHAT + "  x: &a [*a]\n", r"line 5, column 10 .*`\*a` stands inside what it refers to"),
-        (CHAT + "  x: &a {y: *a}\n", r"line 5, column 13 .*`\*a` stands inside"),
-        ("&a\nendpoint: *a\nbody: *a\n", r"line 2, column 11 .*`\*a` stands inside"),
-        (":" * 20_000, "line 1, column 20000 is no YAML"),
+        (CHAT + "  x: &a [*a]\n", r"line 5, column 10 .*`\*a` is inside what it refers to"),
+        (CHAT + "  x: &a {y: *a}\n", r"line 5, column 13 .*`\*a` is inside"),
+        ("&a\nendpoint: *a\nbody: *a\n", r"line 2, column 11 .*`\*a` is inside"),
+        (":" * 20_000, "line 1, column 20000 isn't YAML"),
         (CHAT + "  x: " + "{a: " * 20_000, "line 5, column .* nested more than 64 deep"),
         (CHAT + "  x: " + "[" * 5_000 + "]" * 5_000, "line 5, column .* nested more than 64 deep"),
         (CHAT + "? " * 20_000, "line 5, column .* nested more than 64 deep"),
@@ -52,9 +52,9 @@ def test_a_plain_scalar_is_of_the_json_schema(scalar: str, value: object) -> Non
         (CHAT + "  x: !!int 5\n", "line 5, column 6 .*the tag `!!int` means nothing here; write the value without it"),
         (CHAT + "  x: !!python/object/apply:os.system ['true']\n", "line 5, column 6 .*the tag `!!python"),
         (CHAT + "  x: !!binary a\n", "line 5, column 6 .*the tag `!!binary`"),
-        (CHAT + "  x: \x00\n", r"line 5 is no YAML: it holds the character U\+0000"),
+        (CHAT + "  x: \x00\n", r"line 5 isn't YAML: it has the character U\+0000"),
         (CHAT + '  x: "\\ud800"\n', "line 5, column 6 .*half of a character"),
-        (CHAT + "  model: n\n", "line 5, column 3 .*the key `model` stands twice"),
+        (CHAT + "  model: n\n", "line 5, column 3 .*the key `model` is in one mapping twice"),
         (CHAT + "  ? [a, b]\n  : c\n", "line 5, column 5 .*a key must be a text"),
         (CHAT + "  a: &a {x: 1}\n" + "".join(
             f"  {new}: &{new} {{<<: [{', '.join(9 * ['*' + old])}]}}\n"

@@ -1,7 +1,7 @@
-"""The plan of a job: chunks of request lines, written in pages.
+"""Plans a job: chunks of request lines, written in pages.
 
-Rule: planning is deterministic. The same upload, task and limits give the same pages and chunks under the same keys, so that
-a crash between writing objects and writing the ledger costs work and nothing else, and two planners write the same bytes.
+Rule: planning is deterministic and idempotent. The same upload, task and limits give the same pages and chunks under the same
+keys. So a crash between writing objects and writing the ledger costs only work, and two planners write the same bytes.
 """
 
 from array import array
@@ -26,7 +26,7 @@ type Columns = Mapping[str, Sequence[JsonValue]]  # what consecutive records hav
 
 
 def are_texts(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
-    """Whether *values* are texts, all of them: it costs a call of C for each, where a loop costs three."""
+    """Whether all *values* are texts. This takes one call of C for each; a loop takes three."""
     return set(map(type, values)) <= {str}
 
 
@@ -36,7 +36,7 @@ def are_objects(values: Sequence[object]) -> TypeGuard[Sequence[dict[str, JsonVa
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """What a record becomes: one request of a batch. A Struct, because a frozen dataclass takes ten times as long to make."""
+    """The request that a record becomes. A Struct, because a frozen dataclass takes ten times as long to make."""
 
     name: str  # the item's safe name
     endpoint: str
@@ -48,10 +48,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestRun(msgspec.Struct, frozen=True):
-    """What consecutive records become that are taken together: requests that differ in their lines alone."""
+    """The requests of consecutive records that are planned together: they differ only in their lines."""
 
     rows: range
-    names: Sequence[str]  # safe ones, by row; empty where nobody named the items
+    names: Sequence[str]  # safe ones, by row; empty if the items have no names of their own
     parts: Sequence[bytes]  # as many of each line; joined they are the lines as they are sent, with their ends
     sizes: Sequence[int]  # of the lines, in bytes
     tokens: Sequence[int]
@@ -82,12 +82,12 @@ class Recipe:
     build: Callable[[JsonValue, str], Request]
     names_from_user: bool  # so they may repeat
     columns: frozenset[str] = frozenset()  # what a table must have for any row to succeed
-    together: "Together | None" = None  # None where every record is looked at alone
+    together: "Together | None" = None  # None if records are planned one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """How records in a run become requests, at a fraction of what it costs to look at each.
+    """Makes requests of many records at once, at a fraction of the cost of one by one.
 
     *requests* does for each row what a recipe's `name` and `build` do, given *columns* of its records; it gives None where it
     cannot, such as where one of them is to be refused.
@@ -117,11 +117,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class PlanPage:
-    """What one stretch of planning added, and where it stopped: all its objects are written."""
+    """What planning added up to one checkpoint, and where it stopped. All its objects are written."""
 
     cursor: PlanCursor
     groups: tuple[Group, ...]
-    chunks: tuple[Chunk, ...]  # of this stretch alone
+    chunks: tuple[Chunk, ...]  # of this page alone
     items: int  # records read so far
     refused: int  # of these, so far
     is_last: bool
@@ -133,7 +133,7 @@ def encode_page(page: PlanPage) -> bytes:
 
 
 def decode_page(content: bytes) -> PlanPage:
-    """Return the page that `encode_page` wrote. Raises BrokenState."""
+    """Return the page that `encode_page` wrote. Raises BrokenState if it can't be read."""
     try:
         return msgspec.json.decode(content, type=PlanPage)
     except msgspec.DecodeError as error:
@@ -158,7 +158,7 @@ class FillingChunk:
     parts: list[bytes] = field(default_factory=list)  # of the lines, in order
 
     def add(self, row: int, line: bytes, request: Request, limits: Limits) -> bool:
-        """Append one request line, or return False where it does not fit.
+        """Append one request line, or return False if it does not fit.
 
         An empty chunk takes any line, and a chunk always fits a shard.
         """
@@ -177,7 +177,7 @@ class FillingChunk:
         return True
 
     def extend(self, run: RequestRun, limits: Limits, spare_bytes: int) -> int:
-        """Append the lines of *run*, each as `add` would, up to the first that does not fit; return how many were.
+        """Append the lines of *run*, each as `add` would, up to the first that does not fit; return how many were appended.
 
         Nothing is appended behind the line that takes more than *spare_bytes*.
         """
@@ -257,7 +257,7 @@ class SeenNames:
         self._count = 0
 
     def add(self, name: str) -> int | None:
-        """Remember *name* and return its digest, or None where it was there."""
+        """Remember *name* and return its digest, or None if it was there already."""
         return next(iter(self.add_all((name,))), None)
 
     def add_all(self, names: Sequence[str]) -> array[int]:
@@ -290,7 +290,7 @@ class SeenNames:
         return count
 
     def _reserve(self, count: int) -> None:
-        """Grow until half of the slots stay free with so many digests more."""
+        """Grow until half of the slots are free after this many more digests."""
         while 2 * (self._count + count) > self._mask:
             before = self._slots
             self._slots = _empty_slots(2 * len(before))

@@ -1,7 +1,7 @@
-"""Requests: what one line of a batch's input holds, and how ready-made ones are read.
+"""Writes the lines of a batch's input, and reads ready-made requests.
 
-Rule: a line begins with its row, so that joining and cutting never decode it. The row is the `custom_id` that travels; what the
-user calls an item does not.
+Rule: a line begins with its row, so that joining and cutting never decode it. The row is the `custom_id` that is sent; the
+user's name of an item stays here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,7 +82,7 @@ class MadeLines(msgspec.Struct, frozen=True):
 
 
 class LineForm:
-    """What `request_line` makes of bodies that differ in some pieces alone, between which the *ready* bytes stand."""
+    """Makes the lines of bodies that differ only in some pieces; the *ready* bytes are between these pieces."""
 
     def __init__(self, endpoint: str, ready: Sequence[bytes]) -> None:
         start, *self._others = (*ready[:-1], ready[-1] + b"}\n")
@@ -128,7 +128,7 @@ def body_of_line(line: bytes) -> bytes:
 
 
 def make_request(name: str, endpoint: str, model: str, body: bytes, tokens: int, *, answers: AnswerBound) -> Request:
-    """Return the request of the item called *name*, of so many estimated *tokens*; *answers* bounds its answers."""
+    """Return the request of the item called *name*. *tokens* are estimated; *answers* bounds its answers."""
     return Request(name, endpoint, model, body, tokens, inputs_of(endpoint, body), answers)
 
 
@@ -207,7 +207,7 @@ def _lines_together(limits: Limits) -> Together:
 
 
 def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:
-    """Whether all ask one model for answers of one length, none as a stream, and each of one text where it is to be embedded."""
+    """Whether all ask one model for answers of one length, none as a stream, and each embedding has one text."""
     try:
         model = checked_model(bodies[0])
     except ItemRefused:
@@ -216,7 +216,7 @@ def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:
     for body in bodies:
         if body.get("model") != model or body.get("stream"):
             return False
-        # Compared as they stand first, which takes a fifth of reading what they mean.
+        # Their bytes are compared first, which takes a fifth of decoding them.
         if bounding_of(body) != bounding and answer_bound(endpoint, body) != answers:
             return False
         if endpoint == _EMBEDDINGS and not isinstance(body.get("input"), str):
@@ -282,12 +282,12 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
     if endpoint is None:
         raise ItemRefused("bad_request", f"`url` is {_brief(url)}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
     if not isinstance(body, dict):
-        raise ItemRefused("bad_request", "`body` is no JSON object; text that holds JSON has to become an object")
+        raise ItemRefused("bad_request", "`body` isn't a JSON object; text that holds JSON has to become an object")
     return endpoint, body
 
 
 def _brief(value: JsonValue) -> str:
-    """Return a short text as it is, and of anything else only that it is none."""
+    """Return a short text as it is; of anything else say only what it isn't."""
     return shown_name(value) if isinstance(value, str) else "no text"
 
 

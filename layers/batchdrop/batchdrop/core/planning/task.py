@@ -1,4 +1,4 @@
-"""Tasks: what an operator writes to say how records become requests.
+"""Reads a task: what its author wrote to say how records become requests.
 
 Rule: a task is checked whole before the first record is read, and every complaint names the field.
 """
@@ -86,7 +86,7 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
 
 
 def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together | None:
-    """Return how *task* makes the requests of a run; None where a template says more than which column stands where."""
+    """Return how *task* makes many requests at once; None if a template does more than insert columns."""
     body, endpoint, model, bounding = task.body, task.endpoint, task.model, task.bounding
     if model is None or bounding is None or not body.is_plain:
         return None
@@ -107,7 +107,7 @@ def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together |
 
 
 def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
-    """Raise UploadRejected where a table lacks a column that the task names."""
+    """Raise UploadRejected if a table lacks a column that the task names."""
     missing = sorted(recipe.columns - set(columns))
     if not missing:
         return

@@ -1,7 +1,7 @@
-"""The file of a task: YAML, checked field by field.
+"""Checks the file of a task, which is YAML, field by field.
 
-Rule: a complaint names the line and the field. Whoever imports this module pays for pydantic and YAML: `core.tasks` does so when
-the first task is read, because most invocations read none.
+Rule: a complaint names the line and the field. Importing this module imports pydantic and YAML, so `core.planning.task` does it
+when the first task is read: most invocations read none.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from batchdrop.core.planning.task_yaml import load
 
 # A task is a page of text; S3 would deliver terabytes.
 TASK_BYTES_MAX = 262_144
-# Nobody means more; and sums of microdollars stay far below what DynamoDB and JSON keep exactly.
+# No task needs more, and sums of microdollars stay far below what DynamoDB and JSON keep exactly.
 MAX_COST_USD_MAX = 1_000_000
 # What may follow a field's place where a complaint begins with it.
 _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
@@ -39,7 +39,7 @@ class TaskFile(BaseModel):
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
     dedupe: bool = TaskOptions().dedupe
-    # The default is none, and none is no value: who writes the field and nothing behind it meant a cap.
+    # None is the default but isn't a valid value: an author who writes the field with nothing after it meant a cap.
     max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
 
 
@@ -74,11 +74,9 @@ def _mapping(name: str, content: bytes) -> tuple[dict[object, object], dict[str,
         reject(name, _no_yaml(error, text))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        reject(
-            name, f"line {line} is no YAML: it holds the character U+{error.character:04X}, which YAML does not allow"
-        )
+        reject(name, f"line {line} isn't YAML: it has the character U+{error.character:04X}, which YAML does not allow")
     if not isinstance(loaded, dict):
-        reject(name, "it is no mapping of `endpoint` and `body`")
+        reject(name, "it isn't a mapping of `endpoint` and `body`")
     return loaded, lines
 
 
@@ -86,10 +84,10 @@ def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
     """Return what is wrong and where; a template without quotes is the usual cause, because `{{` begins a mapping."""
     mark = error.problem_mark or error.context_mark
     if mark is None:
-        return f"it is no YAML: {error.problem}"
+        return f"it isn't YAML: {error.problem}"
     line = "".join(text.splitlines()[mark.line : mark.line + 1])
-    wakeup = "; a text that starts with {{ stands in quotes" if "{{" in line else ""
-    return f"line {mark.line + 1}, column {mark.column + 1} is no YAML: {error.problem}{wakeup}"
+    advice = "; put a text that starts with {{ in quotes" if "{{" in line else ""
+    return f"line {mark.line + 1}, column {mark.column + 1} isn't YAML: {error.problem}{advice}"
 
 
 def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, int]) -> str:
@@ -97,13 +95,13 @@ def _complaint(place: tuple[int | str, ...], message: str, lines: Mapping[str, i
     line = at_line(field, lines)
     if message.startswith("Extra inputs"):
         known = ", ".join(f"`{name}`" for name in TaskFile.model_fields)
-        return f"{line}`{field}` is no field of a task (they are {known})"
+        return f"{line}`{field}` isn't a field of a task (its fields are {known})"
     message = message.replace("a valid dictionary", "a mapping")
     return f"{line}`{field}`: {message[:1].lower()}{message[1:]}"
 
 
 def at_line(text: str, lines: Mapping[str, int]) -> str:
-    """Return the line of the field that *text* begins with; nothing where the file has no such field."""
+    """Return the line of the field that *text* begins with; empty if the file has no such field."""
     fields = [field for field in lines if text.startswith(field) and text[len(field) : len(field) + 1] in _FIELD_ENDS]
     return f"line {lines[max(fields, key=len)]}: " if fields else ""
 

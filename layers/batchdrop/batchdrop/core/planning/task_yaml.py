@@ -1,7 +1,7 @@
-"""Reads the YAML of a task file: values, and the line that each of them stands in.
+"""Reads the YAML of a task file: values, and the line of each of them.
 
-Rule: whatever a file holds ends as values or as a complaint with a line. The reader refuses what nests too deeply, an alias
-inside its own anchor, and a key that stands twice: YAML itself would recurse for ever, or drop a value.
+Rule: any file gives values or a complaint with a line. The reader refuses what nests too deeply, an alias inside its own
+anchor, and a repeated key: YAML itself would recurse for ever, or drop a value.
 
 Plain scalars are those of YAML 1.2's JSON schema (https://yaml.org/spec/1.2.2/#102-json-schema, read 2026-11-30): `true`,
 `false`, `null` (capitalised too, and `~`) and JSON's own numbers. Everything else is text: `no`, `on`, `0777`, `12:30`.
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it open
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._open:
-            raise _complaint(f"`*{event.anchor}` stands inside what it refers to", event.start_mark)
+            raise _complaint(f"`*{event.anchor}` is inside what it refers to", event.start_mark)
         if len(self._open) >= NESTING_MAX:
             raise _complaint(f"values are nested more than {NESTING_MAX} deep", event.start_mark)
         self._open.append(getattr(event, "anchor", None))
@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise _complaint("a key must be a text; put it in quotes", key.start_mark)
             if key.value in seen and key.tag != _MERGE_TAG:
-                raise _complaint(f"the key `{key.value[:100]}` stands twice in one mapping", key.start_mark)
+                raise _complaint(f"the key `{key.value[:100]}` is in one mapping twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 

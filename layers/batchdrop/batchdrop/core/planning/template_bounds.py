@@ -1,8 +1,8 @@
-"""What a template may produce, bounded before it runs: the engine counts steps, and one step may make a gigabyte.
+"""Bounds what a template may produce, before it runs: the engine counts steps, and one step may make a gigabyte.
 
-Rule: no value that a template makes is larger than VALUES_BYTES_MAX. How many times a template can lengthen what a record gives
-is counted in its code: by each `~`, each member of a list, each filter that lengthens and says by how much. What has no such
-bound is refused: macros, recursive loops, `*` and `+` of what may be no number, and filters that are not listed.
+Rule: no value that a template makes is larger than VALUES_BYTES_MAX. The template's code shows how many times it can lengthen
+what a record gives: by each `~`, each member of a list, and each filter with a known growth. Code without such a bound is
+refused: macros, recursive loops, filters that are not listed, and `*` and `+` of values that may not be numbers.
 
 A loop cannot carry a value from one round to the next: `{% set %}` in a loop ends with the round, and `namespace` is not there.
 """
@@ -53,7 +53,7 @@ _MAPPED = frozenset(
 )
 _WIDTH_MAX: Final = 100  # blanks that `indent` may put before a line, members of a `batch`, or lists of a `slice`
 
-# Beyond that no useful record is short enough: VALUES_BYTES_MAX allows 1,280 bytes.
+# With more growth than this no useful record is short enough: VALUES_BYTES_MAX allows 1,280 bytes.
 _GROWTH_MAX: Final = 100_000
 
 _BINDING = frozenset({"set", "for", "with"})  # tags that give a value a name, which the next one may make longer
@@ -122,7 +122,7 @@ def _filter_growth(name: str, arguments: Sequence[Token]) -> int:
     if name in ("join", "replace"):
         return 1 + _literal_bytes(name, arguments)
     if name == "tojson" and arguments:
-        return _GROWTH[name] + 64 * _width(name, arguments)  # each member on a line, as deep as it stands
+        return _GROWTH[name] + 64 * _width(name, arguments)  # each member on a line, indented by its depth
     if name == "map":
         if len(arguments) == 1 and arguments[0].text[1:-1] in _MAPPED:
             return 3
@@ -162,7 +162,7 @@ def _width(name: str, arguments: Sequence[Token]) -> int:
 def _literal_bytes(name: str, arguments: Sequence[Token]) -> int:
     """Return how long the texts are that `join` or `replace` puts in. Raises Unbounded where one is not written out."""
     if any(token.text[0] not in "\"'," for token in arguments):
-        raise Unbounded(f"`{name}` takes texts in quotes: how long the value of a column is cannot be told before")
+        raise Unbounded(f"`{name}` takes texts in quotes: the length of a column's value isn't known before")
     return sum(len(token.text.encode()) for token in arguments)
 
 
@@ -212,7 +212,7 @@ def _operand_end(code: Sequence[Token], start: int) -> int:
 
 
 def _is_of_loop(code: Sequence[Token], start: int) -> bool:
-    """Whether a number of the loop stands there, such as `loop.index`; the engine lets no other value be called `loop`."""
+    """Whether a number of the loop is there, such as `loop.index`; the engine lets no other value be called `loop`."""
     if start < 0 or start + 2 >= len(code):
         return False
     return code[start].text == "loop" and code[start + 1].text == "." and code[start + 2].text in _LOOP_NUMBERS
@@ -223,7 +223,7 @@ def _is_number_filter(code: Sequence[Token], index: int) -> bool:
 
 
 def _is_number_group(code: Sequence[Token], start: int, end: int) -> bool:
-    """Whether what stands in brackets gives a number: arithmetic does, whose operands are looked at by themselves."""
+    """Whether an expression in brackets gives a number. Arithmetic does; its operands are checked separately."""
     depth, is_arithmetic = 0, False
     for index in range(start, end):
         token = code[index]

@@ -1,6 +1,6 @@
-"""The code of a template, cut into tokens as the engine would: the engine itself shows nothing of what it read.
+"""Cuts the code of a template into tokens, as the engine would; the engine does not show its own.
 
-Rule: everything is looked at once, whatever it is, because a task file may be a quarter of a megabyte of anything.
+Rule: each character is read once, whatever it is, because a task file may be a quarter of a megabyte of anything.
 """
 
 import re
@@ -61,7 +61,7 @@ def _tokens(source: str, start: int, *, is_output: bool) -> tuple[list[Token], i
         depth += (text in OPENS) - (text in CLOSES and depth > 0)
         tokens.append(Token(text, found["name"] is not None, found["number"] is not None, is_output))
     if tokens and tokens[0].text in "-+":
-        del tokens[0]  # `{{-` trims what stands before
+        del tokens[0]  # `{{-` trims what is before it
     if tokens and tokens[-1].text in "-+":
         del tokens[-1]
     return tokens, position + 2

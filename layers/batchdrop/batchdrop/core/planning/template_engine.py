@@ -1,7 +1,7 @@
-"""Templates that are more than a column: they run in minijinja.
+"""Runs templates that are more than a column, in minijinja.
 
-Rule: it reaches no file, no name that starts with an underscore and no global but `range`; it cannot change a record, and it is
-stopped by fuel and by `template_bounds`. `core.templates` imports this module for the first such template.
+Rule: a template reaches no file, no name that starts with an underscore and no global but `range`. It cannot change a record.
+Fuel and `template_bounds` stop it. `templates` imports this module for the first such template.
 """
 
 import re
@@ -113,7 +113,7 @@ class Engine:
         return True
 
     def _print(self, value: object) -> str:
-        """Return what stands in the text for *value*, and count it. Raises _TooLarge."""
+        """Return the text of *value*, and count its size. Raises _TooLarge."""
         text = _encode(value).decode() if isinstance(value, _ReadOnly | tuple | list | dict) else text_of(value)
         self._printed_bytes += len(text)
         if self._printed_bytes > TEXT_BYTES_MAX:
@@ -132,7 +132,7 @@ class Engine:
         try:
             encoded = _encode(str(value) if isinstance(value, str) else value)
         except (TypeError, ValueError) as error:
-            raise ItemRefused("template_failed", f"{place} gives what is no JSON: {error}") from error
+            raise ItemRefused("template_failed", f"{place} gives what is not JSON: {error}") from error
         if len(encoded) > TEXT_BYTES_MAX:
             raise too_large(place, TEXT_BYTES_MAX)
         return encoded
@@ -156,7 +156,7 @@ class Engine:
 
 
 def _fault_words(error: Exception, steps_max: int | None) -> str:
-    """Return what *error* of a template tells its author."""
+    """Return the words of *error* for the author of a template."""
     if not isinstance(error, minijinja.TemplateError):
         return str(error)
     if error.kind == "OutOfFuel":

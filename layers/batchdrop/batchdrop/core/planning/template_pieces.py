@@ -8,7 +8,7 @@ from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.wording import listed
 from batchdrop.core.planning.plan import JsonValue
 
-RAW_HINT = "a literal {{ stands between {% raw %} and {% endraw %}"
+RAW_HINT = "a literal {{ is written between {% raw %} and {% endraw %}"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -31,7 +31,7 @@ def too_large(place: str, bytes_max: int) -> ItemRefused:
 
 
 def text_of(value: object) -> str:
-    """Return *value* as it stands in a longer text: null as nothing, and whatever is no text as JSON."""
+    """Return *value* as part of a longer text: null as an empty text, and anything but a text as JSON."""
     if isinstance(value, str):
         return value
     return "" if value is None else _encode(value).decode()

@@ -1,6 +1,6 @@
-r"""Templates: a task's body, compiled once into ready-made JSON bytes with what a record gives spliced between.
+r"""Compiles a task's body once, into ready-made JSON bytes and the pieces that each record fills in between.
 
-Rule: only what the task's author wrote is a template; what a record holds is never looked at as one.
+Rule: only the task's author writes templates; a record's values are never treated as one.
 A plain `{{ column }}` costs no template engine; everything else is for `template_engine`.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _VALUES_MAX = 10_000
 # A body that is longer is refused: a record may have as much.
 _BODY_BYTES_MAX = 16_000_000
-# A body of so few pieces, or one in which no column stands more often, is not counted: it is no longer than so many records.
+# A body with at most this many pieces, or uses of each column, isn't measured: it is at most as long as this many records.
 _PIECES_UNCOUNTED_MAX = 8
-# Words that are no column where they stand alone in an expression: the engine reads them otherwise, or hides such a column.
+# Words that never name a column when they are alone in an expression: the engine has another meaning for them.
 _RESERVED = frozenset({"true", "false", "none", "True", "False", "None", "not", "row", "loop"})
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -44,7 +44,7 @@ class Compiled:
     pieces: tuple[tuple[Piece, bytes], ...]  # what a record gives, and what follows it
     columns: frozenset[str]  # names without which no record can succeed
     values: tuple[str, ...]  # of these, those that give a whole value and not a part of a text
-    shows_files: bool  # whatever the record holds, as far as can be told
+    shows_files: bool  # in the body itself, whatever the record holds
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
@@ -69,7 +69,7 @@ class Compiled:
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing but columns stands in it, none of them often, so that it may be rendered for many records together."""
+        """Whether it only inserts columns, none of them often, so that many records can be rendered together."""
         columns = Counter(piece.column for piece, _ in self.pieces if isinstance(piece, _Column))
         is_short = max(columns.values(), default=0) <= _PIECES_UNCOUNTED_MAX
         return not self.shows_files and is_short and columns.total() == len(self.pieces)
@@ -147,7 +147,7 @@ class _Compiler:
         self.pieces.append(b"{")
         for number, (key, member) in enumerate(value.items()):
             if not isinstance(key, str):
-                raise TemplateInvalid(f"{place}: the key {key!r} is no text; put it in quotes")
+                raise TemplateInvalid(f"{place}: the key {key!r} isn't a text; put it in quotes")
             self.pieces.append((b"," if number else b"") + _encode(key) + b":")
             self.may_be_files |= key == "type" and isinstance(member, str) and is_template(member)
             self.value(member, f"{place}.{key}")
@@ -180,7 +180,7 @@ class _Compiler:
         piece, columns = self._engine.compiled(source, place)
         self.pieces.append(piece)
         self.columns |= columns
-        self.may_be_files = True  # nobody knows what the engine gives
+        self.may_be_files = True  # what the engine gives isn't known
 
 
 def _constant(value: JsonValue, place: str) -> bytes:
@@ -216,7 +216,7 @@ def _part(part: str | tuple[str]) -> bytes | Piece:
 
 
 class _Column:
-    """A column that stands alone: it keeps its type."""
+    """A column that is the whole value: it keeps its type."""
 
     __slots__ = ("column",)
 
