@@ -278,6 +278,30 @@ def test_uploads_that_hang_are_said_at_once_and_told_after_a_quarter_of_an_hour(
     assert not world.charged_twice()
 
 
+def test_downloads_that_hang_hold_up_few_workers() -> None:
+    """Twenty batches end at once: after the first download that hangs one at a time asks for all, and then all are collected."""
+    world = World(behaviour=replace(CALM, run_seconds=10 * MINUTE))
+    jobs = [world.drop(f"inbox/{number}.jsonl", lines(1, first=number)) for number in range(20)]
+    fault = world.simulator.faults.switch("hung", operation="files.content")
+    world.tick(15 * MINUTE)
+    first = sum(path.endswith("/content") for path in world.tap.counts.elements())
+    for _ in range(20):
+        world.tick()
+    fetched = sum(path.endswith("/content") for path in world.tap.counts.elements())
+    statuses = [waiting(world, job) for job in jobs]
+    world.simulator.faults.switches.remove(fault)
+    for job in jobs:
+        world.run(job)
+
+    assert 1 <= first <= 4
+    assert fetched <= 2 * 21  # two tries of the SDK a minute
+    assert {status["for"] for status in statuses if status} == {"provider"}
+    assert {notification["id"] for notification in told(world) if notification["job"] is None} == {"install/provider/1"}
+    assert {world.job(job).event for job in jobs} == {"completed"}
+    assert world.ledger.install().fetch_hang is None  # type: ignore[union-attr]  # it is there
+    assert not world.charged_twice()
+
+
 def doctor_of_hang(world: World) -> Finding:
     """Return what doctor finds of uploads."""
     install = world.ledger.install()

@@ -33,6 +33,7 @@ from batchdrop.core.model.errors import (
     OutOfTime,
     ProviderError,
     ProviderRefused,
+    ProviderSilent,
     ProviderUnavailable,
     UploadWithheld,
 )
@@ -61,8 +62,11 @@ from batchdrop.flow.planning.withheld import await_upload, note_withheld
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.submission.circuit_breaker import (
     believe,
+    end_fetch_hang,
     keep_proof,
+    may_fetch,
     note_answers,
+    note_fetch_hang,
     note_good_key,
     note_lack,
     note_refusal,
@@ -131,6 +135,7 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
             return None
         shard, batch = looked
         harvest = _derive(work, shard, batch)
+        end_fetch_hang(work)
     except (KeyMissing, KeyRefused) as error:
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
         provider = open_provider(work)
@@ -145,6 +150,9 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
     except (DownloadCut, NotYet, OutOfTime, ProviderUnavailable, UploadWithheld) as error:
         if isinstance(error, UploadWithheld):
             note_withheld(work, read_job(work, shard.job), error)
+        provider = open_provider(work) if isinstance(error, ProviderSilent) else None
+        if provider is not None and isinstance(error, ProviderSilent):
+            note_fetch_hang(work, provider, error)
         work.ports.log.warning("harvest.delayed", job_id=shard.job, shard=shard.number, cause=str(error))
         _look_later(work, _still_mine(work, shard), error)
         return None
@@ -208,6 +216,10 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     provider = open_provider(work)
     if provider is None:
         postpone(work, shard, work.limits.circuit_seconds)
+        return None
+    hang = may_fetch(work, provider)
+    if hang is not None:
+        _look_later(work, shard, ProviderUnavailable(hang.cause))
         return None
     believed = believe(work, provider, shard)
     if believed is None:

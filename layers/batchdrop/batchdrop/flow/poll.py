@@ -33,6 +33,7 @@ from batchdrop.flow.submission.cancel import stop_shards
 from batchdrop.flow.submission.circuit_breaker import (
     BreakerState,
     breaker_state,
+    fetch_state,
     is_asking,
     provider_or_lack,
     upload_state,
@@ -107,7 +108,8 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     waiting |= note_refusals(work, jobs, _newest(shards, admitted))
     note_shard_waits(work, jobs, shards)
     work = note_day_wait(note_common_wait(work, jobs, shards, found), jobs, admission)
-    wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=look.reads)
+    reads = _open_most(look.reads, fetch_state(work, provider)) if provider else look.reads
+    wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
     touched |= waiting | look.noted | {shard.job for shard in (*moved, *admitted)}
     for job in touched:
@@ -130,9 +132,13 @@ def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: L
     """Return whether creates may be made: while nothing is answered one tries for all, as after a refusal of the key."""
     if provider is None or is_asking(work, provider, shards):
         return BreakerState.OPEN
-    way = max(breaker_state(work, provider), upload_state(work, provider), key=list(BreakerState).index)
+    way = _open_most(breaker_state(work, provider), upload_state(work, provider))
     is_down = look.was_asked and not look.is_answered
     return BreakerState.HALF_OPEN if is_down and way is BreakerState.CLOSED else way
+
+
+def _open_most(*states: BreakerState) -> BreakerState:
+    return max(states, key=list(BreakerState).index)
 
 
 def _stop(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> tuple[list[Shard], list[Shard]]:

@@ -30,7 +30,7 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Uploads are not answered in their time: none is begun until *until*, then one asks for all."""
+    """Uploads, or downloads, are not answered in their time: none is begun until *until*, then one asks for all."""
 
     base_url: str
     since: int
@@ -87,7 +87,8 @@ class Install:
     files_swept_at: int = 0
     unanswered: Outage | None = None  # no call of a tick is answered
     no_list: Outage | None = None  # other calls are, but not the list of batches
-    hang: Hang | None = None
+    hang: Hang | None = None  # of uploads
+    fetch_hang: Hang | None = None  # of what answers are fetched by
     wait: CommonWait | None = None
     day_wait: CommonWait | None = None  # the last one for another day's money
     past_waits: Mapping[str, PastWait] = field(default_factory=dict)  # by the code of their reason, the last few

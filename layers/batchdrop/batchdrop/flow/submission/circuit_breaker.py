@@ -52,7 +52,15 @@ class BreakerState(Enum):
 
 def upload_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether uploads may be begun now, as far as they are answered in their time."""
-    hang = hang_at(work.install, provider)
+    return _state_of(work, hang_at(work.install, provider))
+
+
+def fetch_state(work: Work, provider: Provider) -> BreakerState:
+    """Return whether answers may be fetched now, as far as that is answered in its time."""
+    return _state_of(work, _fetch_hang_at(work.install, provider))
+
+
+def _state_of(work: Work, hang: Hang | None) -> BreakerState:
     if hang is None:
         return BreakerState.CLOSED
     return BreakerState.OPEN if hang.until > work.ports.clock.now() else BreakerState.HALF_OPEN
@@ -106,6 +114,39 @@ def may_create(work: Work, provider: Provider) -> bool:
 def hang_at(install: Install, provider: Provider) -> Hang | None:
     """Return that uploads to *provider* are not answered in their time; None where they are."""
     return install.hang if install.hang and install.hang.base_url == provider.base_url else None
+
+
+def _fetch_hang_at(install: Install, provider: Provider) -> Hang | None:
+    hang = install.fetch_hang
+    return hang if hang and hang.base_url == provider.base_url else None
+
+
+def may_fetch(work: Work, provider: Provider) -> Hang | None:
+    """Return the hang for which this worker may fetch no answers now; None where it may, the first after its time for all."""
+    hang, now = _fetch_hang_at(work.install, provider), work.ports.clock.now()
+    if hang is None or hang.until > now:
+        return hang
+    probing = replace(work.install, fetch_hang=replace(hang, until=now + work.limits.circuit_seconds))
+    return None if write(work, Change((Write(work.install, probing),))) else hang
+
+
+def note_fetch_hang(work: Work, provider: Provider, error: ProviderSilent) -> None:
+    """Fetch no answers for a while: it was not answered in its time, and each that follows would hold up a worker as well."""
+    work.ports.log.warning("fetch.hung", cause=str(error))
+    now = work.ports.clock.now()
+
+    def hung(install: Install) -> Install:
+        known = _fetch_hang_at(install, provider)
+        since = known.since if known else now
+        return replace(install, fetch_hang=Hang(provider.base_url, since, now + MINUTE, str(error)))
+
+    change_install(work, hung)
+
+
+def end_fetch_hang(work: Work) -> None:
+    """Let answers be fetched again: some were."""
+    if work.install.fetch_hang:
+        change_install(work, lambda install: replace(install, fetch_hang=None))
 
 
 def note_hang(work: Work, provider: Provider, error: ProviderSilent) -> None:
