@@ -34,6 +34,7 @@ DONE: Final = (
     f"{LAYER}/core/*.py",
     f"{LAYER}/core/admission/**/*.py",
     f"{LAYER}/core/delivery/**/*.py",
+    f"{LAYER}/core/model/**/*.py",
     f"{LAYER}/core/notification/**/*.py",
     f"{LAYER}/core/operations/**/*.py",
     f"{LAYER}/core/planning/**/*.py",
@@ -41,7 +42,6 @@ DONE: Final = (
 # Not read yet; what is in neither list is noticed.
 STILL_TO_READ: Final = (
     f"{LAYER}/core/collection/**/*.py",
-    f"{LAYER}/core/model/**/*.py",
     f"{LAYER}/core/submission/**/*.py",
     f"{LAYER}/edge/*.py",
     f"{LAYER}/edge/aws/**/*.py",
@@ -75,7 +75,7 @@ RULES: Final = (
     Rule(r"\b[Aa]new\b", "again", "It is written anew."),
     Rule(r"\bby (itself|themselves)\b", "automatically, alone", "It ends by itself."),
     Rule(r"\b([Gg]o(es)?|[Ww]ent|gone|going) on\b", "continues, happens", "The job goes on."),
-    Rule(r"\b[Ss]o many\b", "at most N, N", "So many tokens."),
+    Rule(r"\b[Ss]o many\b(?! \w+ that)", "at most N, N", "So many tokens."),
     Rule(r"(?<![Tt]here )\b(is|are|was|were) no (?!longer|more|use|other)[a-zA-Z]", "isn't", "The file is no CSV."),
     Rule(r"\b([Tt]old(?! apart)|owe[ds]?|owing)\b", "sent, pending, said", "The notification is owed."),
     Rule(r"\bharvest(s|ed|ing)?\b", "collect", "It is harvested."),

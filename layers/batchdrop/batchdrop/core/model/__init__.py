@@ -1,1 +1,1 @@
-"""The values that all chapters share: rows of the ledger, names and keys, batches, outcomes, limits, errors."""
+"""Defines the values that all chapters share: rows of the ledger, names and keys, batches, outcomes, limits, errors."""

@@ -1,4 +1,4 @@
-"""How many answers a request asks for and how long they may be, by its body: what a cap on cost must count.
+"""Bounds how many answers a request asks for and how long they may be, by its body: what a cap on cost must count.
 
 Rule: for every field that multiplies or lengthens answers the bound does not fall when the field grows. A field of a wrong type
 counts as absent: the provider refuses such a request, which then costs nothing.
@@ -72,7 +72,7 @@ def answer_bound(endpoint: str, body: Mapping[str, object]) -> AnswerBound:
 
 
 def bounding_of(body: Mapping[str, object]) -> dict[str, object]:
-    """Return the members of *body* that bound its answers, as they stand."""
+    """Return the members of *body* that bound its answers, unchanged."""
     return {name: body[name] for name in ANSWER_FIELDS.intersection(body)}
 
 

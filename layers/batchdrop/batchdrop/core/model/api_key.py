@@ -1,7 +1,7 @@
-"""The API key, as the text of a secret or of a person: read in one place, by the functions and by the command.
+"""Reads the API key from the text of a secret or of a person, for the functions and for the command.
 
-Rule: what cannot be sent as it is is no key, and each kind has a name that a job waits for. No message holds anything of what
-was read.
+Rule: text that cannot be sent unchanged isn't a key. Each kind of such text has a code that a job waits for. No message
+quotes anything of what was read.
 """
 
 import json
@@ -22,7 +22,7 @@ def read_key(content: str) -> str:
         raise KeyMissing("key_missing", "There is no API key yet.")
     if _is_json(key):
         message = (
-            "JSON, as the console's key/value form makes it, is no API key: the key alone belongs there, as plain text."
+            "JSON, as the console's key/value form makes it, isn't an API key: put the key alone there, as plain text."
         )
         raise KeyMissing("key_is_json", message)
     if len(key) > KEY_CHARS_MAX:
@@ -39,7 +39,7 @@ def read_key(content: str) -> str:
 def binary_key() -> KeyMissing:
     """Return what to say of a secret that holds bytes."""
     return KeyMissing(
-        "key_is_binary", "The secret holds bytes, which are no API key: the key belongs there as plain text."
+        "key_is_binary", "The secret holds bytes, which aren't an API key: put the key there as plain text."
     )
 
 

@@ -1,6 +1,6 @@
-"""What the provider shows of a batch, and what may come of a create call.
+"""Defines what the provider shows of a batch, and what may come of a create call.
 
-Rule: read tolerantly. A status that nobody knows is kept and waited on; a count or id that is absent is None, not zero.
+Rule: read tolerantly. An unknown status is kept and waited on. An absent count or id is None, not zero.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Batch:
 
     @property
     def ticket(self) -> str:
-        """The try that made it, as our metadata has it; empty where it is not ours."""
+        """The ticket of the create call that made it, from our metadata; empty if it isn't ours."""
         return (self.metadata or {}).get("ticket", "")
 
 

@@ -1,4 +1,4 @@
-"""What the limits must be to each other, and to what the provider takes.
+"""Checks that the limits fit each other and what the provider takes.
 
 Rule: a limit that a deployment may set, and that could break a promise or be refused by every batch, is bounded here; a bad one
 stops the function at its start.
@@ -16,7 +16,7 @@ _BATCH_BYTES_MAX: Final = 200_000_000
 # https://developers.openai.com/api/reference/resources/files (2026-11-22): `expires_after.seconds`.
 _FILE_LIFETIME_SECONDS_LEAST: Final = HOUR
 _FILE_LIFETIME_SECONDS_MOST: Final = 30 * DAY
-# How long a dead-letter queue keeps a message (template.yaml): a redrive starts it anew.
+# How long a dead-letter queue keeps a message (template.yaml): a redrive starts again.
 _REDRIVE_SECONDS: Final = 14 * DAY
 
 

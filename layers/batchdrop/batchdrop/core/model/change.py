@@ -1,4 +1,4 @@
-"""A write of one or more rows, which names every row as it was read.
+"""Defines a write of one or more rows, which names every row as it was read.
 
 Rule: a row changes only by a `Change`, which names every row as it was read. `revision` grows by one with each write and
 `writer` names the invocation that wrote, so that a write whose reply was lost can tell itself from another's.

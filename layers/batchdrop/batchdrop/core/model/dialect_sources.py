@@ -1,4 +1,4 @@
-"""Where each field of the table of servers comes from: a document, a report, or an assumption.
+"""Lists where each field of the table of servers comes from: a document, a report, or an assumption.
 
 Rule: `documented` is what the server's makers wrote, in documents or in its source; `reported` is what others saw of it;
 `assumed` is neither, and says why it is safe. `docs/dialects.md` is written from this; nothing that runs reads it.

@@ -1,4 +1,4 @@
-"""How servers that speak the Files and Batches API differ: one table, a row for each.
+"""Lists how servers that speak the Files and Batches API differ: one table, a row for each.
 
 Rule: a difference is a field of this table, and no code asks for a server by name. A row says what is documented or reported
 of its server, and where nothing is known it assumes what can neither lose an answer nor pay for one twice.
@@ -74,7 +74,7 @@ class Dialect:
     free_endpoints: frozenset[str] = frozenset()
 
     def status(self, word: str) -> str:
-        """Return OpenAI's word for a status; one that nobody knows as it came, in lower case."""
+        """Return OpenAI's word for a status; an unknown one as it came, in lower case."""
         lowered = word.lower()
         return self.statuses.get(lowered, lowered)
 
@@ -147,7 +147,7 @@ BY_HOST: Final = "auto"  # what a deployment sets to have it chosen by the base 
 
 
 def dialect_of(base_url: str) -> Dialect:
-    """Return the row of whoever serves *base_url*, by its host; the cautious one where no row names it."""
+    """Return the row of the server at *base_url*, by its host; the cautious row if none names it."""
     host = (urlsplit(base_url).hostname or "").lower()
     for row in DIALECTS.values():
         if any(host == known or (known.startswith(".") and host.endswith(known)) for known in row.hosts):

@@ -1,23 +1,23 @@
-r"""Errors, classed by who must act.
+r"""Defines the errors, by who must act.
 
 BatchdropError
   UploadRejected        the person who dropped: the whole upload cannot be used; one notification, nothing was spent
-    UploadWithheld      nobody yet: S3 refuses to give the upload for now; rejected only after some minutes
-  ItemRefused           the person who dropped: this record cannot be sent; its neighbours go on
-  Conflict              nobody: somebody else wrote the ledger row first; read again and decide again
-  LeaseLost             nobody: another worker has the work; stop quietly
-  Superseded            nobody: the answer belongs to a try that the shard has left behind
+    UploadWithheld      no one yet: S3 refuses to give the upload for now; rejected only after some minutes
+  ItemRefused           the person who dropped: this record cannot be sent; all others are
+  Conflict              no one: another worker wrote the ledger row first; read again and decide again
+  LeaseLost             no one: another worker has the work; stop quietly
+  Superseded            no one: the answer belongs to an earlier create call of the shard
   DiskFull              the operator: the function's disk is smaller than what has to be on it
-  OutOfTime             nobody: the function's time ends; the due index brings the work back
-  NotYet                nobody: a thing that should be there is not visible yet; the due index brings the work back
+  OutOfTime             no one: the function's time ends; the due index brings the work back
+  NotYet                no one: a thing that should be there is not visible yet; the due index brings the work back
   ProviderError
     KeyMissing          the operator: the secret has no value, or none that is a key
     KeyRefused          the operator: the provider refuses the key or the account (401, 403, quota, billing)
-    ProviderRefused     whoever it concerns: a definite no to this one call, which repeating does not change
-    NotAtProvider       nobody yet: the provider does not know this id under this key (404, 410)
-    ProviderUnavailable nobody: the provider or the way to it fails for now
-      ProviderSilent    nobody: it did not answer in the time that it had, which held up who asked
-    DownloadCut         nobody: a download ended early; again from the start
+    ProviderRefused     it depends on what it concerns: a definite no to this call, which asking again does not change
+    NotAtProvider       no one yet: the provider does not know this id under this key (404, 410)
+    ProviderUnavailable no one: the provider or the way to it fails for now
+      ProviderSilent    no one: it did not answer in time, which held up the caller
+    DownloadCut         no one: a download ended early; again from the start
   IllegalTransition     us: a state met an event that it does not know
   BrokenState           us: a ledger row or object that our code cannot have written
 """
@@ -58,7 +58,7 @@ class LeaseLost(BatchdropError):
 
 
 class Superseded(BatchdropError):
-    """The event bears a ticket that is not the shard's any more."""
+    """The event has a ticket that is no longer the shard's."""
 
 
 class DiskFull(BatchdropError):

@@ -1,4 +1,4 @@
-"""How many tokens a request will have, by its bytes. What batches teach about that is in `learning`.
+"""Estimates how many tokens a request will have, by its bytes. `quota_estimator` corrects this by what batches really had.
 
 Rule: an estimate is a function of the body alone, so that planning twice gives the same plan. It need not be right, only
 proportional: the ratio to what the provider counts is learned, as long as it is not off by more than twenty times.
@@ -22,8 +22,8 @@ AUDIO_BYTES_PER_TOKEN: Final = 2_500
 _IMAGE_MARKS: Final = (b'"type":"image_url"', b'"type":"input_image"')
 _FILE_MARKS: Final = (b'"type":"file"', b'"type":"input_file"', b'"type":"input_audio"')
 _LOW_MARK: Final = b'"detail":"low"'
-# A body below this is not searched for files, because searching costs more than all else that is done with a record: at most
-# so many bytes are taken for text instead, and what that is off by is learned.
+# A shorter body isn't searched for files, because searching costs more than all other work on a record. Its files, if any, are
+# counted as text, and the estimate learns the difference.
 _SEARCHED_BYTES_MIN: Final = 8_192
 # Only what is a whole string of the body is a file: within a text its quotes would be escaped.
 _EMBEDDED_MARK: Final = b";base64,"
@@ -43,7 +43,7 @@ def text_tokens(body: bytes, bytes_per_token: int) -> int:
 
 
 def tokens_of_sizes(sizes: Iterable[int], bytes_per_token: int) -> list[int]:
-    """Return the estimates for bodies of so many bytes that show no files."""
+    """Return the estimates for bodies of these sizes in bytes, without files."""
     return [-(-size_bytes // bytes_per_token) or 1 for size_bytes in sizes]
 
 

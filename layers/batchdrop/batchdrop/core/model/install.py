@@ -1,4 +1,4 @@
-"""The row of the installation: what concerns all of its jobs."""
+"""Defines the row of the installation: what concerns all of its jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How far a walk came that is made again and again. *after* is where it goes on; empty while none is under way."""
+    """How far a periodic walk has come. It continues after *after*, which is empty while no walk is under way."""
 
     began_at: int = 0
     after: str = ""

@@ -1,4 +1,4 @@
-"""The row of a job: one upload, from its plan to its notification."""
+"""Defines the row of a job: one upload, from its plan to its notification."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +40,7 @@ class Group:
     tokens: int = 0  # estimated by bytes alone
     answer_tokens: int = 0  # the most that answers may have, of the requests that limit them
     unlimited: int = 0  # answers that have no limit
-    rate: Rate | None = None  # as of when the job was planned; None where nobody knows it
+    rate: Rate | None = None  # as of when the job was planned; None if unknown
     extra_answers: int = 0  # beyond one a request
 
 
@@ -79,12 +79,12 @@ class Quote:
     input_tokens: int = 0
     output_tokens: int = 0
     learned_answers: int = 0  # answers whose length is known from earlier ones of the task
-    assumed_answers: int = 0  # answers whose length nobody knows
+    assumed_answers: int = 0  # answers whose length is assumed
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A time that a job was held for a person to approve of its cost; the notification about it is owed until it is told."""
+    """One hold of a job, for a person to approve its cost; its notification is pending until it is marked as sent."""
 
     number: int  # counts from 1
     since: int

@@ -1,4 +1,4 @@
-"""What a drop is called: uploads, jobs, items and the key of everything that is written for them.
+"""Names things: uploads, jobs, items, and the key of everything that is written for them.
 
 Rule: every key and id that Batchdrop makes is made here, from values alone, so that doing a step twice writes the same place.
 """
@@ -60,7 +60,7 @@ class Upload:
 
 
 def is_ignored(key: str) -> bool:
-    """Whether *key* is no drop: outside the inbox, a folder marker, or what a file manager left behind."""
+    """Whether *key* isn't an upload: it is outside the inbox, a folder marker, or a file that a file manager left."""
     name = key.rsplit("/", 1)[-1]
     return not key.startswith(INBOX_PREFIX) or not name or name in _IGNORED_NAMES or name.startswith("._")
 
@@ -120,7 +120,7 @@ def _whole_escapes(encoded: str) -> int:
 
 
 def _safe_segment(segment: str) -> str:
-    """Return one part of an upload's key as it may stand in a result's key.
+    """Return one part of an upload's key as a part of a result's key.
 
     What could leave the folder is escaped, and what looks like a job's folder: else one job's could lie within another's.
     """
@@ -140,7 +140,7 @@ def _results_folder(upload_key: str) -> str:
 
 
 def row_name(row: int) -> str:
-    """Return the name of an item that nobody named: its row with nine digits."""
+    """Return the name of an item without a name of its own: its row with nine digits."""
     return f"{row:09d}"
 
 
@@ -151,7 +151,7 @@ def refused_name(row: int, reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Where everything of one job lies in the results bucket."""
+    """The keys of everything of one job in the results bucket."""
 
     job: str
     upload_key: str
@@ -193,7 +193,7 @@ class Keys:
 
     @property
     def outcome_index(self) -> str:
-        """Where each outcome lies in the former, by name."""
+        """Where each outcome is in the former, by name."""
         return f"{self.results}outcomes.index"
 
     @property
@@ -224,15 +224,15 @@ class Keys:
         return f"{self.internal}chunks/{group}/{number:06d}.jsonl"
 
     def plan_page(self, page: int) -> str:
-        """What one stretch of planning added: its chunks and where it stopped."""
+        """What planning added up to one checkpoint: its chunks and where it stopped."""
         return f"{self.internal}plan/{page:06d}.json"
 
     def plan_digests(self, page: int) -> str:
-        """Digests of the ids that one stretch of planning saw, eight bytes each."""
+        """Digests of the ids of one page of the plan, eight bytes each."""
         return f"{self.internal}plan/{page:06d}.ids"
 
     def refused(self, page: int) -> str:
-        """Outcomes of the records that one stretch of planning refused, sorted by row."""
+        """Outcomes of the invalid records of one page of the plan, sorted by row."""
         return f"{self.internal}refused/{page:06d}.jsonl"
 
     def attempt(self, shard: int, attempt: int) -> str:

@@ -1,4 +1,4 @@
-"""Every number that bounds the system, with its source; a deployment may lower or raise some through its settings.
+"""Lists every number that bounds the system, with its source. A deployment may change some through its settings.
 
 Rule: a loop, list or file without a limit from here is a defect.
 Dates in parentheses say when a source was read.
@@ -27,7 +27,7 @@ METADATA_VALUE_CHARS_MAX = 512
 NESTING_MAX = 500
 
 # Tokens of one request, and of all of its answers: the longest context that is offered has 2,000,000, and 128 choices of 128,000
-# are 16,000,000. What says more, or less than none, is no count.
+# are 16,000,000. A larger or negative number isn't taken as a count.
 REQUEST_TOKENS_MAX = 100_000_000
 # Tokens of an answer that expectations are learned from, on average of a batch. Chosen: eight times the longest on offer.
 LEARNED_ANSWER_TOKENS_MAX = 1_000_000
@@ -70,16 +70,16 @@ class Limits:
     creates_per_hour_max: int = 1_800
     # Bytes of request body for one token, on text in English; measured within 0.95-1.07 of exact counts.
     bytes_per_token: int = 4
-    # After a refusal while nothing else of ours is in: somebody else fills the queue. Doubled each time.
+    # After a refusal while nothing of ours is enqueued: another program fills the queue. Doubled each time.
     no_quota_backoff_seconds: int = 5 * MINUTE
     no_quota_backoff_seconds_max: int = HOUR
     lone_item_refused_seconds_max: int = DAY
 
     # What a job may cost before a person has to approve of it, in millionths of a US dollar; 0 for no limit.
     max_cost_microdollars: int = 0
-    # What may be let in on one day (UTC), of all jobs, alike.
+    # What may be admitted on one day (UTC), of all jobs, likewise.
     daily_cost_microdollars_max: int = 0
-    # How long a job waits for somebody to approve of its cost. Chosen: as long as files and parked shards are kept.
+    # How long a job waits for a person to approve its cost. Chosen: as long as files and parked shards are kept.
     hold_seconds_max: int = 7 * DAY
 
     attempts_max: int = 3
@@ -103,7 +103,7 @@ class Limits:
     retry_after_seconds_max: int = HOUR
 
     # Disk. Submit keeps the requests of one shard in /tmp (190 MB, 200 MB at most) and nothing else. Complete keeps the answers
-    # of one batch, at most so many bytes, and reads what is beyond from the archive by range. Merging keeps nothing on disk.
+    # of one batch, up to a limit, and reads the rest from the archive by range. Merging keeps nothing on disk.
     # Both functions have 2,048 MB (template.yaml); a test compares.
     answer_spool_bytes_max: int = 1_500_000_000
     # Answers that become outcomes in a second, at least: more than what is left of an invocation is left to the next one.
@@ -117,8 +117,8 @@ class Limits:
     refused_told_seconds: int = 10 * MINUTE
     refused_retry_seconds: int = HOUR
     refused_seconds_max: int = DAY
-    # How long an upload may be waited for: so long at first, and a second more for so many bytes; twice as long after each that
-    # was in vain, up to the last. As a whole it may take so much more as its bytes do at the slowest speed. Chosen: an upload of
+    # Timeout of an upload: these seconds at first, plus one for each of these bytes; doubled after each failure, up to the
+    # last. As a whole it may take longer, by the time that its bytes need at the slowest speed. Chosen: an upload of
     # 190 MB has a minute, so that a worker that one holds up is free again for planning within that.
     upload_answer_seconds: int = 20
     upload_answer_bytes_per_second: int = 5_000_000
@@ -126,14 +126,14 @@ class Limits:
     upload_bytes_per_second_min: int = 500_000
     # An upload that fails because the provider is not there goes again in a minute, then in two, up to this.
     upload_backoff_seconds_max: int = 10 * MINUTE
-    # So many shards of a job are tried while each is refused; the others of that model wait for what becomes of them. More
-    # where each is a lone request that is too large: the others are other requests.
+    # At most this many shards of a job are tried while each is refused; the others of that model wait for the result. More are
+    # tried if each is one request that is too large: the others are other requests.
     refused_shards_max: int = 3
     refused_lines_max: int = 20
     # Shards that were refused and are tried again in a tick, of all jobs; and likewise parts of those that were too large.
     refused_retries_per_tick_max: int = 4
-    # A create that was never sent, or that met a rate limit, is tried each minute at first. Each try leaves a ticket in the row:
-    # after so many the next follow in a quarter of an hour, and after as many more in an hour.
+    # A create that was never sent, or that met a rate limit, is tried each minute at first. Each call leaves a ticket in the row:
+    # after this many calls one follows every quarter of an hour, and after twice as many one an hour.
     quick_tries_max: int = 60
     slow_try_seconds: int = 15 * MINUTE
 
@@ -146,16 +146,16 @@ class Limits:
     # for the others, and all of them for what needs no provider. Chosen: a page of the list takes a second.
     tick_calls_seconds: int = 40
     tick_call_seconds: int = 15
-    # How long a job waits for word of a create or of a batch before somebody is told. Chosen: a create whose answer was lost is
-    # settled in 35 minutes, a batch that is asked to stop has ten.
+    # How long a job waits for a create or a batch to be resolved before people are notified. Chosen: a create without an answer
+    # is resolved in 35 minutes, a batch that is asked to stop has ten.
     wait_told_seconds: int = 45 * MINUTE
     # How long work may get no further before it is an alarm, whatever its due times: a batch has its window of a day and some
     # time to notification that it is over; where windows do not end, three days; everything else an hour. Chosen.
     no_progress_seconds: int = HOUR
     no_progress_running_seconds: int = 25 * HOUR
     no_progress_windowless_seconds: int = 3 * DAY
-    # Shards for which a call was not answered last time: so many of those to be sent, and of those to be collected, are tried
-    # again in a tick, in turn. Chosen: with the SDK's tries it is six calls a minute.
+    # Of the shards whose last call got no answer, at most this many to be sent, and as many to be collected, are tried again in a
+    # tick, in turn. Chosen: with the SDK's retries it is six calls a minute.
     retried_per_tick_max: int = 2
     # Failed calls of a tick after which nothing more is asked of the provider in it.
     tick_failures_max: int = 3
@@ -164,22 +164,22 @@ class Limits:
     retrieve_interval_seconds: int = 10 * MINUTE
     # Without a list each batch is looked at alone, in turn: no batch more often than this.
     unlisted_interval_seconds: int = MINUTE
-    # A provider that answers nothing for so long is what jobs wait for. Chosen: shorter outages end by themselves.
+    # Jobs wait for a provider that has answered nothing for this long. Chosen: shorter outages need no notification.
     unavailable_seconds: int = 15 * MINUTE
     wakeups_per_tick_max: int = 500
-    # A batch that has not ended so long after its window never will by itself: it is cancelled. Chosen; nothing is documented.
+    # A batch that hasn't ended this long after its window is cancelled. Chosen; nothing is documented.
     stuck_seconds: int = 6 * HOUR
     # And one that obeys no cancel is given up so long after its end was due: what it answered is collected. Chosen.
     hopeless_seconds: int = 2 * DAY
     # A running batch that the provider does not show any more is looked for so long, once an hour. Chosen.
     gone_seconds_max: int = DAY
-    # Input files that nothing refers to any more: so old, looked for so often, at most so many looked at and deleted at a
-    # time. They expire by themselves after `input_file_lifetime_seconds`.
+    # Sweep of orphaned input files: minimum age, interval, and caps on pages and deletions. They expire after
+    # `input_file_lifetime_seconds` anyway.
     file_sweep_age_seconds: int = DAY
     file_sweep_seconds: int = 6 * HOUR
     file_sweep_pages_max: int = 10
     file_sweep_deletions_max: int = 50
-    # Rows that are read in a tick because a batch looks like one that nobody collects, and how many a shard remembers.
+    # Rows that are read in a tick because a batch looks like one that no shard collects, and how many a shard remembers.
     suspects_per_tick_max: int = 20
     duplicates_per_shard_max: int = 50
     # How often a batch is asked to stop; one that was not answered is asked again sooner, and each time later, because until
@@ -187,7 +187,7 @@ class Limits:
     cancel_retry_seconds: int = HOUR
     cancel_unheard_seconds: int = 2 * MINUTE
     admissions_per_tick_max: int = 100
-    # What holds up all jobs: a cause that comes back so soon is the same one, and nobody is told of it again. Chosen.
+    # A cause that holds up all jobs and comes back within this time is the same one: no second notification is sent. Chosen.
     same_wait_seconds: int = HOUR
     # Statuses that a tick writes again because such a cause began or ended; each is three reads and a put. Chosen: some 12 s,
     # and 3,000 jobs in ten minutes.
@@ -204,8 +204,8 @@ class Limits:
     redelivery_seconds: int = MINUTE
 
     # Attempts of planning, and of finishing, that may end without a checkpoint. Chosen: a function that is killed begins again
-    # after a quarter of an hour, so that a person is told within one and a half. Attempts that follow each other sooner than
-    # a message's delays after an error (a minute, two, three) count as one, so that a short outage does not end a job.
+    # after a quarter of an hour, so that a person is notified within an hour and a half. Attempts that follow each other sooner
+    # than a message's delays after an error (a minute, two, three) count as one, so that a short outage does not end a job.
     stalled_attempts_max: int = 5
     stalled_count_seconds: int = 10 * MINUTE
 
@@ -215,16 +215,16 @@ class Limits:
     # seconds to minutes to be everywhere (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html, 2026-11-22).
     withheld_seconds_max: int = 10 * MINUTE
     withheld_retry_seconds: int = 30
-    # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts them anew.
+    # Claims outlive every redelivery: a dead-letter queue keeps messages for 14 days, a redrive starts again.
     ended_rows_kept_seconds: int = 45 * DAY
     old_drop_seconds: int = 7 * DAY
     # Drops whose event never came: a round over the inbox begins so often, so that each starts within the hour.
     inbox_round_seconds: int = 50 * MINUTE
-    # While so many messages wait for a submit function, events of files are among them that are older than the next limit: a
-    # round is put off then, for a day at most. Creates are 1,800 an hour, so that is what five minutes take.
+    # While this many messages wait for a submit function, some are events of files older than the next limit: then a round is put
+    # off, for at most a day. Creates are 1,800 an hour, so this many take five minutes.
     queued_messages_max: int = 150
     inbox_round_put_off_seconds_max: int = DAY
-    # A version that still has no job is told again after so long. Chosen: 100,000 files that wait for two days would
+    # A version that still has no job is announced again after this time. Chosen: 100,000 files that wait for two days would
     # otherwise make two million messages.
     told_again_seconds: int = 6 * HOUR
     # An event takes seconds; until then a version without a job is none that was missed.

@@ -1,6 +1,6 @@
-"""How deep JSON nests. What reads it counts levels for itself and gives up somewhere near 10,000, two levels of ours later too.
+"""Measures how deep JSON nests. JSON readers give up near 10,000 levels, and we add two levels of our own.
 
-Rule: nothing that somebody else wrote is kept that nests deeper than NESTING_MAX, so that whatever we put around it can be read.
+Rule: foreign JSON is kept only if it nests at most NESTING_MAX deep, so that a document which contains it can be read.
 """
 
 import re
@@ -15,12 +15,12 @@ _CLOSES: Final = (b"]", b"}")
 
 
 def has_many_brackets(text: bytes) -> bool:
-    """Whether *text* has so many brackets that it may nest too deep: hardly ever, and two searches tell."""
+    """Whether *text* has so many brackets that it may nest too deep: rare, and two searches show it."""
     return text.count(b"[") + text.count(b"{") > NESTING_MAX
 
 
 def is_too_deep(text: bytes) -> bool:
-    """Whether the JSON *text* nests deeper than NESTING_MAX. Of what is no JSON it says something."""
+    """Whether the JSON *text* nests deeper than NESTING_MAX. The answer is arbitrary for text that isn't JSON."""
     if not has_many_brackets(text):
         return False
     depth = 0

@@ -1,4 +1,4 @@
-"""The outcome of an item: the one value that every item of an accepted job ends as.
+"""Defines the outcome of an item: the one value that every item of an accepted job ends as.
 
 Rule: an outcome is encoded the same way each time, so that writing it twice changes nothing. The item's object and its
 line in `outcomes.jsonl` are these same bytes; `docs/schemas/item.schema.json` describes them.

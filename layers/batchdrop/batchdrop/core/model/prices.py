@@ -1,4 +1,4 @@
-"""What tokens cost: the list price, and what a batch pays of it.
+"""Defines what tokens cost: the list price, and the part of it that a batch pays.
 
 Rule: sums are exact (Decimal dollars) and are rounded only where they are shown or stored, then up; a price that is not known
 is None, never nothing.
@@ -40,7 +40,7 @@ class PriceList:
     rates: tuple[Rates, ...]
 
     def rates_of(self, input_tokens: int) -> Rates:
-        """Return the prices of a request of so many input tokens: one price holds for all of its tokens."""
+        """Return the prices of a request with this many input tokens: one price holds for all of its tokens."""
         return next((rates for rates in reversed(self.rates) if input_tokens > rates.over_tokens), self.rates[0])
 
     def by_rates(self, usages: Sequence[Usage]) -> Iterable[tuple[Rates, Sequence[Usage]]]:

@@ -1,4 +1,4 @@
-"""The row of a model's quota: what is enqueued, and what experience says of the limit."""
+"""Defines the row of a model's quota: what is enqueued, and what was learned about its limit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

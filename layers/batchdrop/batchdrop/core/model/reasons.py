@@ -1,4 +1,4 @@
-"""Why a job or a shard waits, is refused or fails."""
+"""Defines why a job or a shard waits, is refused or fails."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,7 +49,7 @@ class Outage:
 class Scope(StrEnum):
     """What a refusal concerns: the smallest thing that it names."""
 
-    LINE = "line"  # one request, which is too large by itself
+    LINE = "line"  # one request, which is too large on its own
     SHARD = "shard"
     MODEL = "model"  # all shards of it
 
@@ -66,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A cause that a job waited for and that a person can put right; the notification about it is owed until it is told."""
+    """A cause that a job waited for and a person can put right; its notification is pending until it is marked as sent."""
 
     reason: Reason
     is_told: bool = False

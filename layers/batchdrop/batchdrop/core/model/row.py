@@ -1,4 +1,4 @@
-"""What all rows of the ledger have in common."""
+"""Defines what all rows of the ledger have in common."""
 
 from dataclasses import dataclass
 

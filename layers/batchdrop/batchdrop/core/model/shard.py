@@ -1,4 +1,4 @@
-"""The row of a shard: a run of request lines that becomes one batch, attempt by attempt."""
+"""Defines the row of a shard: a run of request lines that becomes one batch, attempt by attempt."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ class ShardState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """The uploaded file that a create call names, and how far that call and its fence have come. A fresh file starts anew."""
+    """The uploaded file that a create call names, and how far that call and its fence have come. A new file starts at zero."""
 
     id: str = ""
     uploaded_at: int = 0
@@ -86,7 +86,7 @@ class Shard:
     quota_inputs: int = 0  # what it holds of its account's quota for embedding inputs right now
     taken_at: int = 0  # when its batch was first seen past validation: the provider had quota for it
     answer_tokens: int = 0  # expected of the answers
-    # What it holds of its job's money, from when it is let in until its attempt is harvested.
+    # What it holds of its job's money, from its admission until its attempt is collected.
     reserved_microdollars: int = 0
     reserved_on: str = ""  # the day (UTC) whose money that is; empty where days are not counted
     # Of all attempts: the input tokens that the provider counted, and what had been estimated for the same items.
@@ -101,8 +101,8 @@ class Shard:
     duplicates: tuple[str, ...] = ()  # batches beside those that count, each reported once
     unanswered: Outage | None = None  # the calls that would move it on, which the provider does not answer
     is_stuck: bool = False  # its batch was given up while it may still run: it is collected, and nothing is sent again
-    is_cancelled: bool = False  # what is at the provider is let end, and nothing is sent again
-    failed_uploads: int = 0  # of this try, because the provider was not there
+    is_cancelled: bool = False  # its batch may end, and nothing is sent again
+    failed_uploads: int = 0  # of this create call, because the provider was not there
     reason: Reason | None = None  # why all of its items fail, where there is no batch to ask
     progressed_at: int = 0  # when it last got further: a batch, its end, answers; never by being tried again
     due_at: int | None = None
@@ -139,7 +139,7 @@ class Shard:
 
 
 def ticket_of(install: str, shard: Shard) -> str:
-    """Return the name of the try that *shard* is at: install, job, shard, attempt, try."""
+    """Return the ticket of the create call that *shard* is at: install, job, shard, attempt, number."""
     return f"{install}.{shard.job}.{shard.number}.{shard.attempt.number}.{shard.attempt.try_number}"
 
 

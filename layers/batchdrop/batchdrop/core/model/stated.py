@@ -1,4 +1,4 @@
-"""The limit that a refusal states, as a number.
+"""Reads the limit that a refusal states, as a number.
 
 Rule: what cannot be read for sure is unknown. A limit that is read a thousand times too low fails requests that would fit.
 """
@@ -19,7 +19,7 @@ _SCALES: Final = {
     "": 1, "k": 10**3, "thousand": 10**3, "m": 10**6, "mn": 10**6, "mio": 10**6, "million": 10**6, "millions": 10**6,
     "b": 10**9, "bn": 10**9, "billion": 10**9,
 }  # fmt: skip
-# What may follow a number that is not scaled. Any other word may be a unit that nobody thought of.
+# What may follow a number that is not scaled. Any other word may be an unknown unit.
 _FOLLOWING: Final = {
     "token", "tokens", "enqueued", "queued", "prompt", "input", "inputs", "embedding", "embeddings", "request", "requests",
     "for", "in", "on", "at", "and", "but", "has", "have", "was", "is", "reached", "exceeded", "please",

@@ -1,4 +1,4 @@
-"""How names out of a file, and times, stand in a message to a person.
+"""Writes names out of a file, and times, as they appear in a message to a person.
 
 Rule: a message stays short whatever the file holds. A file without a header has content where names belong, so each name is
 cut, and only the first of many are listed. What a provider says is shown without what may be a key.
