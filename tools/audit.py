@@ -1,6 +1,6 @@
 """Runs checkov on the template as CloudFormation receives it. `make audit` starts it with checkov's own command.
 
-Rule: nothing fails. What is skipped stands here with its reason, and a skip that nothing needs any more fails too.
+Rule: nothing fails. What is skipped is listed here with its reason, and a skip that nothing needs any more fails too.
 The translated template, because checkov does not see wildcards in policies that SAM has not expanded yet.
 """
 
@@ -18,7 +18,7 @@ from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import Template, code_locations, localized, parse
 
 SKIPPED = {
-    "CKV_AWS_18": "An access log needs a bucket that grows without end; CloudTrail's data events log for whoever wants it.",
+    "CKV_AWS_18": "An access log needs a bucket that grows without end; CloudTrail's data events log for anyone who wants it.",
     "CKV_AWS_19": "Both branches encrypt: S3's own key, or one that was given. tests/unit/deployment/test_template.py checks.",
     "CKV_AWS_115": "Reserved concurrency would take from the ten of a new account; the mappings bound what runs instead.",
     "CKV_AWS_116": "Submit and complete read queues that have dead-letter queues; a tick that failed is made good by the next.",

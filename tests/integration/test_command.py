@@ -131,11 +131,11 @@ def test_ready_made_requests_go_directly_below_the_inbox(stack: Stack, reviews: 
     [
         (["-"], "Standard input"),
         (["missing.csv"], "does not exist"),
-        (["."], "is no file"),
+        (["."], "isn't a file"),
         ([".DS_Store"], "would be ignored"),
         (["good.csv", "--task", "nobody"], "The tasks there are: ask"),
-        (["good.csv", "--task", "a/b"], "no name of a task"),
-        (["good.csv", "--task", "-"], "no name of a task"),
+        (["good.csv", "--task", "a/b"], "isn't a task name"),
+        (["good.csv", "--task", "-"], "isn't a task name"),
         ([], "Missing argument"),
         (["good.csv", "--deadline", "1h"], "No such option"),
     ],
@@ -204,7 +204,7 @@ def test_whoever_stops_waiting_loses_nothing(stack: Stack, reviews: Path, monkey
     (upload,) = stack.uploads()
     assert result.exit_code == 130
     assert result.stdout.startswith(upload.job_id)
-    assert "the jobs go on" in result.stderr
+    assert "the jobs continue" in result.stderr
 
 
 def test_status_shows_every_job_at_any_depth(stack: Stack) -> None:
@@ -404,7 +404,7 @@ def test_one_item_is_printed_by_its_id_or_its_name(stack: Stack, items: str) -> 
         ("objects", "running", "r1", "the job is not over"),
         ("index", "over", "r300", "There is no item 'r300'"),
         ("index", "running", "r1", "the index is written when the job is over"),
-        ("none", "over", "r1", "says `items: none`, so no item can be read by itself. Download all of it: batchdrop"),
+        ("none", "over", "r1", "says `items: none`, so no item can be read alone. Download all of it: batchdrop"),
     ],
 )
 def test_an_item_that_cannot_be_shown_is_told_why(stack: Stack, items: str, state: str, name: str, told: str) -> None:

@@ -186,7 +186,7 @@ def tell_nobody_of_alarms(site: Site) -> Repair:
         ("progress", leave_work, "(PLANNING)"),
         ("versions", forget_versions, "not kept by"),
         ("announcements", announce_nothing, "not made of inbox/, control/"),
-        ("subscriptions", tell_nobody_of_alarms, "nobody hears of alarms"),
+        ("subscriptions", tell_nobody_of_alarms, "alarms reach no subscriber"),
     ],
 )
 def test_what_is_spoilt_is_found_and_what_is_repaired_is_well(

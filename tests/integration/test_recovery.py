@@ -219,7 +219,7 @@ def test_what_fails_on_the_way_leaves_the_stack_off(drill: Drill) -> None:
     [
         ((), "--at TIME, or --from TABLE"),
         (("--at", "2026-11-23T10:00:00Z", "--from", "x"), "--at TIME, or --from TABLE"),
-        (("--at", "yesterday", "--yes"), "is no time"),
+        (("--at", "yesterday", "--yes"), "isn't a time"),
         (("--at", "2026-11-23T10:00:00", "--yes"), "no time zone"),
         (("--at", "2026-11-23T10:00:00Z"), "Pass --yes"),
     ],

@@ -168,7 +168,7 @@ def test_what_does_not_hold_is_seen_and_everything_is_deleted(account: Ground, m
 
     for assumption, verdict, said in (
         ("both files come back answered", Verdict.HOLDS, "completed: 2 of 2, completed: 3 of 3"),
-        ("an alarm is told to its topic", Verdict.BREACHED, "was not told of"),
+        ("an alarm is sent to its topic", Verdict.BREACHED, "did not hear of"),
         ("no alarm sounds on a stack that is well", Verdict.NOT_SEEN, "not within"),
         ("doctor finds all well", Verdict.BREACHED, "schedule: disabled"),
         ("what holds work outlives the stack", Verdict.BREACHED, "2 buckets, 1 with a policy"),
@@ -192,7 +192,7 @@ def test_a_deployment_that_fails_leaves_nothing_either(account: Ground) -> None:
     trial.deploy = fail
     seen = {one.assumption: one for one in look_at_all(trial)}
 
-    assert seen["the template deploys as it stands"].seen == "`sam deploy` failed"
+    assert seen["the template deploys as it is"].seen == "`sam deploy` failed"
     assert {one.verdict for assumption, one in seen.items() if assumption in BEFORE} == {Verdict.NOT_SEEN}
     assert seen["what holds work outlives the stack"].verdict is Verdict.NOT_SEEN
     assert account.left() == []
@@ -250,7 +250,7 @@ def test_clean_deletes_no_other_stack(name: str, monkeypatch: pytest.MonkeyPatch
     result = CliRunner().invoke(main, ["verify-aws", "--clean", name], env=environment(account))
 
     assert result.exit_code == 2
-    assert "is no stack of verify-aws" in result.stderr
+    assert "isn't a stack of verify-aws" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ DONE: Final = (
     "docs/upgrading.md",
     "functions/**/*.py",
     "template.yaml",
+    "tools/**/*.md",
+    "tools/**/*.py",
     f"{LAYER}/*.py",
     f"{LAYER}/core/*.py",
     f"{LAYER}/core/admission/**/*.py",

@@ -33,7 +33,7 @@ from batchdrop_cli.views.tree import first_item, show_item, show_tree
 SIMULATED_SECONDS_MAX = 180.0  # it takes some 20 s; a provider may take its 24 hours
 
 SIMULATED = (
-    "The answers are simulated: a stand-in for the provider runs on this machine. No model is asked, nothing is "
+    "The answers are simulated: an imitation of the provider runs on this machine. No model is asked, nothing is "
     "sent anywhere, and nothing is spent."
 )
 EXIT_COMPLETED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 130

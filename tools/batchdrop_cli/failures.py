@@ -1,6 +1,6 @@
-"""What may go wrong for the person at the command, told in a line or two.
+"""What may go wrong for the person at the command, said in a line or two.
 
-Rule: whoever raises one of these has changed nothing that the message does not name; a traceback is for defects alone.
+Rule: code that raises one of these has changed nothing that the message does not name; a traceback is for defects alone.
 """
 
 

@@ -51,7 +51,9 @@ class Site:
     def named(self, output: str) -> str:
         """Return one output. Raises CommandFailed where the stack has none of that name."""
         if output not in self.outputs:
-            raise CommandFailed(f"The stack has no output {output}: it is no Batchdrop, or one of another release.")
+            raise CommandFailed(
+                f"The stack has no output {output}: it isn't a Batchdrop stack, or is of another release."
+            )
         return self.outputs[output]
 
 

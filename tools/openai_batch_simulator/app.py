@@ -65,7 +65,7 @@ class Simulator:
         return self._account.advance_once()
 
     def respond(self, request: Request) -> Response:
-        """Answer *request* as things are; every answer says who gave it, and bears an identifier."""
+        """Answer *request* as things are; every answer says who gave it, and has an identifier."""
         if request.path.startswith(control.PREFIX):
             return control.respond(self._account, request)
         try:

@@ -1,7 +1,7 @@
 """The bytes of files: small ones in memory, larger ones on disk.
 
 Rule: no file that is larger than `MEMORY_BYTES_MAX` is ever held in memory, and no file handle outlives a call,
-because a thousand batches that run at once would otherwise exhaust the handles of a process. A full disk is told in words.
+because a thousand batches that run at once would otherwise exhaust the handles of a process. A full disk is said in words.
 """
 
 import errno
@@ -24,7 +24,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskFullError(Refusal):
-    """There is no space left for the simulator's files: the message is for whoever runs it, and the client hears it too."""
+    """There is no space left for the simulator's files: the message is for the person who runs it, and the client sees it too."""
 
     def __init__(self) -> None:
         folder = tempfile.gettempdir()

@@ -21,7 +21,7 @@ class Clock(Protocol):
 
 
 class VirtualClock(Clock):
-    """A clock that stands still until it is told to move: a day passes in no time."""
+    """A clock that moves only when it is moved: a day passes in no time."""
 
     def __init__(self, start_seconds: float = 1_795_305_600.0) -> None:
         self._now = start_seconds

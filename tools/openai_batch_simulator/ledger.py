@@ -1,6 +1,6 @@
 """What really happened at the provider: the judge of 'paid once'.
 
-Rule: written only by the simulated provider at the moment a thing happens, and never by what a client is told about it.
+Rule: written only by the simulated provider at the moment a thing happens, and never by what a client hears about it.
 A line costs seven bytes here; its custom_id is read again from the input, which is kept for that.
 """
 

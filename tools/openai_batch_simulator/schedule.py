@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-# An event is told the time at which it was due.
+# An event receives the time at which it was due.
 type Event = Callable[[float], None]
 
 

@@ -97,10 +97,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[LocalSettings]]:
     ("waiting", "shown_words"),
     [
         (Waiting("room", "2026-11-22T23:01:00Z", ("gpt-4.1-mini", "o4-mini")),
-         "since 2026-11-22T23:01:00Z: quota at the provider; it goes on by itself (models: gpt-4.1-mini, o4-mini)"),
+         "since 2026-11-22T23:01:00Z: quota at the provider; it continues automatically (models: gpt-4.1-mini, o4-mini)"),
         (Waiting("key"), "an API key that the provider takes; an operator sets it"),
         (Waiting("provider", "2026-11-22T23:01:00Z", reason=StatusReason("down", "503.")),
-         "since 2026-11-22T23:01:00Z: the provider, which does not answer; it goes on by itself once it does. 503. (down)"),
+         "since 2026-11-22T23:01:00Z: the provider, which does not answer; it continues automatically once it does. 503. (down)"),
         (Waiting("answers"), "answers that the provider does not show; they are looked for, for a day"),
         (Waiting("{a new cause}", "2026-11-22T23:01:00Z"), "since 2026-11-22T23:01:00Z: {a new cause}"),
     ],

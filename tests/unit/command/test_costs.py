@@ -215,4 +215,4 @@ def test_what_is_no_month_is_refused(month: str) -> None:
     result = CliRunner().invoke(main, ["costs", "--month", month])
 
     assert result.exit_code == 2
-    assert "no month" in result.stderr
+    assert "isn't a month" in result.stderr

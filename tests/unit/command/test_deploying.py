@@ -165,7 +165,7 @@ def test_a_wish_that_contradicts_itself_is_refused(stack_is: Stacks, wish: Wish,
 @pytest.mark.parametrize(
     ("parameters", "status", "words"),
     [
-        ({"VpcId": "v"}, "CREATE_COMPLETE", "is no Batchdrop"),
+        ({"VpcId": "v"}, "CREATE_COMPLETE", "isn't a Batchdrop stack"),
         ({"Architecture": "arm64"}, "ROLLBACK_COMPLETE", "delete-stack --region eu-central-1 --stack-name s"),
         ({"Architecture": "arm64"}, "UPDATE_IN_PROGRESS", "Wait until that has ended"),
     ],

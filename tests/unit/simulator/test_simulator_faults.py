@@ -199,7 +199,7 @@ def test_any_call_can_be_refused_with_any_status(
         "batches.cancel": lambda: client.batches.cancel("x"),
     }
 
-    with pytest.raises(error, match=f"told to answer {status}"):
+    with pytest.raises(error, match=f"configured to answer {status}"):
         calls[operation]()
 
     assert simulator.account.files.by_id == {}

@@ -1,4 +1,4 @@
-"""What AWS charges for a stack, idle and for so many items a month: a bill in lines, computed without an account.
+"""What AWS charges for a stack, idle and for N items a month: a bill in lines, computed without an account.
 
 Rule: every figure is a count times a list price. Counts follow from the sizes of files and from what the flows were counted to
 do, and tests count them again; prices are those of us-east-1, without free tiers but for SQS's first million of requests.
@@ -118,7 +118,7 @@ class Drop:
 
     @property
     def outcome_bytes(self) -> int:
-        """Of all outcomes: the text stands in the answer, and by itself."""
+        """Of all outcomes: the text is in the answer, and alone."""
         return self.items * (self.record_bytes + 2 * self.answer_bytes + _OUTCOME_BYTES)
 
     @property
@@ -140,7 +140,7 @@ class Drop:
 
     @property
     def stored_bytes(self) -> int:
-        """What lies in both buckets afterwards; a month later the request lines, answers and parts are gone."""
+        """What is in both buckets afterwards; a month later the request lines, answers and parts are gone."""
         internal = self.line_bytes + self.archive_bytes + self.outcome_bytes
         copies = 2 if self.access is ItemAccess.OBJECTS else 1
         return self.upload_bytes + internal + copies * self.outcome_bytes + self.result_bytes

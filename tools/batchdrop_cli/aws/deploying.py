@@ -33,7 +33,7 @@ ARCHITECTURE: Final = "Architecture"
 KMS_KEY, FORMER_KMS_KEYS = "KmsKeyArn", "FormerKmsKeyArns"
 PLAN_LINES_MAX: Final = 10
 
-# A stack that is begun by a change set which nobody agreed to has nothing in it yet.
+# A stack that is begun by a change set which no person agreed to has nothing in it yet.
 EMPTY = "REVIEW_IN_PROGRESS"
 
 
@@ -85,7 +85,7 @@ def make_plan(wish: Wish, account: Account) -> Plan:
     before = parameters.get(ARCHITECTURE)
     if before is None:
         raise CommandFailed(
-            f"The stack {wish.stack} in {account.region} is no Batchdrop. Choose another name: make deploy STACK=name"
+            f"The stack {wish.stack} in {account.region} isn't a Batchdrop stack. Choose another name: make deploy STACK=name"
         )
     refuse_forgotten_key(wish, parameters)
     if asked is None or asked == before:
@@ -231,4 +231,4 @@ def run_sam(plan: Plan, command: list[str]) -> None:
     }
     done = subprocess.run(command, cwd=plan.wish.repository, env=environment, check=False)  # noqa: S603  # ours
     if done.returncode:
-        raise CommandFailed(f"`sam {command[1]}` failed; what it said stands above.")
+        raise CommandFailed(f"`sam {command[1]}` failed; what it said is above.")

@@ -15,7 +15,7 @@ MAGIC, MACHINE_START, MACHINE_END = b"\x7fELF", 18, 20
 
 
 def machine_of(library: Path) -> int | None:
-    """Return the processor that *library* is compiled for, as ELF numbers them; None for what is no ELF file."""
+    """Return the processor that *library* is compiled for, as ELF numbers them; None for any other file."""
     with library.open("rb") as file:
         head = file.read(MACHINE_END)
     if len(head) < MACHINE_END or not head.startswith(MAGIC):

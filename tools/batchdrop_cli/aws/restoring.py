@@ -1,7 +1,7 @@
-"""Restoring the ledger: how it was at some moment, held against the provider's batches before anything goes on.
+"""Restoring the ledger: how it was at some moment, held against the provider's batches before anything continues.
 
 Rule: the stack is off from before the table is touched until the rows were held against the provider. Whatever fails on the
-way leaves it off, and the same command with the restored table goes on from there. docs/runbooks/restore.md is for people.
+way leaves it off, and the same command with the restored table continues from there. docs/runbooks/restore.md is for people.
 """
 
 import json
@@ -62,7 +62,7 @@ def moment_of(text: str) -> datetime:
 
 
 def restore(site: Site, asked: Request, report: Report, sleep: Sleep = time.sleep) -> Restored:
-    """Do all of it. Raises CommandFailed, which says what was done and how to go on."""
+    """Do all of it. Raises CommandFailed, which says what was done and how to continue."""
     client, table = boto3.client("dynamodb", **site.options), site.named("Table")
     source, made = asked.source, None
     _check(client, table, asked)
@@ -81,7 +81,7 @@ def restore(site: Site, asked: Request, report: Report, sleep: Sleep = time.slee
     except Exception as error:
         again = f"batchdrop restore --from {source}" if source else "the same command"
         raise CommandFailed(
-            f"{error} The stack is switched off, and nothing is sent. Put that right and go on with: {again}"
+            f"{error} The stack is switched off, and nothing is sent. Put that right and continue with: {again}"
         ) from error
     report("Switching everything on …")
     switch(site, on=True, sleep=sleep)

@@ -28,9 +28,9 @@ def cancel(*, job: str, stack: StackPlace) -> None:
 @click.argument("job")
 @stack_option
 def approve(*, job: str, stack: StackPlace) -> None:
-    """Let a job go on that is held for what it may cost; `batchdrop status JOB` shows its quote.
+    """Let a job continue that is held for what it may cost; `batchdrop status JOB` shows its quote.
 
-    It may then cost half as much again as was quoted, and is held anew beyond that.
+    It may then cost half as much again as was quoted, and is held again beyond that.
     """
     from batchdrop_cli.jobs.control import ask_to_approve  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
 
@@ -61,8 +61,9 @@ def retry(*, job: str, stack: StackPlace) -> None:
 def forget(*, job: str, yes: bool, stack: StackPlace) -> None:
     """Delete a job's upload, results and internal objects, every version of them, for good.
 
-    Not deleted: other versions of the same file, which are other jobs; what the provider still holds, which expires by itself;
-    the ledger's rows, which name the file and count its items for 45 days; log lines, and notifications that were sent.
+    Not deleted: other versions of the same file, which are other jobs; what the provider still holds, which expires
+    automatically; the ledger's rows, which name the file and count its items for 45 days; log lines, and notifications that
+    were sent.
     """
     from batchdrop_cli.jobs.control import forget as delete  # noqa: PLC0415  # msgspec and more: 0.1 s for `--help`
     from batchdrop_cli.jobs.control import versions_of  # noqa: PLC0415  # as above

@@ -28,7 +28,7 @@ def costs(*, month: str | None, is_csv: bool, stack: StackPlace) -> None:
     from batchdrop_cli.views.costs import left_out, show_costs, write_csv  # noqa: PLC0415  # as above
 
     if month is not None and not _MONTH.fullmatch(month):
-        raise MisusedCommand(f"{month!r} is no month. Write it as 2026-11.")
+        raise MisusedCommand(f"{month!r} isn't a month. Write it as 2026-11.")
     found = read_costs(connect(stack), month)
     if not is_csv:
         show_costs(make_console(), found, month)

@@ -48,7 +48,7 @@ def drop(*, files: tuple[Path, ...], task: str | None, count: int | None, wait: 
         with visible_progress(console, uploads) as watch:
             jobs = wait_for(connection, uploads, watch)
     except KeyboardInterrupt:
-        click.echo("Not waiting any more; the jobs go on. See: batchdrop status", err=True)
+        click.echo("Not waiting any more; the jobs continue. See: batchdrop status", err=True)
         click.get_current_context().exit(EXIT_STOPPED)
     show_endings(console, jobs, connection.results_bucket)
     if any(job.event != COMPLETED for job in jobs):

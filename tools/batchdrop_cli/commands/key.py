@@ -33,7 +33,7 @@ def put_key(*, stack: StackPlace) -> None:
 
 
 def ask_for_key() -> str:
-    """Return the key that a person typed unseen, or that stands on standard input. Raises MisusedCommand for what is none."""
+    """Return the key that a person typed unseen, or that standard input gives. Raises MisusedCommand for what can't be a key."""
     from batchdrop_cli.aws.key import checked_key  # noqa: PLC0415  # boto3: 0.3 s for `--help`
 
     if sys.stdin.isatty():

@@ -22,7 +22,7 @@ from batchdrop_cli.views.terminal import disarmed
 def restore(
     *, text: str | None, source: str | None, minutes: int, keep_table: bool, yes: bool, stack: StackPlace
 ) -> None:
-    """Put the table back to how it was at a moment, and hold it against the provider's batches before anything goes on.
+    """Put the table back to how it was at a moment, and hold it against the provider's batches before anything continues.
 
     The stack is off for the whole time; drops wait in the queue. Nothing that was sent since is paid again.
     """
@@ -35,7 +35,7 @@ def restore(
     try:
         moment = None if text is None else moment_of(text)
     except ValueError as error:
-        raise MisusedCommand(f"--at {disarmed(text or '')} is no time: {error}.") from error
+        raise MisusedCommand(f"--at {disarmed(text or '')} isn't a time: {error}.") from error
     site = site_of(stack)
     what = f"as it was at {moment:%FT%TZ}" if moment else f"with the rows of {disarmed(source or '')}"
     click.echo(f"The table {site.named('Table')} is emptied and filled {what}; what is in it now is lost.")
@@ -58,5 +58,5 @@ ANSWERS = {
     "reset": "shards are looked for once more before anything is sent",
     "stopped": "jobs were cancelled, because batches of theirs are in no row",
     "unaccounted": "batches are in no row; they were paid for",
-    "claimed": "jobs began later; nothing starts them again by itself",
+    "claimed": "jobs began later; nothing starts them again automatically",
 }

@@ -142,7 +142,9 @@ def clean(name: str, region: str) -> None:
     )
 
     if not re.fullmatch(TRIAL_STACK, name):
-        raise MisusedCommand(f"{name} is no stack of verify-aws: those are called batchdrop-verify- and eight digits.")
+        raise MisusedCommand(
+            f"{name} isn't a stack of verify-aws: those are called batchdrop-verify- and eight digits."
+        )
     for delete in (delete_stack, delete_buckets, delete_tables, delete_queues):
         delete({"region_name": region}, name)
     left = [part for parts in kept_parts({"region_name": region}, name).values() for part in parts]

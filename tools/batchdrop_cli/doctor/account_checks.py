@@ -25,7 +25,7 @@ LEFT: Final = "Deleted"
 
 
 def check_concurrency(site: Site) -> Finding:
-    """Look whether the account lets so many functions run as all Batchdrop stacks of this region may start together."""
+    """Look whether the account lets as many functions run as all Batchdrop stacks of this region may start together."""
     settings = boto3.client("lambda", **site.options).get_account_settings()
     free = settings["AccountLimit"]["UnreservedConcurrentExecutions"]
     stacks = list(stacks_here(site)) or [site.parameters]
@@ -58,7 +58,7 @@ def stacks_here(site: Site) -> Iterator[Mapping[str, str]]:
 
 
 def check_subscriptions(site: Site) -> Finding:
-    """Look whether somebody hears of jobs, and of alarms where there are any."""
+    """Look whether a person hears of jobs, and of alarms where there are any."""
     given = site.parameters.get("NotificationEmail", "")
     topics = [Topic("notifications", site.named("TopicArn"), given)]
     if not site.is_local:
@@ -92,7 +92,7 @@ def subscription_problem(site: Site, topic: Topic) -> Finding | None:
             "Confirm by the link in the mail that SNS sent; it is valid for 48 hours. Look among spam.",
         )
     if topic.address and topic.address not in {found.get("Endpoint") for found in listed}:
-        # SNS deletes what nobody confirmed (https://aws.amazon.com/about-aws/whats-new/2023/05/, 2023-05-10), and CloudFormation
+        # SNS deletes what is not confirmed (https://aws.amazon.com/about-aws/whats-new/2023/05/, 2023-05-10), and CloudFormation
         # does not know that it did.
         again = f"aws sns subscribe --topic-arn {topic.arn} --protocol email --notification-endpoint {topic.address}"
         seen = f"{topic.address} hears of no {topic.name}: it never confirmed, or left"
@@ -100,7 +100,7 @@ def subscription_problem(site: Site, topic: Topic) -> Finding | None:
     if not listed:
         return Finding(
             topic.name,
-            f"nobody hears of {topic.name}",
+            f"{topic.name} reach no subscriber",
             "Subscribe, and confirm by the link in the mail that SNS sends.",
         )
     return None

@@ -189,7 +189,7 @@ def check_readers(site: Site) -> Finding:
 
 
 def count_of_messages(site: Site, queue: str) -> int:
-    """Return how many messages of *queue* nobody has taken yet."""
+    """Return how many messages of *queue* no function has received yet."""
     queues = boto3.client("sqs", **site.options)
     found = queues.get_queue_attributes(
         QueueUrl=site.named(f"{queue}Url"), AttributeNames=["ApproximateNumberOfMessages"]
@@ -207,7 +207,7 @@ def check_dead_letters(site: Site) -> Finding:
 
 
 def check_queues(site: Site) -> Finding:
-    """Look how many wake-up messages wait. Some are no fault: the oldest due work tells whether they are taken."""
+    """Look how many wake-up messages wait. A few are normal: the oldest due work tells whether they are taken."""
     waiting = {name: count_of_messages(site, f"{name}Queue") for name in ("Submissions", "Completions")}
     return Finding("queues", ", ".join(f"{count:,} in {name.lower()}" for name, count in waiting.items()))
 
@@ -230,7 +230,7 @@ def check_attempts(site: Site) -> Finding:
 
 
 def attempts_of(jobs: Sequence[Job]) -> Finding:
-    """Return what the attempts of *jobs* show: a second one without a checkpoint is no accident any more."""
+    """Return what the attempts of *jobs* show: a second one without a checkpoint isn't an accident any more."""
     stalled = sorted((job for job in jobs if job.stalled_attempts > 1), key=lambda job: -job.stalled_attempts)
     if not stalled:
         return Finding("attempts", "each job gets further")
@@ -238,7 +238,7 @@ def attempts_of(jobs: Sequence[Job]) -> Finding:
         f"{job.id} ({job.state.value.lower()}, attempt {job.stalled_attempts})" for job in stalled[:SHOWN_MAX]
     )
     more = f" and {len(stalled) - SHOWN_MAX:,} more" if len(stalled) > SHOWN_MAX else ""
-    advice = "Look for time-outs and memory in the logs of submit and complete; after five attempts such a job ends by itself."
+    advice = "Look for time-outs and memory in the logs of submit and complete; such a job ends after five attempts."
     return Finding("attempts", f"without getting any further: {shown}{more}", advice)
 
 
@@ -277,7 +277,7 @@ def check_announcements(site: Site) -> Finding:
         for rule in configuration.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     }
     missing = [prefix for prefix in ("inbox/", "control/") if prefix not in announced]
-    advice = "Deploy the stack again: somebody changed the bucket's notifications." if missing else ""
+    advice = "Deploy the stack again: the bucket's notifications were changed." if missing else ""
     return Finding("announcements", f"not made of {', '.join(missing)}" if missing else "made of every drop", advice)
 
 

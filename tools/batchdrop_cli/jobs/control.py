@@ -27,7 +27,7 @@ def ask_to_cancel(connection: Connection, job: JobStatus) -> None:
 
 
 def ask_to_approve(connection: Connection, job: JobStatus) -> None:
-    """Ask the stack to let a held *job* go on. Raises CommandFailed where it is not held."""
+    """Ask the stack to let a held *job* continue. Raises CommandFailed where it is not held."""
     if job.state != HELD:
         raise CommandFailed(f"The job is not held ({job.event or job.state}): there is nothing to approve of.")
     _say(connection, job, "approve")
@@ -71,7 +71,7 @@ class Version:
 def versions_of(connection: Connection, job: JobStatus) -> list[Version]:
     """Return every version of every object that the stack wrote for *job*; the status comes last.
 
-    Whoever is interrupted while they are deleted can find the job again. Raises CommandFailed while it is not over.
+    A person who is interrupted while they are deleted can find the job again. Raises CommandFailed while it is not over.
     """
     if not job.is_over:
         raise CommandFailed(f"The job is not over ({job.state}). Cancel it first: batchdrop cancel {job.job}")

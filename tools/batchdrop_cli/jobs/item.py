@@ -1,6 +1,6 @@
 """Reading one item of a job, without the others.
 
-Rule: an item of millions costs two short reads; what cannot be read by itself is said to be so, and where it is.
+Rule: an item of millions costs two short reads; what cannot be read alone is said to be so, and where it is.
 """
 
 import re
@@ -21,10 +21,10 @@ _WHOLE_JOB: Final = "Download all of it: batchdrop results {job} --to DIR"
 def read_item(connection: Connection, job: JobStatus, identifier: str) -> bytes:
     """Return the outcome of the item that the user calls *identifier*, or that its name is, as JSON on one line.
 
-    Raises CommandFailed where there is none, none yet, or the task wanted no way to read one by itself.
+    Raises CommandFailed where there is none, none yet, or the task wanted no way to read one alone.
     """
     if job.items == ItemAccess.NONE:
-        raise _failure(job, "Its task says `items: none`, so no item can be read by itself.", _WHOLE_JOB)
+        raise _failure(job, "Its task says `items: none`, so no item can be read alone.", _WHOLE_JOB)
     read = _read_by_index if job.items == ItemAccess.INDEX else _read_object
     for name in _names(identifier):
         content = read(connection, job, name)
@@ -40,7 +40,7 @@ def read_item(connection: Connection, job: JobStatus, identifier: str) -> bytes:
 
 
 def _names(identifier: str) -> list[str]:
-    """Return how an item may be called that somebody calls *identifier*: by its id, or by the name that its outcome shows."""
+    """Return how an item may be called that a person calls *identifier*: by its id, or by the name that its outcome shows."""
     names = [item_name(identifier)]
     if _ESCAPED_NAME(identifier) and identifier.strip("."):
         names.append(identifier)
@@ -78,4 +78,4 @@ def _places(connection: Connection, keys: Keys, name: str, size_bytes: int) -> l
         found = places(name, content, window, size_bytes)
         if found is not None:
             return found
-    raise CommandFailed(f"s3://{connection.results_bucket}/{keys.outcome_index} is no index of outcomes.")
+    raise CommandFailed(f"s3://{connection.results_bucket}/{keys.outcome_index} isn't an index of outcomes.")

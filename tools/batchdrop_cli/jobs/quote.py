@@ -56,7 +56,7 @@ def _request(recipe: Recipe, value: JsonValue, row: int) -> Request:
 
 
 def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
-    """Return an estimate for each model, by its name, at the prices of whoever serves *base_url*."""
+    """Return an estimate for each model, by its name, at the prices of the server at *base_url*."""
     totals: dict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for request in requests:
         count, input_tokens, output_tokens = totals[request.model]

@@ -26,7 +26,7 @@ PIECE_BYTES = 1 << 20
 # Keys that object_store refuses, or takes for another
 # (https://docs.rs/object_store/0.12.4/object_store/path/struct.Path.html, 2026-11-30).
 ODD_KEY = re.compile(r"^/|//|/$|(^|/)\.\.?(/|$)|[\x00-\x1f\x7f]")
-RENAMED = "renamed.json"  # which object lies under which other name
+RENAMED = "renamed.json"  # which object has which other name
 
 type Step = Callable[[int], object]  # receives the bytes of each file that is done
 

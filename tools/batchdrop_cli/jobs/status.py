@@ -119,7 +119,7 @@ def all_statuses(connection: Connection) -> Iterator[JobStatus]:
 def walk[Found](connection: Connection, read: Callable[[str], Found | None]) -> Iterator[Found]:
     """Yield what *read* makes of the folder of each job, which has its slash; in no promised order, some side by side.
 
-    Folders are walked level by level. One that *read* makes nothing of is no job's, and is entered; a job's own is not: its
+    Folders are walked level by level. One that *read* makes nothing of isn't a job's, and is entered; a job's own isn't: its
     items cost nothing here.
     """
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # 0.1 s for `--help`
@@ -139,7 +139,7 @@ def walk[Found](connection: Connection, read: Callable[[str], Found | None]) -> 
 def find_job(connection: Connection, job: str) -> JobStatus:
     """Return the status of the job with this id."""
     if not JOB_ID.fullmatch(job):
-        raise MisusedCommand(f"{job!r} is no job id: those have 20 characters of 0-9 and a-f. See: batchdrop status")
+        raise MisusedCommand(f"{job!r} isn't a job id: those have 20 characters of 0-9 and a-f. See: batchdrop status")
     for status in all_statuses(connection):
         if status.job == job:
             return status
@@ -147,7 +147,7 @@ def find_job(connection: Connection, job: str) -> JobStatus:
 
 
 def status_below(connection: Connection, folder: str) -> JobStatus | None:
-    """Return the status that lies in *folder*, None where there is none."""
+    """Return the status that is in *folder*, None where there is none."""
     return _read_status(connection, f"{folder}status.json")
 
 
@@ -158,4 +158,4 @@ def _read_status(connection: Connection, key: str) -> JobStatus | None:
     try:
         return msgspec.json.decode(content, type=JobStatus)
     except msgspec.DecodeError as error:
-        raise CommandFailed(f"s3://{connection.results_bucket}/{key} is no status of a job: {error}") from error
+        raise CommandFailed(f"s3://{connection.results_bucket}/{key} isn't a status of a job: {error}") from error

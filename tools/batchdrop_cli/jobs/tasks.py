@@ -48,7 +48,7 @@ def listed_task(name: str, content: bytes) -> ListedTask:
 def put_tasks(connection: Connection, paths: Sequence[Path]) -> Iterator[str]:
     """Put each task file that can be used and yield its name; raises CommandFailed at the end with what is wrong with others.
 
-    Raises MisusedCommand, before anything is put, where one is no task file or cannot be read.
+    Raises MisusedCommand, before anything is put, where one isn't a task file or cannot be read.
     """
     found = [(path, task_name(path), read_task(path)) for path in paths]
     problems = []
@@ -69,7 +69,7 @@ def task_name(path: Path) -> str:
     """Return what the task in *path* is called: the file's name without its ending."""
     if path.suffix != TASK_SUFFIX or not is_task_name(path.stem):
         raise MisusedCommand(
-            f"{path} is no task file: a task is called by its file's name, which ends in {TASK_SUFFIX}."
+            f"{path} isn't a task file: a task is called by its file's name, which ends in {TASK_SUFFIX}."
         )
     return path.stem
 

@@ -36,7 +36,7 @@ def drop_files(connection: Connection, paths: Sequence[Path], task: str | None) 
 def check_task(connection: Connection, task: str) -> None:
     """Raise MisusedCommand where there is no such task: the drop would wait for it in vain."""
     if not is_task_name(task):
-        raise MisusedCommand(f"{task!r} is no name of a task: it names one folder below inbox/.")
+        raise MisusedCommand(f"{task!r} isn't a task name: that is the name of one folder below inbox/.")
     names = task_names(connection)
     if task not in names:
         known = f"The tasks there are: {', '.join(names)}." if names else "There are no tasks yet."
@@ -59,7 +59,7 @@ def check_file(path: Path, key: str) -> None:
     if str(path) == "-":
         raise MisusedCommand("Standard input cannot be dropped: a drop has a name. Write it to a file first.")
     if not path.is_file():
-        raise MisusedCommand(f"{path} {'is no file' if path.exists() else 'does not exist'}.")
+        raise MisusedCommand(f"{path} {"isn't a file" if path.exists() else 'does not exist'}.")
     if is_ignored(key):
         raise MisusedCommand(f"{path} would be ignored: file managers leave such files behind.")
     if is_key_too_long(key):

@@ -1,6 +1,6 @@
 """Waiting for jobs, with visible progress.
 
-Rule: waiting changes nothing. Whoever stops waiting loses nothing but the sight of it.
+Rule: waiting changes nothing. A person who stops waiting loses nothing but the sight of it.
 """
 
 from collections.abc import Callable, Sequence

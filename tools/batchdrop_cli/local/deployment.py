@@ -38,7 +38,7 @@ EXECUTABLE = 0o755 << 16
 
 
 class DeploymentFailed(Exception):
-    """The emulator rolled the stack back. Whoever changed the template should read which resource failed, and why."""
+    """The emulator rolled the stack back. A person who changed the template should read which resource failed, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def outputs_when_complete(cloudformation: "CloudFormationClient", name: str) -> dict[str, str]:
-    """Wait until the stack called *name* stands; return its outputs. Raises DeploymentFailed."""
+    """Wait until the stack called *name* is complete; return its outputs. Raises DeploymentFailed."""
     deadline = time.monotonic() + DEPLOY_TIMEOUT_SECONDS
     while True:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]

@@ -117,7 +117,7 @@ def environment(address: Address, files: Path) -> dict[str, str]:
         "AUTH": "true",
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
-        # It sweeps containers of its own at start, and must not look into somebody's Docker for them.
+        # It sweeps containers of its own at start, and must not look into a person's Docker for them.
         "DOCKER_HOST": f"unix://{files}/no-docker",
     }
 

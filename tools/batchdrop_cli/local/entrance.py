@@ -41,7 +41,7 @@ _GRANTS_TO_PAGES: Final = b"access-control-"
 
 
 class Disconnected(Exception):
-    """The client left before its request was complete; there is nobody to answer."""
+    """The client left before its request was complete; there is no client to answer."""
 
 
 def guarded(

@@ -1,6 +1,6 @@
 """The private Python environments of the local stack: the emulator's, the Lambda runtime client's, and the layer's packages.
 
-Rule: what is installed is exactly what a lock file names, hashes checked. Each environment bears a stamp made of its
+Rule: what is installed is exactly what a lock file names, hashes checked. Each environment has a stamp made of its
 lock and of the interpreter; while the stamp holds, starting installs nothing and needs no network.
 """
 
@@ -71,7 +71,7 @@ def install_stale(installers: Mapping[str, Install], home: Path, locks: Path, re
 
 
 def refresh(home: Path, name: str, lock: Path, install: Install) -> None:
-    """Install one environment anew; the stamp is written last, so that an interrupted installation is repeated."""
+    """Install one environment again; the stamp is written last, so that an interrupted installation is repeated."""
     shutil.rmtree(home / name, ignore_errors=True)
     install(home / name, lock)
     stamp_path(home, name).write_text(stamp_of(lock))
@@ -125,7 +125,7 @@ def stamp_of(lock: Path) -> str:
 
 
 def stamp_path(home: Path, name: str) -> Path:
-    """Return where the stamp of environment *name* lies: beside it, for pip refuses to share its target."""
+    """Return where the stamp of environment *name* is: beside it, for pip refuses to share its target."""
     return home / f"{name}.stamp"
 
 

@@ -127,7 +127,9 @@ def ask_for_token(
 
 
 def close_doors() -> None:
-    """Let in to the emulator, and to the Runtime APIs of its functions, only who holds a key that was made for this start."""
+    """Admit to the emulator, and to the Runtime APIs of its functions, only requests signed
+    with a key that was made for this start.
+    """
     runtime, services = ministack.core.lambda_runtime, ministack.services.lambda_svc
     token = secrets.token_hex()
     credentials = make_unguessable(runtime.execution_credentials, secrets.token_hex())
@@ -147,7 +149,7 @@ def close_doors() -> None:
 def main() -> None:
     """Close the doors, repair, then run the emulator as its own command does; the rest it takes from the environment."""
     close_doors()
-    # Its Runtime API answers in two writes, which Nagle's algorithm stretches by 45 ms an invocation.
+    # Its Runtime API answers in two writes, which Nagle's algorithm delays by 45 ms an invocation.
     socketserver.StreamRequestHandler.disable_nagle_algorithm = True
     ministack.services.s3._get_object = honour_range_of_a_version(ministack.services.s3._get_object)  # noqa: SLF001
     ministack.app.pin_request_origin = call_loopback_secure(ministack.app.pin_request_origin)

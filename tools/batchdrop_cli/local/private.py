@@ -11,7 +11,7 @@ OTHERS_NOTHING = 0o077  # the umask of what is started for one person
 
 
 def private_folder(folder: Path) -> None:
-    """Make *folder* anew, empty."""
+    """Make *folder* again, empty."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700)

@@ -75,10 +75,10 @@ def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> It
 
 
 def _spoken(options: tuple[str, ...]) -> str:
-    """Return the dialect that *options* make the simulator speak: of an address on loopback nobody can tell it."""
+    """Return the dialect that *options* make the simulator speak: an address on loopback does not tell it."""
     return options[options.index("--dialect") + 1] if "--dialect" in options else OPENAI.name
 
 
 def is_written(ready_file: Path) -> bool:
-    """Say whether the simulator has told its whole address, a line."""
+    """Say whether the simulator has written its whole address, a line."""
     return ready_file.exists() and bool(ready_file.read_text().strip())

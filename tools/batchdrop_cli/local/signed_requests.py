@@ -46,7 +46,7 @@ _SIGNED_BY_VERSION_2: Final = frozenset(
 
 
 class NotSignedError(Exception):
-    """The request is not from an owner of a key. Whoever sent it should read the code and the message, as of AWS."""
+    """The request is not from an owner of a key. The sender should read the code and the message, as of AWS."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

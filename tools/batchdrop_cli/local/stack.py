@@ -1,6 +1,6 @@
 """The whole stack on one machine, as a context manager: entering makes it ready, leaving ends all that it started.
 
-Rule: the template is deployed as it stands (`template.py` says what differs), IAM is enforced, and the functions run in
+Rule: the template is deployed as it is (`template.py` says what differs), IAM is enforced, and the functions run in
 the real Lambda runtime client, each under its own role.
 """
 
@@ -38,7 +38,7 @@ class StackRuns(Exception):
 
 
 def say_nothing(_line: str) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class LocalSettings:
     state: Path = REPOSITORY / ".local"
     provider: Provider | None = None
     simulator_options: tuple[str, ...] = ()
-    tick_seconds: float | None = TICK_SECONDS  # None: nobody ticks, but for the schedule each minute
+    tick_seconds: float | None = TICK_SECONDS  # None: only the schedule ticks, each minute
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -210,7 +210,7 @@ def describe(
 
 
 class Stopped(BaseException):
-    """Somebody asked this process to end. Not an Exception: nothing but the stack's own exit may stop it on its way."""
+    """This process was asked to end. Not an Exception: nothing but the stack's own exit may stop it on its way."""
 
 
 @contextmanager

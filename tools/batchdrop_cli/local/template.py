@@ -1,7 +1,7 @@
 """Reads `template.yaml`, and says what of it differs on one machine.
 
-Rule: pure, and the only place where the local deployment departs from the template: where code lies, and the runtime,
-which lets the emulator run the real runtime client. Every other word of the template is deployed as it stands.
+Rule: pure, and the only place where the local deployment departs from the template: where code is, and the runtime,
+which lets the emulator run the real runtime client. Every other word of the template is deployed as it is.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Invokes the Poll function again and again, so that nobody waits for the schedule's minute.
+"""Invokes the Poll function again and again, so that no person waits for the schedule's minute.
 
 Rule: one tick at a time; a tick that failed is counted and logged, and made good by the next one.
 """

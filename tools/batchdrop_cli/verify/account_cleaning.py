@@ -1,4 +1,4 @@
-"""Deletes a stack whose name is nobody else's, with all that it keeps: buckets with every version, tables, queues.
+"""Deletes a stack whose name was made at random, with all that it keeps: buckets with every version, tables, queues.
 
 Rule: only names that begin with the stack's whole name are touched, and that name has to be a random one of `verify-aws`.
 """
@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from batchdrop_cli.local.emulator import ClientOptions
 
-# Whoever has a stack of this name made it for a trial: `verify-aws` adds eight hexadecimal digits.
+# A stack of this name was made for a trial: `verify-aws` adds eight hexadecimal digits.
 TRIAL_STACK = r"batchdrop-verify-[0-9a-f]{8}"
 SAM_STACK, SAM_BUCKET = "aws-sam-cli-managed-default", "SourceBucket"
 LOOK_SECONDS = 5  # between two looks at what is being deleted
@@ -23,7 +23,7 @@ def client(service: str, options: ClientOptions) -> Any:  # noqa: ANN401  # boto
 
 
 def kept_parts(options: ClientOptions, name: str) -> dict[str, list[str]]:
-    """Return what bears the stack's *name* and is no part of it any more: buckets, those with a policy, tables, queues."""
+    """Return what has the stack's *name* and isn't part of it any more: buckets, those with a policy, tables, queues."""
     storage = client("s3", options)
     # CloudFormation names a bucket by the stack and the resource, in small letters.
     buckets = [bucket["Name"] for bucket in storage.list_buckets()["Buckets"] if bucket["Name"].startswith(f"{name}-")]

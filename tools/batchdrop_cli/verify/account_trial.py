@@ -110,7 +110,7 @@ def _look(trial: Trial, looks: dict[str, Look]) -> Iterator[Seen]:
             yield Seen(assumption, seen, Verdict.HOLDS if holds else Verdict.BREACHED)
 
 
-# --- while the stack stands ---------------------------------------------------------------------------------------------
+# --- while the stack exists ---------------------------------------------------------------------------------------------
 
 
 def template_deploys(trial: Trial) -> tuple[str, bool]:
@@ -173,7 +173,7 @@ def notifications_arrive(trial: Trial) -> tuple[str, bool]:
     return ", ".join(told[job] for job in sorted(wanted)), True
 
 
-def alarms_are_told(trial: Trial) -> tuple[str, bool]:
+def alarms_are_sent(trial: Trial) -> tuple[str, bool]:
     """CloudWatch may publish to the topic of the alarms, by the topic's policy: one is made to sound."""
     name = alarm_names(trial)["DuplicateBatchAlarm"]
     trial.client("cloudwatch").set_alarm_state(
@@ -186,8 +186,8 @@ def alarms_are_told(trial: Trial) -> tuple[str, bool]:
     try:
         _, seconds = trial.until(look, MESSAGE_SECONDS_MAX)
     except Looked as error:
-        return f"{name} was not told of: {error}", False
-    return f"{name} was told of after {seconds:,.0f} s", True
+        return f"{name} did not hear of: {error}", False
+    return f"{name} heard of it after {seconds:,.0f} s", True
 
 
 def alarms_are_silent(trial: Trial) -> tuple[str, bool]:
@@ -251,7 +251,7 @@ def work_was_kept(trial: Trial) -> tuple[str, bool]:
 
 
 def nothing_is_left(trial: Trial) -> tuple[str, bool]:
-    """Nothing that bears the stack's name is paid for any more."""
+    """Nothing that has the stack's name is paid for any more."""
 
     def left() -> list[str]:
         parts = [f"{kind}: {name}" for kind, names in kept_parts(trial.options, trial.name).items() for name in names]
@@ -272,7 +272,7 @@ BEFORE: Final[dict[str, Look]] = {
     "both files come back answered": files_are_answered,
     "each job's notification arrives": notifications_arrive,
     "metrics are read off the logs": metrics_arrive,
-    "an alarm is sent to its topic": alarms_are_told,
+    "an alarm is sent to its topic": alarms_are_sent,
     "no alarm sounds on a stack that is well": alarms_are_silent,
     "doctor finds all well": doctor_finds_all_well,
 }

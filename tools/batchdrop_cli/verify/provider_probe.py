@@ -83,7 +83,7 @@ class Probe:
 
     def create(self, file: str) -> CreateAnswer:
         """Create a batch of *file*, once."""
-        assert self.creates < CREATES_MAX, "the estimated cost is that of so many"  # noqa: S101 - our own defect, never input
+        assert self.creates < CREATES_MAX, "the estimated cost is that of CREATES_MAX"  # noqa: S101 - our own defect, never input
         self.creates += 1
         answer = self.provider.create_batch(file=file, endpoint=ENDPOINT, metadata=self.metadata)
         if isinstance(answer, Accepted):
@@ -171,7 +171,7 @@ def open_probe(
     dialect: Dialect = OPENAI,
     transport: httpx2.BaseTransport | None = None,
 ) -> Probe:
-    """Return a probe of whoever serves *base_url*, a server of this dialect."""
+    """Return a probe of the server at *base_url*, a server of this dialect."""
     provider = OpenAIProvider(
         key, base_url, "probe", create_timeout_seconds=Limits().create_timeout_seconds, on_refused=lambda: None,
         dialect=dialect, transport=transport,

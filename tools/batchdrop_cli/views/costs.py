@@ -1,6 +1,6 @@
 """How costs are shown: a table for people, CSV for spreadsheets.
 
-Rule: the CSV has every digit and no sums among its rows; what was left out stands beside both.
+Rule: the CSV has every digit and no sums among its rows; what was left out is said beside both.
 """
 
 import csv

@@ -23,7 +23,7 @@ def progress_of(counts: Counts) -> str:
 
 
 def state_of(job: JobStatus) -> str:
-    """Return where a job stands: how it ended, else its state and what it waits for."""
+    """Return the state of a job: how it ended, else its state and what it waits for."""
     if job.event is not None:
         return job.event
     if job.waiting is None:
@@ -33,16 +33,16 @@ def state_of(job: JobStatus) -> str:
 
 # What `status.json` calls a cause, and who ends it.
 _CAUSES = {
-    WaitingFor.QUOTA: "quota at the provider; it goes on by itself",
+    WaitingFor.QUOTA: "quota at the provider; it continues automatically",
     WaitingFor.APPROVAL: "approval of what it may cost; an operator approves or cancels it",
-    WaitingFor.DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it goes on by itself",
+    WaitingFor.DAILY_CAP: "the next day, because what all jobs may cost on this one is used up; it continues automatically",
     WaitingFor.KEY: "an API key that the provider takes; an operator sets it",
-    WaitingFor.ACCOUNT: "quota or money at the provider; it goes on by itself once that is put right",
-    WaitingFor.PROVIDER: "the provider, which does not answer; it goes on by itself once it does",
+    WaitingFor.ACCOUNT: "quota or money at the provider; it continues automatically once that is put right",
+    WaitingFor.PROVIDER: "the provider, which does not answer; it continues automatically once it does",
     WaitingFor.CREATE: "word of a create, whose batch is looked for; nothing is sent again until it is known that none runs",
     WaitingFor.BATCH: "its batch, which the provider does not show; it is looked for, for a day",
     WaitingFor.ANSWERS: "answers that the provider does not show; they are looked for, for a day",
-    WaitingFor.NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it goes on by itself",
+    WaitingFor.NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it continues automatically",
     WaitingFor.DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
     WaitingFor.REFUSED: "what the provider refuses; it is asked again each hour, for a day",
     WaitingFor.MODEL: "a model that the provider refuses; it is asked again each hour, for a day",

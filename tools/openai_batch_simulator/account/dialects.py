@@ -1,7 +1,7 @@
 """Other servers that speak this API, as their documents and sources have them: what they refuse, and what they say.
 
-Rule: a dialect is data, read in the few places where servers differ; whatever it does not name is as OpenAI's. What nobody
-documents is played as unkindly as it may be: unknown fields are refused, and a deleted file can still be used.
+Rule: a dialect is data, read in the few places where servers differ; whatever it does not name is as OpenAI's. What isn't
+documented is played as unkindly as it may be: unknown fields are refused, and a deleted file can still be used.
 Read 2026-11-30, but never tried against the live service.
 """
 
@@ -41,7 +41,7 @@ class Dialect:
     batch_form: Literal["openai", "job"] = "openai"
     errors_are_a_list: bool = False
     leaves_out_null: bool = False
-    refuses_in_detail: bool = False  # an error lies below `detail`
+    refuses_in_detail: bool = False  # an error is below `detail`
     bodies_are_text: bool = False  # the body of an answer is JSON in a string
     names_empty_errors: bool = False  # there is an error file of no bytes where nothing failed
     keeps_file_names: bool = True

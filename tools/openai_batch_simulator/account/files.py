@@ -1,6 +1,6 @@
 """The files of the account: uploaded requests, and what batches wrote.
 
-Rule: a file belongs to one project, and every other project is told that it does not exist.
+Rule: a file belongs to one project, and for every other project it does not exist.
 """
 
 import math
@@ -19,7 +19,7 @@ EXPIRY_SECONDS_MIN, EXPIRY_SECONDS_MAX = 3600, 30 * DAY_SECONDS
 
 @dataclass(slots=True, kw_only=True)
 class File:
-    """One file; *usable_until* lies after the deletion where a fault keeps a deleted file alive for batches."""
+    """One file; *usable_until* is after the deletion where a fault keeps a deleted file alive for batches."""
 
     id: str
     project: str

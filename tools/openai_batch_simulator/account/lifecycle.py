@@ -85,7 +85,7 @@ class Lifecycle:
         if self.faults.strike("internal_error") is not None:
             return [LineError("internal_error", "An internal error occurred while validating the batch.")]
         if self.faults.strike("unknown_error") is not None:
-            return [LineError("simulated_unknown_code", "The simulator was told to fail with an unknown code.")]
+            return [LineError("simulated_unknown_code", "The simulator was configured to fail with an unknown code.")]
         file = self.files.by_id.get(batch.input_file_id)
         if file is None or file.project != batch.project or not file.is_usable(now):
             message = f"Cannot find file {batch.input_file_id}."
@@ -210,7 +210,7 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class _Pace:
-    """In how many steps a run goes on, from when, and for how long."""
+    """How many steps a run has, when it starts, and how long it takes."""
 
     run: Run
     started_at: float

@@ -1,6 +1,6 @@
 """Imitates /v1/images/* and /v1/videos in shape (`openai/types/images_response.py`, `video.py`, SDK 3.54.0, read 2026-11-22).
 
-Rule: every picture is one grey pixel, so that nobody takes it for a model's.
+Rule: every picture is one grey pixel, so that no person takes it for a model's.
 """
 
 from openai_batch_simulator.answers.asked import Answered, Asked, missing, token_count

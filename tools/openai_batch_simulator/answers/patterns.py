@@ -23,7 +23,7 @@ type Draw = Callable[[int], int]
 
 
 class UnsupportedPatternError(ValueError):
-    """The expression has a part for which no text can be made here: whoever wrote the schema simplifies it."""
+    """The expression has a part for which no text can be made here: its author should simplify the schema."""
 
 
 def matching_text(pattern: str, draw: Draw, length_min: int) -> str:

@@ -1,6 +1,6 @@
 """The text of an answer: one of the words that the prompt offers, else a sentence that says that it is simulated.
 
-Rule: nobody can take a sentence for a model's; a chosen word stands alone, because programs compare it.
+Rule: no reader can take a sentence for a model's; a chosen word is alone, because programs compare it.
 """
 
 import functools

@@ -181,7 +181,7 @@ def _shown(account: Account, batch: Batch, now: float) -> Response:
 
 
 def _describe(account: Account, batch: Batch, now: float) -> dict[str, object]:
-    """Return the Batch object as the client is told it, which faults may distort."""
+    """Return the Batch object as the client sees it, which faults may distort."""
     described = batch_as(account.behaviour.dialect, batch.describe(now))
     if not account.faults.switches:
         return described

@@ -27,7 +27,7 @@ class Form:
 
 
 def read_form(content_type: str, chunks: Iterable[bytes], new_blob: Callable[[], Blob]) -> Form:
-    """Return the form in *chunks*. Raises Refusal where the body is no well-formed form."""
+    """Return the form in *chunks*. Raises Refusal where the body isn't a well-formed form."""
     found = _BOUNDARY.search(content_type)
     if not content_type.startswith("multipart/form-data") or found is None:
         raise Refusal(415, "Unsupported content type: expected multipart/form-data with a boundary.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from openai_batch_simulator.faults.switches import Switch
 from openai_batch_simulator.messages import JSON, Carriage, Delivery, Form, Refusal, Request, Response, bytes_response
 
-GARBAGE = b"<html><body>The simulator was told to answer with this.</body></html>"
+GARBAGE = b"<html><body>The simulator was configured to answer with this.</body></html>"
 GARBAGE_STATUS = 200
 
 # Statuses, their types and codes as the SDK's error classes know them (`openai/_exceptions.py`, 3.54.0, read 2026-11-22).
@@ -23,7 +23,7 @@ _KINDS: Mapping[int, tuple[str, str | None]] = {
 def refusal_of(status: int, switch: Switch | None = None, *, headers: Mapping[str, str] | None = None) -> Refusal:
     """Return the refusal with *status* that a fault answers, in the words of its *switch* where that has any."""
     kind, code = _KINDS.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))  # noqa: PLR2004 - HTTP's own border
-    message, form = f"The simulator was told to answer {status}.", Form.ERROR
+    message, form = f"The simulator was configured to answer {status}.", Form.ERROR
     if switch is not None:
         code, message = switch.code or code, switch.message or message
         form = Form(switch.form or Form.ERROR)

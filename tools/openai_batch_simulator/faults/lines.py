@@ -25,7 +25,7 @@ def _failure(status_code: int, message: str, kind: str, code: str | None, form: 
 
 def _refused(switch: Switch) -> Answer:
     """Return what a line is answered by `line_refused`, in the words of its *switch*."""
-    message, code = switch.message or "The simulator was told to refuse this.", switch.code or "invalid_value"
+    message, code = switch.message or "The simulator was configured to refuse this.", switch.code or "invalid_value"
     return _failure(switch.status or 400, message, "invalid_request_error", code, Form(switch.form or Form.ERROR))
 
 

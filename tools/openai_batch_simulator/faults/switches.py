@@ -147,7 +147,7 @@ class Words(TypedDict, total=False):
 
 
 class UnknownSwitchError(ValueError):
-    """A fault, an operation or an option that does not exist: whoever wrote the switch corrects it."""
+    """A fault, an operation or an option that does not exist: the author of the switch corrects it."""
 
 
 WORDS = ("status", "code", "message", "form", "model")
@@ -160,7 +160,7 @@ class Switch:
     fault: str
     operation: str
     value: float
-    status: int | None = None  # None, here and below: what the fault says by itself
+    status: int | None = None  # None, here and below: the fault's own words
     code: str | None = None
     message: str | None = None
     form: str | None = None
@@ -287,11 +287,11 @@ def _check_options(fault: str, kind: Fault, operation: str | None, value: float 
 
 def _check_numbers(kind: Fault, value: float | None, times: int | None, skip: int, rate: float) -> None:
     if not 0.0 <= rate <= 1.0:
-        raise UnknownSwitchError(f"a rate lies between 0 and 1, not at {rate}")
+        raise UnknownSwitchError(f"a rate is between 0 and 1, not {rate}")
     if min(skip, times or 0, value or 0) < 0:
         raise UnknownSwitchError("value, times and skip are not below 0")
     if kind.measure == "status" and value is not None and not STATUS_MIN <= value <= STATUS_MAX:
-        raise UnknownSwitchError(f"an error status lies between {STATUS_MIN} and {STATUS_MAX}, not at {value:g}")
+        raise UnknownSwitchError(f"an error status is between {STATUS_MIN} and {STATUS_MAX}, not {value:g}")
 
 
 def _check_words(fault: str, kind: Fault, operation: str, words: Words) -> None:
@@ -302,6 +302,6 @@ def _check_words(fault: str, kind: Fault, operation: str, words: Words) -> None:
     if form is not None and form not in kind.forms:
         raise UnknownSwitchError(f"{fault} has no form {form!r}; there are: {', '.join(kind.forms)}")
     if isinstance(status, int) and not STATUS_MIN <= status <= STATUS_MAX:
-        raise UnknownSwitchError(f"an error status lies between {STATUS_MIN} and {STATUS_MAX}, not at {status}")
+        raise UnknownSwitchError(f"an error status is between {STATUS_MIN} and {STATUS_MAX}, not {status}")
     if "model" in given and operation not in ("*", *ABOUT_A_MODEL):
         raise UnknownSwitchError(f"{operation} is about no model; these are: *, {', '.join(sorted(ABOUT_A_MODEL))}")

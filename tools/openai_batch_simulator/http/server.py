@@ -2,7 +2,7 @@
 
 Rule: never on another interface, and never to a page: what a browser sends for one, or sends to another name that leads
 here, is refused, and what reads or changes the account needs a token. Calls and events take turns under one lock; a body is
-received before the lock is taken and sent after it is given back, so that a slow client holds up nobody.
+received before the lock is taken and sent after it is given back, so that a slow client delays no other.
 """
 
 import hmac
@@ -26,7 +26,7 @@ from openai_batch_simulator.blobs import DiskFullError, told_of_full_disk
 from openai_batch_simulator.messages import Carriage, Refusal, Request, Response, json_response
 
 HOST = "127.0.0.1"
-# Not a header that a page may send without asking first, and nobody would say yes.
+# Not a header that a page may send without asking first, and the answer would be no.
 TOKEN_HEADER = "x-simulator-token"  # noqa: S105  # its name
 # How late an event may be noticed: small beside the shortest step of the calm profile.
 TICK_SECONDS = 0.02
@@ -51,7 +51,7 @@ class SimulatorServer:
         self._simulator = simulator
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self.failure = ""  # why the server stopped by itself, where that is known
+        self.failure = ""  # why the server stopped on its own, where that is known
         self._http = _Http((HOST, port), _Handler)
         self._http.owner = self
         self._threads = [
