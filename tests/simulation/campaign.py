@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scoreboard import circumstances, table, write_section
 from simulation.mutants import MUTANTS
-from simulation.refusals import CROWD, CROWDED, KINDS, STORIES
+from simulation.refused_runs import refusals
 from simulation.rows import HEADS, ROWS, Figures, play
 from simulation.runs import Run, Verdict, calls_of, execute, read_run, singles, struck_twice
 from simulation.scenarios import SCENARIOS
@@ -107,13 +107,6 @@ def _units(scenario: str, seeds: range, every: int) -> Iterator[str]:
     for seed in seeds:
         yield f"pairs {scenario} {seed}"
         yield str(Run(scenario, seed=seed, is_storm=True))
-
-
-def refusals() -> Iterator[Run]:
-    """Yield a run for each call of the provider and each way in which it may be refused for good, the crowd's among them."""
-    for call, story in (*STORIES.items(), *((call, CROWD) for call in CROWDED)):
-        for kind in KINDS:
-            yield Run(story, ((f"http-{call.replace(' ', '-')}:0", kind),), is_for_good=True)
 
 
 def _examine(unit: str) -> list[Told]:

@@ -17,6 +17,8 @@ from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
 REPEATS_A_MINUTE_MAX: Final = 9  # under ten
 SAYS_WITHIN_SECONDS: Final = HOUR
+# When the provider obeys again. Chosen: what was refused for good is asked again within the hour, and its batch takes minutes.
+ENDS_WITHIN_SECONDS: Final = 30 * MINUTE
 # What a job waits for that passes without anybody's help, and says nothing about a refusal.
 _QUOTA: Final = "room"
 # What the tasks of ticks are called.
@@ -38,7 +40,7 @@ STORIES: Final[Mapping[str, str]] = {
 }
 # What is struck in a story of 40 jobs as well, where a repeat for each would be a storm.
 CROWD: Final = "many"
-CROWDED: Final = ("POST files", "POST batches", "GET batches", "GET content", "DELETE file")
+CROWDED: Final = ("POST files", "POST batches", "GET batches", "GET batch", "GET content", "DELETE file")
 KINDS: Final = (*sorted(DEFINITE), Fault.REFUSED, Fault.TURNED_AWAY, Fault.BROKEN, Fault.HANG, Fault.UNREACHABLE)
 
 
@@ -57,7 +59,13 @@ def watch(here: Installation) -> None:
     here.run_for(refused.at + SAYS_WITHIN_SECONDS + 2 * here.timing.tick - here.tasks.time.passed_seconds)
     for text in broken(here, refused.name, refused.at):
         here.report(24, text)
-    here.is_watched, here.gate.is_calm, here.paced_until = False, True, 0
+    here.is_watched, here.gate.is_calm = False, True
+    if here.scenario.name == CROWD:
+        here.run_for(ENDS_WITHIN_SECONDS)
+        left = sum(job.state is not JobState.ENDED for job in here.jobs())
+        if left:
+            here.report(24, f"{left} jobs were not done half an hour after the provider obeyed again")
+    here.paced_until = 0
 
 
 def broken(here: Installation, name: str, began: float) -> Iterator[str]:
@@ -89,13 +97,15 @@ def _beyond_a_tick(here: Installation, called: str, calls: Sequence[Call]) -> It
 def repeats_by_name(here: Installation, began: float) -> Mapping[str, Sequence[Call]]:
     """Return the calls of the provider that were repeats: asked from *began* on, and not the first about their thing."""
     repeats: defaultdict[str, list[Call]] = defaultdict(list)
-    first = set[tuple[str, str]]()
+    first = set[tuple[str, str, bool]]()
     for call in here.gate.calls:
         if not call.name.startswith("http") or call.at < began:
             continue
-        if (call.name, call.thing) in first:
+        # What a tick has looked at a worker may look at once more, to do something about it.
+        about = (call.name, call.thing, call.task.startswith(_TICK))
+        if about in first:
             repeats[call.name].append(call)
-        first.add((call.name, call.thing))
+        first.add(about)
     return repeats
 
 

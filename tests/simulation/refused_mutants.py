@@ -9,6 +9,7 @@ from batchdrop.core.submission import batch_signals as observing
 from batchdrop.flow import complete
 from batchdrop.flow.collection import collect as harvest
 from batchdrop.flow.notification import waits as waiting
+from batchdrop.flow.operations import wake
 from batchdrop.flow.submission import create, observe, refused, watch
 
 _FOREVER = 10**9
@@ -34,11 +35,18 @@ REFUSED_MUTANTS: tuple[Mutant, ...] = (
     mutant("without a list nothing is looked up", {24}, "everyday http-GET-batches:0=405 for-good",
         replaced(observe, "_may_look_up", as_if.never)),
     mutant_of_row("without a list all is looked up at once", "no_list_for_many", limits_of(retrieves_per_tick_max=_FOREVER)),
+    mutant_of_row("calls that hang are waited for", "hanging", limits_of(tick_calls_seconds=_FOREVER)),
+    mutant_of_row("an outage is said again and again", "outage", replaced(waiting, "told_of", as_if.forgotten)),
     mutant_of_row("a vanished batch is sent again", "vanished", replaced(watch, "_seek_gone", as_if.sent_again)),
     mutant_of_row("a vanished batch is looked for for ever", "vanished", limits_of(gone_seconds_max=_FOREVER)),
     mutant_of_row("a batch that never ends is waited for for ever", "never_stops", limits_of(hopeless_seconds=_FOREVER)),
     mutant_of_row("what may still run is sent again", "never_stops", replaced(harvest, "left_running", as_if.ending)),
     mutant_of_row("a cancel is asked each minute", "unstoppable", limits_of(cancel_retry_seconds=60)),
+    # What failed is tried again by a few for all.
+    mutant("what is not answered is all asked again", {24}, "many http-GET-content:0=denied for-good",
+        limits_of(retried_per_tick_max=_FOREVER)),
+    mutant("an uncertain create is no failed call", {24}, "many http-POST-batches:0=broken for-good",
+        replaced(wake, "is_retried", as_if.only_unanswered)),
     # Batches that failed, and answers.
     mutant_of_row("a server's own failure is final", "nothing_ran",
         replaced(reconciliation, "_is_nobodys_fault", as_if.never)),

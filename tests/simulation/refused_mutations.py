@@ -33,6 +33,16 @@ def sent_again(_original: object) -> Callable[[Work, Shard], object]:
     return lambda work, shard: move_shard(work, shard, InputMissed(shard.attempt.ticket))
 
 
+def forgotten(_original: object) -> Callable[..., None]:
+    """That somebody was told is not remembered."""
+    return lambda _install, _number: None
+
+
+def only_unanswered(_original: object) -> Callable[[Shard], bool]:
+    """Only a call without an answer failed."""
+    return lambda shard: shard.unanswered is not None
+
+
 def asked_each_minute(_original: object) -> Callable[..., object]:
     """What is refused for good is taken for an outage."""
     return lambda work, shard, _error: postpone(work, shard, MINUTE)

@@ -212,8 +212,9 @@ happenings=(
         # The connection is made, and nothing ever comes.
         name="hanging", is_long=True,
         happenings=(
-            dropped("inbox/three.jsonl", bodies(3)), Happening(MINUTE, _hang), _lifted(3 * HOUR),
+            *_DROPS, Happening(2 * MINUTE, _hang), _lifted(3 * HOUR),
         ),
+        limits=_PLAIN, behaviour={"run_seconds": 20 * MINUTE},
         calm_after_seconds=3 * HOUR,
     ),
     Scenario(

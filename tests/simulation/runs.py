@@ -73,12 +73,12 @@ class Verdict:
         return f"{told}\n  replay: PYTHONPATH=tests .venv/bin/python -m simulation.runs '{self.run}'"
 
 
-def build(run: Run) -> Installation:
-    """Return the world of *run*, not yet started."""
+def build(run: Run, *, ticks_each_minute: bool = False) -> Installation:
+    """Return the world of *run*, not yet started. A long story is told in larger steps, unless each minute matters."""
     scenario = BY_NAME[run.scenario]
     random = Random(f"{run.scenario}/{run.seed}")  # noqa: S311 - replayable on purpose
     timing = Timing() if run.seed is None else drawn(random)
-    if not run.is_for_good:
+    if not (run.is_for_good or ticks_each_minute):
         timing = replace(timing, tick=max(timing.tick, scenario.tick_seconds_min))
     plan: Plan = Exact(dict(run.faults), lasts=run.lasts or run.is_for_good)
     if run.is_storm:

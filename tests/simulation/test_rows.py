@@ -3,19 +3,8 @@
 import pytest
 from simulation.rows import ROWS, Row, play
 
-# What does not hold yet; each mark goes when its rule is there.
-AWAITED: frozenset[str] = frozenset()
 
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(
-            row, id=row.run, marks=[pytest.mark.xfail(reason="issue 11", strict=True)] if row.run in AWAITED else []
-        )
-        for row in ROWS
-    ],
-)
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.run) for row in ROWS])
 def test_a_row_of_the_table_keeps_its_bounds(row: Row) -> None:
     """Every item ends as the row says, in its time; nothing is asked in a loop, and people are told."""
     figures = play(row)

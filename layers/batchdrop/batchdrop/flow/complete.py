@@ -42,13 +42,14 @@ from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.reasons import Outage, Reason
+from batchdrop.core.model.reasons import Reason
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import provider_words
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.submission.batch_signals import STATUS_FAILED
+from batchdrop.core.submission.retries import is_retried
 from batchdrop.core.submission.shard_events import GivenUp, Harvested
-from batchdrop.core.submission.shard_lifecycle import advance
+from batchdrop.core.submission.shard_lifecycle import advance, again
 from batchdrop.flow.admission.budget import settled
 from batchdrop.flow.collection.archive import archive
 from batchdrop.flow.collection.collect import Harvest, derive
@@ -76,6 +77,7 @@ from batchdrop.flow.unit_of_work import (
     Work,
     attempted,
     begin,
+    change_install,
     log_transition,
     move_job,
     move_shard,
@@ -162,8 +164,17 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         _look_for_gone(work, shard, cause)
         return None
     _record(work, shard, harvest)
+    if batch and is_retried(shard):
+        _note_fetched(work)
     _note_account(work, shard, batch, harvest)
     return shard, batch
+
+
+def _note_fetched(work: Work) -> None:
+    """Write that answers are given again, for all others that wait for theirs; once in a while, because each of them says so."""
+    now = work.ports.clock.now()
+    if now - work.install.fetched_at >= MINUTE:
+        change_install(work, lambda install: replace(install, fetched_at=now))
 
 
 def _note_account(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest) -> None:
@@ -193,7 +204,7 @@ def _look_later(work: Work, shard: Shard, error: BatchdropError) -> None:
 
 def _look_for_gone(work: Work, shard: Shard, cause: str) -> None:
     """Look again later for answers of *shard* that the provider does not show."""
-    gone = shard.attempt.gone or Outage(work.ports.clock.now(), cause)
+    gone = again(shard.attempt.gone, cause, work.ports.clock.now())
     attempt = replace(shard.attempt, gone=gone)
     postpone(work, shard, work.limits.answers_retry_seconds, unanswered=None, attempt=attempt)
 

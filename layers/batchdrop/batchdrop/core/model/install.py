@@ -89,6 +89,7 @@ class Install:
     no_list: Outage | None = None  # other calls are, but not the list of batches
     hang: Hang | None = None  # of uploads
     fetch_hang: Hang | None = None  # of what answers are fetched by
+    fetched_at: int = 0  # when answers last came that the provider had not given before
     wait: CommonWait | None = None
     day_wait: CommonWait | None = None  # the last one for another day's money
     past_waits: Mapping[str, PastWait] = field(default_factory=dict)  # by the code of their reason, the last few

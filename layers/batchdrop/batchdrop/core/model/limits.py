@@ -154,9 +154,9 @@ class Limits:
     no_progress_seconds: int = HOUR
     no_progress_running_seconds: int = 25 * HOUR
     no_progress_windowless_seconds: int = 3 * DAY
-    # Of the shards whose last call got no answer, at most this many to be sent, and as many to be collected, are tried again in a
-    # tick, in turn. Chosen: with the SDK's retries it is six calls a minute.
-    retried_per_tick_max: int = 2
+    # Of the shards whose last call failed, at most this many to be sent, and as many to be collected, are tried again in a tick,
+    # in turn, until one goes through. Chosen: two ticks may lie within a minute, and ten calls a minute are too many.
+    retried_per_tick_max: int = 4
     # Failed calls of a tick after which nothing more is asked of the provider in it.
     tick_failures_max: int = 3
     list_pages_max: int = 20

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import HOUR
 from batchdrop.core.model.shard import Shard, ShardState
+from batchdrop.core.submission.retries import TO_SEND, is_retried
 
 # A worker moves these after a wake-up message. Poll moves everything else, by what the provider shows.
-_TO_SEND = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
-_OF_WORKERS = _TO_SEND | {ShardState.HARVESTING, JobState.PLANNING, JobState.FINISHING, JobState.NOTIFYING}
+_OF_WORKERS = TO_SEND | {ShardState.HARVESTING, JobState.PLANNING, JobState.FINISHING, JobState.NOTIFYING}
 _UNCERTAIN = frozenset({ShardState.CREATING, ShardState.FENCING, ShardState.PARKED})
 # An uncertain create call is resolved within 35 minutes (grace and fence) unless something is wrong.
 _UNCERTAIN_SECONDS = HOUR
@@ -36,10 +36,10 @@ def backlog(
 
     *is_open*: batch creation is allowed. While it isn't, or while nothing *is_sending* because the provider does not answer,
     shards to be sent count as held, not late. *is_readable*: answers may be fetched, likewise. A row under a worker's lease
-    isn't due, nor is one that is retried in its turn because a call got no answer.
+    isn't due, nor is one that is retried in its turn because a call failed.
     """
     shards = [row for row in rows if isinstance(row, Shard)]
-    held = (frozenset() if is_open and is_sending else _TO_SEND) | (
+    held = (frozenset() if is_open and is_sending else TO_SEND) | (
         frozenset() if is_readable else {ShardState.HARVESTING}
     )
     late = [now - row.due_at for row in rows if row.due_at is not None and _is_due(row, now, held)]
@@ -52,5 +52,4 @@ def backlog(
 def _is_due(row: Job | Shard, now: int, held: frozenset[ShardState]) -> bool:
     if row.due_at is None or row.due_at > now or (row.lease is not None and row.lease.until > now):
         return False
-    is_retried = isinstance(row, Shard) and row.unanswered is not None
-    return row.state in _OF_WORKERS and row.state not in held and not is_retried
+    return row.state in _OF_WORKERS and row.state not in held and not (isinstance(row, Shard) and is_retried(row))

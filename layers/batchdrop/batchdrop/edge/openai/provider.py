@@ -53,8 +53,6 @@ from batchdrop.flow.ports import ByteSink
 # Most that a list may return (https://developers.openai.com/api/reference/resources/batches, 2026-11-22).
 LIST_LIMIT = 100
 RETRIES_MAX = 2
-DELETE_RETRIES_MAX = 1  # a sweep comes for what is left
-DOWNLOAD_RETRIES_MAX = 1  # whoever collects the answers comes again in a minute
 # The SDK would sleep for two minutes where a server asks for it: as long as a poll may live.
 RETRY_AFTER_SECONDS_MAX = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -245,14 +243,14 @@ class OpenAIProvider:
     def batch(self, batch: str) -> Batch:
         """Return one batch."""
         with self._translated(batch):
-            found = self._client.batches.with_raw_response.retrieve(batch, timeout=self._timeout())
+            found = self._once().batches.with_raw_response.retrieve(batch, timeout=self._timeout())
             return read_batch(read_object(found.content, self._mask), self.dialect)
 
     def cancel_batch(self, batch: str) -> None:
         """Ask to stop a batch. One call, because the SDK would repeat a 409, which says that the batch has ended."""
         with self._translated(batch):
             try:
-                client = self._client.with_options(max_retries=0)
+                client = self._once()
                 client.batches.with_raw_response.cancel(batch, timeout=self._timeout())
             except openai.APIStatusError as error:
                 if error.status_code not in _ENDED:
@@ -290,7 +288,7 @@ class OpenAIProvider:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
         try:
             with self._translated():  # a 404 alone fences a create off: 410 may mean the call and not the file
-                client = self._trying(DELETE_RETRIES_MAX)
+                client = self._once()
                 gone = client.files.with_raw_response.delete(file, timeout=self._timeout())
                 answer = read_object(gone.content, self._mask)
         except ProviderRefused as error:
@@ -306,7 +304,7 @@ class OpenAIProvider:
         with (
             self._translated(file),
             # Unpacked on the way, the length would be that of something else.
-            self._trying(DOWNLOAD_RETRIES_MAX).files.with_streaming_response.content(
+            self._once().files.with_streaming_response.content(
                 file, extra_headers={"accept-encoding": "identity"}, timeout=self._timeout()
             ) as found,
         ):
@@ -324,9 +322,9 @@ class OpenAIProvider:
             raise DownloadCut(f"{file} ended after {size_bytes:,} of {announced:,} bytes")
         return size_bytes
 
-    def _trying(self, retries_max: int) -> OpenAI:
-        """Return the client with fewer retries than usual."""
-        return self._client.with_options(max_retries=min(retries_max, self._client.max_retries))
+    def _once(self) -> OpenAI:
+        """Return the client that tries once: whoever asked comes again in a minute, or a sweep does."""
+        return self._client.with_options(max_retries=0)
 
     def _timeout(self, usual: httpx2.Timeout = TIMEOUT) -> httpx2.Timeout:
         """Return how long each wait of a call may be: as usual, but no longer than what is left."""

@@ -4,13 +4,14 @@ Rule: a conditional write first moves the due time past the worker's time-out, s
 that is lost costs that time, never data.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from batchdrop.core.model.errors import LeaseLost
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.refusing import is_under_refusal
+from batchdrop.core.submission.retries import are_answers_given, are_creates_taken, is_retried
 from batchdrop.core.submission.waits import owed, owed_hold
 from batchdrop.flow.submission.circuit_breaker import BreakerState
 from batchdrop.flow.unit_of_work import Work, keep_job, keep_shard
@@ -41,21 +42,18 @@ class Wakes:
             if not needs_provider(row):
                 self._wake(row)
 
-    def all(self, rows: Iterable[Job | Shard], *, creates: BreakerState, reads: BreakerState) -> None:
+    def all(self, rows: Sequence[Job | Shard], *, creates: BreakerState, reads: BreakerState) -> None:
         """Wake those of *rows* that are due, and of those that send or fetch as many as may now.
 
         Of what the provider refused, or did not answer, only a few are tried again in a tick, whatever quota they were let into:
-        each would ask in vain each minute.
+        each would ask in vain each minute. Once one of those that were not answered goes through, the others go, too.
 
         A row may be given more than once; its newest reading comes first.
         """
         limits = self.work.limits
         most = {BreakerState.CLOSED: limits.wakeups_per_tick_max, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 0}
         left = {True: most[creates], False: most[reads]}
-        refused_left, unanswered_left = (
-            limits.refused_retries_per_tick_max,
-            dict.fromkeys(left, limits.retried_per_tick_max),
-        )
+        refused_left, retried_left = limits.refused_retries_per_tick_max, self._most_retried(rows)
         seen = set[tuple[str, int]]()
         for row in rows:
             if _name_of(row) in seen:
@@ -64,13 +62,25 @@ class Wakes:
             if isinstance(row, Job) or not needs_provider(row):
                 self._wake(row)
                 continue
-            is_create, is_unanswered = row.state in SUBMIT_STATES, row.unanswered is not None
+            is_create, is_again = row.state in SUBMIT_STATES, is_retried(row)
             is_refused = is_create and is_under_refusal(row)
             may = left[is_create] and (refused_left or not is_refused)
-            if may and (unanswered_left[is_create] or not is_unanswered) and self._wake(row):
+            if may and (retried_left[is_create] or not is_again) and self._wake(row):
                 left[is_create] -= 1
                 refused_left -= is_refused
-                unanswered_left[is_create] -= is_unanswered
+                retried_left[is_create] -= is_again
+
+    def _most_retried(self, rows: Sequence[Job | Shard]) -> dict[bool, int]:
+        """Return how many shards may repeat a call that failed: of those to be sent (True), and of those to be collected."""
+        shards, limits = [row for row in rows if isinstance(row, Shard)], self.work.limits
+        goes_through = {
+            True: are_creates_taken(shards, self.work.ports.clock.now()),
+            False: are_answers_given(shards, self.work.install.fetched_at),
+        }
+        return {
+            is_create: limits.wakeups_per_tick_max if goes_through[is_create] else limits.retried_per_tick_max
+            for is_create in goes_through
+        }
 
     def _wake(self, row: Job | Shard) -> bool:
         """Wake *row* if it is due and was not woken; return whether it was."""
