@@ -14,6 +14,7 @@ from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import HOUR, MINUTE
 
 FIRST = "http-POST-files:0"
+FIRST_CREATE = "http-POST-batches:0"
 WORKERS = 2  # template.yaml: MaximumConcurrency
 PLANNED_SECONDS_MAX = 60
 STORY = Scenario(name="hung uploads", happenings=(), calm_after_seconds=90 * HOUR)
@@ -72,6 +73,21 @@ def test_a_drop_is_planned_within_a_minute(together: int) -> None:
     assert len(drops.waited) == len(drops.dropped)
     assert max(drops.waited.values()) <= PLANNED_SECONDS_MAX
     assert 5 <= drops.uploads <= 30
+    assert not drops.here.simulator.account.batches
+    assert not drops.here.findings
+
+
+def test_a_drop_is_planned_soon_while_creates_hang() -> None:
+    """A create has a minute for its answer, and no less: two workers have it once, and then one of them."""
+    drops = with_workers(Exact({FIRST_CREATE: Fault.HANG}, lasts=True))
+
+    for _ in range(15):
+        drops.drop(30)
+        drops.run_for(2 * MINUTE)
+
+    assert len(drops.waited) == len(drops.dropped)
+    assert max(drops.waited.values()) <= PLANNED_SECONDS_MAX + 15
+    assert 5 <= sum(call.name == "http POST batches" for call in drops.here.gate.calls) <= 40
     assert not drops.here.simulator.account.batches
     assert not drops.here.findings
 

@@ -25,7 +25,9 @@ def hang_of(hang: Hang | None) -> Finding:
     """Return whether batches are created, or uploads hang, while no key is refused."""
     if hang is None:
         return Finding("circuit", "closed: batches are created")
-    seen = f"uploads are not answered since {iso_time(hang.since)}: {hang.cause}"
+    seen = (
+        f"{'creates' if hang.is_of_create else 'uploads'} are not answered since {iso_time(hang.since)}: {hang.cause}"
+    )
     return Finding("circuit", seen, "One is tried every few minutes, and the rest follows it; see provider-outage.md.")
 
 

@@ -92,6 +92,7 @@ class Uncertain:
     """The create call may or may not have made a batch."""
 
     cause: str
+    is_silent: bool = False  # nothing came in the time that there was, which held up who asked
 
 
 @dataclass(frozen=True, slots=True)

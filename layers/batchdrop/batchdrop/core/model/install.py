@@ -36,6 +36,7 @@ class Hang:
     since: int
     until: int
     cause: str
+    is_of_create: bool = False  # not uploads hang but creates: an upload that is answered shows nothing
 
 
 @dataclass(frozen=True, slots=True)

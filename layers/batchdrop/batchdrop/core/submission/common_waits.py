@@ -102,8 +102,9 @@ def early_wait(hang: Hang | None, base_url: str) -> CommonWait | None:
 
 
 def _hang_reason(hang: Hang) -> Reason:
+    what = "create" if hang.is_of_create else "upload"
     message = (
-        f"The provider has not answered any upload since {iso_time(hang.since)}. One is tried every few minutes, and whatever "
+        f"The provider has not answered any {what} since {iso_time(hang.since)}. One is tried every few minutes, and whatever "
         f"else is to be sent waits for it. {provider_words(hang.cause)}"
     )
     return Reason(_UNAVAILABLE, message)

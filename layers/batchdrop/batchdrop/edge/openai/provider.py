@@ -176,11 +176,13 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             return self._answer_to(error)
         except DeadlinePassed:
-            return Uncertain(f"no answer within {self._create_timeout_seconds} s")
+            return Uncertain(f"no answer within {self._create_timeout_seconds} s", is_silent=True)
         except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
             # ValueError and TypeError: a 2xx whose body is no batch.
             cause = self._described(error)
-            return NotSent(cause) if isinstance(error.__cause__, _NEVER_CONNECTED) else Uncertain(cause)
+            if isinstance(error.__cause__, _NEVER_CONNECTED):
+                return NotSent(cause)
+            return Uncertain(cause, is_silent=isinstance(error, openai.APITimeoutError))
 
     def _answer_to(self, error: openai.APIStatusError) -> CreateAnswer:
         words = read_words(error.response, str(error), self._mask)

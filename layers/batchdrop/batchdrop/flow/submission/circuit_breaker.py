@@ -149,22 +149,23 @@ def end_fetch_hang(work: Work) -> None:
         change_install(work, lambda install: replace(install, fetch_hang=None))
 
 
-def note_hang(work: Work, provider: Provider, error: ProviderSilent) -> None:
-    """Begin no upload for a while: one was not answered in its time, and each that follows would hold up a worker as well."""
-    work.ports.log.warning("upload.hung", cause=str(error))
+def note_hang(work: Work, provider: Provider, cause: str, *, is_of_create: bool = False) -> None:
+    """Begin no upload for a while: one, or a create, was not answered in its time, and each would hold up a worker."""
+    work.ports.log.warning("create.hung" if is_of_create else "upload.hung", cause=cause)
     now = work.ports.clock.now()
 
     def hung(install: Install) -> Install:
         known = hang_at(install, provider)
         since = known.since if known else now
-        return replace(install, hang=Hang(provider.base_url, since, now + MINUTE, str(error)))
+        return replace(install, hang=Hang(provider.base_url, since, now + MINUTE, cause, is_of_create=is_of_create))
 
     change_install(work, hung)
 
 
-def end_hang(work: Work) -> None:
-    """Let uploads go on: one was answered."""
-    if work.install.hang:  # else each upload would read the row
+def end_hang(work: Work, *, is_of_create: bool = False) -> None:
+    """Let uploads go on: one was answered, or a create that was hung for."""
+    hang = work.install.hang
+    if hang and hang.is_of_create == is_of_create:  # else each upload would read the row
         change_install(work, lambda install: replace(install, hang=None))
 
 

@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from typing import Final
 
-from batchdrop.core.model.batches import Accepted, CreateAnswer, Declined, NotSent
+from batchdrop.core.model.batches import Accepted, CreateAnswer, Declined, NotSent, Uncertain
 from batchdrop.core.model.errors import (
     DiskFull,
     IllegalTransition,
@@ -156,7 +156,7 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
                 total_seconds=total_seconds,
             )
         except ProviderSilent as error:
-            note_hang(work, provider, error)
+            note_hang(work, provider, str(error))
             raise
         end_hang(work)
     saving = once.saving(shard) if once else NOTHING_SAVED
@@ -202,6 +202,10 @@ def _is_processed(work: Work, provider: Provider, shard: Shard) -> bool:
 
 def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) -> Shard:
     """Write down what the create call said. What is uncertain stays CREATING: only `recover` may go on from there."""
+    if isinstance(answer, Uncertain) and answer.is_silent:
+        note_hang(work, provider, answer.cause, is_of_create=True)
+    else:
+        end_hang(work, is_of_create=True)
     if isinstance(answer, Accepted):
         work.ports.log.info(
             "batch.created", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket, batch_id=answer.batch.id,
