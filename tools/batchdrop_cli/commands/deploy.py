@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from batchdrop_cli.commands.options import builds_option
+
 DEFAULT_STACK = "batchdrop"
-BUILDS = Path(".aws-sam")
 
 
 @click.command()
 @click.option("--architecture", metavar="NAME", help="arm64 or x86_64. Without: the stack's, and arm64 for a new one.")
-@click.option("--builds", type=click.Path(path_type=Path), default=BUILDS, show_default=True, help="Where it is built.")
+@builds_option
 @click.option("--sam-options", default="", metavar="OPTIONS", help="Options for `sam deploy`, as one text.")
 @click.argument("parameters", nargs=-1, metavar="[NAME=VALUE]...")
 @click.pass_context

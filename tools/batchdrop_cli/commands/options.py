@@ -22,6 +22,9 @@ def choose_stack(context: click.Context, parameter: click.Parameter, stack_file:
     return DeployedStack(name)
 
 
+builds_option = click.option(
+    "--builds", type=click.Path(path_type=Path), default=Path(".aws-sam"), show_default=True, help="Where it is built.",
+)  # fmt: skip
 stack_option = click.option(
     "--stack-file", "stack", type=click.Path(path_type=Path), default=STACK_FILE, show_default=True, callback=choose_stack,
     help="Describes the running local stack.",

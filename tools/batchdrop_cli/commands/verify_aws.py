@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from batchdrop_cli.commands.asking import agree
+from batchdrop_cli.commands.options import builds_option
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
 from batchdrop_cli.verify.request import MODEL
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from batchdrop_cli.verify.account_trial import Trial
 
 MINUTE = 60
-BUILDS = Path(".aws-sam")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104  # refused, not listened on
 
 
@@ -36,7 +36,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104
     "--patience", "minutes", type=click.IntRange(min=1, max=1_440), default=120, show_default=True, metavar="MINUTES",
     help="How long to wait for the two batches.",
 )  # fmt: skip
-@click.option("--builds", type=click.Path(path_type=Path), default=BUILDS, show_default=True, help="Where it is built.")
+@builds_option
 @click.option(
     "--clean", "leftover", metavar="NAME", help="Only delete what an interrupted run left; it printed its name."
 )

@@ -29,8 +29,8 @@ from batchdrop_cli.stack import Site
 
 # Poll runs every five minutes at most (PollMinutes), and CloudWatch shows an invocation two minutes later at most.
 TICK_WINDOW = timedelta(minutes=15)
-# Later than this a worker has failed: a wake-up message is taken in seconds and given again after 16 minutes.
 SHOWN_MAX = 3  # jobs that are named
+# Later than this a worker has failed: a wake-up message is received in seconds and delivered again after 16 minutes.
 LATE_SECONDS = 1_800
 LIST_TIMEOUT_SECONDS = 60
 

@@ -29,8 +29,8 @@ REPOSITORY = Path(__file__).parents[3]
 
 TICK_SECONDS = 2.0
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-NOTICES_QUEUE = "batchdrop-notifications"
-NOTICES_RETENTION_SECONDS = "1209600"  # a fortnight, the longest that SQS takes
+NOTIFICATIONS_QUEUE = "batchdrop-notifications"
+NOTIFICATIONS_RETENTION_SECONDS = "1209600"  # a fortnight, the longest that SQS takes
 
 
 class StackRuns(Exception):
@@ -163,7 +163,7 @@ def subscribe_queue(address: Address, topic_arn: str) -> str:
     """Make a queue that receives every notification as any SQS subscriber would; return its address."""
     queues = boto3.client("sqs", **address.client_options())
     url = queues.create_queue(
-        QueueName=NOTICES_QUEUE, Attributes={"MessageRetentionPeriod": NOTICES_RETENTION_SECONDS}
+        QueueName=NOTIFICATIONS_QUEUE, Attributes={"MessageRetentionPeriod": NOTIFICATIONS_RETENTION_SECONDS}
     )["QueueUrl"]
     arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     statement = {

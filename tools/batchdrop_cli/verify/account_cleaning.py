@@ -8,13 +8,13 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
+from batchdrop_cli.jobs.control import DELETED_A_CALL_MAX
 from batchdrop_cli.local.emulator import ClientOptions
 
 # A stack of this name was made for a trial: `verify-aws` adds eight hexadecimal digits.
 TRIAL_STACK = r"batchdrop-verify-[0-9a-f]{8}"
 SAM_STACK, SAM_BUCKET = "aws-sam-cli-managed-default", "SourceBucket"
 LOOK_SECONDS = 5  # between two looks at what is being deleted
-DELETED_A_CALL_MAX = 1_000  # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html, read 2026-11-30
 
 
 def client(service: str, options: ClientOptions) -> Any:  # noqa: ANN401  # boto3's, of any service

@@ -32,7 +32,6 @@ from batchdrop_cli.verify.account_cleaning import delete_buckets, delete_queues,
 from batchdrop_cli.verify.assumptions import Looked
 from batchdrop_cli.verify.seen import Seen, Verdict
 
-NAME_START: Final = "batchdrop-verify-"
 REQUESTS: Final = 5  # that are sent to the provider: two ready-made and three rows
 ANSWER_TOKENS: Final = 20
 ANNOUNCED_SECONDS_MAX: Final = 60.0  # S3 says "typically within seconds"; the search for lost events starts much later

@@ -5,14 +5,14 @@ Rule: what other people wrote reaches a terminal as text alone.
 
 from typing import Final
 
+from batchdrop.core.model.wording import printable
+
 _KEPT: Final = "\n\t"
 
 
 def disarmed(text: str) -> str:
     """Return *text*, lines as they are, with every other character that cannot be printed as its escape."""
-    return "".join(
-        char if char.isprintable() or char in _KEPT else char.encode("unicode_escape").decode("ascii") for char in text
-    )
+    return printable(text, _KEPT)
 
 
 def disarmed_json(text: str) -> str:
