@@ -134,7 +134,7 @@ REJECTED = (
         ("opens at line 2 (byte 21)",), "Close the quote that is named.",
     ),
     Wrong(
-        "A table lies directly below `inbox/`", "inbox/reviews.csv", text(TABLE), "csv_without_task", ("tasks/<name>.yaml",),
+        "A table is directly below `inbox/`", "inbox/reviews.csv", text(TABLE), "csv_without_task", ("tasks/<name>.yaml",),
         "Write a task and drop the file below the folder of its name.",
     ),
     Wrong(

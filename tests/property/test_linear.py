@@ -150,5 +150,5 @@ def test_a_stretch_of_blanks_ends_at_the_limit_of_a_record(
 
 def test_a_header_far_down_is_refused() -> None:
     """Blank lines before a header are bounded, too."""
-    with pytest.raises(UploadRejected, match="from byte 0 on stand more than 10,000 bytes of blank"):
+    with pytest.raises(UploadRejected, match="from byte 0 on are more than 10,000 bytes of blank"):
         records_of(CsvRows(record_bytes_max=10_000, field_chars_max=10_000), b"\n" * 10_001 + b"a\n1\n")

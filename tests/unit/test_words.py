@@ -27,6 +27,7 @@ DONE: Final = (
     "docs/runbooks/*.md",
     "docs/schemas/*",
     "docs/security.md",
+    "docs/troubleshooting.md",
     "docs/upgrading.md",
     "functions/**/*.py",
     "template.yaml",
@@ -40,14 +41,15 @@ DONE: Final = (
     f"{LAYER}/core/notification/**/*.py",
     f"{LAYER}/core/operations/**/*.py",
     f"{LAYER}/core/planning/**/*.py",
+    f"{LAYER}/edge/*.py",
+    f"{LAYER}/edge/aws/**/*.py",
+    f"{LAYER}/edge/openai/**/*.py",
+    f"{LAYER}/formats/**/*.py",
 )
 # Not read yet; what is in neither list is noticed.
 STILL_TO_READ: Final = (
     f"{LAYER}/core/collection/**/*.py",
     f"{LAYER}/core/submission/**/*.py",
-    f"{LAYER}/edge/*.py",
-    f"{LAYER}/edge/aws/**/*.py",
-    f"{LAYER}/edge/openai/**/*.py",
     f"{LAYER}/flow/*.py",
     f"{LAYER}/flow/admission/**/*.py",
     f"{LAYER}/flow/collection/**/*.py",
@@ -56,7 +58,6 @@ STILL_TO_READ: Final = (
     f"{LAYER}/flow/operations/**/*.py",
     f"{LAYER}/flow/planning/**/*.py",
     f"{LAYER}/flow/submission/**/*.py",
-    f"{LAYER}/formats/**/*.py",
 )
 
 
@@ -85,7 +86,7 @@ RULES: Final = (
     Rule(r"\b[Ll](et|ets|etting) (it |them )?in\b", "admit", "A shard is let in."),
     Rule(r"\b[Ss]livers?\b", "tiny batch", "It is a sliver."),
     Rule(r"\b[Ss]tretch(es)?\b", "checkpoint, part", "A stretch of the upload."),
-    Rule(r"\b[Ll]essons?\b", "quota estimate", "The lesson is kept."),
+    Rule(r"\b[Ll]essons?\b(?! =|,)", "quota estimate", "The lesson is kept."),
     Rule(r"\bmay be repeated\b", "idempotent", "It may be repeated."),
     Rule(r"\b([Ll]ies|[Bb]ears)\b", "is, has", "The file lies there."),
     Rule(r"\b[Ss]tands?\b(?! for)", "is, says", "The table stands below."),

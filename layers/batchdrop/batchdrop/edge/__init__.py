@@ -1,1 +1,1 @@
-"""Effects: the adapters that keep the ports of `flow.ports` against DynamoDB, S3, OpenAI, SQS and SNS."""
+"""Performs the effects: adapters that implement the ports of `flow.ports` with DynamoDB, S3, OpenAI, SQS and SNS."""

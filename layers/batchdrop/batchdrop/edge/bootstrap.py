@@ -1,4 +1,4 @@
-"""The whole object graph on one screen.
+"""Builds the whole object graph, on one screen.
 
 Rule: settings are read and clients are built once per process, most of them when they are first needed; an invocation
 brings its context and leaves nothing behind but connections.

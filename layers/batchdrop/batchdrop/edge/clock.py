@@ -1,4 +1,4 @@
-"""Time and chance as the process has them."""
+"""Gives time and chance of the real process."""
 
 import random
 import time
@@ -22,7 +22,7 @@ class Context(Protocol):
 
 
 class SystemClock:
-    """The clock of one process; whoever begins an invocation sets its `context`."""
+    """The clock of one process. `context` is set at the beginning of each invocation."""
 
     context: Context
 

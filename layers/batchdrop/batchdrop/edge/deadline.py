@@ -1,7 +1,7 @@
-"""A total deadline for one call, also where the other side drips.
+"""Sets a total deadline for one call, even if the other side drips.
 
 Rule: time-outs of a socket bound each wait, not their sum; an alarm of the process bounds the sum. It reaches the main
-thread only, which is where Lambda runs a handler. On another thread (a test's) the socket's time-outs stand alone.
+thread only, which is where Lambda runs a handler. On another thread (a test's) only the socket's time-outs hold.
 """
 
 import signal

@@ -1,4 +1,4 @@
-"""Prices, as genai-prices bundles them: no network.
+"""Looks up prices in those that genai-prices bundles: no network.
 
 Rule: a price in a batch is one that the list names, or the share of the list price that the provider documents; where there
 is neither it is unknown. The library is loaded by the first price that is asked for, never at a function's start: it takes
@@ -32,7 +32,7 @@ class BundledPrices:
         self._dialects = dialects or Dialects()
 
     def price_list(self, model: str, base_url: str, at: int) -> PriceList | None:
-        """Return what *model* costs in a batch at whoever serves *base_url* on the day of *at*; None where it is not known."""
+        """Return what *model* costs in a batch at the server of *base_url* on the day of *at*; None if unknown."""
         from genai_prices import Usage, calc_price  # noqa: PLC0415  # the rule of this module
 
         nothing, day = Usage(), datetime.fromtimestamp(at, UTC)

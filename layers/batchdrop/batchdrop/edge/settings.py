@@ -1,6 +1,6 @@
-"""What a deployment sets, read once from the environment.
+"""Reads a deployment's settings from the environment, once.
 
-Rule: nobody else reads the environment. A bad value stops the function at its start with the name of the variable.
+Rule: no other module reads the environment. A bad value stops the function at its start with the name of the variable.
 """
 
 import os
@@ -15,7 +15,7 @@ from batchdrop.core.model.errors import BatchdropError
 from batchdrop.core.model.limits import Limits
 
 LIMIT_PREFIX = "BATCHDROP_"
-# What the template sets bears its parameter's name, without the prefix. Dollars are counted in millionths within, in that name.
+# A setting of the template has its parameter's name, without the prefix. The code counts its dollars in millionths.
 _SET_BY_THE_TEMPLATE = frozenset(
     {"enqueued_tokens_per_model", "max_cost_microdollars", "daily_cost_microdollars_max", "worker_timeout_seconds"}
 )

@@ -1,4 +1,4 @@
-"""File formats: one module each, which reads an upload as records and writes results in the same format."""
+"""Reads uploads as records and writes results in the same format: one module for each format."""
 
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.keys import NO_TASK, Upload
@@ -21,7 +21,7 @@ def format_of(upload: Upload, limits: Limits = _DEFAULT) -> Format:
             raise UploadRejected(
                 "csv_without_task",
                 "a CSV needs a task that says how its rows become requests: write tasks/<name>.yaml and drop the file "
-                "below inbox/<name>/; directly below inbox/ lie ready-made requests, as .jsonl or .json",
+                "below inbox/<name>/; ready-made requests, as .jsonl or .json, go directly below inbox/",
             )
         case "csv":
             return CsvRows(limits.record_bytes_max, limits.csv_field_bytes_max)

@@ -1,4 +1,4 @@
-"""The fields of a CSV row, found by searching instead of looking at every character.
+"""Finds the fields of a CSV row by searching, instead of reading every character.
 
 Rule: where anything is unusual csv.reader decides, so that there is one opinion of what a row is. A property test compares the
 two. On prose of 2.5 KB csv.reader took half of all planning time; searching takes a twentieth. Each quote is a search, though:
@@ -31,7 +31,7 @@ def fields_of_line(line: str) -> list[str] | None:
 def _quoted_fields(line: str, quote: int) -> list[str] | None:
     """Go from quote to quote, the first of which is *quote*.
 
-    What stands between two quoted fields begins and ends with a comma; nothing between two quotes is a quote that was doubled.
+    The text between two quoted fields begins and ends with a comma; nothing between two quotes is a quote that was doubled.
     """
     between = line[:quote]
     fields = between.split(",")

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets write it: a header, then one record a row; fields may be quoted and then hold line ends.
+"""Reads and writes CSV as spreadsheets do: a header, then one record a row; quoted fields may hold line ends.
 
 Rule: rows are given back as they came, byte for byte, and answer columns are added behind them. Text that a spreadsheet would
 run as a formula is disarmed in the answer columns, never in the user's own.
@@ -34,7 +34,7 @@ _QUOTED = re.compile(rb'(?:\A|[,\n])(?P<open>"(?:[^"]++|"")*+)(?P<close>"?)')
 _FIELD_ENDS = (b"", b",", b"\r", b"\n")
 _OTHER_SEPARATOR = re.compile(rb'"([;\t|])"')
 _QUOTE_ADVICE = 'a quote inside of a quoted field is written twice ("")'
-_LINE_END_ADVICE = "a carriage return stands alone in it; save the file with the line ends of Windows or Unix"
+_LINE_END_ADVICE = "it has a carriage return without a line feed; save the file with the line ends of Windows or Unix"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -61,7 +61,7 @@ class CsvRows:
         return Header(0)
 
     def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
-        """Yield the rows. A row with too few or too many fields has a problem; blank lines are no rows."""
+        """Yield the rows. A row with too few or too many fields has a problem; blank lines aren't rows."""
         if not header.columns:
             return iter(())  # nothing but blank lines
         known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
@@ -124,13 +124,13 @@ class CsvRows:
 
 @dataclass(slots=True)
 class _Place:
-    """Where reading stands: the byte, and the line where it is known (reading may have begun in the middle)."""
+    """Where reading is: the byte, and the line if it is known (reading may have begun in the middle)."""
 
     offset: int
     line: int | None
 
     def skip(self, line: bytes) -> int:
-        """Go on behind *line* and return the byte there."""
+        """Move behind *line* and return the byte there."""
         self.offset += len(line)
         if self.line:
             self.line += 1
@@ -141,7 +141,7 @@ class _Place:
 
 
 def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: int) -> Iterator[list[Record]]:
-    """Yield the rows with the bytes that each came from. *place* is where *stream* stands.
+    """Yield the rows with the bytes that each came from. *place* is the position of *stream*.
 
     A row has a problem where it has not *width* fields.
     """
@@ -183,7 +183,7 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
 
 
 class _RowReader:
-    """Reads single rows that are more than a plain line. It knows where it stands and says what is wrong and where."""
+    """Reads single rows that are more than a plain line. It knows its position and says what is wrong and where."""
 
     def __init__(self, limits: CsvRows, stream: BinaryIO, place: _Place) -> None:
         # The limit is the process's own; all readers of one process ask for the same.
@@ -195,7 +195,7 @@ class _RowReader:
         self.unread: list[bytes] = []  # lines that come before the stream, the next one last
 
     def row(self, line: bytes) -> tuple[bytes, list[str]]:
-        """Return the row that begins with *line*, as it came and as fields; what is unread stands behind it.
+        """Return the row that begins with *line*, as it came and as fields; *stream* continues behind it.
 
         Raises UploadRejected.
         """
@@ -278,12 +278,12 @@ def _broken(error: csv.Error, lines: Sequence[bytes], place: _Place, field_chars
     if "unexpected end" in str(error):
         return UploadRejected("broken_csv", f"a quote that opens at {opened} is never closed; {_QUOTE_ADVICE}")
     if "expected after" not in str(error):
-        return UploadRejected("broken_csv", f"the row that starts at {start} is no CSV: {_LINE_END_ADVICE}")
+        return UploadRejected("broken_csv", f"the row that starts at {start} isn't CSV: {_LINE_END_ADVICE}")
     if found := _OTHER_SEPARATOR.search(b"".join(lines)):
         return UploadRejected("broken_csv", f"the row that starts at {start} {separator_advice(found[1].decode())}")
     return UploadRejected(
         "broken_csv",
-        f"the field whose quote opens at {opened} goes on behind its closing quote: it was not closed where it ends, or "
+        f"the field whose quote opens at {opened} continues after its closing quote: it was not closed where it ends, or "
         f"{_QUOTE_ADVICE}",
     )
 
@@ -366,7 +366,7 @@ def _joined(fields: Sequence[str]) -> bytes:
 def _quoted(field: str) -> str:
     if not _needs_quotes(field):
         return field
-    # Asked first, because replacing looks at each sign by itself: ten times as long where there is nothing to replace.
+    # Searched first, because replacing looks at each character: ten times as long if there is nothing to replace.
     return '"' + (field.replace('"', '""') if '"' in field else field) + '"'
 
 
@@ -414,7 +414,7 @@ def _may_begin_inside(text: str) -> bool:
 
 
 def _with_apostrophe(found: re.Match[str]) -> str:
-    """Return the separator and the cell that follow it; a number, and the dash of a list, are no formulas."""
+    """Return the separator and the cell that follow it; a number, and the dash of a list, aren't formulas."""
     separator, cell = found["separator"], found["cell"]
     is_item = cell[0] in "+-" and cell[1:2] in ("", " ", cell[0])
     return found[0] if is_item or _PLAIN_NUMBER.fullmatch(cell.rstrip()) else f"{separator}'{cell}"

@@ -1,4 +1,4 @@
-"""What an upload looks like where it is not what its ending says: the guess that makes a refusal helpful.
+"""Guesses what an upload is if its ending is wrong, so that the rejection is helpful.
 
 Rule: a guess is made only of what is refused, or must be. Planning looks at the first bytes of each upload; what was planned is
 read again without a look.
@@ -74,7 +74,7 @@ def check_start(start: bytes, extension: str) -> None:
         raise UploadRejected(
             "one_document",
             f"a .{extension} file holds one JSON record a line, and the first line is not whole: this is one document over many "
-            "lines. An array of records is named .json; an object has to stand on one line",
+            "lines. An array of records is named .json; an object has to be on one line",
         )
 
 

@@ -1,4 +1,4 @@
-r"""One JSON array: each element is a record, whatever the white space between.
+r"""Reads and writes one JSON array: each element is a record, whatever the white space between.
 
 Rule: the file is never held whole. Elements are cut by looking for their ends alone; whether one is valid JSON shows when it
 is decoded, so that a bad element fails alone while its brackets and quotes balance.
@@ -56,12 +56,12 @@ class JsonArray:
         return decode_record(record.raw, record.row, record.start)
 
     def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
-        """Return the columns *names*, or None where a record lacks one of them or is no object."""
+        """Return the columns *names*, or None if a record lacks one of them or isn't an object."""
         del header
         return columns_of_texts([record.raw for record in records], names)
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
-        """Return the element on one line, or `null` where it is no JSON."""
+        """Return the element on one line, or `null` if it isn't JSON."""
         del header
         return one_line(record.raw, is_valid=is_valid)
 
@@ -177,7 +177,7 @@ class _Elements:
         position, depth = self._position, 0
         while True:
             token = _TOKEN.match(self._buffer, position)
-            # A run that touches the end of what was read may go on behind it.
+            # A run that reaches the end of what was read may continue behind it.
             if token is None or (token.end() == len(self._buffer) and token[0][-1:] not in _ENDS_ITSELF):
                 position = self._more(position, row, is_unclosed=depth > 0 or token is None)
                 if position < 0:
@@ -198,7 +198,7 @@ class _Elements:
         self._drop_taken()
         if len(self._buffer) > self._element_bytes_max:
             raise self._too_large(row)
-        # Doubling keeps the work linear: a string that goes on is looked at again from its quote.
+        # Doubling keeps the work linear: a string that continues is read again from its quote.
         block = self._stream.read(max(_READ_BYTES, len(self._buffer)))
         if not block:
             if is_unclosed:

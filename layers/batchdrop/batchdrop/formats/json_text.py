@@ -1,6 +1,6 @@
-"""JSON as text: reading it with a place in the message, and adding answers to it without touching the rest.
+"""Handles JSON as text: reads it with a place in the message, and adds answers without touching the rest.
 
-Rule: what the user wrote is spliced, never read and written anew, so that numbers keep their digits.
+Rule: the user's text is copied, never decoded and encoded again, so that numbers keep their digits.
 """
 
 import json
@@ -40,7 +40,7 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
 
 
 def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns | None:
-    """Return what JSON objects have in the columns *names*; None where one is no object, or has not all of them."""
+    """Return what JSON objects have in the columns *names*; None if one isn't an object, or lacks one of them."""
     # All at once first, because a call for each costs more than looking for brackets.
     if has_many_brackets(b"".join(texts)) and any(map(is_too_deep, texts)):
         return None
@@ -64,15 +64,15 @@ def _why(text: bytes, error: Exception) -> str:
         return f"not UTF-8 at its byte {precise.start + 1}: {encoding_advice(text)}"
     except (ValueError, RecursionError) as precise:
         return f"not JSON: {precise}"
-    return "not JSON: a number is out of range or half of a surrogate pair stands alone"
+    return "not JSON: a number is out of range or half of a surrogate pair is alone"
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} isn't a JSON number")
 
 
 def one_line(text: bytes, *, is_valid: bool = False) -> bytes:
-    """Return the JSON *text* on one line with its digits as they are, or `null` where it is no JSON."""
+    """Return the JSON *text* on one line with its digits as they are, or `null` if it isn't JSON."""
     text = text.strip()
     try:
         if not is_valid:
@@ -82,7 +82,7 @@ def one_line(text: bytes, *, is_valid: bool = False) -> bytes:
                 return NULL
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NULL
-    # Line ends can only stand between tokens: inside strings they are escaped.
+    # Line ends can only be between tokens: inside strings they are escaped.
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
 
 

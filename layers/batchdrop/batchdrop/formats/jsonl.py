@@ -1,4 +1,4 @@
-"""JSON lines: one record a line. Blank lines are no records; a byte order mark before the first is tolerated.
+"""Reads and writes JSON lines: one record a line. Blank lines aren't records; a byte order mark at the start is tolerated.
 
 Rule: a line that is not JSON fails alone.
 """
@@ -55,7 +55,7 @@ class JsonLines:
         return UploadRejected(
             "record_too_large",
             f"line {row} (at byte {offset}) is longer than {self.record_bytes_max:,} bytes, the limit for one record "
-            "(record_bytes_max); each record stands on a line of its own",
+            "(record_bytes_max); each record is on a line of its own",
         )
 
     def decode(self, header: Header, record: Record) -> JsonValue:
@@ -64,12 +64,12 @@ class JsonLines:
         return decode_record(record.raw.strip(), record.row, record.start, "line")
 
     def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
-        """Return the columns *names*, or None where a record lacks one of them or is no object."""
+        """Return the columns *names*, or None if a record lacks one of them or isn't an object."""
         del header
         return columns_of_texts([record.raw for record in records], names)
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
-        """Return the line without its ends, or `null` where it is no JSON."""
+        """Return the line without its ends, or `null` if it isn't JSON."""
         del header
         return one_line(record.raw, is_valid=is_valid)
 

@@ -1,7 +1,7 @@
-"""What every format offers: an upload read as records, and results written in the same format.
+"""Declares what every format offers: an upload read as records, and results written in the same format.
 
 Rule: reading may begin at the start of any record, and the same bytes always give the same records, because planning
-resumes, harvesting joins and merging all read the upload anew.
+resumes, collecting joins and merging all read the upload again.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -30,13 +30,13 @@ class Header:
     """What the start of an upload says about the rest."""
 
     body_start: int  # byte offset of the first record
-    head: bytes = b""  # what stands before it, as it came (a CSV header with its line end, a byte order mark)
+    head: bytes = b""  # the bytes before it, as they came (a CSV header with its line end, a byte order mark)
     columns: tuple[str, ...] = ()  # in CSV; empty elsewhere
     line_end: bytes = b"\n"
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One record as it stands in the upload. A Struct, because a frozen dataclass takes ten times as long to make."""
+    """One record as it is in the upload. A Struct, because a frozen dataclass takes ten times as long to make."""
 
     row: int  # 1-based, header excluded
     start: int  # byte offsets: its first byte, and past its last (line end included)
@@ -54,10 +54,10 @@ class Format(Protocol):
         """The ending of result files, without a dot."""
 
     def read_header(self, stream: BinaryIO) -> Header:
-        """Return the header; *stream* stands at the upload's first byte. Raises UploadRejected."""
+        """Return the header; *stream* is at the upload's first byte. Raises UploadRejected."""
 
     def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
-        """Yield the records from *offset* on, where *stream* stands, some at a time; *row* records come before it.
+        """Yield the records from *offset* on, where *stream* is, some at a time; *row* records come before it.
 
         No run is empty, and its memory is bounded. Raises UploadRejected where the rest cannot be read as this format; all
         records before it were yielded.
@@ -67,38 +67,38 @@ class Format(Protocol):
         """Return the record's value: an object by column in CSV. Raises ItemRefused."""
 
     def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
-        """Return what *records* have in the columns *names*, at least; None where one has not all, or is no object."""
+        """Return what *records* have in the columns *names*, at least; None if one lacks a column, or isn't an object."""
 
     def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
-        """Return the record as JSON on one line; `null` where it is no valid record, which need not be found out again."""
+        """Return the record as JSON on one line; `null` if it isn't a valid record. *is_valid* saves the check."""
 
     def result_head(self, header: Header) -> bytes:
-        """Return what stands before the first result."""
+        """Return the bytes before the first result."""
 
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the record with its answer."""
 
     def result_tail(self, header: Header) -> bytes:
-        """Return what stands after the last result."""
+        """Return the bytes after the last result."""
 
     def failure_head(self, header: Header) -> bytes:
-        """Return what stands before the first failed record."""
+        """Return the bytes before the first failed record."""
 
     def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
         """Return the record as it came."""
 
     def failure_tail(self, header: Header) -> bytes:
-        """Return what stands after the last failed record."""
+        """Return the bytes after the last failed record."""
 
 
 def check_blanks(start: int, end: int, bytes_max: int) -> None:
     """Raise UploadRejected where bytes *start* to *end*, which hold blanks alone, are more than *bytes_max*.
 
-    Such a stretch is bounded as a record is: time is only looked at between two records.
+    Such a gap is bounded as a record is, because the clock is only read between two records.
     """
     if end - start > bytes_max:
         message = (
-            f"from byte {start} on stand more than {bytes_max:,} bytes of blank lines and spaces, the limit between two "
+            f"from byte {start} on are more than {bytes_max:,} bytes of blank lines and spaces, the limit between two "
             "records (record_bytes_max); remove them"
         )
         raise UploadRejected("too_many_blanks", message)

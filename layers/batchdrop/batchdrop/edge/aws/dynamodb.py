@@ -1,7 +1,7 @@
-"""The table: ledger rows in DynamoDB.
+"""Keeps ledger rows in DynamoDB.
 
-Rule: a change is applied whole or not at all, and only where every row is as it was read. A write whose reply was lost is
-told from another's by reading the rows again: `revision` and `writer` are of this very write, or it did not happen.
+Rule: a change is applied whole or not at all, and only if every row is as it was read. After a write whose reply was lost
+the rows are read again: `revision` and `writer` are this write's, or it did not happen.
 """
 
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ type Attributes = dict[str, Any]  # DynamoDB's own notation: {"name": {"S": "val
 
 DUE_INDEX = "due"
 DUE_PARTITION = "D"
-# The installation's row comes first in the index: whoever looks what is due reads it with the same query.
+# The installation's row comes first in the index: the query for due rows reads it too.
 INSTALL_DUE_AT = 0
 
 # A transaction that meets another is cancelled whole and may be sent again at once; eight tries with jitter outlast what
@@ -303,7 +303,7 @@ def _place(key: RowKey) -> Attributes:
 
 
 def _attributes(row: Row) -> Attributes:
-    """Return *row* as it lies in the table: the whole as JSON, and beside it what conditions and indexes name."""
+    """Return *row* as it is in the table: the whole as JSON, and beside it what conditions and indexes name."""
     attributes: Attributes = _place(row_key(row)) | {
         "kind": {"S": kind_of(row)},
         "row": {"S": encode_row(row)},

@@ -1,4 +1,4 @@
-"""What arrives at a function: bodies of SQS messages become drops and wake-up messages.
+"""Reads what arrives at a function: bodies of SQS messages become drops and wake-up messages.
 
 Rule: nothing that arrives can raise. What is not for us, or not understood, becomes `Ignored` with a reason for the log;
 an object without a version becomes a drop that says so, because a person waits for it.
@@ -20,7 +20,7 @@ from batchdrop.flow.ports import Ports
 # (https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html, 2026-11-22).
 UNVERSIONED = frozenset({"", "null"})
 # A message of SQS holds 1 MiB (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html,
-# 2026-11-22), an S3 event one record: more than these are nobody's we know.
+# 2026-11-22), an S3 event one record: no known sender puts more than this into one.
 RECORDS_MAX = 1_000
 
 
@@ -41,7 +41,7 @@ class Wakeup:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Send the notification that the installation owes."""
+    """Send the installation's pending notification."""
 
 
 @dataclass(frozen=True, slots=True)

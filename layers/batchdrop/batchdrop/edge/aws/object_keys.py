@@ -1,4 +1,4 @@
-"""What a key in a bucket may look like.
+"""Checks what a key in a bucket may look like.
 
 Rule: a key that one store would refuse, and another would bend to something else in silence, is refused here, by every store.
 """

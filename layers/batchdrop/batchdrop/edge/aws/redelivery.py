@@ -1,4 +1,4 @@
-"""What becomes of a message whose invocation fails: it comes again after seconds, not after the queue's visibility time-out.
+"""Redelivers a message soon if its invocation fails: after seconds, not after the queue's visibility time-out.
 
 Rule: an error is never hidden, nor replaced by another one. Where a function dies without a word (memory, its time-out), the
 queue's own time-out holds; it is six times the function's, as AWS asks
@@ -46,7 +46,7 @@ class Redelivery:
 
     @contextmanager
     def soon(self, event: Mapping[str, Any]) -> Iterator[None]:
-        """Let the messages of *event* come again soon where what is done with them raises; the error goes on."""
+        """Make the messages of *event* visible again soon if handling them raises; the error is raised on."""
         try:
             yield
         except Exception as error:
@@ -75,12 +75,12 @@ class Redelivery:
 
 
 def hide(client: "SQSClient", url: str, receipt: str, seconds: int) -> None:
-    """Let the received message stay hidden for so many seconds from now."""
+    """Keep the received message hidden for *seconds* from now."""
     client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
 
 def _messages(event: Mapping[str, Any]) -> list[_Message]:
-    """Return the messages of an SQS event; none where it is no such event."""
+    """Return the messages of an SQS event; none if it isn't such an event."""
     try:
         return msgspec.convert(event, _Event, strict=False).messages
     except msgspec.MsgspecError:

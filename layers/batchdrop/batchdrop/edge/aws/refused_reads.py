@@ -1,7 +1,7 @@
-"""Why S3 refuses to give an upload: what its error's code says, and whether another look may help.
+"""Explains why S3 refuses to give an upload: what its error's code says, and whether trying again may help.
 
 Rule: only what is known to last is final. Anything else is looked at again for some minutes, because permissions, policies and
-KMS grants take a while to be everywhere, and because S3 answers 403 for a version that is gone to whoever may not list.
+KMS grants take a while to be everywhere, and because S3 answers 403 for a version that is gone if the caller may not list.
 """
 
 import re

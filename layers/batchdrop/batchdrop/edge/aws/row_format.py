@@ -1,4 +1,4 @@
-"""How ledger rows lie in the table: their keys, their bytes, and what a change asks of each.
+"""Encodes ledger rows for the table: their keys, their bytes, and the conditions of a change.
 
 Rule: nothing is written that could not be read again. A row of a newer schema is refused, never guessed at.
 """
@@ -48,28 +48,28 @@ _OF_ESTIMATE: Final = {field.name: field.name for field in fields(QuotaEstimate)
 
 
 def job_key(job: str) -> RowKey:
-    """Return where a job's row lies."""
+    """Return the key of a job's row."""
     return (_checked_partition(f"J#{job}"), "META")
 
 
 def shard_key(job: str, number: int) -> RowKey:
-    """Return where a shard's row lies; six digits keep the order of numbers and of keys the same."""
+    """Return the key of a shard's row. Six digits keep the order of numbers and of keys the same."""
     return (_checked_partition(f"J#{job}"), f"S#{number:06d}")
 
 
 def quota_key(account: str, model: str) -> RowKey:
-    """Return where a model's quota row lies. An account's own `#` is escaped, so that two quotas never share a row."""
+    """Return the key of a model's quota row. An account's own `#` is escaped, so that two quotas never share a row."""
     escaped = account.replace("%", "%25").replace("#", "%23")
     return (_checked_partition(f"R#{escaped}#{model}"), "META")
 
 
 def day_key(day: str) -> RowKey:
-    """Return where a day's money lies."""
+    """Return the key of a day's money."""
     return (f"D#{day}", "META")
 
 
 def row_key(row: Row) -> RowKey:
-    """Return where *row* lies."""
+    """Return the key of *row*."""
     match row:
         case Job():
             return job_key(row.id)

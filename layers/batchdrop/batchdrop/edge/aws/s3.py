@@ -1,4 +1,4 @@
-"""Both buckets, through object_store's S3 client.
+"""Reads and writes both buckets, through object_store's S3 client.
 
 Rule: an upload is read by its version, everything else by the entity tag that was seen first, so that no read mixes two
 contents; and what came back is compared with what was asked for.
@@ -42,7 +42,7 @@ UNVERSIONED = "null"
 # Keys of tasks/ that are looked at to find that many; S3 lists 1,000 a call.
 TASK_KEYS_MAX = 1_000
 
-# One request of a long read: ended and begun anew, a read lasts as long as its reader takes, and a request never does.
+# The bytes of one request of a long read. A read lasts as long as its reader takes; each of its requests is short.
 BLOCK_BYTES = 8 << 20
 READ_BUFFER_BYTES = 1 << 20
 # S3 refuses parts under 5 MiB but for the last, and takes 10,000 of them
@@ -168,7 +168,7 @@ class S3Storage:
         inbox_bucket: str,
         versions: "Callable[[], S3Client] | None" = None,
     ) -> None:
-        """*versions* lists them, which object_store cannot; whoever does not list the inbox need not give it."""
+        """*versions* lists them, which object_store cannot; it is only needed to list the inbox."""
         self._inbox = inbox
         self._results = results
         self._inbox_bucket = inbox_bucket
@@ -321,7 +321,8 @@ class S3Storage:
 class _Waiting:
     """Objects that several threads take one by one: some are made ahead, none far ahead of the oldest that is not taken.
 
-    Whoever finds few of them makes more while the others go on with those: they are made in runs, and all would wait for each.
+    A thread that finds few of them makes more while the others use the rest: they are made many at once, and all threads would
+    wait for that.
     """
 
     def __init__(self, objects: Iterable[tuple[str, bytes]]) -> None:
@@ -360,7 +361,7 @@ class _Waiting:
             return one
 
     def _make(self, *, is_awaited: bool) -> bool:
-        """Make some objects and return whether there may be any; where somebody else does, only if they have to be awaited."""
+        """Make some objects and return whether there may be any; if another thread does, only wait if *is_awaited*."""
         if not self._making.acquire(blocking=is_awaited):
             return True
         try:

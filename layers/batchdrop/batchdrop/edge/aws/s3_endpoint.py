@@ -1,4 +1,4 @@
-"""Where S3 is, in whatever partition of AWS a function runs: object_store knows the commercial one alone.
+"""Finds the address of S3 in any partition of AWS: object_store only knows the commercial one.
 
 Rule: the names come from botocore, which every other client here uses, so that all of them agree. Its rules for S3 are
 `s3.<region>.<suffix>` and `s3-fips.<region>.<suffix>`; a test holds these against its own client for every region.

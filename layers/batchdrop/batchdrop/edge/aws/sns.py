@@ -1,4 +1,4 @@
-"""The topic: publishes notifications to SNS.
+"""Publishes notifications to SNS.
 
 Rule: what SNS would refuse, or change in silence, is refused here before it is sent, so that the flow can fall back.
 """

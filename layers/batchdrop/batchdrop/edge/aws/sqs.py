@@ -1,6 +1,6 @@
-"""The queues: sends wake-up messages to SQS.
+"""Sends wake-up messages to SQS.
 
-Rule: a wake-up message says where to look and nothing else; what is to be done stands in the ledger.
+Rule: a wake-up message says where to look and nothing else; the ledger says what is to be done.
 """
 
 import json
@@ -30,7 +30,7 @@ class SqsWakeups:
         self._send(self._completions, job, shard)
 
     def tell(self) -> None:
-        """Ask a complete function to send the notification that the installation owes."""
+        """Ask a complete function to send the installation's pending notification."""
         self._post(self._completions, {"tell": "installation"})
 
     def drop(self, upload: Upload) -> None:

@@ -1,4 +1,4 @@
-"""Structured logs, and the metrics that are read off them, through Powertools.
+"""Writes structured logs, and the metrics that are read off them, through Powertools.
 
 Rule: only fields of the list below are written, so that no prompt, answer or key can reach a log by accident. An unknown
 field is dropped and named in the record; with `is_strict`, which tests set, it is an error.

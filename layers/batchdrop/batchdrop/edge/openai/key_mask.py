@@ -1,7 +1,7 @@
-"""The key, taken out of whatever a provider says: a server may echo it, and what it says is kept and shown.
+"""Masks the key in everything that a provider says: a server may echo it, and its words are kept and shown.
 
-Rule: masking comes before cutting, or a part of a key would stay. What is short enough to be a word is masked in no answer, and
-what is shorter still is no secret.
+Rule: masking comes before cutting, or a part of a key would stay. A key short enough to be a word isn't masked in answers, and
+an even shorter one isn't a secret.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ MASK: Final = "[key]"
 KEY_CHARS_MIN: Final = 6
 # Answers hold what people and models write: of a shorter key they might hold a part of a word.
 KEY_BYTES_IN_ANSWERS_MIN: Final = 20
-# So many characters in a row that are a key's are no accident, and the beginning of no other key: longer than the longest
+# A run of this many characters of a key isn't an accident, and isn't the beginning of another key: it is longer than the longest
 # prefix that keys have in common (`sk-ant-api03-`).
 PART_CHARS_MIN: Final = 20
 # Any part of that length holds a whole one of the blocks that a key is cut into, wherever it begins.
@@ -87,7 +87,7 @@ def _pieces(form: str) -> list[str]:
 
 
 def _runs(text: str, form: str, at: int, length: int, least: int) -> Iterator[tuple[int, int]]:
-    """Yield where *text* goes as *form* does around the *length* characters at *at*, for at least so many characters."""
+    """Yield where *text* goes as *form* does around the *length* characters at *at*, for at least *least* characters."""
     piece = form[at : at + length]
     found = text.find(piece)
     while found >= 0:
@@ -108,7 +108,7 @@ class MaskedSink:
         self._target = target
         self._key = key
         self._mask = MASK.encode().ljust(len(key), b"*")
-        self._held = b""  # may be the beginning of a key that goes on in what comes next
+        self._held = b""  # may be the beginning of a key that continues in the next piece
 
     def write(self, content: bytes) -> int:
         """Append *content* and return how many bytes it has."""

@@ -1,7 +1,7 @@
-"""OpenAI's files and batches, through its SDK.
+"""Calls OpenAI's Files and Batches API, through its SDK.
 
 Rule: a batch is created by exactly one POST, and what came of it is never guessed at. Nothing is taken from `OPENAI_*`
-variables. Whoever imports this module pays half a second for the SDK: `edge/openai/opening.py` does so at the last moment.
+variables. Importing this module takes half a second for the SDK: `edge/openai/opening.py` does so at the last moment.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +57,7 @@ RETRIES_MAX = 2
 RETRY_AFTER_SECONDS_MAX = 5
 CONNECT_TIMEOUT_SECONDS = 5.0
 TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS)
-# After 200 MB the provider takes its time to answer. Whoever sends on behalf of others says how long they can wait.
+# After 200 MB the provider takes its time to answer. A caller with other work to do passes a shorter time.
 UPLOAD_SECONDS = 180
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 # On the server itself, as one that wants a slash at the end has it; an upload of 200 MB goes again with each.
@@ -69,7 +69,7 @@ CALL_SECONDS_MIN = 1.0
 # 425 ask for another try, and what is not registered (https://www.iana.org/assignments/http-status-codes, read 2026-12-01) may
 # be a proxy's word for a client that went away, such as 460 and 499.
 _DECLINED = frozenset({*range(400, 408), *range(410, 419), 421, 422, 423, 424, 426, 428, 429, 431, 451})
-# Raised before a byte of the request is sent: no such name, nobody listens, no connection in time, TLS refused.
+# Raised before a byte of the request is sent: no such name, no listener, no connection in time, TLS refused.
 _NEVER_CONNECTED = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 # The provider does not know an id, or does not any more.
 _ABSENT = frozenset({404, 410})
@@ -107,7 +107,7 @@ class _ApiKeyClient(_Client):
 class OpenAIProvider:
     """One key at one base URL, whose server speaks *dialect*.
 
-    *on_refused* is told when the key is refused, so that it is read again.
+    *on_refused* is called when the key is refused, so that it is read again.
     """
 
     def __init__(
@@ -146,14 +146,14 @@ class OpenAIProvider:
         )
 
     def hurried(self, left_seconds: Callable[[], float]) -> "OpenAIProvider":
-        """Return the same provider, each call of which but the create is one try and takes what is left at most."""
+        """Return the same provider whose calls, except the create, are made once and take at most the time that is left."""
         hurried = copy(self)
         hurried._client = self._client.with_options(max_retries=0)  # noqa: SLF001 - of this very class
         hurried._left_seconds = left_seconds  # noqa: SLF001
         return hurried
 
     def close(self) -> None:
-        """Close the connections. For whoever ends before the process does; in Lambda they are kept."""
+        """Close the connections, if the provider is done before the process ends; in Lambda they are kept."""
         self._client.close()
         self._creating.close()
 
@@ -166,7 +166,7 @@ class OpenAIProvider:
                     input_file_id=file,
                     endpoint=self.dialect.endpoint(endpoint),  # type: ignore[arg-type]  # the provider says which it takes
                     completion_window=self.dialect.completion_window,  # type: ignore[arg-type]  # as the endpoint
-                    # What the server does not show again it need not be told.
+                    # A server that does not show metadata again does not get it.
                     metadata=dict(metadata) if self.dialect.echoes_metadata else openai.omit,
                 )
             batch = read_created(read_object(made.content, self._mask), self.dialect)
@@ -178,7 +178,7 @@ class OpenAIProvider:
         except DeadlinePassed:
             return Uncertain(f"no answer within {self._create_timeout_seconds} s", is_silent=True)
         except (openai.OpenAIError, httpx2.HTTPError, OSError, ValueError, TypeError) as error:
-            # ValueError and TypeError: a 2xx whose body is no batch.
+            # ValueError and TypeError: a 2xx whose body isn't a batch.
             cause = self._described(error)
             if isinstance(error.__cause__, _NEVER_CONNECTED):
                 return NotSent(cause)
@@ -202,7 +202,7 @@ class OpenAIProvider:
         answer_seconds: int = UPLOAD_SECONDS,
         total_seconds: int = UPLOAD_SECONDS,
     ) -> str:
-        """Store an input file under *name*, to expire by itself where the server can be told so, and return its id.
+        """Store an input file under *name*, to expire automatically if the server takes an expiry, and return its id.
 
         Raises ProviderSilent where no byte is taken, or nothing is answered, for *answer_seconds*, or it takes *total_seconds*.
         """
@@ -213,8 +213,8 @@ class OpenAIProvider:
         kept_seconds = dialect.lifetime_seconds(lifetime_seconds)
         expiry = {} if kept_seconds is None else {"expires_after": {"anchor": "created_at", "seconds": kept_seconds}}
         with self._translated(total_seconds=total_seconds):
-            # What `files.create` does, which knows one path and no `file_name`; and once, because it may be 200 MB: whoever asked
-            # comes again, each time later.
+            # What `files.create` does, which knows one path and no `file_name`; and once, because it may be 200 MB: the caller
+            # tries again, each time later.
             made = self._client.post(
                 dialect.upload_path,
                 cast_to=httpx2.Response,
@@ -325,7 +325,7 @@ class OpenAIProvider:
         return size_bytes
 
     def _once(self) -> OpenAI:
-        """Return the client that tries once: whoever asked comes again in a minute, or a sweep does."""
+        """Return the client that does not retry: the caller tries again in a minute, or a sweep does."""
         return self._client.with_options(max_retries=0)
 
     def _timeout(self, usual: httpx2.Timeout = TIMEOUT) -> httpx2.Timeout:

@@ -1,7 +1,7 @@
-"""Batches as providers show them, read tolerantly.
+"""Reads batches as providers show them, tolerantly.
 
 Rule: what is absent, null, of an odd type or beyond any bound becomes the field's nothing; a status is kept as it came, in lower
-case. Services that speak this API differ in case, nulls and extra fields, and one number that nobody can mean must not hide
+case. Services that speak this API differ in case, nulls and extra fields, and one absurd number must not hide
 what is around it.
 """
 
@@ -22,7 +22,7 @@ STATUS_CHARS_MAX: Final = 100
 NAME_CHARS_MAX: Final = 200
 # Words about what is wrong, a sentence or two.
 MESSAGE_CHARS_MAX: Final = 1_000
-# What is longer is no number of anything here.
+# No valid number here is longer.
 DIGITS_MAX: Final = 20
 NUMBER_MAX: Final = 2**53
 # The last second that a date can name.
@@ -132,7 +132,7 @@ def read_file(raw: Mapping[str, object]) -> StoredFile:
 
 
 def read_created(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch | None:
-    """Return the batch that a create was answered with, also where it lies below `job`; None where it has no id."""
+    """Return the batch that a create was answered with, also if it is below `job`; None if it has no id."""
     batch = read_batch(raw if read_id(raw.get("id")) else _mapping(raw.get("job")), dialect)
     return batch if batch.id else None
 
@@ -159,7 +159,7 @@ def read_batch(raw: Mapping[str, object], dialect: Dialect = OPENAI) -> Batch:
 
 
 def _errors(raw: Mapping[str, object]) -> Iterator[BatchError]:
-    """Yield what is wrong with a batch: a list in an object, a list by itself, or a sentence."""
+    """Yield what is wrong with a batch: a list in an object, a list alone, or a sentence."""
     errors = raw.get("errors")
     yield from map(_error, _list(errors) or _list(_mapping(errors).get("data")))
     if sentence := _text(raw.get("error")):

@@ -1,4 +1,4 @@
-"""Redirects: followed on the server itself, never to another place.
+"""Follows redirects on the server itself, never to another place.
 
 Rule: neither the key nor what people dropped goes anywhere that the base URL does not name. The client takes one header off on
 its way to another host; a key in another header, and the body of an upload, would travel.
@@ -14,7 +14,7 @@ _HOST_CHARS_MAX: Final = 100
 
 
 def stay(response: httpx2.Response) -> None:
-    """Take from *response* the address that leads to another scheme, host or port, so that nobody follows it: a response hook."""
+    """Take from *response* the address that leads to another scheme, host or port, so that it isn't followed: a response hook."""
     if not response.has_redirect_location:
         return
     here = response.request.url

@@ -1,4 +1,4 @@
-"""What a provider says in a refusal: a code, words, and when to come back; all of it bounded, and without the key.
+"""Reads what a provider says in a refusal: a code, words, and when to try again; all of it bounded, and without the key.
 
 Rule: a provider's words and numbers are untrusted. What cannot be what it claims to be counts as absent.
 """
