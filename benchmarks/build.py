@@ -28,6 +28,7 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.edge.aws.s3 import S3Storage
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 
 ROWS: Final = 50_000
@@ -78,12 +79,12 @@ def dropped(kind: str, rows: int, review_bytes: int = LONG) -> Iterator[tuple[st
             target.writelines({"csv": table, "jsonl": lines}[kind](rows, review_bytes))
         with sink("keeping", str(file)) as endpoint:
             job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version="1", created_at=0, task="t")
-            yield endpoint, replace(job, snapshot=pin_task(storage_at(endpoint), job, TASK).digest)
+            yield endpoint, replace(job, snapshot=pin_task(PlannedJob(storage_at(endpoint), job), TASK).digest)
 
 
 def plan(storage: S3Storage, job: Job) -> None:
     """Plan the job whole."""
-    for page in plan_pages(storage, LIMITS, job, lambda: False):
+    for page in plan_pages(PlannedJob(storage, job, LIMITS), lambda: False):
         assert page.refused == 0  # noqa: S101 - a benchmark of refusals would mean nothing
 
 

@@ -35,11 +35,10 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import INTERNAL_PREFIX, Keys, Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.planning.plan import Chunk
 from batchdrop.edge.aws.s3 import SMALL_PUTS_IN_FLIGHT
 from batchdrop.flow.collection.collect import archive, derive
 from batchdrop.flow.delivery.merge import merge
-from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import ByteSink, Ports
 
@@ -183,10 +182,14 @@ class Harvestable:
     ports: Ports
     storage: FolderStorage
     job: Job
-    chunks: Sequence[Chunk]
     shards: Sequence[Shard]
     answers: Sequence[Path]
     limits: Limits = LIMITS
+
+    @property
+    def planned(self) -> PlannedJob:
+        """The job, opened anew, as an invocation opens it."""
+        return PlannedJob(self.ports.storage, self.job, self.limits)
 
     def derive(self) -> None:
         """Archive each batch and derive its outcomes, as for the first time: a repeat puts no step of objects again."""
@@ -195,12 +198,12 @@ class Harvestable:
             self.storage.path(steps).unlink(missing_ok=True)
             batch = Batch("batch_1", "completed", 1, output_file=str(file), total=shard.items, completed=shard.items)
             with archive(self.ports, self.limits, self.job, shard, batch) as found:
-                derive(self.ports, self.limits, self.job, shard, self.chunks, found, batch)
+                derive(self.ports, self.planned, shard, found, batch)
 
     def split(self) -> None:
         """Derive everything and merge it."""
         self.derive()
-        results = merge(self.ports, self.job, self.shards, self.chunks)
+        results = merge(self.ports, self.planned, self.shards)
         assert results.succeeded == self.job.items  # noqa: S101 - or the figures mean nothing
 
 
@@ -231,14 +234,14 @@ def answered(kind: str, items: int, answer_bytes: int = LINE_BYTES) -> Iterator[
         files = [folder / f"answers-{first}" for first, _ in rows]
         for (first, end), file in zip(rows, files, strict=True):
             write_answers(file, range(first + 1, end + 1), answer_bytes)
-        yield Harvestable(ports, storage, job, read_chunks(storage, job), shards, files)
+        yield Harvestable(ports, storage, job, shards, files)
 
 
 def planned(storage: Any, upload: Upload) -> Job:  # noqa: ANN401 - the part of the port that is used
     """Return the planned job."""
     job = Job(id=upload.job_id, bucket="inbox", key=upload.key, version=upload.version, created_at=1, task="t")
-    job = replace(job, snapshot=pin_task(storage, job, TASK).digest)
-    for page in plan_pages(storage, LIMITS, job, lambda: False):
+    job = replace(job, snapshot=pin_task(PlannedJob(storage, job), TASK).digest)
+    for page in plan_pages(PlannedJob(storage, job, LIMITS), lambda: False):
         job = replace(job, plan=page.cursor, groups=page.groups, items=page.items, refused=page.refused)
     return job
 

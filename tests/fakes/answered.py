@@ -19,7 +19,7 @@ from batchdrop.core.model.outcomes import Outcome, decode_outcome
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import Chunk
 from batchdrop.flow.collection.collect import Harvest, archive, derive
-from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import ByteSink, Ports
 
@@ -153,16 +153,25 @@ class AnsweredJob:
             task=self.upload.task,
         )  # fmt: skip
         if task is not None:
-            pinned = pin_task(self.storage, job, task)
+            pinned = pin_task(PlannedJob(self.storage, job), task)
             job = replace(job, snapshot=pinned.digest, options=pinned.options)
         self.job = self._planned(job)
-        self.chunks: list[Chunk] = read_chunks(self.storage, self.job)
         self.keys = Keys(job.id, job.key)
 
     def _planned(self, job: Job) -> Job:
-        for page in plan_pages(self.storage, self.limits, job, lambda: False):
+        for page in plan_pages(PlannedJob(self.storage, job, self.limits), lambda: False):
             job = replace(job, plan=page.cursor, groups=page.groups, items=page.items, refused=page.refused)
         return job
+
+    @property
+    def planned(self) -> PlannedJob:
+        """The job, opened anew, as an invocation opens it."""
+        return PlannedJob(self.ports.storage, self.job, self.limits)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The chunks of the plan."""
+        return self.planned.chunks
 
     def shard(self, number: int = 1, group: int = 0, lines: tuple[int, int] | None = None) -> Shard:
         """Return a shard of the plan at its first attempt, with a batch; all lines of its group unless told."""
@@ -187,9 +196,7 @@ class AnsweredJob:
         """Archive and derive *shard*'s attempt as a batch with these files; *counts* are total, completed and failed."""
         batch = self.batch(shard, output, errors, status=status, counts=counts, batch_errors=batch_errors)
         with archive(self.ports, self.limits, self.job, shard, batch) as answers:
-            return derive(
-                self.ports, self.limits, self.job, shard, self.chunks, answers, batch, give_up_missing=give_up
-            )
+            return derive(self.ports, self.planned, shard, answers, batch, give_up_missing=give_up)
 
     def batch(
         self,

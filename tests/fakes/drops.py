@@ -12,7 +12,7 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, decode_outcome
 from batchdrop.core.planning.plan import PlanPage
-from batchdrop.flow.planned_job import read_chunks, refused_keys
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Storage
 from batchdrop.formats.records import Format, Header, Record, read_records
@@ -26,7 +26,7 @@ def job_of(storage: MemoryStorage, key: str, content: bytes, task: bytes | None 
     job = Job(id=upload.job_id, bucket=upload.bucket, key=key, version=upload.version, created_at=1, task=upload.task)
     if task is None:
         return job
-    pinned = pin_task(storage, job, task)
+    pinned = pin_task(PlannedJob(storage, job), task)
     return replace(job, snapshot=pinned.digest, options=pinned.options)
 
 
@@ -43,14 +43,14 @@ def planned(
     pages_max: int | None = None,
 ) -> Job:
     """Return *job* with every page that planning yields, *pages_max* at most."""
-    for page in islice(plan_pages(storage, limits, job, should_stop), pages_max):
+    for page in islice(plan_pages(PlannedJob(storage, job, limits), should_stop), pages_max):
         job = with_page(job, page)
     return job
 
 
 def sent_lines(storage: Storage, job: Job) -> Iterator[bytes]:
     """Yield the lines of every chunk, by group and number."""
-    for chunk in read_chunks(storage, job):
+    for chunk in PlannedJob(storage, job).chunks:
         yield from (storage.read(Keys(job.id, job.key).chunk(chunk.group, chunk.number)) or b"").splitlines(
             keepends=True
         )
@@ -59,7 +59,9 @@ def sent_lines(storage: Storage, job: Job) -> Iterator[bytes]:
 def refused_outcomes(storage: Storage, job: Job) -> list[Outcome]:
     """Return the outcomes of the records that planning refused."""
     return [
-        decode_outcome(line) for key in refused_keys(storage, job) for line in (storage.read(key) or b"").splitlines()
+        decode_outcome(line)
+        for key in PlannedJob(storage, job).refused_keys()
+        for line in (storage.read(key) or b"").splitlines()
     ]
 
 

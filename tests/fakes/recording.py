@@ -91,6 +91,11 @@ def _row(row: Row) -> str:
             return "installation"
 
 
+def recorded_storage(storage: Storage, effects: list[Effect], writer: str = "") -> Storage:
+    """Return *storage*, whose calls are added to *effects*."""
+    return cast(Storage, Recorded(storage, _Note("storage", writer, effects)))
+
+
 @dataclass
 class RecordingWorld(World):
     """A world that records the effects of every invocation."""
@@ -110,7 +115,7 @@ class RecordingWorld(World):
         return replace(
             ports,
             ledger=cast(Ledger, Recorded(ports.ledger, _Note("read", ports.writer, self.effects))),
-            storage=cast(Storage, Recorded(ports.storage, _Note("storage", ports.writer, self.effects))),
+            storage=recorded_storage(ports.storage, self.effects, ports.writer),
         )
 
     def _noted(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:

@@ -77,7 +77,7 @@ def test_each_item_ends_as_exactly_what_it_deserves(asked: list[str], cut: int, 
         for first in range(0, of_group.lines, cut):
             shard = job.shard(len(shards) + 1, group, (first, min(first + cut, of_group.lines)))
             shards.append(run(job, shard, expected, draw))
-    results = merge(job.ports, job.job, shards, job.chunks)
+    results = merge(job.ports, job.planned, shards)
 
     outcomes = job.outcomes()
     assert [outcome.row for outcome in outcomes] == list(range(1, len(asked) + 1))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.planning.requests import row_of_line
-from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planned_job import PlannedJob
 
 RECORDS = st.lists(
     st.builds(
@@ -60,7 +60,7 @@ def test_the_ledger_and_the_chunks_agree(records: list[str], limits: Limits) -> 
 
     job = planned(storage, job, limits)
 
-    chunks = read_chunks(storage, job)
+    chunks = PlannedJob(storage, job).chunks
     for number, group in enumerate(job.groups):
         mine = [chunk for chunk in chunks if chunk.group == number]
         assert [chunk.number for chunk in mine] == list(range(group.chunks))

@@ -11,7 +11,7 @@ from batchdrop.core.model.job import TaskOptions
 from batchdrop.core.model.outcomes import Outcome
 from batchdrop.core.planning.requests import body_of_line, row_of_line
 from batchdrop.core.submission.dedupe import SentOnce
-from batchdrop.flow.planned_job import shard_lines
+from batchdrop.flow.planned_job import PlannedJob
 
 # What becomes of a request at each of three attempts.
 FATES = st.sampled_from(["answered", "refused", "expired", "server_error"])
@@ -22,7 +22,7 @@ def answered(job: AnsweredJob, stories: list[list[str]]) -> tuple[list[Outcome],
     """Harvest *job* to its end, each request after its story; return its outcomes, and what each batch was asked how often."""
     shard, asked = job.shard(), []
     for attempt in range(3):
-        lines = list(shard_lines(job.storage, job.job, shard, job.chunks))
+        lines = list(PlannedJob(job.storage, job.job).lines(shard))
         sent = list(SentOnce(lines)) if job.job.options.dedupe else lines
         asked.append(Counter(map(body_of_line, sent)))
         output, errors = b"", b""

@@ -123,6 +123,6 @@ def test_a_run_is_bounded_by_its_bytes(text_bytes: int, lengths: list[int]) -> N
     """Records and request lines of any size: what is held is a megabyte, and what the last item has."""
     job = AnsweredJob("inbox/q.jsonl", json_lines(chat_request("x" * text_bytes) for _ in range(50)))
 
-    runs = describe(job.ports, job.limits, job.job, job.shard(), job.chunks)
+    runs = describe(job.ports, job.planned, job.shard())
 
     assert [len(run) for run in runs] == lengths

@@ -80,7 +80,8 @@ class Account:
         jobs = [row for row in rows if isinstance(row, Job) and not row.is_cut]
         shards = [row for row in rows if isinstance(row, Shard)]
         waiting = [shard for shard in shards if shard.state is ShardState.WAITING and _is_due(shard, self.clock.now())]
-        admitted = admit(self.work(), jobs, waiting, 100, shards)
+        work = self.work()
+        admitted = admit(work, list(map(work.open, jobs)), waiting, 100, shards)
         self.served += [(shard.job, shard.model) for shard in admitted.shards]
 
     def running(self) -> list[Shard]:

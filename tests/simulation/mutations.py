@@ -19,7 +19,6 @@ from batchdrop.core.model.batches import Declined, Uncertain
 from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import DownloadCut
 from batchdrop.core.model.job import Job
-from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import Failure
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.notification.notifications import render
@@ -27,7 +26,8 @@ from batchdrop.core.submission import shard_lifecycle as lifecycle
 from batchdrop.edge.openai.provider import OpenAIProvider
 from batchdrop.flow import complete, poll, submit
 from batchdrop.flow import unit_of_work as steps
-from batchdrop.flow.ports import ByteSink, Ports
+from batchdrop.flow.planned_job import PlannedJob
+from batchdrop.flow.ports import ByteSink, Notification, Ports
 from batchdrop.flow.unit_of_work import Work
 
 type Patch = Callable[[], AbstractContextManager[object]]
@@ -63,9 +63,9 @@ def event(event: str, make: Callable[[Any], object]) -> Patch:
 # ------------------------------------------------------------------ create once
 
 
-def without_intent(_original: object) -> Callable[[Work, Shard], Shard]:
+def without_intent(_original: object) -> Callable[[Work, Shard, Job], Shard]:
     """The intent is believed to be written."""
-    return lambda _work, shard: replace(shard, state=ShardState.CREATING)
+    return lambda _work, shard, _job: replace(shard, state=ShardState.CREATING)
 
 
 def uncertain_as_refused(original: Callable[..., Shard]) -> Callable[..., Shard]:
@@ -239,26 +239,37 @@ class SummaryFirst:
 def summary_first(original: Callable[..., Results]) -> Callable[..., Results]:
     """The summary is put before the files that it describes."""
 
-    def merge(ports: Ports, *arguments: object, **options: object) -> Results:
+    def merge(ports: Ports, planned: PlannedJob, *arguments: object, **options: object) -> Results:
         storage: Any = SummaryFirst(ports.storage)
-        return original(replace(ports, storage=storage), *arguments, **options)
+        planned.storage = storage
+        return original(ports, planned, *arguments, **options)
 
     return merge
 
 
-def notified_first(_original: object) -> Callable[[Work, Job], None]:
+def notified_first(_original: object) -> Callable[..., None]:
     """The notification goes out after the ledger says so: a crash between the two loses it."""
 
-    def notify(work: Work, job: Job) -> None:
-        summary = work.ports.storage.read(Keys(job.id, job.key).summary)
+    def notify(work: Work, planned: PlannedJob, *_delivered: object) -> None:
+        job = planned.job
+        summary = work.ports.storage.read(planned.keys.summary)
         results = results_of_summary(summary) if summary else Results()
-        ended = steps.move_job(work, job, Notified())
+        ended = planned.job = steps.move_job(work, job, Notified())
         work.ports.notifications.publish(render(job, results, f"s3://results/{ended.id}/"))
 
     return notify
 
 
-def counts_swapped(original: Callable[[bytes], Results]) -> Callable[[bytes], Results]:
+def counts_swapped(original: Callable[..., Notification]) -> Callable[..., Notification]:
+    """What was delivered is told wrongly."""
+
+    def told_wrongly(job: Job, results: Results, location: str) -> Notification:
+        return original(job, replace(results, succeeded=results.failed, failed=results.succeeded), location)
+
+    return told_wrongly
+
+
+def summary_misread(original: Callable[[bytes], Results]) -> Callable[[bytes], Results]:
     """The summary is read wrongly."""
 
     def read(content: bytes) -> Results:

@@ -104,7 +104,7 @@ def splitting(key: str) -> Callable[[int], Callable[[], object]]:
     def work(rows: int) -> Callable[[], object]:
         job = answered(key, rows)
         shard, output = job.shard(), b"".join(map(success, range(rows, 0, -1)))
-        return lambda: (job.harvest(shard, output), merge(job.ports, job.job, [shard], job.chunks))
+        return lambda: (job.harvest(shard, output), merge(job.ports, job.planned, [shard]))
 
     return work
 
@@ -145,6 +145,6 @@ def test_an_item_costs_one_write() -> None:
     for job, rows in ((few, 100), (many, 300)):
         shard = job.shard()
         job.harvest(shard, b"".join(map(success, range(1, rows + 1))))
-        merge(job.ports, job.job, [shard], job.chunks)
+        merge(job.ports, job.planned, [shard])
 
     assert many.storage.puts - few.storage.puts == 200

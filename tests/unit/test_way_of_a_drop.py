@@ -67,15 +67,12 @@ def _counted(original: Callable[..., object], counts: Counter[str], world: Recor
     return counted
 
 
-# What each part may cost at most.
+# What each part may cost at most. At release 0.1.0 it was 21, 11 and 14 until the batch ran, and 16, 6 and 24 for the completion.
 BOUNDS: dict[str, dict[Kind, int]] = {
-    "submission": {"read": 21, "write": 11, "storage": 14, "provider": 2},
-    "tick": {"read": 7, "write": 3, "storage": 1, "provider": 1},
-    "completion": {"read": 16, "write": 6, "storage": 24, "provider": 4},
+    "submission": {"read": 7, "write": 7, "storage": 8, "provider": 2},
+    "tick": {"read": 6, "write": 3, "storage": 1, "provider": 1},
+    "completion": {"read": 6, "write": 4, "storage": 12, "provider": 4},
 }
-# How often one invocation does what is needed once.
-UPLOAD_OPENED = {"submission": 2, "completion": 6}
-HEADER_PARSED, PLAN_PAGE_READ, STATUS_WRITTEN = 4, 3, 2
 
 
 @pytest.mark.parametrize(("part", "kind"), [(part, kind) for part, bounds in BOUNDS.items() for kind in bounds])
@@ -86,21 +83,21 @@ def test_a_small_drop_takes_the_short_way(part: str, kind: Kind) -> None:
     assert count(effects, kind) <= BOUNDS[part][kind], told(effects)
 
 
-@pytest.mark.parametrize("part", UPLOAD_OPENED)
-def test_the_upload_is_opened_seldom(part: str) -> None:
-    """The upload is not fetched anew for each thing that is to be known of it."""
+@pytest.mark.parametrize("part", ["submission", "completion"])
+def test_the_upload_is_opened_once(part: str) -> None:
+    """A small upload is fetched once an invocation, whatever is to be known of it."""
     effects = getattr(way(), part)
 
-    assert sum(effect.name == "open_upload" for effect in effects) <= UPLOAD_OPENED[part], told(effects)
+    assert sum(effect.name == "open_upload" for effect in effects) == 1, told(effects)
 
 
 def test_an_invocation_does_once_what_is_needed_once() -> None:
     """The header is parsed, each page of the plan read and the status written once an invocation."""
     effects = [*way().submission, *way().tick, *way().completion]
 
-    assert max(way().headers_parsed.values()) <= HEADER_PARSED
-    assert 0 < _most(effects, "read", ".json") <= PLAN_PAGE_READ, told(effects)
-    assert 0 < _most(effects, "put", "/status.json") <= STATUS_WRITTEN, told(effects)
+    assert set(way().headers_parsed.values()) == {1}
+    assert _most(effects, "read", ".json") == 1, told(effects)
+    assert _most(effects, "put", "/status.json") == 1, told(effects)
 
 
 def _most(effects: Iterable[Effect], name: str, ending: str) -> int:

@@ -303,7 +303,7 @@ def test_a_shard_without_a_batch_fails_with_its_reason() -> None:
     shard = changed(job.shard(), batch="", batches=(), reason=Reason("submission_unknown", "Nobody knows."))
 
     with archive(job.ports, job.limits, job.job, shard, None) as answers:
-        harvest = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
+        harvest = derive(job.ports, job.planned, shard, answers, None)
 
     assert harvest.failed == 2
     assert fates(job.part()) == [(1, "submission_unknown"), (2, "submission_unknown")]
@@ -318,7 +318,7 @@ def test_answers_that_are_archived_outlive_the_provider() -> None:
     gone = replace(shard, reason=Reason("answers_gone", "m"))
 
     with archive(job.ports, job.limits, job.job, gone, None) as answers:
-        harvest = derive(job.ports, job.limits, job.job, gone, job.chunks, answers, None)
+        harvest = derive(job.ports, job.planned, gone, answers, None)
 
     assert (harvest.succeeded, harvest.failed) == (1, 1)
     assert fates(job.part()) == [(1, "succeeded"), (2, "answers_gone")]
@@ -335,7 +335,7 @@ def test_harvesting_twice_changes_nothing_and_needs_no_provider() -> None:
     job.provider.files.clear()
 
     with archive(job.ports, job.limits, job.job, shard, batch) as answers:
-        second = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, batch)
+        second = derive(job.ports, job.planned, shard, answers, batch)
 
     assert second == first
     assert job.storage.objects == before

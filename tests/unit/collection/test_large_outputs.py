@@ -131,8 +131,8 @@ def collected(job: AnsweredJob, shard: Shard) -> tuple[int, int]:
     """Harvest and merge, and return how many items succeeded and how many bytes of outcomes they have."""
     batch = job.batch(shard, b"", None, counts=(shard.items, shard.items, 0))
     with archive(job.ports, job.limits, job.job, shard, batch) as answers:
-        harvest = derive(job.ports, job.limits, job.job, shard, job.chunks, answers, batch)
-    results = merge(job.ports, job.job, [shard], job.chunks)
+        harvest = derive(job.ports, job.planned, shard, answers, batch)
+    results = merge(job.ports, job.planned, [shard])
     assert harvest.succeeded == results.succeeded
     return results.succeeded, next(file.size_bytes for file in results.files if file.name == "outcomes.jsonl")
 

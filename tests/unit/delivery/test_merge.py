@@ -36,7 +36,7 @@ def test_a_table_comes_back_with_its_answers() -> None:
         job.shard(), success(3, "negative") + success(1, "positive"), answer_line(2, {"error": {"code": "e"}}, 400)
     )
 
-    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+    results = merge(job.ports, job.planned, [job.shard()])
 
     rows = list(csv.DictReader(io.StringIO(job.storage.objects[job.keys.merged("csv")].decode(), newline="")))
     assert [(row["review_id"], row["output"], row["status"]) for row in rows] == [
@@ -59,7 +59,7 @@ def test_models_and_refused_records_find_their_rows() -> None:
     for shard, rows in zip(shards, ((1, 7), (2, 5, 8), (3, 6)), strict=True):
         job.harvest(shard, b"".join(success(row, f"answer {row}") for row in reversed(rows)))
 
-    results = merge(job.ports, job.job, shards, job.chunks)
+    results = merge(job.ports, job.planned, shards)
 
     assert [outcome.row for outcome in job.outcomes()] == list(range(1, 10))
     assert [outcome.row for outcome in job.outcomes() if outcome.error] == [4, 9]
@@ -82,7 +82,7 @@ def test_long_answers_come_back_whole(key: str, upload: bytes) -> None:
         b"".join(answer_line(row, {"error": {"code": "e"}}, 400) for row in range(7, 41, 7)),
     )
 
-    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+    results = merge(job.ports, job.planned, [job.shard()])
 
     extension = key.rpartition(".")[2]
     written, failed = (job.storage.objects[name(extension)].decode() for name in (job.keys.merged, job.keys.failures))
@@ -100,7 +100,7 @@ def test_native_lines_come_back_as_the_provider_writes_them() -> None:
     job = AnsweredJob("inbox/native.jsonl", json_lines(lines))
     job.harvest(job.shard(), success(2, "b") + success(1, "a"))
 
-    merge(job.ports, job.job, [job.shard()], job.chunks)
+    merge(job.ports, job.planned, [job.shard()])
 
     written = [json.loads(line) for line in job.storage.objects[job.keys.merged("jsonl")].splitlines()]
     assert [(line["custom_id"], line["response"]["status_code"]) for line in written] == [("R1", 200), ("R2", 200)]
@@ -111,7 +111,7 @@ def test_without_failures_there_is_no_file_of_failures() -> None:
     job = chat_job(2)
     job.harvest(job.shard(), success(1) + success(2))
 
-    merge(job.ports, job.job, [job.shard()], job.chunks)
+    merge(job.ports, job.planned, [job.shard()])
 
     assert result_names(job) == {"outcomes.jsonl", "results.jsonl", "report.html", "summary.json"}
 
@@ -123,7 +123,7 @@ def test_nothing_merges_to_nothing(key: str, content: bytes) -> None:
     """A job of 0 items ends with its files, empty."""
     job = AnsweredJob(key, content, TASK if "/t/" in key else None)
 
-    results = merge(job.ports, job.job, [], job.chunks)
+    results = merge(job.ports, job.planned, [])
 
     assert (results.items, results.failures) == (0, ())
     assert job.outcomes() == []
@@ -135,7 +135,7 @@ def test_checksums_are_those_of_the_files() -> None:
     job = chat_job(3)
     job.harvest(job.shard(), success(1) + success(3), answer_line(2, {}, 400))
 
-    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+    results = merge(job.ports, job.planned, [job.shard()])
 
     names = ["outcomes.jsonl", "results.jsonl", "failures.jsonl", "report.html"]
     contents = [job.storage.objects[job.keys.results + name] for name in names]
@@ -149,10 +149,10 @@ def test_merging_twice_writes_the_same() -> None:
     """A repeated merge changes no byte, the summary's included."""
     job = chat_job(3)
     job.harvest(job.shard(), success(1) + success(3), answer_line(2, {}, 400))
-    first = merge(job.ports, job.job, [job.shard()], job.chunks)
+    first = merge(job.ports, job.planned, [job.shard()])
     before = dict(job.storage.objects)
 
-    second = merge(job.ports, job.job, [job.shard()], job.chunks)
+    second = merge(job.ports, job.planned, [job.shard()])
 
     assert second == first
     assert job.storage.objects == before
@@ -164,7 +164,7 @@ def test_an_upload_that_is_gone_leaves_the_outcomes() -> None:
     job.harvest(job.shard(), success(1) + success(3), answer_line(2, {}, 400))
     job.storage.uploads.clear()
 
-    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+    results = merge(job.ports, job.planned, [job.shard()])
 
     summary = json.loads(job.storage.objects[job.keys.summary])
     assert result_names(job) == {"outcomes.jsonl", "report.html", "summary.json"}
@@ -213,7 +213,7 @@ def test_outcomes_that_do_not_add_up_are_not_published(harm: object, is_gone: bo
         job.storage.uploads.clear()
 
     with pytest.raises(BrokenState):
-        merge(job.ports, job.job, [job.shard(1, lines=(0, 2)), job.shard(2, lines=(2, 3))], job.chunks)
+        merge(job.ports, job.planned, [job.shard(1, lines=(0, 2)), job.shard(2, lines=(2, 3))])
 
     assert result_names(job) == set()
 
@@ -227,7 +227,7 @@ def test_a_shard_that_was_sent_again_may_begin_anywhere() -> None:
     job.harvest(second, success(3) + success(1))
     job.harvest(other, success(4) + success(5) + success(6))
 
-    merge(job.ports, job.job, [second, other], job.chunks)
+    merge(job.ports, job.planned, [second, other])
 
     assert [outcome.row for outcome in job.outcomes()] == [1, 2, 3, 4, 5, 6]
 
@@ -249,7 +249,7 @@ def test_parts_are_opened_when_their_rows_come() -> None:
 
     job.storage.open = counted  # type: ignore[method-assign]  # the store, watched
 
-    merge(job.ports, job.job, shards, job.chunks)
+    merge(job.ports, job.planned, shards)
 
     assert len(opened) >= 40
     assert most_open <= 2

@@ -299,7 +299,7 @@ def test_the_usage_of_each_answer_is_what_is_paid() -> None:
     shard_2 = job.next_attempt(shard_1, first)
     job.harvest(shard_2, answer_line(4, body))
 
-    results = merge(job.ports, job.job, [shard_2], job.chunks)
+    results = merge(job.ports, job.planned, [shard_2])
 
     assert results.receipt is not None
     counted = {line.kind: line.tokens for line in results.receipt.lines}

@@ -137,7 +137,7 @@ def answers(first: int, end: int, *, is_expired: bool) -> tuple[bytes, bytes]:
 def sample() -> bytes:
     """The report of the sample job."""
     job, shards = sample_job()
-    merge(job.ports, job.job, shards, job.chunks)
+    merge(job.ports, job.planned, shards)
     return job.storage.objects[job.keys.report]
 
 
@@ -388,7 +388,7 @@ def test_the_report_comes_before_the_summary() -> None:
     job = chat_job(2)
     job.harvest(job.shard(), success(1) + success(2))
 
-    results = merge(job.ports, job.job, [job.shard()], job.chunks)
+    results = merge(job.ports, job.planned, [job.shard()])
 
     written = list(job.storage.objects)
     assert written.index(job.keys.report) < written.index(job.keys.summary)

@@ -27,6 +27,7 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE
 from batchdrop.edge.aws.messages import Drop, read_messages
 from batchdrop.flow import submit
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import plan_pages
 from batchdrop.flow.ports import Notification
 from batchdrop.formats.guesses import check_start
@@ -253,7 +254,7 @@ def peak_bytes(bad_lines: int) -> int:
     storage = _Nowhere()
     job = job_of(storage, "inbox/a.jsonl", native().encode() + b"\n" + BAD_LINE * bad_lines)
     tracemalloc.start()
-    for _ in plan_pages(storage, LIMITS, job, lambda: False):
+    for _ in plan_pages(PlannedJob(storage, job, LIMITS), lambda: False):
         pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

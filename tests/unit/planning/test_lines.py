@@ -14,8 +14,8 @@ from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.requests import row_of_line
-from batchdrop.flow import planned_job as lines
-from batchdrop.flow.planned_job import all_records, read_chunks, read_pages, shard_lines, shard_records
+from batchdrop.flow import planned_job
+from batchdrop.flow.planned_job import PlannedJob
 
 
 class CountingStorage(MemoryStorage):
@@ -56,7 +56,7 @@ def test_a_shard_sends_its_range_of_its_group(first_line: int, end_line: int) ->
     storage = MemoryStorage()
     job = mixed_job(storage)
 
-    sent = list(shard_lines(storage, job, shard_of(job, 1, first_line, end_line), read_chunks(storage, job)))
+    sent = list(PlannedJob(storage, job).lines(shard_of(job, 1, first_line, end_line)))
 
     assert [row_of_line(line) for line in sent] == list(range(2, 62, 2))[first_line:end_line]
     assert all(line.endswith(b"}\n") for line in sent)
@@ -69,7 +69,7 @@ def test_a_later_attempt_sends_what_it_was_given() -> None:
     storage.put(Keys(job.id, job.key).input_lines(3, 2), b"a\nb\nc\nd\n")
     shard = replace(shard_of(job, 1, 1, 3), source_shard=3, source_attempt=2)
 
-    sent = list(shard_lines(storage, job, shard, []))
+    sent = list(PlannedJob(storage, job).lines(shard))
 
     assert sent == [b"b\n", b"c\n"]
 
@@ -82,7 +82,7 @@ def test_a_source_that_is_too_short_is_noticed() -> None:
     shard = replace(shard_of(job, 1, 0, 3), source_shard=3, source_attempt=2)
 
     with pytest.raises(BrokenState):
-        list(shard_lines(storage, job, shard, []))
+        list(PlannedJob(storage, job).lines(shard))
 
 
 @pytest.mark.parametrize("key", ["inbox/a.jsonl", "inbox/a.json"])
@@ -92,24 +92,26 @@ def test_records_are_found_by_row(
     key: str, wanted: list[int], skip_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Joining reads just the records that it asks for, whether by reading on or by opening the upload anew."""
-    monkeypatch.setattr(lines, "_SKIP_BYTES_MIN", skip_bytes)
+    monkeypatch.setattr(planned_job, "_SKIP_BYTES_MIN", skip_bytes)
     storage = MemoryStorage()
     job = mixed_job(storage, key)
-    expected = {record.row: record for record in all_records(storage, job)}
+    expected = {record.row: record for record in PlannedJob(storage, job).all_records()}
 
-    found = list(shard_records(storage, job, shard_of(job, 0, 0, 30), read_chunks(storage, job), iter(wanted)))
+    found = list(PlannedJob(storage, job).records(shard_of(job, 0, 0, 30), iter(wanted)))
 
     assert found == [expected[row] for row in wanted]
 
 
-def test_joining_begins_at_the_chunk_of_the_first_row() -> None:
+def test_joining_begins_at_the_chunk_of_the_first_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard at the end of a large upload does not read its start."""
+    monkeypatch.setattr(planned_job, "IN_HAND_BYTES", 16)
     storage = CountingStorage()
     job = mixed_job(storage)
-    chunks = read_chunks(storage, job)
+    opened = PlannedJob(storage, job)
+    chunks = opened.chunks
     storage.starts.clear()
 
-    list(shard_records(storage, job, shard_of(job, 0, 0, 30), chunks, iter([57, 59])))
+    list(opened.records(shard_of(job, 0, 0, 30), iter([57, 59])))
 
     assert storage.starts == [0, next(chunk.start for chunk in chunks if chunk.group == 0 and chunk.last_row >= 57)]
 
@@ -125,7 +127,7 @@ def test_rows_are_asked_for_one_at_a_time() -> None:
             asked.append(row)
             yield row
 
-    next(shard_records(storage, job, shard_of(job, 0, 0, 30), read_chunks(storage, job), rows()))
+    next(PlannedJob(storage, job).records(shard_of(job, 0, 0, 30), rows()))
 
     assert asked == [1]
 
@@ -137,7 +139,7 @@ def test_a_row_that_is_not_there_is_noticed(row: int) -> None:
     job = mixed_job(storage)
 
     with pytest.raises(BrokenState):
-        list(shard_records(storage, job, shard_of(job, 0, 0, 30), read_chunks(storage, job), iter([1, row])))
+        list(PlannedJob(storage, job).records(shard_of(job, 0, 0, 30), iter([1, row])))
 
 
 def test_a_deleted_upload_is_named() -> None:
@@ -147,7 +149,7 @@ def test_a_deleted_upload_is_named() -> None:
     storage.unreadable.add((job.key, job.version))
 
     with pytest.raises(UploadRejected):
-        list(all_records(storage, job))
+        list(PlannedJob(storage, job).all_records())
 
 
 def test_what_was_planned_is_read_again_under_lower_limits() -> None:
@@ -162,7 +164,7 @@ def test_what_was_planned_is_read_again_under_lower_limits() -> None:
     content = json.dumps(record).encode()
     job = planned(storage, job_of(storage, "inbox/a.jsonl", content), Limits(record_bytes_max=30_000_000))
 
-    assert [record.row for record in all_records(storage, job)] == [1]
+    assert [record.row for record in PlannedJob(storage, job).all_records()] == [1]
 
 
 def test_a_page_that_is_gone_is_noticed() -> None:
@@ -172,4 +174,4 @@ def test_a_page_that_is_gone_is_noticed() -> None:
     del storage.objects[Keys(job.id, job.key).plan_page(1)]
 
     with pytest.raises(BrokenState):
-        list(read_pages(storage, job))
+        _ = PlannedJob(storage, job).pages

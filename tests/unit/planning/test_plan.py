@@ -14,7 +14,7 @@ from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.planning.plan import SeenNames, empty_digests
 from batchdrop.core.planning.requests import row_of_line
-from batchdrop.flow.planned_job import all_records, read_chunks, refused_keys
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.formats.records import RUN_BYTES
 
@@ -57,7 +57,7 @@ def test_an_upload_without_records_is_a_job_of_no_items(key: str, content: bytes
     storage = MemoryStorage()
     job = job_of(storage, f"inbox/t/{key}", content, TASK)
 
-    pages = list(plan_pages(storage, LIMITS, job, lambda: False))
+    pages = list(plan_pages(PlannedJob(storage, job, LIMITS), lambda: False))
 
     assert [(page.items, page.refused, page.groups, page.chunks, page.is_last) for page in pages] == [
         (0, 0, (), (), True)
@@ -79,7 +79,7 @@ def test_endpoints_and_models_are_sorted_into_groups() -> None:
         Group("/v1/embeddings", "e", 1, 1, tokens=9),
         Group("/v1/chat/completions", "m", 1, 1, tokens=7, unlimited=1),
     )
-    chunks = read_chunks(storage, job)
+    chunks = PlannedJob(storage, job).chunks
     assert [(chunk.group, chunk.lines, chunk.first_row, chunk.last_row, chunk.inputs) for chunk in chunks] == [
         (0, 2, 1, 5, 0), (1, 1, 2, 2, 0), (2, 1, 3, 3, 3), (3, 1, 4, 4, 0),
     ]  # fmt: skip
@@ -100,9 +100,9 @@ def test_chunks_end_at_their_limits() -> None:
     by_bytes = planned(storage, by_bytes, Limits(chunk_bytes_max=100))
     by_inputs = planned(storage, by_inputs, Limits(shard_embedding_inputs_max=9))
 
-    assert [chunk.lines for chunk in read_chunks(storage, by_lines)] == [2, 2, 1]
-    assert [chunk.lines for chunk in read_chunks(storage, by_bytes)] == [1, 1, 1, 1, 1]
-    assert [chunk.inputs for chunk in read_chunks(storage, by_inputs)] == [8, 4, 9, 1]
+    assert [chunk.lines for chunk in PlannedJob(storage, by_lines).chunks] == [2, 2, 1]
+    assert [chunk.lines for chunk in PlannedJob(storage, by_bytes).chunks] == [1, 1, 1, 1, 1]
+    assert [chunk.inputs for chunk in PlannedJob(storage, by_inputs).chunks] == [8, 4, 9, 1]
 
 
 def test_what_fills_at_once_is_bounded() -> None:
@@ -112,7 +112,7 @@ def test_what_fills_at_once_is_bounded() -> None:
 
     job = planned(storage, job, Limits(open_chunks_bytes_max=500))
 
-    assert all(chunk.size_bytes <= 500 for chunk in read_chunks(storage, job))
+    assert all(chunk.size_bytes <= 500 for chunk in PlannedJob(storage, job).chunks)
     assert sorted(row_of_line(line) for line in sent_lines(storage, job)) == list(range(1, 31))
 
 
@@ -126,7 +126,7 @@ def test_a_page_of_many_times_the_bound_has_no_more_chunks_than_it_needs(models:
 
     for job in (by_one, together):
         written = planned(storage, job, limits)
-        sizes = [chunk.size_bytes for chunk in read_chunks(storage, written)]
+        sizes = [chunk.size_bytes for chunk in PlannedJob(storage, written).chunks]
 
         assert sum(sizes) > 10 * limits.open_chunks_bytes_max
         assert len(sizes) == sum(group.chunks for group in written.groups)
@@ -255,13 +255,13 @@ def test_pages_end_by_bytes_and_planning_resumes_behind_them() -> None:
     content = b"".join(native(f"id-{row}") for row in range(100)) + native("id-7")
     job = job_of(storage, "inbox/a.jsonl", content)
 
-    job = with_page(job, next(plan_pages(storage, limits, job, lambda: False)))
+    job = with_page(job, next(plan_pages(PlannedJob(storage, job, limits), lambda: False)))
     assert 1_000 <= job.plan.offset < 1_200
     job = planned(storage, job, limits)
 
     assert [row_of_line(line) for line in sent_lines(storage, job)] == list(range(1, 101))
     assert [outcome.name for outcome in refused_outcomes(storage, job)] == ["000000101~duplicate"]
-    assert list(refused_keys(storage, job)) == [Keys(job.id, job.key).refused(job.plan.pages - 1)]
+    assert list(PlannedJob(storage, job).refused_keys()) == [Keys(job.id, job.key).refused(job.plan.pages - 1)]
     assert job.items == 101
 
 
@@ -315,7 +315,7 @@ def test_a_slow_planner_changes_nothing_that_the_ledger_knows() -> None:
     """Two planners of one job write the same bytes to the same keys."""
     storage, limits = MemoryStorage(), Limits(plan_checkpoint_bytes=10_000)
     job = job_of(storage, "inbox/a.jsonl", b"".join(native(str(row)) for row in range(1_000)) + b"{bad\n")
-    slow = plan_pages(storage, limits, job, lambda: False)
+    slow = plan_pages(PlannedJob(storage, job, limits), lambda: False)
     next(slow)
     planned(storage, job, limits)
     before = dict(storage.objects)
@@ -343,7 +343,7 @@ def test_a_task_that_cannot_be_used_is_never_pinned() -> None:
     job = job_of(storage, "inbox/t/a.csv", b"text\nhello\n")
 
     with pytest.raises(UploadRejected, match="cannot be used"):
-        pin_task(storage, job, b"endpoint: /v1/nowhere\n")
+        pin_task(PlannedJob(storage, job), b"endpoint: /v1/nowhere\n")
 
     assert storage.objects == {}
 
@@ -364,7 +364,7 @@ def test_a_lost_page_is_noticed() -> None:
     """Planning never goes on over a hole."""
     storage, limits = MemoryStorage(), Limits(plan_checkpoint_bytes=100)
     job = job_of(storage, "inbox/a.jsonl", native("a") + native("b"))
-    job = with_page(job, next(plan_pages(storage, limits, job, lambda: False)))
+    job = with_page(job, next(plan_pages(PlannedJob(storage, job, limits), lambda: False)))
     del storage.objects[Keys(job.id, job.key).plan_digests(0)]
 
     with pytest.raises(BrokenState):
@@ -416,7 +416,7 @@ def test_every_example_can_be_planned(path: Path) -> None:
 
     assert job.items >= 3
     assert job.refused == 0
-    assert len(list(all_records(storage, job))) == job.items
+    assert len(list(PlannedJob(storage, job).all_records())) == job.items
     assert all("{{" not in msgspec.json.decode(line)["body"]["model"] for line in sent_lines(storage, job))
 
 

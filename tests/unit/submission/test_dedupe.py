@@ -24,7 +24,7 @@ from batchdrop.core.submission.dedupe import SentOnce
 from batchdrop.core.submission.shard_events import Admitted, Harvested, InputUploaded, NoQuota, Saving
 from batchdrop.core.submission.shard_lifecycle import Now, advance, split
 from batchdrop.flow.collection.collect import archive, derive
-from batchdrop.flow.planned_job import read_chunks, shard_lines
+from batchdrop.flow.planned_job import PlannedJob
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 TASK = b"""
@@ -65,7 +65,7 @@ def repeating_job(*texts: str) -> AnsweredJob:
 
 def sent_rows(job: AnsweredJob, shard: Shard) -> list[int]:
     """The rows whose requests *shard* sends."""
-    return [row_of_line(line) for line in SentOnce(shard_lines(job.storage, job.job, shard, job.chunks))]
+    return [row_of_line(line) for line in SentOnce(PlannedJob(job.storage, job.job).lines(shard))]
 
 
 def told(found: list[Outcome]) -> list[tuple[int, str, bool]]:
@@ -156,7 +156,7 @@ def test_an_input_made_twice_is_the_same() -> None:
     """Which line is sent follows from the lines alone: a worker that dies before it notes the upload is repeated."""
     here = world()
     job = here.drop("inbox/sentiment/a.csv", rows("a", "b", "a", "c", "b"))
-    lines = list(shard_lines(here.storage, here.job(job), here.shard(job), read_chunks(here.storage, here.job(job))))
+    lines = list(PlannedJob(here.storage, here.job(job)).lines(here.shard(job)))
 
     once, again = list(SentOnce(lines)), list(SentOnce(list(lines)))
 
@@ -227,7 +227,7 @@ def test_what_was_never_sent_is_no_copy() -> None:
     shard = changed(job.shard(), batch="", reason=Reason("cancelled", "x"))
 
     with archive(job.ports, job.limits, job.job, shard, None) as answers:
-        derive(job.ports, job.limits, job.job, shard, job.chunks, answers, None)
+        derive(job.ports, job.planned, shard, answers, None)
 
     assert [(one.row, one.is_copy) for one in job.part()] == [(1, False), (2, False)]
 

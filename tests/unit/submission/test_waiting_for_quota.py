@@ -241,11 +241,11 @@ def test_an_admitter_that_is_slow_leaves_its_successor_s_lease_alone() -> None:
     slow, quick, third = (begin(world.ports(), world.limits) for _ in range(3))
     world.ledger.quota = sleeping(world, quick)  # type: ignore[method-assign,assignment]  # names differ
 
-    admit(slow, [world.job(job)], [], 10)
+    admit(slow, [slow.open(world.job(job))], [], 10)
     lease = begin(world.ports(), world.limits).install.admission
 
     assert lease == Lease(quick.ports.writer, world.clock.time + MINUTE)
-    refused = admit(third, [world.job(job)], [], 10)
+    refused = admit(third, [third.open(world.job(job))], [], 10)
 
     assert (refused.shards, refused.is_asked) == ([], False)
     assert begin(world.ports(), world.limits).install.admission == lease
@@ -359,3 +359,28 @@ def test_the_status_is_where_its_key_says() -> None:
     job = world.drop("inbox/sentiment/reviews.csv", rows(1))
 
     assert Path(Keys(job, world.job(job).key).status).name == "status.json"
+
+
+def test_two_fresh_drops_that_meet_are_let_in_within_the_limit() -> None:
+    """Neither takes a lease. Whoever writes second finds that the quota is not as it was read, and waits for what is left."""
+    world = world_of(None, Limits(enqueued_tokens_per_model=600))
+    read, others = world.ledger.quota, [True]
+    used: list[int] = []
+
+    def quota(account: str, model: str) -> Quota:
+        found = read(account, model)
+        is_planned = any(isinstance(row, Job) and row.state is JobState.RUNNING for row in world.ledger.rows.values())
+        if model and is_planned and others:
+            others.clear()
+            world.drop("inbox/sentiment/second.csv", rows(8, "b"))
+            used.append(quota_of(world).used)
+        return found
+
+    world.ledger.quota = quota  # type: ignore[method-assign]
+    first = world.drop("inbox/sentiment/first.csv", rows(8, "a"))
+
+    assert 300 < used[0] == quota_of(world).used <= 600
+    assert world.shards(first) == []
+    assert world.job(first).waiting_for == WaitingFor.QUOTA
+    assert world.run(first).succeeded == 8
+    assert not world.charged_twice()

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
+from batchdrop.core.model.errors import NotYet
 from batchdrop.core.model.job import Group, Job
 from batchdrop.core.model.keys import NO_TASK, Keys, Upload
-from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Failure, decode_outcome
 from batchdrop.core.planning.requests import row_of_line
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop_cli.jobs.quote import Quote, batch_price
 from batchdrop_cli.jobs.upload import inbox_key
@@ -68,6 +69,9 @@ class _Trial:
     def read(self, key: str) -> bytes | None:
         return self._kept.get(key)
 
+    def open(self, key: str) -> BinaryIO:
+        raise NotYet(f"{key} was never written")
+
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:  # noqa: ARG002 - the port's
         """Look at a chunk and let it go; keep the task, which is read again. Pages of the plan are not needed."""
         if key == self.keys.task_snapshot:
@@ -108,10 +112,10 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     )  # fmt: skip
     trial = _Trial(path, Keys(job.id, job.key))
     if task is not None:
-        pinned = pin_task(trial, job, task)
+        pinned = pin_task(PlannedJob(trial, job), task)
         job = replace(job, snapshot=pinned.digest, options=pinned.options)
     # A plan has a page, even of an empty file; the last one has all groups.
-    last = deque(plan_pages(trial, Limits(), job, should_stop=lambda: False), maxlen=1).pop()
+    last = deque(plan_pages(PlannedJob(trial, job), should_stop=lambda: False), maxlen=1).pop()
     quotes = _quotes(last.groups, base_url)
     requests = [line for _, line in trial.requests]
     return Checked(

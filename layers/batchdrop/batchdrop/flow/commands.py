@@ -32,7 +32,7 @@ from batchdrop.flow.delivery.status import write_status
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel, stop_shards
 from batchdrop.flow.submission.circuit_breaker import believe, note_refusal, open_provider
-from batchdrop.flow.submit import admit_and_send, continue_job
+from batchdrop.flow.submit import Continued, admit_and_send, continue_job
 from batchdrop.flow.unit_of_work import Work, begin, read_job, transact
 
 
@@ -46,20 +46,21 @@ def handle_command(ports: Ports, limits: Limits, job: str, word: str) -> None:
         ports.log.warning("control.ignored", job_id=job, reason="unknown word")
         return
     work = begin(ports, limits)
-    action(work, job)
-    write_status(work, job)
+    done = action(work, job)
+    write_status(work, job, *((done.job, done.shards) if done else ()))
 
 
-def _cancel(work: Work, job: str) -> None:
+def _cancel(work: Work, job: str) -> Continued | None:
     """Cancel *job*; what a crash leaves undone behind the first write, poll does."""
     if not _record(work, job, Cancelled(), may_be_cancelled, "it is over, or was cancelled before"):
-        return
+        return None
     work.ports.log.info("job.cancelled", job_id=job)
     stopped = stop_shards(work, work.ports.ledger.shards(job))
     running = [shard for shard in stopped if shard.state is ShardState.RUNNING]
     provider = open_provider(work) if running else None
     if provider is not None:
         _stop_batches(work, provider, running)
+    return None
 
 
 def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> None:
@@ -75,32 +76,37 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
         work.ports.log.info("cancel.left", cause=str(error))
 
 
-def _approve(work: Work, job: str) -> None:
+def _approve(work: Work, job: str) -> Continued | None:
     """Let a held *job* go on, and send what there is quota for at once."""
-    if _record(work, job, Approved(), may_be_approved, "it is not held: nothing is to be approved"):
-        work.ports.log.info("job.approved", job_id=job)
-        admit_and_send(work, read_job(work, job))
+    row = _record(work, job, Approved(), may_be_approved, "it is not held: nothing is to be approved")
+    if row is None:
+        return None
+    work.ports.log.info("job.approved", job_id=job)
+    return admit_and_send(work, work.open(row))
 
 
-def _retry(work: Work, job: str) -> None:
+def _retry(work: Work, job: str) -> Continued | None:
     """Start *job* again where it was rejected for what may have passed."""
     reason = "it was not rejected, or not for a reason that may have passed; failed records can be dropped again"
-    if _record(work, job, Retried(), may_be_retried, reason):
-        work.ports.log.info("job.retried", job_id=job)
-        continue_job(work, job)
+    row = _record(work, job, Retried(), may_be_retried, reason)
+    if row is None:
+        return None
+    work.ports.log.info("job.retried", job_id=job)
+    return continue_job(work, row)
 
 
-def _record(work: Work, job: str, event: JobEvent, may_be: Callable[[Job], bool], otherwise: str) -> bool:
-    """Move *job* by *event* where it *may be*, and return whether that was done; log *otherwise* where it was not."""
+def _record(work: Work, job: str, event: JobEvent, may_be: Callable[[Job], bool], otherwise: str) -> Job | None:
+    """Move *job* by *event* where it *may be*, and return its row; log *otherwise* where it may not, and return None."""
     settled = transact(
         work, read_job(work, job), lambda read: advance_job(read, event, work.now()) if may_be(read) else None
     )
-    if not settled.is_written:
-        work.ports.log.info("control.ignored", job_id=job, reason=otherwise)
-    return settled.is_written
+    if settled.is_written:
+        return settled.row
+    work.ports.log.info("control.ignored", job_id=job, reason=otherwise)
+    return None
 
 
-_ACTIONS: Mapping[str, Callable[[Work, str], None]] = {
+_ACTIONS: Mapping[str, Callable[[Work, str], Continued | None]] = {
     "approve": _approve,
     "cancel": _cancel,
     "retry": _retry,

@@ -4,7 +4,7 @@ Rule: nothing is derived before the provider's files lie in our own bucket, the 
 owed (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from batchdrop.core.admission.budget import cost_of
 from batchdrop.core.admission.quota_estimator import after_answers, after_usage, are_answer_tokens, is_usage
@@ -39,7 +39,6 @@ from batchdrop.core.model.errors import (
 )
 from batchdrop.core.model.install import Asked
 from batchdrop.core.model.job import Job, JobState
-from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.outcomes import Usage
 from batchdrop.core.model.reasons import Reason
@@ -50,15 +49,15 @@ from batchdrop.core.submission.batch_signals import STATUS_FAILED
 from batchdrop.core.submission.retries import is_retried
 from batchdrop.core.submission.shard_events import GivenUp, Harvested
 from batchdrop.core.submission.shard_lifecycle import advance, again
-from batchdrop.flow.admission.budget import settled
+from batchdrop.flow.admission.budget import settled as day_settled
 from batchdrop.flow.collection.archive import archive
 from batchdrop.flow.collection.collect import Harvest, derive
 from batchdrop.flow.delivery.merge import merge
-from batchdrop.flow.delivery.status import write_status
+from batchdrop.flow.delivery.status import put_status, write_status
 from batchdrop.flow.delivery.unsent import deliver_unsent
 from batchdrop.flow.notification.waits import tell_common_wait, tell_hold, tell_waits
 from batchdrop.flow.operations.provider_files import tidy_attempt
-from batchdrop.flow.planned_job import read_chunks
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.withheld import await_upload, note_withheld
 from batchdrop.flow.ports import Ports
 from batchdrop.flow.submission.circuit_breaker import (
@@ -78,6 +77,7 @@ from batchdrop.flow.unit_of_work import (
     attempted,
     begin,
     change_install,
+    leased,
     log_transition,
     move_job,
     move_shard,
@@ -93,25 +93,26 @@ from batchdrop.flow.unit_of_work import (
 
 def handle_wakeup(ports: Ports, limits: Limits, job: str, shard: int | None) -> None:
     """Harvest a shard, or finish a job. Where nothing is to be done, or another worker does it, nothing happens."""
-    if ports.ledger.job(job) is None:
+    found = ports.ledger.job(job)
+    if found is None:
         ports.log.warning("wakeup.ignored", job_id=job)
         return
     work = begin(ports, limits)
-    harvested = None
+    planned, harvested, is_told = work.open(found), None, False
     try:
         if shard is None:
-            tell_waits(work, read_job(work, job))
-            tell_hold(work, read_job(work, job))
-            _finish(work, read_job(work, job))
+            planned.job = tell_hold(work, tell_waits(work, found))
+            is_told = _finish(work, planned)
         else:
             row = ports.ledger.shard(job, shard)
             if row is not None and row.state is ShardState.HARVESTING:
-                harvested = _harvest_shard(work, take_shard_lease(work, row))
-                _finish(work, read_job(work, job))
+                harvested = _harvest_shard(work, planned, row)
+                is_told = _finish(work, planned)
     except (LeaseLost, IllegalTransition) as error:
         ports.log.info("work.left", job_id=job, shard=shard, cause=str(error))
         return
-    write_status(work, job)
+    if not is_told:
+        write_status(work, job)
     if harvested and _has_ended(*harvested):
         tidy_attempt(work, *harvested)
 
@@ -126,17 +127,19 @@ def _has_ended(shard: Shard, batch: Batch | None) -> bool:
     return not shard.is_stuck and (batch is not None or not shard.attempt.batch)
 
 
-def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
-    """Write the outcomes of *shard*'s attempt and move it on; where answers are outstanding, look again later.
+def _harvest_shard(work: Work, planned: PlannedJob, found: Shard) -> tuple[Shard, Batch | None] | None:
+    """Write the outcomes of the attempt of *found* and move it on; where answers are outstanding, look again later.
 
     Returns the shard as it was and its batch, where its outcomes are recorded.
     """
+    is_fresh = found.attempt.is_unarchived
+    shard = take_shard_lease(work, found, attempt=replace(found.attempt, is_unarchived=False))
     try:
         looked = _look(work, shard)
         if looked is None:
             return None
         shard, batch = looked
-        harvest = _derive(work, shard, batch)
+        harvest = _derive(work, planned, shard, batch, is_fresh=is_fresh)
         end_fetch_hang(work)
     except (KeyMissing, KeyRefused) as error:
         work.ports.log.warning("key.refused", job_id=shard.job, shard=shard.number, cause=str(error))
@@ -163,7 +166,7 @@ def _harvest_shard(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | Non
         cause = f"the provider counts {harvest.missing:,} more answers than it shows"
         _look_for_gone(work, shard, cause)
         return None
-    _record(work, shard, harvest)
+    _record(work, planned, shard, harvest)
     if batch and is_retried(shard):
         _note_fetched(work)
     _note_account(work, shard, batch, harvest)
@@ -241,12 +244,10 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     return believed, batch
 
 
-def _derive(work: Work, shard: Shard, batch: Batch | None) -> Harvest:
-    job = read_job(work, shard.job)
-    chunks = read_chunks(work.ports.storage, job)
+def _derive(work: Work, planned: PlannedJob, shard: Shard, batch: Batch | None, *, is_fresh: bool) -> Harvest:
     give_up = work.ports.clock.now() - shard.attempt.batch_ended_at >= work.limits.answers_missing_seconds_max
-    with archive(work.ports, work.limits, job, shard, batch) as answers:
-        return derive(work.ports, work.limits, job, shard, chunks, answers, batch, give_up_missing=give_up)
+    with archive(work.ports, work.limits, planned.job, shard, batch, is_fresh=is_fresh) as answers:
+        return derive(work.ports, planned, shard, answers, batch, give_up_missing=give_up)
 
 
 def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
@@ -262,8 +263,11 @@ def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
     move_shard(work, shard, GivenUp(shard.attempt.ticket, Reason("answers_gone", message)))
 
 
-def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
-    """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job."""
+def _record(work: Work, planned: PlannedJob, shard: Shard, harvest: Harvest) -> None:
+    """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job.
+
+    Whoever writes that finishes it: the same write leases the job.
+    """
     done = Harvested(
         shard.attempt.ticket,
         harvest.again_lines,
@@ -284,18 +288,24 @@ def _record(work: Work, shard: Shard, harvest: Harvest) -> None:
             spent_microdollars=spent, released_microdollars=read.reserved_microdollars,
         )  # fmt: skip
         moved, grown = advance(read, done, now), advance_job(job, counted, now)
+        if grown.state is JobState.FINISHING:
+            grown = leased(work, grown)
         writes = (Write(read, moved), Write(job, grown))
-        return Change(writes, _quota_estimate(work, job, shard, harvest), day=settled(work, read, spent))
+        return Change(writes, _quota_estimate(work, job, shard, harvest), day=day_settled(work, read, spent))
 
-    log_transition(work, transact(work, shard, recorded).row, done)
+    settled = transact(work, shard, recorded)
+    planned.job = settled.beside(Job) or planned.job
+    if not settled.is_written:
+        planned.forget(planned.keys.part(shard.number))
+    log_transition(work, settled.row, done)
     work.ports.log.info(
         "shard.harvested", job_id=shard.job, shard=shard.number, attempt=shard.attempt.number, batch_id=shard.attempt.batch,
         succeeded=harvest.succeeded, failed=harvest.failed, again=harvest.again_lines, unknown=harvest.unknown,
     )  # fmt: skip
-    _say_unbelieved(work, shard, harvest)
+    _say_unbelieved(work, planned.job, shard, harvest)
 
 
-def _say_unbelieved(work: Work, shard: Shard, harvest: Harvest) -> None:
+def _say_unbelieved(work: Work, job: Job, shard: Shard, harvest: Harvest) -> None:
     """Record which of the provider's numbers count for nothing, because nobody can mean them."""
     usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.attempt.batch}
     if harvest.miscounted:
@@ -303,7 +313,7 @@ def _say_unbelieved(work: Work, shard: Shard, harvest: Harvest) -> None:
     base_tokens = _base_tokens_counted(shard, harvest)
     is_odd = _is_whole(shard, harvest) and not is_usage(base_tokens, usage.input_tokens)
     is_long = not are_answer_tokens(harvest.counted, usage.output_tokens) and not are_answer_tokens(
-        _answers_counted(read_job(work, shard.job), shard, harvest), usage.output_tokens
+        _answers_counted(job, shard, harvest), usage.output_tokens
     )
     if is_odd or is_long:
         work.ports.log.warning(
@@ -356,50 +366,77 @@ def _is_whole(shard: Shard, harvest: Harvest) -> bool:
     return 10 * harvest.counted >= 9 * shard.sent_items and _base_tokens_counted(shard, harvest) > 0
 
 
-def _finish(work: Work, job: Job) -> None:
-    """Bring a job whose items all have an outcome to its end."""
-    if job.state is JobState.FINISHING:
-        with attempted(work, job) as leased:
-            job = _merge(work, leased)
-    if job.state is JobState.NOTIFYING:
-        _notify(work, take_job_lease(work, job))
+def _finish(work: Work, planned: PlannedJob) -> bool:
+    """Bring a job whose items all have an outcome to its end; return whether its status was written by that."""
+    results = None
+    if planned.job.state is JobState.FINISHING:
+        with attempted(work, planned.job) as taken:
+            planned.job = taken
+            results = _merge(work, planned)
+    if planned.job.state is JobState.NOTIFYING:
+        planned.job = take_job_lease(work, planned.job)
+        _notify(work, planned, results)
+        return True
+    return False
 
 
-def _merge(work: Work, job: Job) -> Job:
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    """What was delivered, in hand: what the result files hold, and the shards that they are of."""
+
+    results: Results
+    shards: list[Shard]
+
+
+def _merge(work: Work, planned: PlannedJob) -> _Delivered | None:
+    """Write the results of the job and move it on; None where it is not ended by that, or ends without results."""
+    job = planned.job
     end = given_up(job, work.limits)
     if end:
         work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled_attempts - 1)
-        return move_job(work, job, end)
+        planned.job = move_job(work, job, end)
+        return None
     shards = list(work.ports.ledger.shards(job.id))
     try:
-        chunks = read_chunks(work.ports.storage, job)
-        delivered = deliver_unsent(work, job, shards, chunks)
+        delivered = deliver_unsent(work, planned, shards)
         if delivered is None:
-            return job
-        job = delivered
+            return None
+        planned.job = job = delivered
         is_gone = is_withheld_for_good(job, work.ports.clock.now(), work.limits)
-        merged = merge(work.ports, job, shards, chunks, waits_for_upload=not is_gone)
+        merged = merge(work.ports, planned, shards, waits_for_upload=not is_gone)
     except UploadWithheld as error:
-        return await_upload(work, read_job(work, job.id), error)
+        planned.job = await_upload(work, planned.job, error)
+        return None
     except BrokenState as error:
         # The outcomes do not add up: our defect. The items that were written stay; a person has to look.
         work.ports.log.warning("job.broken", job_id=job.id, cause=str(error))
-        return move_job(work, job, Broken(Reason("broken_state", str(error))))
+        planned.job = move_job(work, job, Broken(Reason("broken_state", str(error))))
+        return None
     work.ports.log.info(
         "job.merged", job_id=job.id, succeeded=merged.succeeded, failed=merged.failed,
         input_tokens=sum(usage.input_tokens for usage in merged.usage.values()),
         output_tokens=sum(usage.output_tokens for usage in merged.usage.values()),
     )  # fmt: skip
-    return move_job(work, job, Merged(merged.succeeded, merged.failed))
+    planned.job = move_job(work, job, Merged(merged.succeeded, merged.failed))
+    return _Delivered(merged, shards)
 
 
-def _notify(work: Work, job: Job) -> None:
-    """Publish the notification that the job owes, then say so. A crash between the two sends a second copy with the same id."""
-    write_status(work, job.id)
-    keys = Keys(job.id, job.key)
-    summary = work.ports.storage.read(keys.summary)
-    results = results_of_summary(summary) if summary else Results()
-    location = f"s3://{work.ports.results_bucket}/{keys.results}"
+def _notify(work: Work, planned: PlannedJob, delivered: _Delivered | None) -> None:
+    """Publish the notification that the job owes, then say so. A crash between the two sends a second copy with the same id.
+
+    The status is written before, as it is once the notification is out: whoever gets that finds it so.
+    """
+    job = planned.job
+    shards = delivered.shards if delivered else list(work.ports.ledger.shards(job.id))
+    put_status(work, advance_job(job, Notified(), work.now()), shards)
+    results = delivered.results if delivered else _read_results(planned)
+    location = f"s3://{work.ports.results_bucket}/{planned.keys.results}"
     work.ports.notifications.publish(render(job, results, location))
-    move_job(work, job, Notified())
+    planned.job = move_job(work, job, Notified())
     work.ports.log.info("job.ended", job_id=job.id, state=job.event)
+
+
+def _read_results(planned: PlannedJob) -> Results:
+    """Return what an invocation before this one delivered; nothing where the job was rejected."""
+    summary = planned.read(planned.keys.summary)
+    return results_of_summary(summary) if summary else Results()

@@ -1,26 +1,38 @@
-"""What planning wrote and what the upload holds, read again: for sending, for joining answers and for merging.
+"""One job, opened once an invocation: what planning wrote and what the upload holds, for sending, joining answers and merging.
 
-Rule: objects are opened one at a time and read as streams; a job of any size takes the memory of one record. What planning
-took is taken again whatever the limits are now.
+Rule: each thing is read when it is first needed, and once. Objects are read as streams, one at a time; a job of any size takes
+the memory of one record and of IN_HAND_BYTES. What planning took is taken again whatever the limits are now.
 """
 
+import hashlib
+import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import cached_property
 from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from batchdrop.core.model.errors import BrokenState
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.planning.plan import Chunk, PlanPage, decode_page
-from batchdrop.flow.ports import Storage
+from batchdrop.core.planning.plan import Chunk, PlanPage, Recipe, decode_page
+from batchdrop.core.planning.requests import ready_made
+from batchdrop.core.planning.task import parse_task, recipe_of_task
+from batchdrop.flow.ports import PlanStorage
 from batchdrop.formats import format_of
 from batchdrop.formats.records import Format, Header, Record, read_records
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer
 
 _UNLIMITED = Limits(record_bytes_max=sys.maxsize - 1, csv_field_bytes_max=sys.maxsize >> 1)
 # Bytes that are sooner read than skipped by opening the upload anew.
 _SKIP_BYTES_MIN = 8_000_000
+# A smaller upload is fetched once, and so much of what was just written is not fetched again: most drops are smaller.
+IN_HAND_BYTES: Final = 1 << 20
 
 
 def upload_of(job: Job) -> Upload:
@@ -33,98 +45,196 @@ def upload_format(job: Job) -> Format:
     return format_of(upload_of(job), _UNLIMITED)
 
 
-def read_pages(storage: Storage, job: Job) -> Iterator[PlanPage]:
-    """Yield the pages of the plan that the ledger knows of. Raises BrokenState where one is gone."""
-    keys = Keys(job.id, job.key)
-    for number in range(job.plan.pages):
-        content = storage.read(keys.plan_page(number))
-        if content is None:
-            raise BrokenState(f"job {job.id}: page {number} of the plan is gone")
-        yield decode_page(content)
+class PlannedJob:
+    """A job's row as it was last read or written here, and its objects in both buckets."""
+
+    def __init__(self, storage: PlanStorage, job: Job, limits: Limits | None = None) -> None:
+        self.storage = storage
+        self.job = job
+        self.keys = Keys(job.id, job.key)
+        self.limits = limits or Limits()
+        self._pages: list[PlanPage] = []
+        self._chunks: list[Chunk] = []
+        self._chunks_of_pages = 0
+        self._in_hand: dict[str, bytes] = {}
+        self._in_hand_bytes = 0
+        self._upload: bytes | None = None  # whole, where it is small
+
+    # ------------------------------------------------------------------ objects of the results bucket
+
+    def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
+        """Write one object, which never changes, and keep it in hand while there is room."""
+        self.storage.put(key, content, content_type)
+        self.keep(key, content)
+
+    def keep(self, key: str, content: bytes) -> None:
+        """Keep in hand what this invocation wrote to *key*, while there is room."""
+        if self._in_hand_bytes + len(content) <= IN_HAND_BYTES:
+            self._in_hand[key] = content
+            self._in_hand_bytes += len(content)
+
+    def forget(self, key: str) -> None:
+        """Let the object be fetched: what this invocation wrote may not be what counts."""
+        self._in_hand_bytes -= len(self._in_hand.pop(key, b""))
+
+    def read(self, key: str) -> bytes | None:
+        """Return an object whole, or None where there is none."""
+        found = self._in_hand.get(key)
+        return self.storage.read(key) if found is None else found
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object for buffered reading. Raises NotYet where there is none."""
+        found = self._in_hand.get(key)
+        return self.storage.open(key) if found is None else io.BytesIO(found)
+
+    # ------------------------------------------------------------------ what planning wrote
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How the job's records become requests: as its pinned task says, or as they are. Raises UploadRejected."""
+        job = self.job
+        if not job.snapshot:
+            return ready_made(self.limits)
+        content = self.read(self.keys.task_snapshot)
+        if content is None or hashlib.sha256(content).hexdigest() != job.snapshot:
+            raise BrokenState(f"job {job.id}: its copy of the task is gone or is another")
+        return recipe_of_task(parse_task(job.task, content), self.limits)
+
+    @property
+    def pages(self) -> list[PlanPage]:
+        """The pages of the plan that the ledger knows of. Raises BrokenState where one is gone."""
+        for number in range(len(self._pages), self.job.plan.pages):
+            content = self.read(self.keys.plan_page(number))
+            if content is None:
+                raise BrokenState(f"job {self.job.id}: page {number} of the plan is gone")
+            self._pages.append(decode_page(content))
+        return self._pages[: self.job.plan.pages]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The job's chunks by group and number."""
+        pages = self.pages
+        if self._chunks_of_pages != len(pages):
+            chunks = [chunk for page in pages for chunk in page.chunks]
+            self._chunks = sorted(chunks, key=lambda chunk: (chunk.group, chunk.number))
+            self._chunks_of_pages = len(pages)
+        return self._chunks
+
+    def chunks_of(self, group: int) -> list[Chunk]:
+        """Return the chunks of one group, in order."""
+        return [chunk for chunk in self.chunks if chunk.group == group]
+
+    def refused_keys(self) -> Iterator[str]:
+        """Yield the keys of the refused records' outcomes, by row; pages that refused nothing wrote none."""
+        before = 0
+        for number, page in enumerate(self.pages):
+            if page.refused > before:
+                yield self.keys.refused(number)
+            before = page.refused
+
+    def lines(self, shard: Shard) -> Iterator[bytes]:
+        """Yield the request lines of this attempt of *shard* with their line ends, by row."""
+        if shard.source_shard is not None:
+            source = self.keys.input_lines(shard.source_shard, shard.source_attempt)
+            yield from self._lines(source, shard.first_line, shard.end_line)
+            return
+        first_line = 0
+        for chunk in self.chunks_of(shard.group):
+            start = max(shard.first_line - first_line, 0)
+            end = min(shard.end_line - first_line, chunk.lines)
+            if start < end:
+                yield from self._lines(self.keys.chunk(chunk.group, chunk.number), start, end)
+            first_line += chunk.lines
+
+    def _lines(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """Yield lines *start* to *end* of an object. Raises BrokenState where it has fewer."""
+        left = end - start
+        with self.open(key) as stream:
+            for line in islice(stream, start, end):
+                left -= 1
+                yield line
+        if left:
+            raise BrokenState(f"{key} has {left} lines fewer than the {end} that were written")
+
+    # ------------------------------------------------------------------ what the upload holds
+
+    @cached_property
+    def form(self) -> Format:
+        """The format of the upload, as it was planned."""
+        return upload_format(self.job)
+
+    @cached_property
+    def header(self) -> Header:
+        """The upload's header. Raises UploadRejected where the upload is gone."""
+        return self.read_header(self.form)
+
+    def read_header(self, form: Format, look: Callable[[bytes], None] | None = None) -> Header:
+        """Return the header of the upload, read as *form*; *look* sees the first bytes before. Raises UploadRejected."""
+        with self.storage.open_upload(upload_of(self.job)) as stream:
+            start = stream.read(IN_HAND_BYTES)
+            if look:
+                look(start)
+            if len(start) < IN_HAND_BYTES:
+                self._upload = start
+            return form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
+
+    def open_upload(self, start: int) -> AbstractContextManager[BinaryIO]:
+        """Open the upload for buffered reading from byte *start*; raises as the port does."""
+        if self._upload is None:
+            return self.storage.open_upload(upload_of(self.job), start)
+        stream = io.BytesIO(self._upload)
+        stream.seek(start)
+        return stream
+
+    def all_records(self) -> Iterator[Record]:
+        """Yield every record of the upload. Raises UploadRejected where the upload is gone."""
+        yield from self._records(self.header.body_start, 0)
+
+    def records(self, shard: Shard, rows: Iterator[int]) -> Iterator[Record]:
+        """Yield the records of *rows*, which ascend and belong to the group of *shard*.
+
+        *rows* is read one ahead of what is yielded. Raises UploadRejected where the upload is gone, and BrokenState where it has
+        no such row.
+        """
+        job = self.job
+        starts = iter(self.chunks_of(shard.group))
+        records: Iterator[Record] = iter(())
+        offset, chunk = -_SKIP_BYTES_MIN, None
+        for row in rows:
+            while chunk is None or chunk.last_row < row:
+                chunk = next(starts, None)
+                if chunk is None:
+                    raise BrokenState(f"job {job.id}: row {row} lies in no chunk of group {shard.group}")
+            if chunk.start - offset >= _SKIP_BYTES_MIN:
+                records = self._records(chunk.start, chunk.first_row - 1)
+            for record in records:
+                if record.row == row:
+                    break
+            else:
+                raise BrokenState(f"job {job.id}: the upload has no row {row}")
+            offset = record.end
+            yield record
+
+    def _records(self, offset: int, row: int) -> Iterator[Record]:
+        header = self.header
+        with self.open_upload(offset) as stream:
+            yield from read_records(self.form, stream, header, offset, row)
 
 
-def read_chunks(storage: Storage, job: Job) -> list[Chunk]:
-    """Return the job's chunks by group and number."""
-    chunks = [chunk for page in read_pages(storage, job) for chunk in page.chunks]
-    return sorted(chunks, key=lambda chunk: (chunk.group, chunk.number))
+class _Rejoined(io.RawIOBase):
+    """The bytes that were taken from a stream, then the stream."""
 
+    def __init__(self, start: bytes, rest: BinaryIO) -> None:
+        self._start, self._rest = memoryview(start), rest
 
-def refused_keys(storage: Storage, job: Job) -> Iterator[str]:
-    """Yield the keys of the refused records' outcomes, by row; pages that refused nothing wrote none."""
-    keys, before = Keys(job.id, job.key), 0
-    for number, page in enumerate(read_pages(storage, job)):
-        if page.refused > before:
-            yield keys.refused(number)
-        before = page.refused
+    def readable(self) -> bool:
+        """Whether this can be read: always."""
+        return True
 
-
-def shard_lines(storage: Storage, job: Job, shard: Shard, chunks: Sequence[Chunk]) -> Iterator[bytes]:
-    """Yield the request lines of this attempt with their line ends, by row. *chunks* are those of `read_chunks`."""
-    keys = Keys(job.id, job.key)
-    if shard.source_shard is not None:
-        source = keys.input_lines(shard.source_shard, shard.source_attempt)
-        yield from _lines(storage, source, shard.first_line, shard.end_line)
-        return
-    first_line = 0
-    for chunk in (chunk for chunk in chunks if chunk.group == shard.group):
-        start = max(shard.first_line - first_line, 0)
-        end = min(shard.end_line - first_line, chunk.lines)
-        if start < end:
-            yield from _lines(storage, keys.chunk(chunk.group, chunk.number), start, end)
-        first_line += chunk.lines
-
-
-def _lines(storage: Storage, key: str, start: int, end: int) -> Iterator[bytes]:
-    """Yield lines *start* to *end* of an object. Raises BrokenState where it has fewer."""
-    left = end - start
-    with storage.open(key) as stream:
-        for line in islice(stream, start, end):
-            left -= 1
-            yield line
-    if left:
-        raise BrokenState(f"{key} has {left} lines fewer than the {end} that were written")
-
-
-def read_header(storage: Storage, job: Job) -> Header:
-    """Return the upload's header. Raises UploadRejected where the upload is gone."""
-    with storage.open_upload(upload_of(job)) as stream:
-        return upload_format(job).read_header(stream)
-
-
-def all_records(storage: Storage, job: Job) -> Iterator[Record]:
-    """Yield every record of the upload. Raises UploadRejected where the upload is gone."""
-    header = read_header(storage, job)
-    yield from _records(storage, job, header, header.body_start, 0)
-
-
-def shard_records(
-    storage: Storage, job: Job, shard: Shard, chunks: Sequence[Chunk], rows: Iterator[int]
-) -> Iterator[Record]:
-    """Yield the records of *rows*, which ascend and belong to the shard's group.
-
-    *rows* is read one ahead of what is yielded. Raises UploadRejected where the upload is gone, and BrokenState where it has
-    no such row.
-    """
-    header = read_header(storage, job)
-    starts = iter([chunk for chunk in chunks if chunk.group == shard.group])
-    records: Iterator[Record] = iter(())
-    offset, chunk = -_SKIP_BYTES_MIN, None
-    for row in rows:
-        while chunk is None or chunk.last_row < row:
-            chunk = next(starts, None)
-            if chunk is None:
-                raise BrokenState(f"job {job.id}: row {row} lies in no chunk of group {shard.group}")
-        if chunk.start - offset >= _SKIP_BYTES_MIN:
-            records = _records(storage, job, header, chunk.start, chunk.first_row - 1)
-        for record in records:
-            if record.row == row:
-                break
-        else:
-            raise BrokenState(f"job {job.id}: the upload has no row {row}")
-        offset = record.end
-        yield record
-
-
-def _records(storage: Storage, job: Job, header: Header, offset: int, row: int) -> Iterator[Record]:
-    with storage.open_upload(upload_of(job), offset) as stream:
-        yield from read_records(upload_format(job), stream, header, offset, row)
+    def readinto(self, target: "Buffer") -> int:
+        """Fill *target* as far as the start goes, or else from the stream; 0 at the end."""
+        into = memoryview(target)
+        content = self._start[: len(into)] or self._rest.read(len(into))
+        self._start = self._start[len(content) :]
+        into[: len(content)] = content
+        return len(content)

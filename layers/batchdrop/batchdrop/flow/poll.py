@@ -163,7 +163,7 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Breake
         servable = [shard for shard in shards if shard.job not in held]
         waiting = [shard for shard in servable if shard.state is ShardState.WAITING and (shard.due_at or 0) <= now]
         count_max = 1 if way is BreakerState.HALF_OPEN else work.limits.admissions_per_tick_max
-        return admit(work, open_jobs, [*waiting, *_probe(servable, now)], count_max, shards)
+        return admit(work, list(map(work.open, open_jobs)), [*waiting, *_probe(servable, now)], count_max, shards)
     return Admission()
 
 
@@ -182,7 +182,7 @@ def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admiss
             break
         now = read_job(work, job.id) if job.id in served else job
         is_day_over = job.id in admission.roomless - admission.day_spent
-        if note_waiting(work, now, waiting.get(job.id, ()), is_day_over=is_day_over):
+        if note_waiting(work, now, waiting.get(job.id, ()), is_day_over=is_day_over).is_written:
             noted.add(job.id)
     return noted
 

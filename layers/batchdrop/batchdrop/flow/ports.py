@@ -134,6 +134,9 @@ class PlanStorage(Protocol):
     def read(self, key: str) -> bytes | None:
         """Return the object in the results bucket whole, or None where there is none."""
 
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
+
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
         """Write one object of the results bucket."""
 
@@ -170,9 +173,6 @@ class Storage(PlanStorage, Protocol):
 
     def task_names(self) -> list[str]:
         """Return the names of the tasks that exist, at most 100, sorted."""
-
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
 
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""

@@ -20,6 +20,7 @@ from batchdrop.core.model.row import Lease
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.submission.shard_events import Cancelled, CreateIntended, ShardEvent
 from batchdrop.core.submission.shard_lifecycle import Now, advance, again
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.ports import Ports
 
 # Each conflict means that somebody else made progress; so many in a row mean that something is wrong.
@@ -41,6 +42,10 @@ class Work:
     def now(self) -> Now:
         """Return the circumstances of a transition at this moment."""
         return Now(self.ports.clock.now(), self.install.id, self.limits)
+
+    def open(self, job: Job) -> PlannedJob:
+        """Return *job*, opened: nothing is read before it is needed."""
+        return PlannedJob(self.ports.storage, job, self.limits)
 
     def may_go_on(self) -> bool:
         """Whether there is time for another step before the function must stop."""
@@ -129,6 +134,12 @@ def write(work: Work, change: Change) -> Change | None:
         return None
 
 
+def write_new[R: (Job, Shard, Install)](work: Work, row: R) -> R | None:
+    """Write *row*, which there is none of yet, and return it as written; None where there is one."""
+    change = write(work, Change((Write(None, row),)))
+    return _written(change, row) if change else None
+
+
 def _written[R: (Job, Shard, Install)](change: Change, row: R) -> R:
     """Return *row* as *change* wrote it."""
     place = _place_of(row)
@@ -184,16 +195,17 @@ def move_shard(work: Work, shard: Shard, event: ShardEvent) -> Shard:
     return after
 
 
-def intend_create(work: Work, shard: Shard) -> Shard:
-    """Write the intent to create *shard*'s batch, unless its job was cancelled: then it is stopped instead.
+def intend_create(work: Work, shard: Shard, job: Job) -> Shard:
+    """Write the intent to create *shard*'s batch, unless its *job* was cancelled: then it is stopped instead.
 
     The one write looks at both rows, so that no intent is ever written after a cancellation. Raises as `move_shard`.
     """
+    jobs = iter([job])
     event: ShardEvent = CreateIntended(shard.attempt.ticket)
 
     def intended(read: Shard) -> Change:
         nonlocal event
-        job = read_job(work, shard.job)
+        job = next(jobs, None) or read_job(work, shard.job)
         event = Cancelled() if job.cancelled_at else event
         return Change((Write(read, advance(read, event, work.now())),), unchanged=(job,))
 
@@ -234,11 +246,18 @@ def read_shard(work: Work, shard: Shard) -> Shard:
     return row
 
 
+def leased(work: Work, job: Job) -> Job:
+    """Return *job* as it is to be written by whoever works on it from that write on: leased, its attempt counted."""
+    return replace(begun(job, work.ports.clock.now(), work.limits), lease=_lease(work, None))
+
+
 def take_job_lease(work: Work, job: Job) -> Job:
     """Return *job* leased to this invocation for as long as it may run, its attempt counted.
 
-    Raises LeaseLost where another holds it.
+    Nothing is written where the write that brought it here leased it. Raises LeaseLost where another holds it.
     """
+    if _is_leased(work, job.lease):
+        return job
     counted = begun(job, work.ports.clock.now(), work.limits)
     return keep_job(
         work,
@@ -261,9 +280,9 @@ def attempted(work: Work, job: Job) -> Iterator[Job]:
 
     Raises LeaseLost where another worker holds it.
     """
-    leased = take_job_lease(work, job)
+    taken = take_job_lease(work, job)
     try:
-        yield leased
+        yield taken
     except _DEFECTS:
         raise
     except Exception:
@@ -274,9 +293,24 @@ def attempted(work: Work, job: Job) -> Iterator[Job]:
         raise
 
 
-def take_shard_lease(work: Work, shard: Shard) -> Shard:
-    """Return *shard* leased to this invocation for as long as it may run. Raises LeaseLost where another holds it."""
-    return keep_shard(work, shard, lease=_lease(work, shard.lease))
+def take_shard_lease(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, as `keep_shard`
+    """Return *shard* leased to this invocation for as long as it may run, with *changes*.
+
+    Nothing is written where the write that brought it here leased it. Raises LeaseLost where another holds it.
+    """
+    if _is_leased(work, shard.lease):
+        return shard
+    return keep_shard(work, shard, lease=_lease(work, shard.lease), **changes)
+
+
+def new_lease(work: Work) -> Lease:
+    """Return the lease of a row that this invocation writes and goes on with."""
+    return _lease(work, None)
+
+
+def _is_leased(work: Work, held: Lease | None) -> bool:
+    """Whether this invocation holds a row."""
+    return held is not None and held.owner == work.ports.writer and held.until > work.ports.clock.now()
 
 
 def _lease(work: Work, held: Lease | None) -> Lease:

@@ -50,6 +50,7 @@ class Attempt:
     batch: str = ""
     batch_status: str = ""
     batch_ended_at: int = 0
+    is_unarchived: bool = False  # its batch has ended, and no worker has begun to copy the answers
     gone: Outage | None = None  # the provider no longer shows its batch that ran, or the answers of one that ended
     cancel_asked_at: int = 0  # when the provider was last asked to cancel the batch
     cancels_unheard: int = 0  # times in a row that this was not answered

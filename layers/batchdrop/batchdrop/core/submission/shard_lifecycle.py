@@ -462,7 +462,7 @@ def _after_batch_taken(shard: Shard, _event: on.BatchTaken, now: Now) -> Shard:
 
 def _after_batch_ended(shard: Shard, event: on.BatchEnded, now: Now) -> Shard:
     ended_at = event.batch.ended_at or now.time
-    attempt = replace(shard.attempt, batch_status=event.batch.status, batch_ended_at=ended_at)
+    attempt = replace(shard.attempt, batch_status=event.batch.status, batch_ended_at=ended_at, is_unarchived=True)
     return _to_harvest(replace(shard, attempt=attempt, batches=(*shard.batches, attempt.batch)), now)
 
 

@@ -31,7 +31,6 @@ from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
 from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.row import Lease
 from batchdrop.core.model.shard import Shard, ShardState
-from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.submission.day_waits import waits_for_a_day
 from batchdrop.core.submission.refusing import (
     hopeless_reason,
@@ -44,8 +43,18 @@ from batchdrop.core.submission.shard_events import Admitted, GivenUp, ShardEvent
 from batchdrop.core.submission.shard_lifecycle import advance, split
 from batchdrop.core.submission.waits import turn_waited_for
 from batchdrop.flow.admission.budget import Purse, open_purse, quote_whole
-from batchdrop.flow.planned_job import read_chunks
-from batchdrop.flow.unit_of_work import Work, change_install, log_transition, read_job, read_shard, transact, write
+from batchdrop.flow.planned_job import PlannedJob
+from batchdrop.flow.unit_of_work import (
+    Settled,
+    Work,
+    change_install,
+    log_transition,
+    new_lease,
+    read_job,
+    read_shard,
+    transact,
+    write,
+)
 
 
 @dataclass(slots=True)
@@ -64,7 +73,7 @@ class Admission:
 
 
 def admit(
-    work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
+    work: Work, jobs: Sequence[PlannedJob], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
 ) -> Admission:
     """Let in what there is quota for, *count_max* shards at most, and return it, RESERVED.
 
@@ -86,6 +95,18 @@ def admit(
     return admission
 
 
+def admit_fresh(work: Work, planned: PlannedJob) -> list[Shard]:
+    """Let in what there is quota for of a job that was just planned, and return it, RESERVED; the first leased to this worker.
+
+    Without the admission lease: another admitter may be at work, and whoever writes second reads again and decides again. What is
+    reserved is looked at in the write itself, so that no quota is given twice.
+    """
+    turns = _turns(work, [planned], [], [])
+    for turn in turns[:1]:
+        turn.lease = new_lease(work)
+    return list(islice(_admitted(work, turns, Admission()), work.limits.admissions_per_tick_max))
+
+
 # Harvests write the rows of jobs, too; whoever meets so many in a row has its turn in the next tick.
 _CONFLICTS_MAX = 3
 
@@ -103,30 +124,16 @@ class _Answer(Enum):
 
 
 @dataclass(slots=True)
-class _Source:
-    """A job that shards are let in from: its row as it was last written, and its chunks once they are needed."""
-
-    work: Work
-    job: Job
-    _chunks: list[Chunk] | None = None
-
-    def chunks(self, group: int) -> list[Chunk]:
-        """Return the chunks of one group, in order."""
-        if self._chunks is None:
-            self._chunks = read_chunks(self.work.ports.storage, self.job)
-        return [chunk for chunk in self._chunks if chunk.group == group]
-
-
-@dataclass(slots=True)
 class _Turn:
     """One job's place in the line for one model."""
 
-    source: _Source
+    source: PlannedJob
     model: str
     held: int = 0  # tokens of this model
     waiting: list[Shard] = field(default_factory=list)
     may_cut: bool = True  # not while many of its shards are refused
     conflicts: int = 0
+    lease: Lease | None = None  # of whoever sends its next shard at once
 
     def order(self) -> tuple[int, int, int, str]:
         """Who holds least comes first; then who was served longest ago; who never was, waits since its drop."""
@@ -135,17 +142,17 @@ class _Turn:
         return (self.held, served_at or job.created_at, job.created_at, job.id)
 
 
-def _turns(work: Work, jobs: Sequence[Job], waiting: Sequence[Shard], under_way: Iterable[Shard]) -> list[_Turn]:
+def _turns(work: Work, jobs: Sequence[PlannedJob], waiting: Sequence[Shard], under_way: Iterable[Shard]) -> list[_Turn]:
     """Return a turn for each job and model of which something waits, and may be tried."""
-    sources = {job.id: _Source(work, job) for job in jobs}
+    sources = {planned.job.id: planned for planned in jobs}
     listed = list(under_way)
     for shard in waiting:
         if shard.job not in sources:
-            sources[shard.job] = _Source(work, read_job(work, shard.job))
+            sources[shard.job] = work.open(read_job(work, shard.job))
     refused = refused_places((source.job for source in sources.values()), listed, work.limits)
     turns = {
         (job.id, group.model): _Turn(sources[job.id], group.model)
-        for job in jobs
+        for job in (planned.job for planned in jobs)
         for group in job.groups
         if group.cut_lines < group.lines and (job.id, group.model) not in refused
     }
@@ -204,6 +211,8 @@ def _may_be_served(job: Job) -> bool:
 
 def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
     """Let in the next shard of *turn*, or give it up where there is no use in asking for it."""
+    if not turn.waiting and _next_group(turn) is None:
+        return _Answer.NOTHING_LEFT
     ledger, account = work.ports.ledger, _account(work, turn)
     quota, whole = ledger.quota(account, turn.model), ledger.quota(account, WHOLE_ACCOUNT)
     reason = hopeless_reason(turn.source.job, quota.quota_estimate, work.ports.clock.now(), work.limits)
@@ -217,7 +226,8 @@ def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
     if turn.waiting:
         return _serve_waiting(work, turn, place)
     index = _next_group(turn)
-    return _Answer.NOTHING_LEFT if index is None else _serve_cut(work, turn, place, index)
+    assert index is not None, turn.source.job.id  # noqa: S101 - it was asked above
+    return _serve_cut(work, turn, place, index)
 
 
 def _next_group(turn: _Turn) -> int | None:
@@ -239,7 +249,7 @@ def _give_up(work: Work, turn: _Turn, quota: Quota, reason: Reason) -> Shard | _
     elif index is None:
         return _Answer.NOTHING_LEFT
     else:
-        cut = next_cut(job.groups[index], turn.source.chunks(index), whole_space(work.limits), None, work.limits)
+        cut = next_cut(job.groups[index], turn.source.chunks_of(index), whole_space(work.limits), None, work.limits)
         assert cut is not None, job.id  # noqa: S101 - there is a line, and all the quota
         change = _failing(work, None, _cut_shard(job, quota.account, index, cut), reason)
         grown = advance_job(job, ShardCut(index, cut.end_line - cut.first_line), work.now())
@@ -323,7 +333,7 @@ def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
     moved = ShardServed(shard.group, is_split=rest is not None, microdollars=cost or 0)
     admitted = _reserve(work, turn, _Entry(tuple(writes), event, moved, place, purse))
     if isinstance(admitted, Shard):
-        turn.waiting[:1] = [] if rest is None else [replace(rest, revision=1)]
+        turn.waiting[:1] = [] if rest is None else [replace(rest, revision=1, writer=work.ports.writer)]
     return admitted
 
 
@@ -351,7 +361,7 @@ class _Offer:
 def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space) -> _Offer | None:
     job, quota_estimate = turn.source.job, place.quota.quota_estimate
     group = job.groups[index]
-    cut = next_cut(group, turn.source.chunks(index), free, ratio_of(quota_estimate, job.task), work.limits)
+    cut = next_cut(group, turn.source.chunks_of(index), free, ratio_of(quota_estimate, job.task), work.limits)
     if cut is None:
         return None
     answers = answers_of_cut(cut, quota_estimate, job.task)
@@ -376,7 +386,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
     cut, cost = offer.cut, offer.microdollars or 0
     waiting = _cut_shard(job, place.quota.account, index, cut, offer.answer_tokens)
     event = Admitted(cost, purse.day if purse else "")
-    shard = advance(waiting, event, work.now())
+    shard = replace(advance(waiting, event, work.now()), lease=turn.lease)
     moved = ShardCut(index, cut.end_line - cut.first_line, cost)
     return _reserve(work, turn, _Entry((Write(None, shard),), event, moved, place, purse))
 
@@ -385,8 +395,10 @@ def _hold(work: Work, turn: _Turn) -> _Answer:
     """Hold the job of *turn*: what it would come to in all is more than it may cost, or nobody knows."""
     job = turn.source.job
     quote = quote_whole(work, job, turn.waiting)
-    if write(work, Change((Write(job, advance_job(job, Held(quote), work.now())),))) is None:
+    held = write(work, Change((Write(job, advance_job(job, Held(quote), work.now())),)))
+    if held is None:
         return _Answer.CONFLICT
+    turn.source.job = _job_of(held)
     work.ports.log.warning("job.held", job_id=job.id)
     return _Answer.HELD
 
@@ -397,10 +409,17 @@ def _wait_for_a_day(work: Work, turn: _Turn) -> _Answer:
     waiting = waits_for_a_day(job, now)
     if waiting == job:
         return _Answer.DAY_SPENT
-    if write(work, Change((Write(job, waiting),))) is None:
+    noted = write(work, Change((Write(job, waiting),)))
+    if noted is None:
         return _Answer.CONFLICT
+    turn.source.job = _job_of(noted)
     work.ports.log.warning("job.waits", job_id=job.id, code=WaitingFor.DAILY_CAP)
     return _Answer.DAY_SPENT_FROM_NOW
+
+
+def _job_of(change: Change) -> Job:
+    """Return the job's row as it was written, so that the next turn builds on it."""
+    return next(one.after for one in change.writes if isinstance(one.after, Job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,8 +445,8 @@ def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
     change = write(work, Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))
     if change is None:
         return _Answer.CONFLICT
-    # As the ledger wrote it, so that the next turn builds on this one.
-    turn.source.job = next(one.after for one in change.writes if isinstance(one.after, Job))
+    turn.source.job = _job_of(change)
+    turn.lease = None
     shard = next(one.after for one in change.writes if isinstance(one.after, Shard))
     log_transition(work, shard, entry.event)
     return shard
@@ -449,20 +468,20 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     return frozenset(models)
 
 
-def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_over: bool = False) -> bool:
-    """Say in the job's row whether it waits for quota or for its next attempt, and since when; return whether that is new.
+def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_over: bool = False) -> Settled[Job]:
+    """Say in the job's row whether it waits for quota or for its next attempt, and since when; written where that is new.
 
     *waiting* are those of its shards that have no quota; *is_day_over* as in `turn_waited_for`.
     """
     now = work.ports.clock.now()
     if turn_waited_for(job, waiting, now, is_day_over=is_day_over) == job.waiting_for:
-        return False
+        return Settled(job)
 
     def waits(read: Job) -> Job | None:
         waits_for = turn_waited_for(read, waiting, now, is_day_over=is_day_over)
         return None if waits_for == read.waiting_for else replace(read, waiting_for=waits_for, waiting_since=now)
 
-    return transact(work, read_job(work, job.id), waits).is_written
+    return transact(work, job, waits)
 
 
 def is_idle_but_for(work: Work, shard: Shard) -> bool:

@@ -26,16 +26,19 @@ DOWNLOADS_MAX: Final = 3
 
 
 @contextmanager
-def archive(ports: Ports, limits: Limits, job: Job, shard: Shard, batch: Batch | None) -> Iterator[AnswerIndex]:
+def archive(
+    ports: Ports, limits: Limits, job: Job, shard: Shard, batch: Batch | None, *, is_fresh: bool = False
+) -> Iterator[AnswerIndex]:
     """Archive the files of *batch* that are not archived yet, and give an index of their answers while the context lasts.
 
     What is archived is read back instead, and downloaded again only while the batch shows fewer answers than it counted.
-    Without a batch, what is archived is all there is. May be repeated; raises what `Provider.download` and
+    Without a batch, what is archived is all there is. *is_fresh*: nobody has begun to archive any of it.
+    May be repeated; raises what `Provider.download` and
     `Providers.open` raise, and OutOfTime where so much was downloaded that deriving it is left to the next invocation.
     """
     output, errors = _kept_files(job, shard, batch)
     with ExitStack() as opened:
-        desk = _Desk(ports, Disk(limits.answer_spool_bytes_max), opened)
+        desk = _Desk(ports, Disk(limits.answer_spool_bytes_max), opened, is_fresh=is_fresh)
         files = desk.collected(output), desk.collected(errors)
         index = desk.index(*files)
         if batch is not None and answers_outstanding(batch, shard.sent_items, index.output_answers, index.error_lines):
@@ -93,6 +96,7 @@ class _Desk:
     ports: Ports
     disk: Disk
     opened: ExitStack
+    is_fresh: bool
     downloaded_bytes: int = 0
 
     def index(self, output: AnswerFile | None, errors: AnswerFile | None) -> AnswerIndex:
@@ -101,7 +105,7 @@ class _Desk:
 
     def collected(self, kept: _Kept) -> AnswerFile | None:
         """Return the file from the archive, or else from the provider by way of the archive."""
-        if self.ports.storage.size_bytes(kept.key) is None:
+        if self.is_fresh or self.ports.storage.size_bytes(kept.key) is None:
             return self._downloaded(kept, more_than_bytes=-1)
         file = self._new_file(kept)
         with self.ports.storage.open(kept.key) as stream:

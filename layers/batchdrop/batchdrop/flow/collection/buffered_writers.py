@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from batchdrop.flow.ports import ObjectWriter, Storage
+from batchdrop.flow.ports import ObjectWriter, PlanStorage
 
 _WRITE_BYTES: Final = 1 << 20
 
@@ -17,7 +17,7 @@ class GrowingObject:
     """One object; there is none before its first piece is handed over, or `begin`."""
 
     def __init__(
-        self, storage: Storage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
+        self, storage: PlanStorage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
     ) -> None:
         self._storage, self._objects, self._content_type = storage, objects, content_type
         self._writer: ObjectWriter | None = None
@@ -25,6 +25,7 @@ class GrowingObject:
         self._pending_bytes = 0
         self.key = key
         self.size_bytes = 0  # of all pieces
+        self.whole: bytes | None = b""  # what was handed over, while that is one piece
 
     def begin(self) -> None:
         """Let the object exist, even if nothing follows."""
@@ -59,6 +60,7 @@ class GrowingObject:
             self._pending_bytes = 0
 
     def _hand_over(self, content: bytes) -> None:
+        self.whole = content if self.whole == b"" else None
         self._begun().write(content)
 
     def _begun(self) -> ObjectWriter:

@@ -29,10 +29,8 @@ from batchdrop.core.collection.verdicts import Verdict, is_miscounted, judge
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
-from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.planning.requests import is_structured
 from batchdrop.core.submission.dedupe import FirstLine, Repeats
 from batchdrop.flow.collection.answer_index import AnswerIndex
@@ -40,6 +38,7 @@ from batchdrop.flow.collection.archive import archive
 from batchdrop.flow.collection.buffered_writers import GrowingObject
 from batchdrop.flow.collection.described import RUN_BYTES, RUN_ITEMS, Described, Run, describe
 from batchdrop.flow.collection.item_objects import STEP_OBJECTS_MAX, Objects, put_in_steps
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.ports import Ports, Storage
 
 __all__ = ["AnswerIndex", "Harvest", "archive", "derive"]
@@ -73,7 +72,7 @@ class Harvest:
 class _Asked:
     """Where the outcomes of an attempt come from."""
 
-    job: Job
+    planned: PlannedJob
     shard: Shard
     batch: Batch | None
     answers: AnswerIndex
@@ -85,8 +84,12 @@ class _Asked:
     batch_id: str | None
 
     @property
+    def job(self) -> Job:
+        return self.planned.job
+
+    @property
     def keys(self) -> Keys:
-        return Keys(self.job.id, self.job.key)
+        return self.planned.keys
 
     @property
     def needs_first_lines(self) -> bool:
@@ -139,12 +142,10 @@ class _Counts:
         return Usage(self.input_tokens, self.output_tokens, self.cached_tokens, self.cache_write_tokens)
 
 
-def derive(  # noqa: PLR0917  each value is of another type: no two can be taken for each other
+def derive(
     ports: Ports,
-    limits: Limits,
-    job: Job,
+    planned: PlannedJob,
     shard: Shard,
-    chunks: Sequence[Chunk],
     archived: AnswerIndex,
     batch: Batch | None,
     *,
@@ -155,18 +156,19 @@ def derive(  # noqa: PLR0917  each value is of another type: no two can be taken
     Without a batch every item that the archive does not answer fails for the shard's reason. *give_up_missing*: answers
     were waited for long enough. Where nothing is sent again the shard's part is complete. May be repeated.
     """
+    limits = planned.limits
     refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
     attempts = shard.used_attempts if shard.attempt.batch else shard.used_attempts - 1
     may_be_unpaid = shard.unpaid_attempts < limits.unpaid_attempts_max
     asked = _Asked(
-        job, shard, batch, archived, limits.attempts_max, may_be_unpaid, give_up_missing, refused, attempts,
+        planned, shard, batch, archived, limits.attempts_max, may_be_unpaid, give_up_missing, refused, attempts,
         shard.attempt.batch or None,
     )  # fmt: skip
     is_last = not _may_send_again(asked)
-    counts = _write(ports, limits, asked, chunks, is_last=is_last)
+    counts = _write(ports, asked, is_last=is_last)
     if is_last and counts.again:  # an output file that names a passing failure: rare, and known only by now
         is_last = False
-        counts = _write(ports, limits, asked, chunks, is_last=False)
+        counts = _write(ports, asked, is_last=False)
     if not is_last and not counts.again and not counts.missing:
         _join_decided(ports.storage, asked)
     return Harvest(
@@ -195,14 +197,14 @@ def _may_send_again(asked: _Asked) -> bool:
     return answers.passing_errors > 0 or answers.output_answers + answers.error_lines < asked.shard.sent_items
 
 
-def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk], *, is_last: bool) -> _Counts:
+def _write(ports: Ports, asked: _Asked, *, is_last: bool) -> _Counts:
     """Write item objects where the task wants them, decided outcomes and the lines to send again, in one pass.
 
     The last attempt's outcomes go straight into the part, among those of the attempts before.
     """
     storage, shard, counts = ports.storage, asked.shard, _Counts()
     asked.answers.restart()
-    runs = describe(ports, limits, asked.job, shard, chunks)
+    runs = describe(ports, asked.planned, shard)
     with ExitStack() as objects:
         again = GrowingObject(storage, asked.keys.input_lines(shard.number, shard.attempt.number + 1), objects)
         key = asked.keys.part(shard.number) if is_last else asked.keys.decided(shard.number, shard.attempt.number)
@@ -216,6 +218,8 @@ def _write(ports: Ports, limits: Limits, asked: _Asked, chunks: Sequence[Chunk],
             deque(recorded, maxlen=0)
         decided.flush()
         again.flush()
+    if is_last and decided.whole is not None:
+        asked.planned.keep(key, decided.whole)
     asked.answers.finish()
     return counts
 

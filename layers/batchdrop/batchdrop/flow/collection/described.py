@@ -3,24 +3,20 @@
 Rule: an upload that is gone by now costs names and records, never an answer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import tee
 from typing import Final
 
 import msgspec
 
 from batchdrop.core.model.errors import BrokenState, ItemRefused, UploadRejected
-from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import refused_name, row_name
-from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import NULL
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.planning.requests import row_of_line
-from batchdrop.flow.planned_job import read_header, shard_lines, shard_records, upload_format
-from batchdrop.flow.planning.plan import recipe_of
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.withheld import raise_if_withheld
-from batchdrop.flow.ports import Ports, Storage
+from batchdrop.flow.ports import Ports
 from batchdrop.formats.records import Record
 
 # Work that is done for some items in a row costs a third less than for one after the other: what it needs stays at hand in the
@@ -41,14 +37,14 @@ class Described(msgspec.Struct, frozen=True, gc=False):
 type Run = list[tuple[bytes, Described]]  # some items in a row, each with its request line
 
 
-def describe(ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk]) -> Iterator[Run]:
+def describe(ports: Ports, planned: PlannedJob, shard: Shard) -> Iterator[Run]:
     """Yield the items of *shard*'s attempt by row, in runs. Where the upload is gone, names are made of rows.
 
     Raises UploadWithheld while S3 may still give it.
     """
     run: Run = []
     held_bytes = 0
-    for line, item in _items(ports, limits, job, shard, chunks):
+    for line, item in _items(ports, planned, shard):
         run.append((line, item))
         held_bytes += len(line) + len(memoryview(item.record))
         if len(run) == RUN_ITEMS or held_bytes >= RUN_BYTES:
@@ -58,34 +54,31 @@ def describe(ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Seque
         yield run
 
 
-def _items(
-    ports: Ports, limits: Limits, job: Job, shard: Shard, chunks: Sequence[Chunk]
-) -> Iterator[tuple[bytes, Described]]:
-    lines, lines_ahead = tee(shard_lines(ports.storage, job, shard, chunks))
+def _items(ports: Ports, planned: PlannedJob, shard: Shard) -> Iterator[tuple[bytes, Described]]:
+    lines, lines_ahead = tee(planned.lines(shard))
     try:
-        describe_record = describer(ports.storage, limits, job)
-        for record in shard_records(ports.storage, job, shard, chunks, map(row_of_line, lines_ahead)):
+        describe_record = describer(planned)
+        for record in planned.records(shard, map(row_of_line, lines_ahead)):
             described = describe_record(record)
             yield next(lines), described
     except UploadRejected as error:
-        raise_if_withheld(error, job, ports.clock, limits)
-        ports.log.warning("upload.unreadable", job_id=job.id, shard=shard.number, cause=error.code)
+        raise_if_withheld(error, planned.job, ports.clock, planned.limits)
+        ports.log.warning("upload.unreadable", job_id=planned.job.id, shard=shard.number, cause=error.code)
     for line in lines:
         row = row_of_line(line)
         # No user's name looks like this one, so that it can take no other item's place.
         yield line, Described(row, refused_name(row, "unreadable"), NULL)
 
 
-def describer(storage: Storage, limits: Limits, job: Job) -> Callable[[Record], Described]:
+def describer(planned: PlannedJob) -> Callable[[Record], Described]:
     """Return how the records that this job planned are described. Raises UploadRejected where the upload is gone."""
-    form, header = upload_format(job), read_header(storage, job)
-    recipe = recipe_of(storage, limits, job)
+    form, header, recipe, job = planned.form, planned.header, planned.recipe, planned.job.id
 
     def describe_record(record: Record) -> Described:
         try:
             name = recipe.name(form.decode(header, record), record.row) if recipe.names_from_user else None
         except ItemRefused as error:
-            raise BrokenState(f"job {job.id}: row {record.row} was planned and has no name: {error.message}") from error
+            raise BrokenState(f"job {job}: row {record.row} was planned and has no name: {error.message}") from error
         text = form.json_text(header, record, is_valid=True)  # it became a request
         return Described(record.row, name or row_name(record.row), msgspec.Raw(text))
 

@@ -22,8 +22,7 @@ from batchdrop.core.delivery.report_facts import Facts, open_facts
 from batchdrop.core.delivery.summary import Results, Tally, WrittenFile, summary_document
 from batchdrop.core.model.errors import BrokenState, NotYet, UploadRejected, UploadWithheld
 from batchdrop.core.model.job import ItemAccess, Job
-from batchdrop.core.model.keys import Keys, refused_name
-from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.keys import refused_name
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, decode_outcome, encode_outcome, row_of_outcome
 from batchdrop.core.model.reasons import Reason
 from batchdrop.core.model.shard import Shard
@@ -31,9 +30,9 @@ from batchdrop.core.planning.plan import Chunk
 from batchdrop.core.submission.shard_lifecycle import CANCELLED
 from batchdrop.flow.collection.buffered_writers import GrowingObject
 from batchdrop.flow.collection.described import Described, describer
-from batchdrop.flow.planned_job import all_records, read_header, refused_keys, upload_format
-from batchdrop.flow.ports import Ports, Storage
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.flow.planned_job import PlannedJob
+from batchdrop.flow.ports import PlanStorage, Ports
+from batchdrop.formats.records import Record
 
 # As much as is written at once. With an eighth of it an item of 7 KB costs a twentieth more, because each run costs something.
 _HELD_BYTES: Final = 1 << 20
@@ -41,35 +40,34 @@ _UNREAD: Final = Record(0, 0, 0, b"")  # stands beside an outcome where there is
 _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
-def merge(
-    ports: Ports, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], *, waits_for_upload: bool = False
-) -> Results:
-    """Write the result files of *job*, its report and then its summary, and return what they hold.
+def merge(ports: Ports, planned: PlannedJob, shards: Sequence[Shard], *, waits_for_upload: bool = False) -> Results:
+    """Write the result files of the job, its report and then its summary, and return what they hold.
 
     Where the upload cannot be read any more there are the outcomes alone, and the summary says so. May be repeated.
     Raises BrokenState where a row has no outcome or two, and with *waits_for_upload* UploadWithheld where S3 may still give it.
     """
+    job = planned.job
     bill, facts = _open_bill(ports, job, shards), open_facts(shards)
     try:
-        results = _merge_with_upload(ports.storage, job, shards, chunks, Tally(bill, facts))
+        results = _merge_with_upload(planned, shards, Tally(bill, facts))
     except UploadRejected as error:
         if waits_for_upload and isinstance(error, UploadWithheld):
             raise
         ports.log.warning("upload.unreadable", job_id=job.id, cause=error.code)
         bill, facts = _open_bill(ports, job, shards), open_facts(shards)
         unreadable = Reason(error.code, error.message)
-        results = _merge_alone(ports.storage, job, shards, chunks, Tally(bill, facts), unreadable=unreadable)
-    results = _reported(ports.storage, job, shards, replace(results, receipt=bill.receipt()), facts)
-    ports.storage.put(Keys(job.id, job.key).summary, summary_document(job, shards, results))
+        results = _merge_alone(planned, shards, Tally(bill, facts), unreadable=unreadable)
+    results = _reported(planned, shards, replace(results, receipt=bill.receipt()), facts)
+    planned.storage.put(planned.keys.summary, summary_document(job, shards, results))
     return results
 
 
-def _reported(storage: Storage, job: Job, shards: Sequence[Shard], results: Results, facts: Facts) -> Results:
+def _reported(planned: PlannedJob, shards: Sequence[Shard], results: Results, facts: Facts) -> Results:
     """Write the report, and return *results* with it among the files."""
     from batchdrop.core.delivery.report_page import page_of  # noqa: PLC0415 - the template engine takes 7 ms that most events need not wait
 
-    key, page = Keys(job.id, job.key).report, page_of(report_values(job, shards, results, facts))
-    storage.put(key, page, CONTENT_TYPE)
+    key, page = planned.keys.report, page_of(report_values(planned.job, shards, results, facts))
+    planned.storage.put(key, page, CONTENT_TYPE)
     written = WrittenFile(key.rpartition("/")[2], len(page), hashlib.sha256(page).hexdigest())
     return replace(results, files=(*results.files, written))
 
@@ -82,16 +80,14 @@ def _open_bill(ports: Ports, job: Job, shards: Sequence[Shard]) -> Bill:
     )
 
 
-def _merge_with_upload(
-    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], tally: Tally
-) -> Results:
+def _merge_with_upload(planned: PlannedJob, shards: Sequence[Shard], tally: Tally) -> Results:
     """Write outcomes, results and, where items failed, failures."""
-    form, header = upload_format(job), read_header(storage, job)
+    job = planned.job
     with ExitStack() as objects:
-        files = _ResultFiles(storage, job, form, header, objects)
-        outcomes = _ByRow(outcome_lines(storage, job, shards, chunks), job)
-        line_of = never_sent(storage, job) if job.cancelled_at else lambda record: outcomes.missing(record.row)
-        pairs = ((outcomes.take(record.row) or line_of(record), record) for record in all_records(storage, job))
+        files = _ResultFiles(planned, objects)
+        outcomes = _ByRow(outcome_lines(planned, shards), job)
+        line_of = never_sent(planned) if job.cancelled_at else lambda record: outcomes.missing(record.row)
+        pairs = ((outcomes.take(record.row) or line_of(record), record) for record in planned.all_records())
         for lines, records in _in_runs(pairs):
             files.add(lines, records, tally)
         outcomes.check_end(tally)
@@ -99,13 +95,12 @@ def _merge_with_upload(
         return tally.results(files.written())
 
 
-def _merge_alone(
-    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk], tally: Tally, *, unreadable: Reason
-) -> Results:
+def _merge_alone(planned: PlannedJob, shards: Sequence[Shard], tally: Tally, *, unreadable: Reason) -> Results:
     """Write the outcomes without the upload."""
+    job = planned.job
     with ExitStack() as objects:
-        outcomes = _Outcomes(storage, job, objects)
-        found = _ByRow(outcome_lines(storage, job, shards, chunks), job)
+        outcomes = _Outcomes(planned, objects)
+        found = _ByRow(outcome_lines(planned, shards), job)
         line_of = never_sent_nameless if job.cancelled_at else found.missing
         pairs = ((found.take(row) or line_of(row), _UNREAD) for row in range(1, job.items + 1))
         for lines, _ in _in_runs(pairs):
@@ -160,16 +155,16 @@ class _ByRow:
             raise BrokenState(f"job {job.id}: {tally.succeeded + tally.failed} outcomes of {job.items} items")
 
 
-def never_sent(storage: Storage, job: Job) -> Callable[[Record], bytes]:
-    """Return how the outcome of a record is written that *job* was cancelled before. Raises UploadRejected.
+def never_sent(planned: PlannedJob) -> Callable[[Record], bytes]:
+    """Return how the outcome of a record is written that the job was cancelled before. Raises UploadRejected.
 
     Beyond the plan nobody has looked whether names are there and differ: such items are called by their rows.
     """
-    form, header = upload_format(job), read_header(storage, job)
-    describe = describer(storage, Limits(), job)  # names do not depend on limits
+    form, header, last_row = planned.form, planned.header, planned.job.plan.row
+    describe = describer(planned)
 
     def line_of(record: Record) -> bytes:
-        if record.row <= job.plan.row:
+        if record.row <= last_row:
             return _cancelled_line(describe(record))
         name = refused_name(record.row, CANCELLED.code)
         return _cancelled_line(Described(record.row, name, msgspec.Raw(form.json_text(header, record))))
@@ -191,11 +186,11 @@ def _cancelled_line(item: Described) -> bytes:
 class _ResultFiles:
     """The files of a job with a readable upload."""
 
-    def __init__(self, storage: Storage, job: Job, form: Format, header: Header, objects: ExitStack) -> None:
-        keys = Keys(job.id, job.key)
+    def __init__(self, planned: PlannedJob, objects: ExitStack) -> None:
+        keys, storage, form, header = planned.keys, planned.storage, planned.form, planned.header
         self._form, self._header = form, header
         content_type = _CONTENT_TYPES.get(form.extension, "application/x-ndjson")
-        self._outcomes = _Outcomes(storage, job, objects)
+        self._outcomes = _Outcomes(planned, objects)
         self._results = _Measured(storage, keys.merged(form.extension), objects, content_type)
         self._failures = _Measured(storage, keys.failures(form.extension), objects, content_type)
         self._results.write(form.result_head(header))
@@ -238,11 +233,11 @@ class _ResultFiles:
 class _Outcomes:
     """`outcomes.jsonl`, and its index where the task wants one."""
 
-    def __init__(self, storage: Storage, job: Job, objects: ExitStack) -> None:
-        keys = Keys(job.id, job.key)
+    def __init__(self, planned: PlannedJob, objects: ExitStack) -> None:
+        keys, storage = planned.keys, planned.storage
         self._lines = _Measured(storage, keys.outcomes, objects)
         self._index = None
-        if job.options.items is ItemAccess.INDEX:
+        if planned.job.options.items is ItemAccess.INDEX:
             self._index = OutcomeIndex()
             self._records = _Measured(storage, keys.outcome_index, objects, "application/octet-stream")
 
@@ -270,7 +265,7 @@ class _Measured(GrowingObject):
     """An object that is hashed while it grows."""
 
     def __init__(
-        self, storage: Storage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
+        self, storage: PlanStorage, key: str, objects: ExitStack, content_type: str = "application/x-ndjson"
     ) -> None:
         super().__init__(storage, key, objects, content_type)
         self._digest = hashlib.sha256()
@@ -304,21 +299,19 @@ class _Source:
     rest: Iterator[_RowAndLine] | None = None
 
 
-def outcome_lines(
-    storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]
-) -> Iterator[_RowAndLine]:
+def outcome_lines(planned: PlannedJob, shards: Iterable[Shard]) -> Iterator[_RowAndLine]:
     """Yield the line of every outcome with its row, by row: of the parts of *shards* and of the records refused.
 
     Streams are open only while their rows go by. Raises BrokenState where a shard has no part.
     """
-    sources = [*_parts(storage, job, shards, chunks), *(_peeked(storage, key) for key in refused_keys(storage, job))]
+    sources = [*_parts(planned, shards), *(_peeked(planned, key) for key in planned.refused_keys())]
     turns = [(source.row, number) for number, source in enumerate(sources)]
     heapify(turns)
     while turns:
         _, number = turns[0]
         source, last_row = sources[number], min(turns[1:3], default=_NO_TURN)[0]  # a heap's second is one of these
         if source.rest is None:
-            source.rest = _opened(storage, source.key)
+            source.rest = _opened(planned, source.key)
             source.next = next(source.rest, None)
         found, rest = source.next, source.rest
         while found and found[0] <= last_row:
@@ -331,12 +324,12 @@ def outcome_lines(
             heappop(turns)
 
 
-def _parts(storage: Storage, job: Job, shards: Iterable[Shard], chunks: Sequence[Chunk]) -> Iterator[_Source]:
+def _parts(planned: PlannedJob, shards: Iterable[Shard]) -> Iterator[_Source]:
     """Yield the part of each shard. A shard of the plan says where it begins; one that was sent again is looked into."""
-    keys, starts = Keys(job.id, job.key), _ChunkStarts(chunks)
+    keys, starts = planned.keys, _ChunkStarts(planned.chunks)
     for shard in shards:
         key = keys.part(shard.number)
-        yield _Source(starts.row_from(shard), key) if shard.source_shard is None else _peeked(storage, key)
+        yield _Source(starts.row_from(shard), key) if shard.source_shard is None else _peeked(planned, key)
 
 
 class _ChunkStarts:
@@ -359,22 +352,22 @@ class _ChunkStarts:
         return self._rows[shard.group][chunk] + shard.first_line - lines[chunk]
 
 
-def _peeked(storage: Storage, key: str) -> _Source:
+def _peeked(planned: PlannedJob, key: str) -> _Source:
     """Return outcomes that say themselves where they begin."""
-    with _open(storage, key) as stream:
+    with _open(planned, key) as stream:
         line = stream.readline()
     return _Source(row_of_outcome(line) if line else 0, key)
 
 
-def _opened(storage: Storage, key: str) -> Iterator[_RowAndLine]:
-    with _open(storage, key) as stream:
+def _opened(planned: PlannedJob, key: str) -> Iterator[_RowAndLine]:
+    with _open(planned, key) as stream:
         for line in stream:
             yield row_of_outcome(line), line
 
 
-def _open(storage: Storage, key: str) -> AbstractContextManager[BinaryIO]:
+def _open(planned: PlannedJob, key: str) -> AbstractContextManager[BinaryIO]:
     """Open an object that must be there. Raises BrokenState where it is not: what is written is visible at once."""
     try:
-        return storage.open(key)
+        return planned.open(key)
     except NotYet as error:
         raise BrokenState(f"{key} is gone, or was never written") from error

@@ -12,28 +12,27 @@ from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import decode_outcome
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.planning.plan import Chunk
 from batchdrop.flow.delivery.merge import never_sent, never_sent_nameless, outcome_lines
-from batchdrop.flow.planned_job import all_records
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.withheld import raise_if_withheld
-from batchdrop.flow.ports import Storage
 from batchdrop.flow.unit_of_work import Work, keep_job
 
 
-def deliver_unsent(work: Work, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> Job | None:
-    """Write the objects of items that were never cut; return *job*, or None where the rest is for the next invocation.
+def deliver_unsent(work: Work, planned: PlannedJob, shards: Sequence[Shard]) -> Job | None:
+    """Write the objects of items that were never cut; return the job, or None where the rest is for the next invocation.
 
     May be repeated. Raises BrokenState as `outcome_lines`, LeaseLost where another worker has the job, UploadWithheld while
     S3 may still give the upload.
     """
+    job = planned.job
     if not job.cancelled_at or job.options.items is not ItemAccess.OBJECTS:
         return job
     writing = _Writing(work, job)
     try:
-        work.ports.storage.put_many(writing.objects(_with_upload(work.ports.storage, job, shards, chunks)))
+        work.ports.storage.put_many(writing.objects(_with_upload(planned, shards)))
     except UploadRejected as error:
         raise_if_withheld(error, job, work.ports.clock, work.limits)
-        work.ports.storage.put_many(writing.objects(_without_upload(work.ports.storage, job, shards, chunks)))
+        work.ports.storage.put_many(writing.objects(_without_upload(planned, shards)))
     if writing.is_over and writing.row == job.delivered_row:
         return job
     work.ports.log.info("unsent.delivered", job_id=job.id, count=writing.count)
@@ -72,19 +71,15 @@ class _Writing:
         self.is_over = True
 
 
-def _with_upload(
-    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]
-) -> Iterator[tuple[int, bytes]]:
-    line_of, has_outcome = never_sent(storage, job), _Rows(storage, job, shards, chunks)
-    for record in all_records(storage, job):
-        if record.row not in has_outcome and record.row > job.delivered_row:
+def _with_upload(planned: PlannedJob, shards: Sequence[Shard]) -> Iterator[tuple[int, bytes]]:
+    line_of, has_outcome = never_sent(planned), _Rows(planned, shards)
+    for record in planned.all_records():
+        if record.row not in has_outcome and record.row > planned.job.delivered_row:
             yield record.row, line_of(record)
 
 
-def _without_upload(
-    storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]
-) -> Iterator[tuple[int, bytes]]:
-    has_outcome = _Rows(storage, job, shards, chunks)
+def _without_upload(planned: PlannedJob, shards: Sequence[Shard]) -> Iterator[tuple[int, bytes]]:
+    has_outcome, job = _Rows(planned, shards), planned.job
     for row in range(1, job.items + 1):
         if row not in has_outcome and row > job.delivered_row:
             yield row, never_sent_nameless(row)
@@ -93,8 +88,8 @@ def _without_upload(
 class _Rows:
     """The rows that have an outcome, asked for in ascending order."""
 
-    def __init__(self, storage: Storage, job: Job, shards: Sequence[Shard], chunks: Sequence[Chunk]) -> None:
-        self._rows = (row for row, _ in outcome_lines(storage, job, shards, chunks))
+    def __init__(self, planned: PlannedJob, shards: Sequence[Shard]) -> None:
+        self._rows = (row for row, _ in outcome_lines(planned, shards))
         self._next = next(self._rows, 0)
 
     def __contains__(self, row: int) -> bool:

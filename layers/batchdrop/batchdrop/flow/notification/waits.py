@@ -150,27 +150,35 @@ def note_wait(work: Work, job: str, cause: Reason) -> None:
         work.ports.log.warning("job.waits", job_id=job, code=cause.code)
 
 
-def tell_waits(work: Work, job: Job) -> None:
-    """Publish each notification that *job* owes, then say so. A crash between the two sends a second copy with the same id."""
+def tell_waits(work: Work, job: Job) -> Job:
+    """Publish each notification that *job* owes, then say so, and return its row.
+
+    A crash between the two sends a second copy with the same id.
+    """
     location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
     for number, reason in owed(job).items():
         work.ports.notifications.publish(render_wait(job, number, reason, location))
-        _tell(work, job, number)
+        job = _tell(work, job, number)
         work.ports.log.info("wait.told", job_id=job.id, code=reason.code)
+    return job
 
 
-def tell_hold(work: Work, job: Job) -> None:
-    """Publish the notification that *job* is held, then say so. A crash between the two sends a second copy with the same id."""
+def tell_hold(work: Work, job: Job) -> Job:
+    """Publish the notification that *job* is held, then say so, and return its row.
+
+    A crash between the two sends a second copy with the same id.
+    """
     hold = owed_hold(job)
     if hold is None:
-        return
+        return job
     location = f"s3://{work.ports.results_bucket}/{Keys(job.id, job.key).results}"
     expires_at = hold.since + work.limits.hold_seconds_max
     work.ports.notifications.publish(
         render_hold(job, hold, allowed_microdollars(job, work.limits), expires_at, location)
     )
-    move_job(work, job, HoldTold(hold.number))
+    job = move_job(work, job, HoldTold(hold.number))
     work.ports.log.info("hold.told", job_id=job.id, count=hold.number)
+    return job
 
 
 def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
@@ -189,6 +197,6 @@ def _expired(work: Work, job: Job) -> Job:
     return settled.row
 
 
-def _tell(work: Work, job: Job, number: int) -> None:
+def _tell(work: Work, job: Job, number: int) -> Job:
     # It may have ended meanwhile.
-    transact(work, read_job(work, job.id), lambda read: told(read, number) if number in owed(read) else None)
+    return transact(work, job, lambda read: told(read, number) if number in owed(read) else None).row

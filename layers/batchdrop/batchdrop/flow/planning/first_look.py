@@ -4,19 +4,14 @@ Rule: the look changes nothing of what is read after it. A file that is wrong as
 instead of an object for each of a million records (docs/decisions/0007-wrong-files.md).
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import Final
 
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.planning.plan import Recipe
 from batchdrop.core.planning.requests import FOREIGN
-from batchdrop.formats.guesses import START_BYTES, check_start
 from batchdrop.formats.records import Format, Header, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Buffer
 
 # So many records that are refused for one reason are no slip any more. Chosen.
 SAMPLE_RECORDS: Final = 20
@@ -24,32 +19,6 @@ SAMPLE_RECORDS: Final = 20
 _SAMPLE_BYTES: Final = 1_000_000
 # The template engine's own words may quote a record.
 _QUOTING: Final = "template_failed"
-
-
-def looked_at(stream: BinaryIO, form: Format) -> BinaryIO:
-    """Return what *stream* holds, from its start. Raises UploadRejected where its first bytes are nothing of that format."""
-    start = stream.read(START_BYTES)
-    check_start(start, form.extension)
-    return cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream)))
-
-
-class _Rejoined(io.RawIOBase):
-    """The bytes that were taken from a stream, then the stream."""
-
-    def __init__(self, start: bytes, rest: BinaryIO) -> None:
-        self._start, self._rest = start, rest
-
-    def readable(self) -> bool:
-        """Whether this can be read: always."""
-        return True
-
-    def readinto(self, target: "Buffer") -> int:
-        """Fill *target* as far as the start goes, or else from the stream; 0 at the end."""
-        into = memoryview(target)
-        content = self._start[: len(into)] or self._rest.read(len(into))
-        self._start = self._start[len(content) :]
-        into[: len(content)] = content
-        return len(content)
 
 
 def sampled(runs: Iterator[list[Record]], form: Format, header: Header, recipe: Recipe) -> Iterator[list[Record]]:

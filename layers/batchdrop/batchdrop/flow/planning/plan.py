@@ -8,7 +8,7 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Never, Self
@@ -17,8 +17,8 @@ import msgspec
 
 from batchdrop.core.delivery.job_lifecycle import TaskPinned
 from batchdrop.core.model.errors import BrokenState, ItemRefused, OutOfTime
-from batchdrop.core.model.job import Group, ItemAccess, Job, PlanCursor
-from batchdrop.core.model.keys import Keys, refused_name, row_name
+from batchdrop.core.model.job import Group, ItemAccess, PlanCursor
+from batchdrop.core.model.keys import refused_name, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Failure, Outcome, encode_outcome
 from batchdrop.core.planning.plan import (
@@ -33,12 +33,13 @@ from batchdrop.core.planning.plan import (
     encode_page,
     grown,
 )
-from batchdrop.core.planning.requests import ready_made, request_line
-from batchdrop.core.planning.task import check_columns, parse_task, recipe_of_task
-from batchdrop.flow.planned_job import upload_of
-from batchdrop.flow.planning.first_look import looked_at, sampled
-from batchdrop.flow.ports import ObjectWriter, PlanStorage
+from batchdrop.core.planning.requests import request_line
+from batchdrop.core.planning.task import check_columns, parse_task
+from batchdrop.flow.planned_job import PlannedJob, upload_of
+from batchdrop.flow.planning.first_look import sampled
+from batchdrop.flow.ports import ObjectWriter
 from batchdrop.formats import format_of
+from batchdrop.formats.guesses import START_BYTES, check_start
 from batchdrop.formats.records import Format, Header, Record
 
 # Objects of refused items that are held until they are written together.
@@ -48,38 +49,27 @@ _HELD_BYTES_MAX = 8_000_000
 _REFUSED_NAMES = {"duplicate_id": "duplicate", "no_id": "no-id"}
 
 
-def pin_task(storage: PlanStorage, job: Job, content: bytes) -> TaskPinned:
+def pin_task(planned: PlannedJob, content: bytes) -> TaskPinned:
     """Copy the task's *content* to where this job reads it and return what to record. Raises UploadRejected; may be repeated."""
-    task = parse_task(job.task, content)
-    storage.put(Keys(job.id, job.key).task_snapshot, content, "application/yaml")
+    task = parse_task(planned.job.task, content)
+    planned.put(planned.keys.task_snapshot, content, "application/yaml")
     return TaskPinned(hashlib.sha256(content).hexdigest(), task.options)
 
 
-def recipe_of(storage: PlanStorage, limits: Limits, job: Job) -> Recipe:
-    """Return how the job's records become requests: as its pinned task says, or as they are. Raises UploadRejected."""
-    if not job.snapshot:
-        return ready_made(limits)
-    content = storage.read(Keys(job.id, job.key).task_snapshot)
-    if content is None or hashlib.sha256(content).hexdigest() != job.snapshot:
-        raise BrokenState(f"job {job.id}: its copy of the task is gone or is another")
-    return recipe_of_task(parse_task(job.task, content), limits)
-
-
-def plan_pages(storage: PlanStorage, limits: Limits, job: Job, should_stop: Callable[[], bool]) -> Iterator[PlanPage]:
+def plan_pages(planned: PlannedJob, should_stop: Callable[[], bool]) -> Iterator[PlanPage]:
     """Yield the pages of the job's plan from where the ledger has it; each is written whole before it is yielded.
 
     Ends behind the page that is last, or without one as soon as *should_stop* says so: what was read since the last page is
     then read again. May be repeated. Raises UploadRejected where the upload cannot be used; nothing was sent then.
     """
-    upload, recipe = upload_of(job), recipe_of(storage, limits, job)
-    form = format_of(upload, limits)
-    with storage.open_upload(upload) as stream:
-        header = form.read_header(looked_at(stream, form))
+    job, recipe = planned.job, planned.recipe
+    form = format_of(upload_of(job), planned.limits)
+    header = planned.read_header(form, lambda start: check_start(start[:START_BYTES], form.extension))
     if header.columns:
         check_columns(recipe, header.columns)
-    planner = _Planner(storage, limits, job, recipe=recipe, form=form, header=header)
+    planner = _Planner(planned, recipe=recipe, form=form, header=header)
     start = planner.start
-    with storage.open_upload(upload, start) as stream:
+    with planned.open_upload(start) as stream:
         runs = form.read_runs(stream, header, start, job.plan.row)
         if not job.plan.pages:
             runs = sampled(runs, form, header, recipe)
@@ -100,11 +90,10 @@ def _refuse_duplicate() -> Never:
 class _Planner:
     """What planning knows between two pages."""
 
-    def __init__(
-        self, storage: PlanStorage, limits: Limits, job: Job, *, recipe: Recipe, form: Format, header: Header
-    ) -> None:
-        self._storage, self._limits, self._recipe, self._format, self._header = storage, limits, recipe, form, header
-        self._keys = Keys(job.id, job.key)
+    def __init__(self, planned: PlannedJob, *, recipe: Recipe, form: Format, header: Header) -> None:
+        job = planned.job
+        self._planned, self._recipe, self._format, self._header = planned, recipe, form, header
+        self._limits, self._keys = planned.limits, planned.keys
         self._cursor = job.plan
         self._rest: list[Record] = []  # of the run that the last page ended in
         self._has_objects = job.options.items is ItemAccess.OBJECTS
@@ -116,7 +105,7 @@ class _Planner:
             self._seen.load(self._stored_digests(number))
 
     def _stored_digests(self, page: int) -> bytes:
-        content = self._storage.read(self._keys.plan_digests(page))
+        content = self._planned.read(self._keys.plan_digests(page))
         if content is None:
             raise BrokenState(f"{self._keys.plan_digests(page)} is gone")
         return content
@@ -130,9 +119,7 @@ class _Planner:
         """Return the next page, written. Raises OutOfTime where it has to stop before. It is asked between two *runs*."""
         end = self.start + self._limits.plan_checkpoint_bytes
         offset, row, is_last = self.start, self._cursor.row, True
-        with _Stretch(
-            self._storage, self._limits, self._keys, self._cursor.pages, self._groups, self._has_objects
-        ) as stretch:
+        with _Stretch(self._planned, self._cursor.pages, self._groups, self._has_objects) as stretch:
             while is_last and (run := self._rest or next(runs, [])):
                 if should_stop():
                     raise OutOfTime
@@ -151,8 +138,9 @@ class _Planner:
         number = self._cursor.pages
         page = PlanPage(cursor, tuple(self._groups), tuple(stretch.chunks), self._items, self._refused, is_last)
         if self._recipe.names_from_user:
-            self._storage.put(self._keys.plan_digests(number), stretch.digests.tobytes(), "application/octet-stream")
-        self._storage.put(self._keys.plan_page(number), encode_page(page))
+            digests = stretch.digests.tobytes()
+            self._planned.storage.put(self._keys.plan_digests(number), digests, "application/octet-stream")
+        self._planned.put(self._keys.plan_page(number), encode_page(page))
         self._cursor = cursor
         return page
 
@@ -249,9 +237,7 @@ def _cut(run: list[Record], end: int) -> tuple[list[Record], list[Record]]:
 class _Stretch:
     """One page under construction: chunks that fill, and outcomes of what is refused. Memory is bounded by the limits."""
 
-    storage: PlanStorage
-    limits: Limits
-    keys: Keys
+    planned: PlannedJob
     page: int
     groups: list[Group]
     has_objects: bool  # for each item
@@ -264,6 +250,11 @@ class _Stretch:
     _held: list[tuple[str, bytes]] = field(default_factory=list)
     _held_bytes: int = 0
     _exits: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold while planning."""
+        return self.planned.limits
 
     def __enter__(self) -> Self:
         return self
@@ -306,11 +297,14 @@ class _Stretch:
         """Write the outcome of a refused record, behind the others."""
         content = encode_outcome(outcome)
         if self._outcomes is None:
-            self._outcomes = self._exits.enter_context(self.storage.writer(self.keys.refused(self.page)))
+            self._outcomes = self._exits.enter_context(self._writer())
         self._outcomes.write(content + b"\n")
         self.refused += 1
         if self.has_objects:
-            self._hold(self.keys.item(outcome.name), content)
+            self._hold(self.planned.keys.item(outcome.name), content)
+
+    def _writer(self) -> AbstractContextManager[ObjectWriter]:
+        return self.planned.storage.writer(self.planned.keys.refused(self.page))
 
     def _hold(self, key: str, content: bytes) -> None:
         self._held.append((key, content))
@@ -327,7 +321,8 @@ class _Stretch:
     def _close(self, chunk: FillingChunk) -> None:
         group = self.groups[chunk.group]
         closed = chunk.closed(group.chunks)
-        self.storage.put(self.keys.chunk(closed.group, closed.number), chunk.content(), "application/x-ndjson")
+        key = self.planned.keys.chunk(closed.group, closed.number)
+        self.planned.put(key, chunk.content(), "application/x-ndjson")
         self.chunks.append(closed)
         self.groups[chunk.group] = grown(group, closed)
         self._filling_bytes -= closed.size_bytes
@@ -335,5 +330,5 @@ class _Stretch:
 
     def _put_held(self) -> None:
         if self._held:
-            self.storage.put_many(self._held)
+            self.planned.storage.put_many(self._held)
             self._held, self._held_bytes = [], 0

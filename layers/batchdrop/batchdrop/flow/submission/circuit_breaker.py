@@ -90,8 +90,13 @@ def _is_of_key(circuit: Circuit) -> bool:
     return not is_money_code(circuit.reason.code)
 
 
-def may_create(work: Work, provider: Provider) -> bool:
-    """Whether this worker may upload and create now.
+def is_circuit_known(work: Work, provider: Provider) -> bool:
+    """Whether creates were held back under this key when that was looked at last, so that an answer may end it."""
+    return circuit_key(provider.base_url, provider.fingerprint) in work.install.circuits
+
+
+def may_create(work: Work, provider: Provider) -> Work | None:
+    """Return *work* with the installation's row as it is now where this worker may upload and create, else None.
 
     The first to ask when the time of the circuit, or of a hang, is over probes for all others.
     """
@@ -101,14 +106,14 @@ def may_create(work: Work, provider: Provider) -> bool:
         hang_at(install, provider),
     )
     if circuit is None and hang is None:
-        return True
+        return replace(work, install=install)
     now = work.ports.clock.now()
     if max(circuit.open_until if circuit else 0, hang.until if hang else 0) > now:
-        return False
+        return None
     later = now + work.limits.circuit_seconds
     probing = _with_circuit(install, provider, replace(circuit, open_until=later)) if circuit else install
     probing = replace(probing, hang=replace(hang, until=later)) if hang else probing
-    return write(work, Change((Write(install, probing),))) is not None
+    return replace(work, install=probing) if write(work, Change((Write(install, probing),))) else None
 
 
 def hang_at(install: Install, provider: Provider) -> Hang | None:

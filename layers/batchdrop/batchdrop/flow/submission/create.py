@@ -40,12 +40,13 @@ from batchdrop.core.submission.shard_events import (
     SendRefused,
 )
 from batchdrop.flow.admission.admit import is_idle_but_for
-from batchdrop.flow.planned_job import read_chunks, shard_lines
+from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.ports import Provider
 from batchdrop.flow.submission.cancel import ask_to_cancel
 from batchdrop.flow.submission.circuit_breaker import (
     close_circuit,
     end_hang,
+    is_circuit_known,
     keep_proof,
     may_create,
     note_hang,
@@ -60,7 +61,6 @@ from batchdrop.flow.unit_of_work import (
     intend_create,
     move_shard,
     postpone,
-    read_job,
     read_shard,
     take_shard_lease,
     unanswered,
@@ -72,26 +72,32 @@ FILE_LOOK_SECONDS: Final = 30
 # is on its way: Azure says `pending` (https://learn.microsoft.com/en-us/answers/questions/2203029, 2026-11-22).
 FILE_STATUSES_FINAL: Final = frozenset({"processed", "error", "failed", "deleted"})
 
+_SENDABLE: Final = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
 
-def send(work: Work, provider: Provider, shard: Shard) -> Shard:
-    """Bring *shard* as far towards RUNNING as this invocation can, and return it as it then stands.
+
+def send(work: Work, provider: Provider, shard: Shard, planned: PlannedJob) -> Shard:
+    """Bring *shard* of the job *planned* as far towards RUNNING as this invocation can, and return it as it then stands.
 
     May be repeated at any time and by anybody: each step is conditional on the shard's state and ticket.
     """
-    if shard.state not in (ShardState.RESERVED, ShardState.UPLOADED):
+    if shard.state not in _SENDABLE:
         return shard
-    if not may_create(work, provider):
+    allowed = may_create(work, provider)
+    if allowed is None:
         return _stood_back(work, shard)
+    work = allowed
     try:
         shard = take_shard_lease(work, shard)
         if shard.state is ShardState.RESERVED:
-            shard = _upload(work, provider, shard)
-        return _create(work, provider, shard)
+            shard = _upload(work, provider, shard, planned)
+        return _create(work, provider, shard, planned)
     except (IllegalTransition, LeaseLost, Superseded) as error:
         work.ports.log.info("shard.left", job_id=shard.job, shard=shard.number, cause=str(error))
     except KeyRefused as error:
         note_refusal(work, provider, error, Asked.SEND)
-        postpone(work, read_shard(work, shard), work.limits.circuit_seconds)
+        now = read_shard(work, shard)
+        if now.state in _SENDABLE:
+            postpone(work, now, work.limits.circuit_seconds)
     except ProviderRefused as error:
         work.ports.log.warning(
             "upload.refused",
@@ -113,14 +119,20 @@ def send(work: Work, provider: Provider, shard: Shard) -> Shard:
 
 def _stood_back(work: Work, shard: Shard) -> Shard:
     """Return *shard*, due again in a minute: others may be woken first, and the message that came for it is spent."""
-    is_taken = shard.lease is not None and shard.lease.until > work.ports.clock.now()
+    lease = shard.lease
+    is_taken = lease is not None and lease.until > work.ports.clock.now() and lease.owner != work.ports.writer
     with suppress(LeaseLost):
         return shard if is_taken else postpone(work, shard, MINUTE)
     return read_shard(work, shard)
 
 
 def _postpone_failed(work: Work, shard: Shard, error: ProviderUnavailable) -> None:
-    """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again."""
+    """Leave *shard* for later. If its upload failed, each time for longer, because its bytes go all over again.
+
+    Where it was stopped meanwhile, because its job was cancelled, nothing is left to be done.
+    """
+    if shard.state not in _SENDABLE:
+        return
     outage = unanswered(work, shard, error)
     if shard.state is not ShardState.RESERVED:
         postpone(work, shard, MINUTE, unanswered=outage)
@@ -135,11 +147,9 @@ def answer_seconds(size_bytes: int, failed_uploads: int, limits: Limits) -> int:
     return min(first << min(failed_uploads, 8), limits.upload_answer_seconds_max)
 
 
-def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
-    job = read_job(work, shard.job)
-    chunks = read_chunks(work.ports.storage, job)
-    lines = shard_lines(work.ports.storage, job, shard, chunks)
-    once = SentOnce(lines) if job.options.dedupe else None
+def _upload(work: Work, provider: Provider, shard: Shard, planned: PlannedJob) -> Shard:
+    lines = planned.lines(shard)
+    once = SentOnce(lines) if planned.job.options.dedupe else None
     with full_disk_told(), tempfile.TemporaryFile() as spool:
         for line in sent_lines(once or lines, shard.endpoint, provider.dialect):
             spool.write(line)
@@ -165,7 +175,7 @@ def _upload(work: Work, provider: Provider, shard: Shard) -> Shard:
     )
 
 
-def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
+def _create(work: Work, provider: Provider, shard: Shard, planned: PlannedJob) -> Shard:
     if (shard.base_url, shard.fingerprint) != (provider.base_url, provider.fingerprint):
         return move_shard(work, shard, InputUnusable(shard.attempt.ticket))
     limits = work.limits
@@ -173,7 +183,7 @@ def _create(work: Work, provider: Provider, shard: Shard) -> Shard:
         return postpone(work, shard, 0)
     if provider.dialect.waits_for_processed and not _is_processed(work, provider, shard):
         return postpone(work, shard, FILE_LOOK_SECONDS)
-    shard = intend_create(work, shard)
+    shard = intend_create(work, shard, planned.job)
     if shard.state is not ShardState.CREATING:
         return shard
     answer = provider.create_batch(
@@ -213,7 +223,8 @@ def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) 
         )  # fmt: skip
         after = _adopt(work, shard, BatchFound(answer.batch, shard.attempt.ticket))
         keep_proof(work, provider, answer.batch.id)
-        close_circuit(work, provider)
+        if is_circuit_known(work, provider):
+            close_circuit(work, provider)
         is_unwanted = after.is_cancelled and after.state is ShardState.RUNNING
         return ask_to_cancel(work, provider, after) if is_unwanted else after
     if isinstance(answer, Declined):

@@ -21,7 +21,6 @@ from batchdrop.core.submission.dedupe import SentOnce
 from batchdrop.core.submission.restore import RESTORED, Tries, Try, lost_tries, restored_event, tries_of
 from batchdrop.core.submission.shard_events import BatchFound, Restored
 from batchdrop.core.submission.shard_lifecycle import EDGES, advance
-from batchdrop.flow.planned_job import read_chunks, shard_lines
 from batchdrop.flow.ports import Ports, Provider
 from batchdrop.flow.submission.circuit_breaker import open_provider
 from batchdrop.flow.unit_of_work import Work, begin, move_job, read_job, read_shard, transact, write
@@ -136,7 +135,7 @@ def _as_sent(work: Work, job: Job, shard: Shard) -> Shard:
     """Return *shard* with what it does not send, which its row says only once the input is uploaded: batches count the rest."""
     if not job.options.dedupe or shard.saved_items or shard.state not in (ShardState.WAITING, ShardState.RESERVED):
         return shard
-    once = SentOnce(shard_lines(work.ports.storage, job, shard, read_chunks(work.ports.storage, job)))
+    once = SentOnce(work.open(job).lines(shard))
     deque(once, maxlen=0)
     return replace(shard, saved_items=once.saving(shard).items)
 
