@@ -23,7 +23,8 @@ LAYER: Final = ROOT / "layers/batchdrop/batchdrop"
 ARCHITECTURE: Final = ROOT / "docs/architecture.md"
 GLOSSARY: Final = ROOT / "docs/glossary.md"
 CONTRIBUTING: Final = ROOT / "CONTRIBUTING.md"
-PAGES: Final = (ARCHITECTURE, GLOSSARY, CONTRIBUTING)
+TESTS: Final = ROOT / "tests/README.md"
+PAGES: Final = (ARCHITECTURE, GLOSSARY, CONTRIBUTING, TESTS)
 # In the order in which an upload meets them; `model` is what all of them share.
 CHAPTERS: Final = (
     "model", "planning", "admission", "submission", "collection", "delivery", "notification", "operations",
@@ -192,6 +193,17 @@ def test_the_glossary_defines_a_word_once() -> None:
     words = re.findall(r"(?m)^\| \*\*(.+?)\*\* \|", GLOSSARY.read_text())
 
     assert len(words) == len(set(words))
+
+
+def test_each_suite_is_listed_with_its_time() -> None:
+    """A new folder of tests says which question it answers; every folder beside the suites says what it is for."""
+    page = TESTS.read_text()
+    suites = {path.parent.relative_to(TESTS.parent).parts[0] for path in TESTS.parent.rglob("test_*.py")}
+    folders = {path.parent.relative_to(TESTS.parent).parts[0] for path in TESTS.parent.glob("*/*.py")}
+    timed = set(re.findall(r"(?m)^\| \[(\w+)\]\(.*\| *[\d,]* \| \d+(?: min)? \|$", page))
+
+    assert suites <= timed
+    assert folders - timed == set(re.findall(r"(?m)^\| \[(\w+)\]", page)) - timed
 
 
 def test_quoted_code_is_the_code() -> None:

@@ -20,6 +20,7 @@ LAYER: Final = "layers/batchdrop/batchdrop"
 # Read and rewritten. History (the changelog and the decisions) stays as it was written.
 DONE: Final = (
     "CONTRIBUTING.md",
+    "tests/README.md",
     "docs/architecture.md",
     "docs/aws.md",
     "docs/dialects.md",
