@@ -64,7 +64,7 @@ def _cancel(work: Work, job: str) -> Continued | None:
 
 
 def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> None:
-    """Ask for the batches of *running* to be stopped at once: poll would do it a minute later, and goes on where this ends."""
+    """Ask for the batches of *running* to be stopped at once: poll would do it a minute later, and continues where this ends."""
     try:
         for shard in running:
             believed = believe(work, provider, shard) if work.may_go_on() else None
@@ -77,7 +77,7 @@ def _stop_batches(work: Work, provider: Provider, running: Iterable[Shard]) -> N
 
 
 def _approve(work: Work, job: str) -> Continued | None:
-    """Let a held *job* go on, and send what there is quota for at once."""
+    """Approve a held *job*, and send what there is quota for at once."""
     row = _record(work, job, Approved(), may_be_approved, "it is not held: nothing is to be approved")
     if row is None:
         return None

@@ -1,7 +1,7 @@
 """complete: the answers of an ended batch become outcomes; the outcomes of a job become results and a notification.
 
-Rule: nothing is derived before the provider's files lie in our own bucket, the summary is written last, and the notification is
-owed (NOTIFYING) before it is sent and until it is known to be sent.
+Rule: nothing is derived before the provider's files are in our own bucket. The summary is written last. The notification is
+pending (NOTIFYING) before it is sent and until it is known to be sent.
 """
 
 from dataclasses import dataclass, replace
@@ -118,7 +118,7 @@ def handle_wakeup(ports: Ports, limits: Limits, job: str, shard: int | None) -> 
 
 
 def tell(ports: Ports, limits: Limits) -> None:
-    """Send the notification that the installation owes, if it does. May be repeated."""
+    """Send the installation's pending notification, if there is one. Idempotent."""
     tell_common_wait(begin(ports, limits))
 
 
@@ -181,7 +181,7 @@ def _note_fetched(work: Work) -> None:
 
 
 def _note_account(work: Work, shard: Shard, batch: Batch | None, harvest: Harvest) -> None:
-    """Hold back creates where answers failed for want of money, and let all go on once answers come again."""
+    """Hold back creates where answers failed for want of money, and release all once answers come again."""
     provider = open_provider(work) if batch else None
     if provider is None or batch is None:
         return
@@ -215,7 +215,7 @@ def _look_for_gone(work: Work, shard: Shard, cause: str) -> None:
 def _still_mine(work: Work, shard: Shard) -> Shard:
     """Return *shard* as it is now. Raises LeaseLost where another worker took it on: what failed here may be done by then.
 
-    A file that is gone may have been deleted by whoever harvested it meanwhile.
+    A file that is gone may have been deleted by another worker that collected it meanwhile.
     """
     read = read_shard(work, shard)
     if read.lease is None or read.lease.owner != work.ports.writer:
@@ -239,7 +239,7 @@ def _look(work: Work, shard: Shard) -> tuple[Shard, Batch | None] | None:
     if believed is None:
         return None
     batch = provider.batch(believed.attempt.batch)
-    # Here too, because whoever created it may have died before it could, or never heard of it.
+    # Here too, because the worker that created it may have died before it could, or never heard of it.
     keep_proof(work, provider, batch.id)
     return believed, batch
 
@@ -266,7 +266,7 @@ def _wait_for_gone(work: Work, shard: Shard, error: ProviderError) -> None:
 def _record(work: Work, planned: PlannedJob, shard: Shard, harvest: Harvest) -> None:
     """Move the shard and its job's counts in one write, so that the last of two shards that end together finishes the job.
 
-    Whoever writes that finishes it: the same write leases the job.
+    The worker that writes that finishes it: the same write leases the job.
     """
     done = Harvested(
         shard.attempt.ticket,
@@ -306,7 +306,7 @@ def _record(work: Work, planned: PlannedJob, shard: Shard, harvest: Harvest) -> 
 
 
 def _say_unbelieved(work: Work, job: Job, shard: Shard, harvest: Harvest) -> None:
-    """Record which of the provider's numbers count for nothing, because nobody can mean them."""
+    """Record which of the provider's numbers are ignored, because they are absurd."""
     usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.attempt.batch}
     if harvest.miscounted:
         work.ports.log.warning("usage.not_believed", **place, count=harvest.miscounted)
@@ -323,7 +323,7 @@ def _say_unbelieved(work: Work, job: Job, shard: Shard, harvest: Harvest) -> Non
 
 
 def _spent(job: Job, shard: Shard, usage: Usage) -> int:
-    """Return what the provider's count comes to; 0 where nobody knows the price."""
+    """Return what the provider's count comes to; 0 if the price is unknown."""
     rate = job.groups[shard.group].rate
     return cost_of(rate, usage.input_tokens, usage.output_tokens, usage.cached_tokens) or 0
 
@@ -422,9 +422,9 @@ def _merge(work: Work, planned: PlannedJob) -> _Delivered | None:
 
 
 def _notify(work: Work, planned: PlannedJob, delivered: _Delivered | None) -> None:
-    """Publish the notification that the job owes, then say so. A crash between the two sends a second copy with the same id.
+    """Publish the job's pending notification, then say so. A crash between the two sends a second copy with the same id.
 
-    The status is written before, as it is once the notification is out: whoever gets that finds it so.
+    The status is written before, as it is once the notification is out: its reader finds it so.
     """
     job = planned.job
     shards = delivered.shards if delivered else list(work.ports.ledger.shards(job.id))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Buffer
 
 _UNLIMITED = Limits(record_bytes_max=sys.maxsize - 1, csv_field_bytes_max=sys.maxsize >> 1)
-# Bytes that are sooner read than skipped by opening the upload anew.
+# Reading this many bytes is faster than opening the upload again to skip them.
 _SKIP_BYTES_MIN = 8_000_000
 # A smaller upload is fetched once, and so much of what was just written is not fetched again: most drops are smaller.
 IN_HAND_BYTES: Final = 1 << 20
@@ -63,12 +63,12 @@ class PlannedJob:
     # ------------------------------------------------------------------ objects of the results bucket
 
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
-        """Write one object, which never changes, and keep it in hand while there is room."""
+        """Write one object, which never changes, and keep it in hand while there is space."""
         self.storage.put(key, content, content_type)
         self.keep(key, content)
 
     def keep(self, key: str, content: bytes) -> None:
-        """Keep in hand what this invocation wrote to *key*, while there is room."""
+        """Keep in hand what this invocation wrote to *key*, while there is space."""
         if self._in_hand_bytes + len(content) <= IN_HAND_BYTES:
             self._in_hand[key] = content
             self._in_hand_bytes += len(content)
@@ -204,7 +204,7 @@ class PlannedJob:
             while chunk is None or chunk.last_row < row:
                 chunk = next(starts, None)
                 if chunk is None:
-                    raise BrokenState(f"job {job.id}: row {row} lies in no chunk of group {shard.group}")
+                    raise BrokenState(f"job {job.id}: row {row} is in no chunk of group {shard.group}")
             if chunk.start - offset >= _SKIP_BYTES_MIN:
                 records = self._records(chunk.start, chunk.first_row - 1)
             for record in records:

@@ -129,7 +129,7 @@ def _may_ask_from_now(work: Work) -> Work:
 
 
 def _way(work: Work, provider: Provider | None, shards: Sequence[Shard], look: Look) -> BreakerState:
-    """Return whether creates may be made: while nothing is answered one tries for all, as after a refusal of the key."""
+    """Return whether creates may be made: while nothing is answered one probes for all, as after a refusal of the key."""
     if provider is None or is_asking(work, provider, shards):
         return BreakerState.OPEN
     way = _open_most(breaker_state(work, provider), upload_state(work, provider))
@@ -154,7 +154,7 @@ def _newest(shards: Iterable[Shard], moved: Iterable[Shard]) -> list[Shard]:
 
 
 def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: BreakerState) -> Admission:
-    """Let in what there is quota for, if creating is of any use; of a probe's turn nothing new is let in while one is in."""
+    """Admit what there is quota for, if creating is of any use. During a probe nothing new is admitted while a shard is."""
     open_jobs = [job for job in jobs if job.state is JobState.RUNNING and not job.is_cut]
     is_probe_in = any(shard.state in SUBMIT_STATES for shard in shards)
     if way is BreakerState.CLOSED or (way is BreakerState.HALF_OPEN and not is_probe_in):
@@ -170,7 +170,7 @@ def _admit(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], way: Breake
 def _note_turns(work: Work, jobs: Sequence[Job], shards: Sequence[Shard], admission: Admission) -> set[str]:
     """Write which jobs wait for quota or for a next attempt now, and return those that began to.
 
-    Whoever was served waits anew for the rest.
+    A job that was served waits again for the rest.
     """
     served, waiting = {shard.job for shard in admission.shards}, dict[str, list[Shard]]()
     for shard in _newest(shards, admission.shards):

@@ -1,6 +1,6 @@
 """The ports: everything that the flows need from the outside world.
 
-Rule: an effect that is not here cannot happen. Each method says whether it may be repeated; none retries a call whose
+Rule: an effect that is not here cannot happen. Each method says whether it is idempotent; none retries a call whose
 repetition could cost money. `edge` keeps these against AWS and OpenAI, the tests keep them in memory, and one contract
 suite is run on both.
 """
@@ -19,7 +19,7 @@ from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.prices import PriceList
 from batchdrop.core.model.quota import Quota
 from batchdrop.core.model.shard import Shard
-from batchdrop.core.notification.notifications import Notification as Notification  # noqa: PLC0414  exported: whoever publishes imports it from here
+from batchdrop.core.notification.notifications import Notification as Notification  # noqa: PLC0414  exported: publishers import it from here
 from batchdrop.core.operations.missed_uploads import InboxPage
 
 # How far many small puts may be ahead of the oldest that the store has not taken: 0.7 s of them at 2,900 a second, so that one
@@ -91,7 +91,7 @@ class Wakeups(Protocol):
         """Ask a complete function to look at the job, or at one shard of it."""
 
     def tell(self) -> None:
-        """Ask a complete function to send the notification that the installation owes."""
+        """Ask a complete function to send the installation's pending notification."""
 
     def drop(self, upload: Upload) -> None:
         """Tell a submit function of *upload*, as its event would have."""
@@ -122,7 +122,7 @@ class Ranges(Protocol):
 
 
 class PlanStorage(Protocol):
-    """What planning needs of both buckets. Puts replace whole objects, so each may be repeated."""
+    """What planning needs of both buckets. Puts replace whole objects, so each is idempotent."""
 
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for buffered reading from byte *start* (at most its size) to the end.
@@ -152,7 +152,7 @@ class PlanStorage(Protocol):
 
 
 class Storage(PlanStorage, Protocol):
-    """Both buckets. Puts replace whole objects, so each may be repeated."""
+    """Both buckets. Puts replace whole objects, so each is idempotent."""
 
     def upload_size_bytes(self, upload: Upload) -> int:
         """Return the size of this version; raises as `open_upload`."""
@@ -184,7 +184,7 @@ class Storage(PlanStorage, Protocol):
 class Provider(Protocol):
     """Files and batches at one base URL with one key. One value serves one invocation.
 
-    Every method but `create_batch` may be repeated; most retry by themselves within seconds, the upload does not. Each has three
+    Every method but `create_batch` is idempotent. Most retry within seconds; the upload does not. Each has three
     answers: it returns; it is *refused* for good, which repeating does not change (ProviderRefused with the provider's status,
     code and words; NotAtProvider where the id that was named is not known); or it is *unavailable* for now
     (ProviderUnavailable). A refusal concerns what was asked; KeyRefused alone means the key or the account, and so every call.
@@ -199,7 +199,7 @@ class Provider(Protocol):
         """A short digest of the key."""
 
     def hurried(self, left_seconds: Callable[[], float]) -> "Provider":
-        """Return the same provider, each call of which but the create is one try and takes *left_seconds* at most.
+        """Return the same provider whose calls, except the create, are made once and take at most *left_seconds*.
 
         That is asked as each call begins; where nothing is left, the call raises ProviderUnavailable without being made.
         """
@@ -211,7 +211,7 @@ class Provider(Protocol):
     def upload_input(
         self, name: str, lines: BinaryIO, lifetime_seconds: int, *, answer_seconds: int = ..., total_seconds: int = ...
     ) -> str:
-        """Store an input file under *name*, to expire by itself, and return its id. *lines* is an open file on disk.
+        """Store an input file under *name*, to expire automatically, and return its id. *lines* is an open file on disk.
 
         Raises ProviderSilent where no byte is taken, or nothing is answered, for *answer_seconds*, or it takes *total_seconds*.
         """
@@ -241,7 +241,7 @@ class Provider(Protocol):
         """
 
     def list_files(self, after: str | None) -> FilePage:
-        """Return up to 1,000 input files that follow the one called *after*, the oldest first; whoever stored them."""
+        """Return up to 1,000 input files that follow the one called *after*, the oldest first, of all programs on the account."""
 
     def delete_file(self, file: str) -> None:
         """Delete the file; returns once the provider says that it is gone (2xx or 404)."""
@@ -269,7 +269,7 @@ class Providers(Protocol):
 
 
 class Notifications(Protocol):
-    """The topic. At least once: every copy of a notification bears the same deduplication id inside."""
+    """The topic. At least once: every copy of a notification has the same deduplication id inside."""
 
     def publish(self, notification: Notification) -> None:
         """Publish; what SNS would refuse is refused here with ValueError."""
@@ -279,7 +279,7 @@ class Prices(Protocol):
     """What the provider's tokens cost. The first call loads the list, which takes a second: ask only where a price is needed."""
 
     def price_list(self, model: str, base_url: str, at: int) -> PriceList | None:
-        """Return what *model* costs in a batch at whoever serves *base_url* on the day of *at*; None where it is not known."""
+        """Return what *model* costs in a batch at the server of *base_url* on the day of *at*; None if unknown."""
 
 
 class Log(Protocol):

@@ -25,7 +25,7 @@ from batchdrop.flow.submission.circuit_breaker import BreakerState, breaker_stat
 from batchdrop.flow.submission.create import send
 from batchdrop.flow.unit_of_work import Work, attempted, begin, keep_job, leased, move_job, write_new
 
-_STATUS_SECONDS = 10  # planning that takes longer is told before what is planned is sent
+_STATUS_SECONDS = 10  # planning that takes longer is notified before what is planned is sent
 _TASK_LOOK_SECONDS = 20  # how often a task that is not there yet is looked for
 
 

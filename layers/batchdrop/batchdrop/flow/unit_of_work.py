@@ -1,7 +1,7 @@
-"""Moving rows: read, decide, write on condition, and again where somebody else was first.
+"""Moves rows: read, decide, write on condition, and again if another worker was first.
 
 Rule: what a write is based on is what was read; a conflict means reading again and deciding again, never writing anyway. What
-is written comes back as it was written, so that nobody reads after a write.
+is written comes back as it was written, so that no caller reads after a write.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from batchdrop.core.submission.shard_lifecycle import Now, advance, again
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.ports import Ports
 
-# Each conflict means that somebody else made progress; so many in a row mean that something is wrong.
+# Each conflict means that another worker made progress; this many in a row mean that something is wrong.
 CONFLICTS_MAX = 12
 
 
@@ -126,7 +126,7 @@ def transact[R: (Job, Shard, Install)](work: Work, row: R, decide: Callable[[R],
 
 
 def write(work: Work, change: Change) -> Change | None:
-    """Write *change*, every row of it signed by this invocation, and return it as written; None where somebody was first."""
+    """Write *change*, every row of it signed by this invocation, and return it as written; None if another worker was first."""
     signed = tuple(Write(one.before, replace(one.after, writer=work.ports.writer)) for one in change.writes)
     try:
         return work.ports.ledger.write(replace(change, writes=signed))
@@ -247,7 +247,7 @@ def read_shard(work: Work, shard: Shard) -> Shard:
 
 
 def leased(work: Work, job: Job) -> Job:
-    """Return *job* as it is to be written by whoever works on it from that write on: leased, its attempt counted."""
+    """Return *job* as it is to be written by the worker that has it from that write on: leased, its attempt counted."""
     return replace(begun(job, work.ports.clock.now(), work.limits), lease=_lease(work, None))
 
 
@@ -268,7 +268,7 @@ def take_job_lease(work: Work, job: Job) -> Job:
     )
 
 
-# What a defect of ours raises, which will raise it again; everything else is an outage of what stands behind a port.
+# What a defect of ours raises, which will raise it again; everything else is an outage of what is behind a port.
 _DEFECTS = (
     ArithmeticError, AssertionError, AttributeError, BrokenState, LookupError, MemoryError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
@@ -286,7 +286,7 @@ def attempted(work: Work, job: Job) -> Iterator[Job]:
     except _DEFECTS:
         raise
     except Exception:
-        with suppress(Exception):  # the outage may be the ledger's; what matters is the error that goes on
+        with suppress(Exception):  # the outage may be the ledger's; what matters is the error that is raised on
             read = read_job(work, job.id)
             if read.stalled_attempts and read.lease and read.lease.owner == work.ports.writer:
                 keep_job(work, read, stalled_attempts=read.stalled_attempts - 1, stalled_at=0)
@@ -304,7 +304,7 @@ def take_shard_lease(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa
 
 
 def new_lease(work: Work) -> Lease:
-    """Return the lease of a row that this invocation writes and goes on with."""
+    """Return the lease of a row that this invocation writes and continues with."""
     return _lease(work, None)
 
 
@@ -321,17 +321,17 @@ def _lease(work: Work, held: Lease | None) -> Lease:
 
 
 def keep_job(work: Work, job: Job, **changes: Any) -> Job:  # noqa: ANN401 - fields of Job, checked by `replace`
-    """Change what is no transition: who works on *job*, when it is due, what it waits for.
+    """Change fields without a transition: who works on *job*, when it is due, what it waits for.
 
-    Raises LeaseLost where somebody else wrote the row first: they have the work now.
+    Raises LeaseLost if another worker wrote the row first: it has the work now.
     """
     return _only(_keep(work, job, replace(job, **changes)), Job)
 
 
 def keep_shard(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
-    """Change what is no transition: who works on *shard*, when it is due, under which key it is known.
+    """Change fields without a transition: who works on *shard*, when it is due, under which key it is known.
 
-    Raises LeaseLost where somebody else wrote the row first: they have the work now.
+    Raises LeaseLost if another worker wrote the row first: it has the work now.
     """
     return _only(_keep(work, shard, replace(shard, **changes)), Shard)
 
@@ -340,7 +340,7 @@ def _keep(work: Work, before: Job | Shard, after: Job | Shard) -> Change:
     assert before.state == after.state, before  # noqa: S101 - states move by the tables alone
     change = write(work, Change((Write(before, after),)))
     if change is None:
-        raise LeaseLost("the row was written by somebody else")
+        raise LeaseLost("the row was written by another worker")
     return change
 
 

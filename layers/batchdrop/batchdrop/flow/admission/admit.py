@@ -1,4 +1,4 @@
-"""Admission: who is let in when there is quota.
+"""Admits shards while there is quota.
 
 Rule: quota is reserved in the same write that makes a shard RESERVED, and a job's cursor moves in the same write that cuts a
 shard from it. The admission lease only saves work: without it two admitters would collide, not send twice.
@@ -59,10 +59,10 @@ from batchdrop.flow.unit_of_work import (
 
 @dataclass(slots=True)
 class Admission:
-    """What was let in, RESERVED, and what became of the jobs of which something was not.
+    """The admitted shards, RESERVED, and what became of the jobs of which some shards were not admitted.
 
-    *is_asked*: nobody else was at it. *day_spent* are the jobs that wait for another day's money, *noted* those of them whose
-    rows say so from now on, *roomless* those of whose models there is no quota.
+    *is_asked*: no other worker was admitting. *day_spent* are the jobs that wait for another day's money, *noted* those of them
+    whose rows say so from now on, *roomless* those of whose models there is no quota.
     """
 
     shards: list[Shard] = field(default_factory=list)
@@ -75,11 +75,11 @@ class Admission:
 def admit(
     work: Work, jobs: Sequence[PlannedJob], waiting: Sequence[Shard], count_max: int, under_way: Iterable[Shard] = ()
 ) -> Admission:
-    """Let in what there is quota for, *count_max* shards at most, and return it, RESERVED.
+    """Admit what there is quota for, at most *count_max* shards, and return it, RESERVED.
 
     *jobs* have lines to cut, *waiting* are shards without quota that are due, *under_way* those that hold quota. Of each model
-    the job that holds the least comes first, then who was served longest ago, so that a huge drop delays a small one by one
-    shard; whoever comes first and does not fit is waited for. Lets nothing in where another admitter is at work.
+    the job that holds the least comes first, then the one served longest ago, so that a huge drop delays a small one by one
+    shard. A job that comes first and does not fit is waited for. Admits nothing while another worker is admitting.
     """
     admission = Admission()
     if not jobs and not waiting:
@@ -96,9 +96,9 @@ def admit(
 
 
 def admit_fresh(work: Work, planned: PlannedJob) -> list[Shard]:
-    """Let in what there is quota for of a job that was just planned, and return it, RESERVED; the first leased to this worker.
+    """Admit what there is quota for of a job that was just planned, and return it, RESERVED; the first leased to this worker.
 
-    Without the admission lease: another admitter may be at work, and whoever writes second reads again and decides again. What is
+    Without the admission lease: another worker may be admitting, and the one that writes second reads and decides again. What is
     reserved is looked at in the write itself, so that no quota is given twice.
     """
     turns = _turns(work, [planned], [], [])
@@ -107,7 +107,7 @@ def admit_fresh(work: Work, planned: PlannedJob) -> list[Shard]:
     return list(islice(_admitted(work, turns, Admission()), work.limits.admissions_per_tick_max))
 
 
-# Harvests write the rows of jobs, too; whoever meets so many in a row has its turn in the next tick.
+# Collecting writes the rows of jobs, too. After this many conflicts in a row a job has its turn in the next tick.
 _CONFLICTS_MAX = 3
 
 
@@ -116,7 +116,7 @@ class _Answer(Enum):
 
     NO_QUOTA = "no quota"
     NOTHING_LEFT = "nothing left"
-    HELD = "held"  # somebody has to approve first
+    HELD = "held"  # a person has to approve first
     DAY_SPENT = "day spent"
     DAY_SPENT_FROM_NOW = "day spent from now"  # and the job's row says so from now on
     CONFLICT = "conflict"
@@ -133,7 +133,7 @@ class _Turn:
     waiting: list[Shard] = field(default_factory=list)
     may_cut: bool = True  # not while many of its shards are refused
     conflicts: int = 0
-    lease: Lease | None = None  # of whoever sends its next shard at once
+    lease: Lease | None = None  # of the worker that sends its next shard at once
 
     def order(self) -> tuple[int, int, int, str]:
         """Who holds least comes first; then who was served longest ago; who never was, waits since its drop."""
@@ -178,7 +178,7 @@ def _admitted(work: Work, turns: list[_Turn], admission: Admission) -> Iterator[
             turn.held += answer.quota_tokens
             yield answer
         elif answer is _Answer.NO_QUOTA:
-            # Nobody passes by: else small shards would take the quota that a larger one waits for.
+            # No shard overtakes: small ones would take the quota that a larger one waits for.
             turns = [other for other in turns if other.model != turn.model]
         elif answer is _Answer.HELD:
             turns = [other for other in turns if other.source is not turn.source]
@@ -210,7 +210,7 @@ def _may_be_served(job: Job) -> bool:
 
 
 def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
-    """Let in the next shard of *turn*, or give it up where there is no use in asking for it."""
+    """Admit the next shard of *turn*, or give it up if there is no use in sending it."""
     if not turn.waiting and _next_group(turn) is None:
         return _Answer.NOTHING_LEFT
     ledger, account = work.ports.ledger, _account(work, turn)
@@ -293,7 +293,7 @@ class _Place:
 
     @classmethod
     def of(cls, work: Work, quota: Quota, whole: Quota) -> "_Place | None":
-        """Return the *quota* of a model and the *whole* account's, or None while nothing may be let in."""
+        """Return the *quota* of a model and the *whole* account's, or None while nothing may be admitted."""
         limits, now = work.limits, work.ports.clock.now()
         free, counted = space(quota, whole, now, limits), after_create(whole.quota_estimate, now, limits)
         if free is None or counted is None:
@@ -306,7 +306,7 @@ class _Place:
 
 
 def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
-    """Let in the first shard that waits, or as much of it as fits; the rest becomes another one."""
+    """Admit the first shard that waits, or as much of it as fits; the rest becomes another one."""
     shard, now, job = turn.waiting[0], work.now(), turn.source.job
     parked = shard.state is ShardState.PARKED
     items = fitting_items(shard, place.free)
@@ -343,7 +343,7 @@ def _parted(shard: Shard, job: Job, items: int) -> tuple[Shard, Shard | None]:
 
 
 def _cost_of_waiting(job: Job, shard: Shard) -> int | None:
-    """Return what letting in *shard* costs: nothing where it still holds what it was let in with; None where nobody knows."""
+    """Return what admitting *shard* costs: 0 if it still holds the money of its admission; None if the price is unknown."""
     if shard.state is ShardState.PARKED or shard.reserved_microdollars:
         return 0
     return cost_of(job.groups[shard.group].rate, shard.tokens, shard.answer_tokens)
@@ -351,7 +351,7 @@ def _cost_of_waiting(job: Job, shard: Shard) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What may be cut next, and what it is expected to cost; None where nobody knows."""
+    """What may be cut next, and what it is expected to cost; None if the price is unknown."""
 
     cut: Cut
     answer_tokens: int
@@ -369,7 +369,7 @@ def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space)
 
 
 def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _Answer:
-    """Cut the next shard from a group of the job and let it in."""
+    """Cut the next shard from a group of the job and admit it."""
     job, group = turn.source.job, turn.source.job.groups[index]
     offer = _next_offer(work, turn, index, place, place.free)
     if offer is None:
@@ -392,7 +392,7 @@ def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _A
 
 
 def _hold(work: Work, turn: _Turn) -> _Answer:
-    """Hold the job of *turn*: what it would come to in all is more than it may cost, or nobody knows."""
+    """Hold the job of *turn*: its total cost would be more than is allowed, or is unknown."""
     job = turn.source.job
     quote = quote_whole(work, job, turn.waiting)
     held = write(work, Change((Write(job, advance_job(job, Held(quote), work.now())),)))
@@ -439,7 +439,7 @@ class _Entry:
 
 
 def _reserve(work: Work, turn: _Turn, entry: _Entry) -> Shard | _Answer:
-    """Write the shard, its job, the quotas and the day together; a conflict says that somebody moved one of them."""
+    """Write the shard, its job, the quotas and the day together; a conflict says that another worker changed one of them."""
     read = turn.source.job
     job = advance_job(read, entry.moved, work.now())
     change = write(work, Change((*entry.writes, Write(read, job)), entry.place.writes, day=entry.day))

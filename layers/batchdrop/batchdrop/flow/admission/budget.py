@@ -1,6 +1,6 @@
 """What a job may cost: prices are looked up once, when it is planned, and kept with its groups.
 
-Rule: after planning nobody asks for a price again: loading the list takes more than the rest of an admission, and a job must not
+Rule: after planning no price is looked up again: loading the list takes more than the rest of an admission, and a job must not
 become dearer because a release brought another list.
 """
 
@@ -61,7 +61,7 @@ class Purse:
     expires_at: int
 
     def affordable(self, amount: int, microdollars: int) -> int:
-        """Return how much of *amount*, which costs *microdollars*, may be let in today."""
+        """Return how much of *amount*, which costs *microdollars*, may be admitted today."""
         return affordable(amount, microdollars, self.left, self.limit)
 
     def spending(self, microdollars: int) -> DayMove:
@@ -80,9 +80,9 @@ def open_purse(work: Work) -> Purse | None:
 
 
 def settled(work: Work, shard: Shard, spent_microdollars: int) -> DayMove | None:
-    """Return how today's money moves as *shard* is harvested: by what it cost more or less than it held of today's.
+    """Return how today's money moves as *shard* is collected: by what it cost more or less than it held of today's.
 
-    A day that is over binds nobody any more.
+    A day that is over no longer limits anything.
     """
     now = work.ports.clock.now()
     difference = spent_microdollars - shard.reserved_microdollars
@@ -96,7 +96,7 @@ def _quota_estimate(work: Work, account: str, model: str) -> QuotaEstimate:
 
 
 def _rate(work: Work, group: Group) -> Rate | None:
-    """Return what tokens of the group's model cost; None where nobody knows."""
+    """Return what tokens of the group's model cost; None if unknown."""
     ports = work.ports
     if group.endpoint in ports.providers.dialects.of(ports.providers.base_url).free_endpoints:
         return _NOTHING

@@ -36,7 +36,7 @@ from batchdrop.formats.records import Record
 
 # As much as is written at once. With an eighth of it an item of 7 KB costs a twentieth more, because each run costs something.
 _HELD_BYTES: Final = 1 << 20
-_UNREAD: Final = Record(0, 0, 0, b"")  # stands beside an outcome where there is no upload
+_UNREAD: Final = Record(0, 0, 0, b"")  # taken for the record of an outcome if there is no upload
 _CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
 
 
@@ -158,7 +158,7 @@ class _ByRow:
 def never_sent(planned: PlannedJob) -> Callable[[Record], bytes]:
     """Return how the outcome of a record is written that the job was cancelled before. Raises UploadRejected.
 
-    Beyond the plan nobody has looked whether names are there and differ: such items are called by their rows.
+    Beyond the plan it was not checked whether names exist and differ: such items are called by their rows.
     """
     form, header, last_row = planned.form, planned.header, planned.job.plan.row
     describe = describer(planned)
@@ -217,7 +217,7 @@ class _ResultFiles:
         self._is_first_failure = False
 
     def finish(self) -> None:
-        """Write what stands behind the last record."""
+        """Write the bytes after the last record."""
         self._results.write(self._form.result_tail(self._header))
         if not self._is_first_failure:
             self._failures.write(self._form.failure_tail(self._header))

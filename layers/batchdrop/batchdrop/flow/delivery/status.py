@@ -42,7 +42,7 @@ def put_status(work: Work, job: Job, shards: Sequence[Shard]) -> None:
 
 
 def rewrite_statuses(work: Work, jobs: Sequence[Job], written: Collection[str]) -> int:
-    """Go on writing the statuses of *jobs* again after a common wait began or ended; return how many were.
+    """Continue to write the statuses of *jobs* again after a common wait began or ended; return how many were written.
 
     A tick writes some and keeps the place in the installation's row, so that no job's row has to say whether its status knows.
     *written* are the ids of those whose status this tick wrote already.

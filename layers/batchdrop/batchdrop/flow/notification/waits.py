@@ -1,6 +1,6 @@
 """Telling people that a job, or the whole installation, waits for something that they can put right, or for their approval.
 
-Rule: what is owed stands in a row before anybody is told, and until it is known that they were; the row is the outbox.
+Rule: a row says that a notification is pending before it is sent, and until it is known to be sent; the row is the outbox.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +89,7 @@ def _noted(work: Work, cause: Cause | None, jobs: int) -> Work:
 
 
 def _changed(work: Work, after: Callable[[Install], Install]) -> Work:
-    """Write what *after* makes of the installation's row, and ask a worker for the notification that this makes it owe."""
+    """Write what *after* makes of the installation's row, and ask a worker to send the notification that this makes pending."""
     if after(work.install) == work.install:
         return work
     before, now = work.install, work.ports.clock.now()
@@ -118,7 +118,7 @@ def note_refusals(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> s
 
 
 def note_shard_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -> None:
-    """Write to *jobs* what one of their shards has waited for, for long, so that somebody is told of it: once for each cause."""
+    """Write to *jobs* what one of their shards has waited for, for long, so that people are notified: once for each cause."""
     by_job: dict[str, list[Shard]] = {}
     for shard in shards:
         by_job.setdefault(shard.job, []).append(shard)
@@ -136,7 +136,7 @@ def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
 
 
 def tell_common_wait(work: Work) -> None:
-    """Publish what the installation owes, then say so. A crash between the two sends a copy with the same id."""
+    """Publish the installation's pending notifications, then say so. A crash between the two sends a copy with the same id."""
     for wait in (work.install.wait, work.install.day_wait):
         if wait and not wait.is_told:
             work.ports.notifications.publish(render_common_wait(wait))
@@ -151,7 +151,7 @@ def note_wait(work: Work, job: str, cause: Reason) -> None:
 
 
 def tell_waits(work: Work, job: Job) -> Job:
-    """Publish each notification that *job* owes, then say so, and return its row.
+    """Publish each pending notification of *job*, then say so, and return its row.
 
     A crash between the two sends a second copy with the same id.
     """
@@ -182,12 +182,12 @@ def tell_hold(work: Work, job: Job) -> Job:
 
 
 def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
-    """End each of *jobs* that was held for so long that nobody will approve of it; return all of them as they are then."""
+    """End each of *jobs* that was held for the longest time allowed; return all of them as they are then."""
     return [_expired(work, job) if may_expire(job, work.now()) else job for job in jobs]
 
 
 def _expired(work: Work, job: Job) -> Job:
-    """Return *job* cancelled, unless somebody approved of it meanwhile: the row that was listed may be old."""
+    """Return *job* cancelled, unless a person approved it meanwhile: the row that was listed may be old."""
     event = Cancelled(hold_expired(work.limits))
     settled = transact(
         work, job, lambda read: advance_job(read, event, work.now()) if may_expire(read, work.now()) else None

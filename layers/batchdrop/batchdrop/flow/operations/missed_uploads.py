@@ -1,7 +1,7 @@
 """Finding drops whose event never came: the inbox is listed against the claims, round after round, a few pages a tick.
 
-Rule: it starts nothing itself. What no job has claimed is told to the submit function as its event would have, so that a
-round may be repeated, cut short or walked by two pollers: one version is one job.
+Rule: it starts nothing itself. A version that no job has claimed is announced to the submit function as its event would have.
+So a round is idempotent, and may be cut short or walked by two pollers: one version is one job.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from batchdrop.flow.unit_of_work import Work, change_install
 
 
 def reconcile(work: Work) -> int:
-    """Continue the round over the inbox, or begin one that is due, and return how many drops were told."""
+    """Continue the round over the inbox, or begin one that is due, and return how many drops were announced."""
     now, step = work.ports.clock.now(), work.install.inbox_round
     if not step.after:
         if not is_round_due(work.install, now, work.limits) or _is_put_off(work, step):

@@ -1,7 +1,7 @@
 """Leaving nothing behind at the provider: files are deleted once they are of no more use.
 
-Rule: it is done after the outcomes are recorded, and at leisure: what cannot be deleted delays nobody. Only files of a batch of
-ours, and input files that bear a ticket of this installation, are ever deleted, and never what a shard still refers to.
+Rule: files are deleted after the outcomes are recorded, and a failure delays no other work. Only files of a batch of ours, and
+input files with a ticket of this installation, are ever deleted, and never a file that a shard still refers to.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def tidy_attempt(work: Work, shard: Shard, batch: Batch | None) -> None:
 def sweep_files(work: Work) -> int:
     """Delete old input files of ours that nothing refers to, if it is time to, and return how many.
 
-    Where there are more than may be deleted at once, the next tick goes on. Before the first batch there is nothing to sweep.
+    Where there are more than may be deleted at once, the next tick continues. Before the first batch there is nothing to sweep.
     """
     now = work.ports.clock.now()
     if not work.install.proofs or now - work.install.files_swept_at < work.limits.file_sweep_seconds:
@@ -67,7 +67,7 @@ def _unreferred_files(work: Work, provider: Provider, before: int) -> Iterator[S
     """Yield the input files of this installation that were stored *before* that time and that no shard refers to.
 
     One without a time that can be read may be new, and about to be referred to.
-    All pages are listed first: a deleted file cannot say where its list goes on.
+    All pages are listed first: a list cannot continue after a deleted file.
     """
     old: list[StoredFile] = []
     after: str | None = None

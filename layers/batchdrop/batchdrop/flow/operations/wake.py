@@ -30,7 +30,7 @@ def needs_provider(row: Job | Shard) -> bool:
 
 @dataclass(slots=True)
 class Wakes:
-    """The wake-up messages of one tick, so many at most."""
+    """The wake-up messages of one tick, up to a limit."""
 
     work: Work
     sent: int = 0

@@ -13,7 +13,7 @@ from batchdrop.core.planning.plan import Recipe
 from batchdrop.core.planning.requests import FOREIGN
 from batchdrop.formats.records import Format, Header, Record
 
-# So many records that are refused for one reason are no slip any more. Chosen.
+# This many records that are invalid for one reason aren't an accident. Chosen.
 SAMPLE_RECORDS: Final = 20
 # They are held in memory.
 _SAMPLE_BYTES: Final = 1_000_000

@@ -1,7 +1,7 @@
-"""Planning: an upload becomes chunks of request lines, a page of the plan at a time.
+"""Plans an upload: it becomes chunks of request lines, one page of the plan at a time.
 
-Rule: pages end by bytes of the upload alone, never by the clock. A page that time runs out on is written anew from its start, and
-two planners write the same objects, so that an object that the ledger knows of never changes.
+Rule: pages end by bytes of the upload alone, never by the clock. A page that time runs out on is written again from its start,
+and two planners write the same objects, so that an object that the ledger knows of never changes.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ _REFUSED_NAMES = {"duplicate_id": "duplicate", "no_id": "no-id"}
 
 
 def pin_task(planned: PlannedJob, content: bytes) -> TaskPinned:
-    """Copy the task's *content* to where this job reads it and return what to record. Raises UploadRejected; may be repeated."""
+    """Copy the task's *content* to where this job reads it and return what to record. Raises UploadRejected. Idempotent."""
     task = parse_task(planned.job.task, content)
     planned.put(planned.keys.task_snapshot, content, "application/yaml")
     return TaskPinned(hashlib.sha256(content).hexdigest(), task.options)

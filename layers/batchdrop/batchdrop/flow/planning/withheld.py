@@ -1,6 +1,6 @@
 """An upload that S3 refuses to give: how long it is looked at again, and from when on it is as good as gone.
 
-Rule: the job's row says since when; reading goes on as if nothing had been once S3 gives the upload.
+Rule: the job's row says since when. Once S3 gives the upload, reading continues as if nothing had happened.
 """
 
 from dataclasses import replace
