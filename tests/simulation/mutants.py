@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _replaced(OpenAIProvider, "delete_file", as_if.nothing)),
     mutant("the fence is not waited for", {1, 3}, "small http-POST-batches:0=late seed=32",
         as_if.limits_of(fence_wait_seconds=0)),
-    mutant("a list of any age proves", {1, 3}, "small http-POST-batches:0=error_after seed=9",
+    mutant("a list of any age proves", {1, 3}, "small http-POST-batches:0=late seed=64",
         _replaced(observe, "sweep", as_if.list_of_any_age)),
     mutant("any key speaks for any project", {1, 3}, "foreign_key http-POST-batches:0=error_after",
         _replaced(key, "_is_proved", as_if.anything_proves)),
