@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from batchdrop.core.collection.answers import parse_answer, row_of_answer
 from batchdrop.core.collection.unanswered import answers_outstanding, missing_verdict
-from batchdrop.core.collection.usual import CHAT, usual_outcome
+from batchdrop.core.collection.usual import usual_outcome
 from batchdrop.core.collection.verdicts import judge
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.endpoints import CHAT
 from batchdrop.core.model.outcomes import NULL, Outcome, Usage
 
 ENDPOINTS = st.sampled_from(

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from batchdrop.core.model.dialects import BY_HOST, CAUTIOUS, DIALECTS, OPENAI, Dialect, Dialects, Lifetime, dialect_of
+from batchdrop.core.model.endpoints import ENDPOINTS
 from batchdrop.core.model.limits import DAY, HOUR, Limits
-from batchdrop.core.planning.requests import ENDPOINTS
 from batchdrop.core.submission.batch_signals import STATUS_FAILED, STATUSES_UNDER_WAY, STATUSES_WITH_ANSWERS
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
@@ -60,8 +60,8 @@ def test_a_row_speaks_of_what_there_is(row: Dialect) -> None:
     """Its endpoints are ours, its statuses become OpenAI's, and its hosts are written as they are compared."""
     known = {"validating", *STATUSES_UNDER_WAY, *STATUSES_WITH_ANSWERS, STATUS_FAILED}
 
-    assert row.short_endpoints <= ENDPOINTS
-    assert row.free_endpoints <= ENDPOINTS
+    assert row.short_endpoints <= set(ENDPOINTS)
+    assert row.free_endpoints <= set(ENDPOINTS)
     assert set(row.statuses.values()) <= known
     assert not known & set(row.statuses)
     assert all(re.fullmatch(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)+", host) for host in row.hosts)

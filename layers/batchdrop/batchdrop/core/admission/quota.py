@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.admission.quota_estimator import base_tokens_for, expected_tokens
+from batchdrop.core.model.endpoints import AnswerSize, endpoint_of
 from batchdrop.core.model.job import Group
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.quota import Quota, Ratio
@@ -18,7 +19,6 @@ from batchdrop.core.planning.plan import Chunk
 _ACCOUNT_CHARS = 12
 # A model's quota is shared by several shards: when one ends, another can follow while the others run.
 _SHARES = 8
-_IMAGES = "/v1/images/"
 
 
 def account_of(base_url: str) -> str:
@@ -193,7 +193,11 @@ def _fits_batch(part: _Part, limits: Limits) -> bool:
 
 def _answers_left(endpoint: str, taken: _Part, part: _Part, limits: Limits) -> int:
     """Return how many lines of *part* may follow what is *taken* so that the answers of the batch can be collected in time."""
-    return limits.shard_image_requests_max - taken.lines if endpoint.startswith(_IMAGES) else part.lines
+    return (
+        limits.shard_image_requests_max - taken.lines
+        if endpoint_of(endpoint).answer_size is AnswerSize.PICTURES
+        else part.lines
+    )
 
 
 def _fitting_lines(part: _Part, taken: _Part, free: Space, ratio: Ratio | None) -> int:

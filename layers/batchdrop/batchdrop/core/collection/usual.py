@@ -12,8 +12,6 @@ from batchdrop.core.collection.verdicts import is_nothing, parsed_output
 from batchdrop.core.model.limits import REQUEST_TOKENS_MAX
 from batchdrop.core.model.outcomes import NULL, Outcome, Usage
 
-CHAT = "/v1/chat/completions"
-
 
 class _Response(msgspec.Struct, gc=False):
     status_code: Annotated[int, msgspec.Meta(ge=200, le=299)]

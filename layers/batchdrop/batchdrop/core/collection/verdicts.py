@@ -21,6 +21,7 @@ from batchdrop.core.collection.answers import (
     may_be_sent_again,
     text_of,
 )
+from batchdrop.core.model.endpoints import Shape, endpoint_of
 from batchdrop.core.model.limits import REQUEST_TOKENS_MAX
 from batchdrop.core.model.outcomes import NULL, Failure, Usage
 
@@ -166,7 +167,7 @@ class _Content(msgspec.Struct, frozen=True):
 def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
     """Read a body field by field: what cannot be read costs nothing else."""
     body = _read(_body, raw) or _Body()
-    reader = _READERS.get(endpoint.removeprefix("/v1"))
+    reader = _READERS.get(endpoint_of(endpoint).shape)
     pieces = reader(body) if reader else [_Piece(raw)]
     return _Content(text_of(body.model), _believed(_tokens(body.usage)), body.error, pieces, reader is _responses)
 
@@ -335,12 +336,11 @@ def _images(body: _Body) -> list[_Piece]:
     return [_Piece(body.data)]
 
 
-_READERS: Final[Mapping[str, Callable[[_Body], list[_Piece]]]] = {
-    "/chat/completions": _chat,
-    "/responses": _responses,
-    "/completions": _completions,
-    "/embeddings": _embeddings,
-    "/moderations": _moderations,
-    "/images/generations": _images,
-    "/images/edits": _images,
+_READERS: Final[Mapping[Shape, Callable[[_Body], list[_Piece]]]] = {
+    Shape.CHAT: _chat,
+    Shape.RESPONSES: _responses,
+    Shape.COMPLETIONS: _completions,
+    Shape.EMBEDDINGS: _embeddings,
+    Shape.MODERATIONS: _moderations,
+    Shape.IMAGES: _images,
 }

@@ -14,6 +14,7 @@ import msgspec
 from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun, usage_of_all
 from batchdrop.core.collection.verdicts import usage_of_response
 from batchdrop.core.model.dialects import Dialects
+from batchdrop.core.model.endpoints import Shape, endpoint_of
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import NO_USAGE, Usage
 from batchdrop.core.model.prices import Cost, PriceList, Rates, cost_of_tokens, kinds_of, price_of
@@ -25,9 +26,6 @@ MODELS_MAX: Final = 100
 MODEL_CHARS_MAX: Final = 100
 OTHER: Final = "other"
 
-_EMBEDDINGS: Final = "/v1/embeddings"
-# Tokens of pictures have prices of their own, which these answers do not tell apart in our count.
-_ENDPOINTS_WITHOUT_PRICE: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 # Items that failed with these may have been answered, and so paid for, although we saw no answer.
 _UNSEEN: Final = frozenset(
     {"answers_missing", "answers_gone", "batch_gone", "batch_stuck", "submission_unknown", "unreachable"}
@@ -160,7 +158,7 @@ class Bill:
             yield self._accounts.setdefault(key, _Account(rates)), usage_of_all(of_rates)
 
     def _prices_of(self, model: str, endpoint: str, base_url: str) -> PriceList | None:
-        return None if not base_url or endpoint in _ENDPOINTS_WITHOUT_PRICE else self.prices(model, base_url)
+        return None if not base_url or not endpoint_of(endpoint).is_receipted else self.prices(model, base_url)
 
     def receipt(self) -> Receipt:
         """Return the receipt of what has passed."""
@@ -253,7 +251,7 @@ def _lines(model: str, endpoint: str, account: _Account) -> Iterator[Line]:
     for kind, tokens in kinds_of(account.usage).items():
         if not tokens:
             continue
-        name = "embedding" if endpoint == _EMBEDDINGS and kind == "input" else kind
+        name = "embedding" if endpoint_of(endpoint).shape is Shape.EMBEDDINGS and kind == "input" else kind
         price = price_of(rates, kind) if rates else None
         paid = cost_of_tokens(price, tokens) if price else None
         yield Line(

@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.model.endpoints import AnswerSize, endpoint_of
+
 # Where neither a request limits its answer nor experience tells: two short paragraphs.
 ANSWER_TOKENS_ASSUMED: Final = 300
 # No model writes more at one time; what a body says beyond it is a slip that must not upset a sum.
 ANSWER_TOKENS_MAX: Final = 1_000_000
 # The API takes 128 choices (chat), 20 (completions) and 10 pictures; a list of prompts has a choice for each.
 _ANSWERS_MAX: Final = 50_000
-ENDPOINTS_WITHOUT_ANSWER_TOKENS: Final = frozenset({"/v1/embeddings", "/v1/moderations"})
-_IMAGES: Final = frozenset({"/v1/images/generations", "/v1/images/edits"})
 
 # The members of a body that are looked at.
 ANSWER_FIELDS: Final = frozenset({
@@ -58,12 +58,14 @@ _NOTHING: Final = AnswerBound()
 
 def answer_bound(endpoint: str, body: Mapping[str, object]) -> AnswerBound:
     """Return the bound of the answers to *body*, of which only ANSWER_FIELDS are looked at."""
-    if endpoint in ENDPOINTS_WITHOUT_ANSWER_TOKENS:
+    row = endpoint_of(endpoint)
+    if row.answer_size is AnswerSize.NOTHING:
         return _NOTHING
-    if ANSWER_FIELDS.isdisjoint(body) and endpoint not in _IMAGES:
+    has_pictures = row.answer_size is AnswerSize.PICTURES
+    if ANSWER_FIELDS.isdisjoint(body) and not has_pictures:
         return UNLIMITED  # as most bodies: this is asked for each row
-    answers = _answers(endpoint, body)
-    if endpoint in _IMAGES:
+    answers = _answers(body, multiplies_prompts=row.multiplies_prompts)
+    if has_pictures:
         return AnswerBound(answers, answers * _image_tokens(body))
     stated = max((_whole(body.get(name)) for name in _LIMITS), default=0)
     if stated:
@@ -76,10 +78,10 @@ def bounding_of(body: Mapping[str, object]) -> dict[str, object]:
     return {name: body[name] for name in ANSWER_FIELDS.intersection(body)}
 
 
-def _answers(endpoint: str, body: Mapping[str, object]) -> int:
+def _answers(body: Mapping[str, object], *, multiplies_prompts: bool) -> int:
     """Return how many answers are made and paid for: candidates that are thrown away, too."""
     asked = max(1, _whole(body.get("n")), _whole(body.get("best_of")))
-    prompts = body.get("prompt") if endpoint == "/v1/completions" else None
+    prompts = body.get("prompt") if multiplies_prompts else None
     if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list):
         asked *= len(prompts)
     return min(asked, _ANSWERS_MAX)

@@ -6,12 +6,12 @@ user's name of an item stays here.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Literal, get_args
 
 import msgspec
 
 from batchdrop.core.model.answer_bounds import AnswerBound, answer_bound, bounding_of
 from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.endpoints import CHAT, ENDPOINTS, FULL_URLS, Shape, endpoint_of
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.estimates import base_tokens
 from batchdrop.core.model.keys import item_name, item_names, row_name
@@ -28,25 +28,6 @@ from batchdrop.core.planning.plan import (
     are_texts,
 )
 
-# Those of the SDK's batch_create_params; a test compares.
-Endpoint = Literal[
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-]
-ENDPOINTS: frozenset[str] = frozenset(get_args(Endpoint))
-_CHAT = "/v1/chat/completions"
-_RESPONSES = "/v1/responses"
-_EMBEDDINGS = "/v1/embeddings"
-
-# Servers differ in whether an endpoint has its version; both forms are taken, and `sent_lines` sends what the server wants.
-BY_URL: Mapping[str, str] = {url: full for full in ENDPOINTS for url in (full, full.removeprefix("/v1"))}
-
 _LINE_START = b'{"custom_id":"'
 _LINE_MIDDLES = {endpoint: f'","method":"POST","url":"{endpoint}","body":'.encode() for endpoint in ENDPOINTS}
 _LINE_MEMBERS = ("custom_id", "method", "url", "body")
@@ -57,7 +38,6 @@ FOREIGN = "foreign_format"
 _FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "request": "Google Vertex AI or Gemini"}
 
 _STRUCTURED = ("json_schema", "json_object")
-_STRUCTURE_MARKS = {_CHAT: b'"response_format"', _RESPONSES: b'"format"'}
 # Names of models are part of ledger keys; the longest known (a fine-tuned one's) have about 100.
 _MODEL_CHARS_MAX = 200
 
@@ -138,7 +118,7 @@ class _EmbeddingBody(msgspec.Struct):
 
 def inputs_of(endpoint: str, body: bytes) -> int:
     """Return how many texts a body asks to embed: the strings or token lists of its `input`, else one; 0 elsewhere."""
-    if endpoint != _EMBEDDINGS:
+    if not endpoint_of(endpoint).counts_inputs:
         return 0
     given: JsonValue = msgspec.json.decode(msgspec.json.decode(body, type=_EmbeddingBody).input)
     return len(given) if isinstance(given, list) and given and isinstance(given[0], str | list) else 1
@@ -159,14 +139,15 @@ class _ShapedBody(msgspec.Struct, rename={"shape": "response_format"}):
 
 def is_structured(line: bytes, endpoint: str) -> bool:
     """Whether a line that `request_line` made asks for JSON: chat's `response_format`, or `text.format` of responses."""
-    mark = _STRUCTURE_MARKS.get(endpoint)
+    row = endpoint_of(endpoint)
+    mark = row.structure_mark
     if not mark or mark not in line:
         return False
     try:
         shaped = msgspec.json.decode(body_of_line(line), type=_ShapedBody)
     except msgspec.ValidationError:
         return False
-    options: _ShapedBody | _TextOptions | None = shaped if endpoint == _CHAT else shaped.text
+    options: _ShapedBody | _TextOptions | None = shaped if row.shape is Shape.CHAT else shaped.text
     return bool(options and options.shape and options.shape.type in _STRUCTURED)
 
 
@@ -191,7 +172,7 @@ def _lines_together(limits: Limits) -> Together:
             are_texts(identifiers) and all(map(str.strip, identifiers)) and are_texts(urls) and are_objects(bodies)
         ):
             return None
-        endpoint, first = BY_URL.get(urls[0]), bodies[0]
+        endpoint, first = FULL_URLS.get(urls[0]), bodies[0]
         is_one = methods.count("POST") == urls.count(urls[0]) == len(rows)
         if endpoint is None or not (is_one and _ask_alike(endpoint, bodies)):
             return None
@@ -213,13 +194,14 @@ def _ask_alike(endpoint: str, bodies: Sequence[dict[str, JsonValue]]) -> bool:
     except ItemRefused:
         return False
     bounding, answers = bounding_of(bodies[0]), answer_bound(endpoint, bodies[0])
+    counts_inputs = endpoint_of(endpoint).counts_inputs
     for body in bodies:
         if body.get("model") != model or body.get("stream"):
             return False
         # Their bytes are compared first, which takes a fifth of decoding them.
         if bounding_of(body) != bounding and answer_bound(endpoint, body) != answers:
             return False
-        if endpoint == _EMBEDDINGS and not isinstance(body.get("input"), str):
+        if counts_inputs and not isinstance(body.get("input"), str):
             return False
     return True
 
@@ -265,7 +247,7 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
     """Return where the request goes and its body. Raises ItemRefused."""
     if not _is_line(record):
         if "messages" in record:
-            return _CHAT, record
+            return CHAT, record
         raise ItemRefused(
             "bad_request",
             f"a bare body needs `messages`; for any other endpoint write the full line {_FULL_LINE}; "
@@ -278,7 +260,7 @@ def _endpoint_and_body(record: dict[str, JsonValue]) -> tuple[str, dict[str, Jso
     method, url, body = record["method"], record["url"], record["body"]
     if method != "POST":
         raise ItemRefused("bad_request", f"`method` is {_brief(method)}; the Batch API takes `POST` alone")
-    endpoint = BY_URL.get(url) if isinstance(url, str) else None
+    endpoint = FULL_URLS.get(url) if isinstance(url, str) else None
     if endpoint is None:
         raise ItemRefused("bad_request", f"`url` is {_brief(url)}; the Batch API takes {', '.join(sorted(ENDPOINTS))}")
     if not isinstance(body, dict):

@@ -6,14 +6,14 @@ when the first task is read: most invocations read none.
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Never
+from typing import TYPE_CHECKING, Annotated, Literal, Never
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from batchdrop.core.model.endpoints import ENDPOINTS, FULL_URLS
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.job import ItemAccess, TaskOptions
-from batchdrop.core.planning.requests import BY_URL, Endpoint
 from batchdrop.core.planning.task_yaml import load
 
 # A task is a page of text; S3 would deliver terabytes.
@@ -26,7 +26,13 @@ _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
 def _in_full(endpoint: object) -> object:
     """Return `/v1/…` for an endpoint that was written without its version; anything else as it is."""
-    return BY_URL.get(endpoint, endpoint) if isinstance(endpoint, str) else endpoint
+    return FULL_URLS.get(endpoint, endpoint) if isinstance(endpoint, str) else endpoint
+
+
+if TYPE_CHECKING:
+    type _Url = str
+else:
+    _Url = Literal[tuple(ENDPOINTS)]  # so that a complaint lists them
 
 
 class TaskFile(BaseModel):
@@ -34,7 +40,7 @@ class TaskFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    endpoint: Annotated[Endpoint, BeforeValidator(_in_full)]
+    endpoint: Annotated[_Url, BeforeValidator(_in_full)]
     body: dict[object, object]
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member

@@ -12,6 +12,7 @@ from batchdrop.core.admission.budget import affordable, cost_of, day_of, quote_o
 from batchdrop.core.admission.quota import account_of
 from batchdrop.core.delivery.job_lifecycle import PagePlanned
 from batchdrop.core.model.change import DayMove
+from batchdrop.core.model.endpoints import endpoint_of
 from batchdrop.core.model.job import Group, Job, Quote, Rate
 from batchdrop.core.model.prices import PriceList, micro_dollars
 from batchdrop.core.model.quota import QuotaEstimate
@@ -19,8 +20,6 @@ from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.flow.unit_of_work import Work
 
-# Prices of these are by the token; pictures and films have others.
-_BY_TOKEN: Final = frozenset({"/v1/responses", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 _NOTHING: Final = Rate(0, 0, 0)
 
 
@@ -100,7 +99,7 @@ def _rate(work: Work, group: Group) -> Rate | None:
     ports = work.ports
     if group.endpoint in ports.providers.dialects.of(ports.providers.base_url).free_endpoints:
         return _NOTHING
-    if group.endpoint not in _BY_TOKEN:
+    if not endpoint_of(group.endpoint).is_quoted:
         return None
     prices = ports.prices.price_list(group.model, ports.providers.base_url, ports.clock.now())
     return None if prices is None else _rate_of(prices, group)

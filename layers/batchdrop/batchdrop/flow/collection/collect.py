@@ -24,9 +24,10 @@ from batchdrop.core.collection.unanswered import (
     stopped,
     verdicts_of_failed,
 )
-from batchdrop.core.collection.usual import CHAT, usual_outcome
+from batchdrop.core.collection.usual import usual_outcome
 from batchdrop.core.collection.verdicts import Verdict, is_miscounted, judge
 from batchdrop.core.model.batches import Batch
+from batchdrop.core.model.endpoints import Shape, endpoint_of
 from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
@@ -271,10 +272,10 @@ def _fate(
     asked: _Asked, line: bytes, item: Described, answers: Sequence[bytes], first: FirstLine | None
 ) -> Outcome | Verdict | None:
     """Return the outcome of an item, the verdict where it may be sent again, or None where it has to be waited for."""
-    if first is None and len(answers) == 1 and asked.shard.endpoint == CHAT:
+    if first is None and len(answers) == 1 and endpoint_of(asked.shard.endpoint).shape is Shape.CHAT:
         outcome = usual_outcome(
             answers[0], item.name, item.row, item.record, asked.attempts, asked.batch_id,
-            is_structured=is_structured(line, CHAT),
+            is_structured=is_structured(line, asked.shard.endpoint),
         )  # fmt: skip
         if outcome is not None:
             return outcome
