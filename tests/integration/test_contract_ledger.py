@@ -395,7 +395,7 @@ def test_rows_of_a_newer_release_are_not_guessed_at(case: Case) -> None:
 def test_a_row_that_outgrew_its_limit_is_a_bug_of_ours(ledger: Ledger) -> None:
     """It is refused before anything is written."""
     with pytest.raises(ValueError, match="limit"):
-        new_job(ledger, replace(JOB, event="x" * ROW_BYTES_MAX))
+        new_job(ledger, replace(JOB, snapshot="x" * ROW_BYTES_MAX))
 
     assert ledger.job(JOB.id) is None
 

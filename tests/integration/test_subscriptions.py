@@ -16,7 +16,7 @@ import pytest
 
 from batchdrop.core.delivery.summary import Results
 from batchdrop.core.model.job import Job
-from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.reasons import NotificationEvent, Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.operations.metrics import NAMESPACE, OLDEST_DUE, UNCERTAIN_CREATES, Metric
 from batchdrop.edge.aws.sns import SnsNotifications
@@ -78,7 +78,9 @@ def publish_every_end(stack: LocalStack) -> None:
     """Publish one notification of each of ENDS through the adapter that complete uses."""
     notifications = SnsNotifications(lambda: client(stack, "sns"), stack.description.topic_arn)
     for event, (job, results) in ENDS.items():
-        notifications.publish(render(replace(job, event=event), results, "s3://results/results/a.csv/"))
+        notifications.publish(
+            render(replace(job, event=NotificationEvent(event)), results, "s3://results/results/a.csv/")
+        )
 
 
 def received(stack: LocalStack, queue_url: str, count: int) -> list[dict[str, Any]]:

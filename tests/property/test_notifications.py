@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchdrop.core.delivery.summary import Tally
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Failure, Outcome, Usage
-from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.reasons import NotificationEvent, Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.edge.aws.sns import check_notification
 
@@ -25,7 +25,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 @given(event=EVENTS, key=TEXTS, task=TEXTS, message=TEXTS, code=TEXTS)
 def test_any_name_gives_a_notification_that_sns_takes(event: str, key: str, task: str, message: str, code: str) -> None:
     """Whatever a person calls a file or a task, the notification about it can be sent and keeps the published schema."""
-    job = replace(JOB, event=event, key=f"inbox/{key}", task=task, reason=Reason(code, message))
+    job = replace(JOB, event=NotificationEvent(event), key=f"inbox/{key}", task=task, reason=Reason(code, message))
 
     notification = render(job, Tally().results(()), "s3://results/")
 
@@ -44,7 +44,9 @@ def test_the_largest_notification_is_small(length: int, filler: str) -> None:
             error=Failure(f"code_{number:059d}", long),
         )  # fmt: skip
         tally.add([outcome])
-    job = replace(JOB, event="completed_with_failures", key=f"inbox/{long[:1_000]}", reason=Reason("bad", long))
+    job = replace(
+        JOB, event=NotificationEvent.COMPLETED_WITH_FAILURES, key=f"inbox/{long[:1_000]}", reason=Reason("bad", long)
+    )
 
     notification = render(job, tally.results(()), "s3://results/")
 

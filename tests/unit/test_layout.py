@@ -342,3 +342,14 @@ def test_help_waits_for_nothing_heavy() -> None:
     assert not loaded_by("batchdrop_cli.main") & HEAVY
     assert not loaded_by(*views) & {"boto3", "botocore", "obstore", "openai"}
     assert "boto3" in loaded_by("batchdrop_cli.jobs.results")
+
+
+def test_no_two_classes_of_the_layer_have_one_name() -> None:
+    """A name means one thing, private ones included: whoever searches for it finds one place."""
+    homes: dict[str, list[str]] = {}
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and path.name != "usual.py":  # it reads the same things, by stricter types
+                homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}

@@ -21,7 +21,7 @@ from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.reasons import NotificationEvent, Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop_cli import demo as demo_module
 from batchdrop_cli.demo import Examples
@@ -66,7 +66,7 @@ def ended_job(event: str, reason: Reason | None) -> Job:
     """Return the ledger's row of a job that is over."""
     upload = Upload("inbox", "inbox/t/x.csv", "v1")
     job = Job(id=upload.job_id, bucket=upload.bucket, key=upload.key, version=upload.version, created_at=1_790_000_000)
-    return replace(job, task="t", event=event, reason=reason)
+    return replace(job, task="t", event=NotificationEvent(event), reason=reason)
 
 
 def shown(job: Job) -> JobStatus:

@@ -19,6 +19,7 @@ from batchdrop.core.delivery.summary import Results, status_document, summary_do
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop.core.model.outcomes import Outcome, Usage
+from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop.core.model.shard import Shard
 from batchdrop_cli.jobs.costs import Costs, read_costs, totals
 from batchdrop_cli.jobs.status import all_statuses
@@ -159,7 +160,7 @@ def test_what_is_not_counted_is_said() -> None:
         job_of(f"inbox/{name}.jsonl") for name in ("running", "rejected", "old", "broken")
     )
     bucket.write(running, "status", status_document(running, [], NOVEMBER))
-    bucket.write(rejected, "status", status_document(replace(rejected, event="rejected"), [], NOVEMBER))
+    bucket.write(rejected, "status", status_document(replace(rejected, event=NotificationEvent.REJECTED), [], NOVEMBER))
     bucket.write(old, "summary", summary_document(old, [], Results()))
     bucket.write(broken, "summary", b"{")
 

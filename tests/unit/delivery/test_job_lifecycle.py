@@ -11,7 +11,7 @@ from batchdrop.core.delivery.job_lifecycle import EDGES, advance_job, may_be_can
 from batchdrop.core.model.errors import IllegalTransition
 from batchdrop.core.model.job import Group, Hold, Job, JobState, PlanCursor, Quote, TaskOptions
 from batchdrop.core.model.limits import DAY, Limits
-from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.model.row import Lease
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.core.submission.shard_lifecycle import Now
@@ -27,7 +27,7 @@ def job_in(state: JobState) -> Job:
     return Job(
         id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, state=state, groups=GROUPS, items=15, refused=1,
         failed=1, shards=0 if state is J.PLANNING else 1, lease=Lease("w", NOW.time + 60), due_at=NOW.time,
-        event="rejected", reason=Reason("no_such_task", "There is no task."), ended_at=9, expires_at=99,
+        event=NotificationEvent.REJECTED, reason=Reason("no_such_task", "There is no task."), ended_at=9, expires_at=99,
         hold=Hold(1, NOW.time - 60, Quote(1_000)),
     )  # fmt: skip
 
@@ -53,7 +53,7 @@ SAMPLES: dict[type, on.JobEvent] = {
     on.Merged: on.Merged(14, 1),
     on.Broken: on.Broken(Reason("code", "message")),
     on.Notified: on.Notified(),
-    on.Cancelled: on.Cancelled(),
+    on.JobCancelled: on.JobCancelled(),
     on.Retried: on.Retried(),
 }
 
@@ -124,7 +124,7 @@ def test_the_notification_is_named_by_what_was_merged(failed: int, event: str) -
 
 def test_cancelling_waits_for_shards_and_for_nothing_else() -> None:
     """A job with a shard goes on until that is done; lines that nobody cut do not keep it."""
-    running = advance_job(job_in(J.RUNNING), on.Cancelled(), NOW)
+    running = advance_job(job_in(J.RUNNING), on.JobCancelled(), NOW)
 
     done = advance_job(running, on.ShardDone(4, 1, is_last_attempt=True), NOW)
 
@@ -136,8 +136,8 @@ def test_a_job_without_shards_is_cancelled_at_once() -> None:
     """While it is planned, or waits for quota, nothing is at the provider."""
     waiting = replace(job_in(J.RUNNING), shards=0)
 
-    assert advance_job(job_in(J.PLANNING), on.Cancelled(), NOW).state is J.FINISHING
-    assert advance_job(waiting, on.Cancelled(), NOW).state is J.FINISHING
+    assert advance_job(job_in(J.PLANNING), on.JobCancelled(), NOW).state is J.FINISHING
+    assert advance_job(waiting, on.JobCancelled(), NOW).state is J.FINISHING
 
 
 def test_a_cancelled_job_ends_as_one_with_all_its_items() -> None:
@@ -161,7 +161,7 @@ def test_a_job_is_cancelled_once_and_in_time(state: JobState) -> None:
 def test_only_what_was_rejected_for_a_passing_reason_is_retried(state: JobState, event: str, code: str) -> None:
     """A file that is wrong stays wrong, and what was sent is never sent again by a word."""
     assert may_be_retried(job_in(state)) == (state is J.ENDED)
-    assert not may_be_retried(replace(job_in(state), event=event, reason=Reason(code, "")))
+    assert not may_be_retried(replace(job_in(state), event=NotificationEvent(event), reason=Reason(code, "")))
 
 
 def test_a_retried_job_is_as_it_was_before_it_was_rejected() -> None:

@@ -24,7 +24,7 @@ row = endpoints.Endpoint(url="/v1/rerank", is_quoted=True, answer_size=endpoints
 endpoints.ENDPOINTS["/v1/rerank"] = row
 endpoints.FULL_URLS |= {"/v1/rerank": "/v1/rerank", "/rerank": "/v1/rerank"}
 
-from openai_batch_simulator import answers
+from openai_batch_simulator.answers import imitation as answers
 from openai_batch_simulator.answers.asked import Answered
 
 answers._IMITATIONS["/v1/rerank"] = lambda asked: Answered(

@@ -16,7 +16,7 @@ from batchdrop.core.model.install import CommonWait
 from batchdrop.core.model.job import Hold, Job, JobState, Quote
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Outcome, Usage
-from batchdrop.core.model.reasons import Reason, Refusal, Scope, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, Refusal, Scope, WaitingFor
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_hold, render_wait
 from batchdrop.core.submission.day_waits import day_reason
 from batchdrop.core.submission.waits import waits_for_refused
@@ -88,10 +88,10 @@ def sample(event: str) -> Notification:
     """Return the notification of *event*."""
     if event == "waiting_installation":
         return render_common_wait(CommonWait(WaitingFor.KEY, REFUSED, JOB.created_at + 60, number=1, jobs=3_000))
-    job = replace(JOB, event=event)
     if event == "waiting_daily_cap":
         ten_dollars = day_reason(Limits(daily_cost_microdollars_max=10_000_000))
         return render_common_wait(CommonWait(WaitingFor.DAILY_CAP, ten_dollars, JOB.created_at + 60, number=2, jobs=40))
+    job = replace(JOB, event=NotificationEvent(event))
     if event == "held":
         large, since = replace(job, items=30_700), job.created_at + 60
         return render_hold(large, Hold(1, since, QUOTE), 10_000_000, since + WEEK, PLACE)

@@ -9,7 +9,7 @@ from batchdrop.core.delivery.summary import FailureCount, Results
 from batchdrop.core.model.install import CommonWait
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Usage
-from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.model.wording import printable
 from batchdrop.core.notification.notifications import Notification, render, render_common_wait, render_wait
 from batchdrop.edge.aws.sns import check_notification
@@ -30,7 +30,7 @@ RESULTS = Results(
 
 def rendered(event: str, job: Job = JOB, results: Results = RESULTS) -> Notification:
     """Return the notification of *job* as it ended with *event*, which SNS would take."""
-    notification = render(replace(job, event=event), results, PLACE)
+    notification = render(replace(job, event=NotificationEvent(event)), results, PLACE)
     check_notification(notification)
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(notification.json))
     return notification

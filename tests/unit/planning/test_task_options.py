@@ -10,7 +10,7 @@ from batchdrop.core.collection.outcome_index import likely_window, places
 from batchdrop.core.delivery.summary import Results
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.job import ItemAccess, Job, TaskOptions
-from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.reasons import NotificationEvent, Reason
 from batchdrop.core.notification.notifications import render
 from batchdrop.core.planning.task import parse_task
 from batchdrop.edge.aws.row_format import decode_row, encode_row
@@ -155,8 +155,8 @@ def test_a_value_that_is_none_of_the_known_is_refused_with_its_line() -> None:
 def test_a_notification_of_a_job_that_broke_names_where_things_are(items: ItemAccess, place: str) -> None:
     """Nobody is sent to a folder that is not there."""
     job = Job(
-        id="j", bucket="b", key="inbox/k", version="v", created_at=1, event="failed", reason=Reason("broken_state", "x"),
-        options=TaskOptions(items=items),
+        id="j", bucket="b", key="inbox/k", version="v", created_at=1, event=NotificationEvent.FAILED,
+        reason=Reason("broken_state", "x"), options=TaskOptions(items=items),
     )  # fmt: skip
 
     notification = render(job, Results(), "s3://r/results/")

@@ -14,7 +14,7 @@ from fakes.world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchdrop.core.delivery.job_lifecycle import Cancelled, advance_job, may_be_cancelled
+from batchdrop.core.delivery.job_lifecycle import JobCancelled, advance_job, may_be_cancelled
 from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
@@ -248,7 +248,7 @@ def test_an_upload_on_its_way_is_followed_by_nothing() -> None:
 def record_alone(world: World, job: str) -> None:
     """Write what a worker writes first, and die."""
     row = world.job(job)
-    world.ledger.write(Change((Write(row, advance_job(row, Cancelled(), Now(world.clock.now(), "", LIMITS))),)))
+    world.ledger.write(Change((Write(row, advance_job(row, JobCancelled(), Now(world.clock.now(), "", LIMITS))),)))
 
 
 @pytest.mark.parametrize("ticks", [0, 10])

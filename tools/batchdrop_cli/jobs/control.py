@@ -6,9 +6,10 @@ Rule: the command looks first, so that a word that would be ignored is not said;
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batchdrop.core.delivery.job_lifecycle import REJECTED, RETRIABLE_CODES
+from batchdrop.core.delivery.job_lifecycle import RETRIABLE_CODES
 from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import CONTROL_PREFIX, Keys
+from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs.status import JobStatus
 from batchdrop_cli.stack import PAGES_MAX, Connection
@@ -37,7 +38,7 @@ def ask_to_retry(connection: Connection, job: JobStatus) -> None:
     """Ask the stack to start *job* again. Raises CommandFailed where it was not rejected for what may have passed."""
     if job.event is None:
         raise CommandFailed(f"The job is not over ({job.state}): there is nothing to retry.")
-    if job.event != REJECTED:
+    if job.event != NotificationEvent.REJECTED:
         raise CommandFailed(
             f"The job was not rejected ({job.event}), and what was sent is not sent again as a whole. To ask for the failed "
             f"records again, drop its failures file: batchdrop results {job.job} --to DIR"

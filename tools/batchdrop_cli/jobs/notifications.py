@@ -14,8 +14,9 @@ import msgspec
 from batchdrop.core.delivery.summary import Results, results_of_summary
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Usage
+from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop.core.model.reasons import Reason as LedgerReason
-from batchdrop.core.notification.notifications import WAITING, render
+from batchdrop.core.notification.notifications import render
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs.status import Counts, JobStatus
 from batchdrop_cli.local.description import StackDescription
@@ -92,7 +93,7 @@ def _receive(queues: "SQSClient", url: str) -> list[str]:
 def is_of_a_job(body: str) -> bool:
     """Whether the notification in the *body* of an SQS message is about a job, and not that it waits."""
     about = msgspec.json.decode(msgspec.json.decode(body, type=Envelope).message, type=_About)
-    return about.job is not None and about.event != WAITING
+    return about.job is not None and about.event != NotificationEvent.WAITING
 
 
 def read_notification(body: str) -> ReceivedNotification:
@@ -118,5 +119,5 @@ def ledger_job(job: JobStatus) -> Job:
     return Job(
         id=job.job, bucket=job.upload.bucket, key=job.upload.key, version=job.upload.version, task=job.task,
         created_at=int(datetime.fromisoformat(job.created_at).timestamp()) if job.created_at else 0,
-        event=job.event or "", reason=reason,
+        event=NotificationEvent(job.event or ""), reason=reason,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from batchdrop.core.delivery.job_lifecycle import (
     Approved,
-    Cancelled,
+    JobCancelled,
     JobEvent,
     Retried,
     advance_job,
@@ -52,7 +52,7 @@ def handle_command(ports: Ports, limits: Limits, job: str, word: str) -> None:
 
 def _cancel(work: Work, job: str) -> Continued | None:
     """Cancel *job*; what a crash leaves undone behind the first write, poll does."""
-    if not _record(work, job, Cancelled(), may_be_cancelled, "it is over, or was cancelled before"):
+    if not _record(work, job, JobCancelled(), may_be_cancelled, "it is over, or was cancelled before"):
         return None
     work.ports.log.info("job.cancelled", job_id=job)
     stopped = stop_shards(work, work.ports.ledger.shards(job))

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from batchdrop.core.delivery.job_lifecycle import JobEvent, Rejected, TaskAwaited, given_up, is_withheld_for_good
 from batchdrop.core.model.errors import Conflict, IllegalTransition, LeaseLost, UploadRejected, UploadWithheld
 from batchdrop.core.model.job import Job, JobState
-from batchdrop.core.model.keys import NO_TASK, Upload, is_ignored, is_key_plain, is_key_too_long, is_of_results
+from batchdrop.core.model.keys import (
+    NO_TASK,
+    Upload,
+    is_ignored,
+    is_key_plain,
+    is_key_too_long,
+    is_of_results,
+    named_version,
+)
 from batchdrop.core.model.limits import UPLOAD_KEY_BYTES_MAX, Limits
 from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.shard import Shard
@@ -143,7 +151,7 @@ def _rejected(work: Work, job: Job, error: UploadRejected) -> Job:
 def _check_upload(work: Work, job: Job) -> None:
     """Refuse what must not be started. Raises UploadRejected."""
     upload = upload_of(job)
-    if not upload.version or upload.version == "null":
+    if not named_version(upload.version):
         message = (
             "The inbox bucket has no versioning: an overwrite could change what is being read. Turn it on, drop again."
         )

@@ -103,7 +103,7 @@ def next_cut(group: Group, chunks: Sequence[Chunk], free: Space, ratio: Ratio | 
     *chunks* are the group's, in order. Whole chunks are taken while the batch's limits and the quota allow it. Of the last
     one, as many lines are taken as fit, in proportion. On an idle model at least one line is taken.
     """
-    first, taken = group.cut_lines, _Part()
+    first, taken = group.cut_lines, _Lines()
     chunk_end = 0
     for chunk in chunks:
         chunk_end += chunk.lines
@@ -147,7 +147,7 @@ def fitting_items(shard: Shard, free: Space) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Lines:
     """Some lines, and what they come to."""
 
     lines: int = 0
@@ -158,32 +158,32 @@ class _Part:
     unlimited: int = 0
     extra_answers: int = 0
 
-    def __add__(self, other: "_Part") -> "_Part":
-        return _Part(
+    def __add__(self, other: "_Lines") -> "_Lines":
+        return _Lines(
             self.lines + other.lines, self.size_bytes + other.size_bytes, self.base_tokens + other.base_tokens,
             self.inputs + other.inputs, self.answer_tokens + other.answer_tokens, self.unlimited + other.unlimited,
             self.extra_answers + other.extra_answers,
         )  # fmt: skip
 
 
-def _rest_of(chunk: Chunk, lines: int) -> _Part:
+def _rest_of(chunk: Chunk, lines: int) -> _Lines:
     """Return the last *lines* lines of *chunk*."""
-    whole = _Part(
+    whole = _Lines(
         chunk.lines, chunk.size_bytes, chunk.tokens, chunk.inputs, chunk.answer_tokens, chunk.unlimited,
         chunk.extra_answers,
     )  # fmt: skip
     return _shared(whole, lines)
 
 
-def _shared(part: _Part, lines: int) -> _Part:
+def _shared(part: _Lines, lines: int) -> _Lines:
     """Return *lines* lines of *part*, its sums shared in proportion and rounded up."""
     if lines == part.lines:
         return part
     amounts = (part.size_bytes, part.base_tokens, part.inputs, part.answer_tokens, part.unlimited, part.extra_answers)
-    return _Part(lines, *(-(-amount * lines // part.lines) for amount in amounts))
+    return _Lines(lines, *(-(-amount * lines // part.lines) for amount in amounts))
 
 
-def _fits_batch(part: _Part, limits: Limits) -> bool:
+def _fits_batch(part: _Lines, limits: Limits) -> bool:
     return (
         part.lines <= limits.shard_requests_max
         and part.size_bytes <= limits.shard_bytes_max
@@ -191,7 +191,7 @@ def _fits_batch(part: _Part, limits: Limits) -> bool:
     )
 
 
-def _answers_left(endpoint: str, taken: _Part, part: _Part, limits: Limits) -> int:
+def _answers_left(endpoint: str, taken: _Lines, part: _Lines, limits: Limits) -> int:
     """Return how many lines of *part* may follow what is *taken* so that the answers of the batch can be collected in time."""
     return (
         limits.shard_image_requests_max - taken.lines
@@ -200,7 +200,7 @@ def _answers_left(endpoint: str, taken: _Part, part: _Part, limits: Limits) -> i
     )
 
 
-def _fitting_lines(part: _Part, taken: _Part, free: Space, ratio: Ratio | None) -> int:
+def _fitting_lines(part: _Lines, taken: _Lines, free: Space, ratio: Ratio | None) -> int:
     """Return how many lines of *part* fit beside what is *taken*."""
     tokens_left = free.budget - (expected_tokens(ratio, taken.base_tokens) if taken.lines else 0)
     # By bytes, as estimates are shared: sharing what is expected would round a share over what is left.

@@ -23,14 +23,14 @@ from batchdrop.core.admission.budget import approved_of, is_to_be_held
 from batchdrop.core.model.errors import IllegalTransition
 from batchdrop.core.model.job import Hold, Job, JobState, Quote, TaskOptions
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.core.submission.shard_lifecycle import Now
 
 _J = JobState
 _W = WaitingFor
+_E = NotificationEvent
 
-REJECTED = "rejected"
 # A person may have put these right without a new upload. They come before anything is planned, or the file isn't at fault:
 # then what was planned stays as it is.
 RETRIABLE_CODES = frozenset({
@@ -148,7 +148,7 @@ class Notified:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
+class JobCancelled:
     """No more of it is wanted: nothing is planned or sent any more, what is at the provider is waited for.
 
     *reason* is None where a person said so.
@@ -178,7 +178,7 @@ type JobEvent = (
     | Merged
     | Broken
     | Notified
-    | Cancelled
+    | JobCancelled
     | Retried
 )
 
@@ -189,14 +189,14 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
         TaskPinned: frozenset({_J.PLANNING}),
         PagePlanned: frozenset({_J.PLANNING, _J.HELD, _J.RUNNING, _J.FINISHING}),
         Rejected: frozenset({_J.NOTIFYING}),
-        Cancelled: frozenset({_J.FINISHING}),
+        JobCancelled: frozenset({_J.FINISHING}),
     },
     _J.HELD: {
         HoldTold: frozenset({_J.HELD}),
         Approved: frozenset({_J.RUNNING}),
         ShardSplit: frozenset({_J.HELD}),
         ShardDone: frozenset({_J.HELD, _J.FINISHING}),
-        Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
+        JobCancelled: frozenset({_J.RUNNING, _J.FINISHING}),
     },
     _J.RUNNING: {
         Held: frozenset({_J.HELD}),
@@ -204,7 +204,7 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
         ShardSplit: frozenset({_J.RUNNING}),
         ShardServed: frozenset({_J.RUNNING}),
         ShardDone: frozenset({_J.RUNNING, _J.FINISHING}),
-        Cancelled: frozenset({_J.RUNNING, _J.FINISHING}),
+        JobCancelled: frozenset({_J.RUNNING, _J.FINISHING}),
     },
     _J.FINISHING: {
         UploadAwaited: frozenset({_J.FINISHING}),
@@ -222,7 +222,7 @@ EDGES: Mapping[JobState, Mapping[type, frozenset[JobState]]] = {
 
 def may_be_cancelled(job: Job) -> bool:
     """Whether cancelling *job* would change anything: not once its results are merged, and not twice."""
-    return Cancelled in EDGES[job.state] and not job.cancelled_at
+    return JobCancelled in EDGES[job.state] and not job.cancelled_at
 
 
 def may_be_approved(job: Job) -> bool:
@@ -239,7 +239,7 @@ def may_expire(job: Job, now: Now) -> bool:
 def may_be_retried(job: Job) -> bool:
     """Whether *job* was rejected for a reason that may have passed."""
     code = job.reason.code if job.reason else ""
-    return job.state is _J.ENDED and job.event == REJECTED and code in RETRIABLE_CODES
+    return job.state is _J.ENDED and job.event == _E.REJECTED and code in RETRIABLE_CODES
 
 
 # Events without progress: the job waits, or is tried again.
@@ -377,7 +377,7 @@ def _after_approved(job: Job, _event: Approved, now: Now) -> Job:
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
     return replace(
-        job, state=_J.NOTIFYING, event=REJECTED, reason=event.reason, waiting_for=_W.NOTHING, waiting_since=0, lease=None,
+        job, state=_J.NOTIFYING, event=_E.REJECTED, reason=event.reason, waiting_for=_W.NOTHING, waiting_since=0, lease=None,
         due_at=now.time,
     )  # fmt: skip
 
@@ -438,7 +438,7 @@ def _finishing(job: Job, now: Now) -> Job:
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     # The lease stays: the worker that merged also notifies, and no other worker should do so at the same time.
-    end = "cancelled" if job.cancelled_at else "completed_with_failures" if event.failed else "completed"
+    end = _E.CANCELLED if job.cancelled_at else _E.COMPLETED_WITH_FAILURES if event.failed else _E.COMPLETED
     items = event.succeeded + event.failed
     uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0
     return replace(
@@ -451,7 +451,7 @@ def _after_broken(job: Job, event: Broken, now: Now) -> Job:
     return replace(
         job,
         state=_J.NOTIFYING,
-        event="failed",
+        event=_E.FAILED,
         reason=event.reason,
         waiting_for=_W.NOTHING,
         waiting_since=0,
@@ -464,7 +464,7 @@ def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
     return replace(job, state=_J.ENDED, ended_at=now.time, due_at=None, lease=None, expires_at=expires_at)
 
 
-def _after_cancelled(job: Job, event: Cancelled, now: Now) -> Job:
+def _after_cancelled(job: Job, event: JobCancelled, now: Now) -> Job:
     # Due at once: the next tick stops its shards, or finishes it where there are none.
     state = _J.RUNNING if job.state is _J.HELD else job.state
     cancelled = replace(
@@ -477,8 +477,8 @@ def _after_cancelled(job: Job, event: Cancelled, now: Now) -> Job:
 def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
     assert may_be_retried(job), (job.id, job.event)  # noqa: S101 - the caller asked first
     return replace(
-        job, state=_J.PLANNING, event="", reason=None, retries=job.retries + 1, withheld_at=0, ended_at=0, expires_at=None,
-        due_at=now.time, lease=None, stalled_attempts=0, stalled_at=0,
+        job, state=_J.PLANNING, event=_E.NOTHING, reason=None, retries=job.retries + 1, withheld_at=0, ended_at=0,
+        expires_at=None, due_at=now.time, lease=None, stalled_attempts=0, stalled_at=0,
     )  # fmt: skip
 
 
@@ -499,6 +499,6 @@ _AFTER: Mapping[type, Callable[[Job, Any, Now], Job]] = {
     Merged: _after_merged,
     Broken: _after_broken,
     Notified: _after_notified,
-    Cancelled: _after_cancelled,
+    JobCancelled: _after_cancelled,
     Retried: _after_retried,
 }

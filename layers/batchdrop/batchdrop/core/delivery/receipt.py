@@ -77,7 +77,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _BatchOrigin:
     """Where a batch ran."""
 
     endpoint: str
@@ -105,7 +105,7 @@ class Bill:
     job: Job
     finished_at: int
     prices: PriceLookup
-    sources: Mapping[str, _Source]  # by batch
+    sources: Mapping[str, _BatchOrigin]  # by batch
     duplicate_batches: int
     _accounts: dict[tuple[str, str, str, int], _Account] = field(default_factory=dict)
     _price_lists: dict[tuple[str, str, str], PriceList | None] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Bill:
             else:
                 self._add_uncounted(alike, source)
 
-    def _add_counted(self, alike: Alike, source: _Source) -> None:
+    def _add_counted(self, alike: Alike, source: _BatchOrigin) -> None:
         is_failed = alike.code is not None
         self._failed_items += len(alike.outcomes) * is_failed
         for account, usage in self._charges(alike.first.model, source, alike.usages):
@@ -133,19 +133,21 @@ class Bill:
             if is_failed:
                 account.failed_usage += usage
 
-    def _add_uncounted(self, alike: Alike, source: _Source) -> None:
+    def _add_uncounted(self, alike: Alike, source: _BatchOrigin) -> None:
         is_answered = (alike.first.status_code or 0) // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
         self._uncounted += len(alike.outcomes) * (is_answered and not source.is_free)
         self._unseen += len(alike.outcomes) * (alike.code in _UNSEEN)
 
-    def _add_copies(self, alike: Alike, source: _Source) -> None:
+    def _add_copies(self, alike: Alike, source: _BatchOrigin) -> None:
         self._copies += len(alike.outcomes)
         saved = [usage for copy in alike.outcomes if (usage := usage_of_response(copy.response)) is not None]
         if saved:
             for account, usage in self._charges(alike.first.model, source, saved):
                 account.saved_usage += usage
 
-    def _charges(self, model: str | None, source: _Source, usages: Sequence[Usage]) -> Iterator[tuple[_Account, Usage]]:
+    def _charges(
+        self, model: str | None, source: _BatchOrigin, usages: Sequence[Usage]
+    ) -> Iterator[tuple[_Account, Usage]]:
         """Yield the sums of *usages*, one a request, each with the place where tokens of its price are added up."""
         known = ((model or "-")[:MODEL_CHARS_MAX], source.endpoint, source.base_url)
         if known not in self._price_lists:
@@ -197,17 +199,17 @@ class Bill:
         yield from (Unknown(what, count) for what, count in counts.items() if count)
 
 
-_NOWHERE = _Source("", "")
+_NOWHERE = _BatchOrigin("", "")
 
 
 def open_bill(job: Job, shards: Sequence[Shard], prices: PriceLookup, dialects: Dialects | None = None) -> Bill:
     """Return a bill with nothing on it, for the outcomes of *job*, whose batches were those of *shards*."""
     known = dialects or Dialects()
-    sources: dict[str, _Source] = {}
+    sources: dict[str, _BatchOrigin] = {}
     for shard in shards:
         for batch in (*shard.batches, shard.attempt.batch):
             is_free = shard.endpoint in known.of(shard.base_url).free_endpoints
-            sources[batch] = _Source(shard.endpoint, shard.base_url, is_free)
+            sources[batch] = _BatchOrigin(shard.endpoint, shard.base_url, is_free)
     sources.pop("", None)
     finished_at = max((shard.attempt.batch_ended_at for shard in shards), default=0)
     return Bill(job, finished_at, prices, sources, sum(len(shard.duplicates) for shard in shards))

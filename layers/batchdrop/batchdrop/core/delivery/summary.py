@@ -197,13 +197,13 @@ def summary_document(job: Job, shards: Iterable[Shard], results: Results) -> byt
     return _document(document)
 
 
-class _Counts(msgspec.Struct):
+class _EndCounts(msgspec.Struct):
     succeeded: int
     failed: int
 
 
 class _Summary(msgspec.Struct):
-    counts: _Counts
+    counts: _EndCounts
     usage: dict[str, Usage]
     failures: list[FailureCount]
     files: list[WrittenFile]

@@ -69,4 +69,4 @@ _UNKNOWN: Final = Endpoint(url="", is_receipted=False)
 
 def endpoint_of(url: str) -> Endpoint:
     """Return the row of *url*; one that assumes nothing where no row has it, as in a row that a newer release wrote."""
-    return ENDPOINTS.get(url, _UNKNOWN)
+    return ENDPOINTS.get(FULL_URLS.get(url, url), _UNKNOWN)

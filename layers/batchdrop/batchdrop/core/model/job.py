@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batchdrop.core.model.reasons import Reason, Refusal, Wait, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, Refusal, Wait, WaitingFor
 from batchdrop.core.model.row import SCHEMA, Lease
 
 
@@ -113,7 +113,7 @@ class Job:
     shards_done: int = 0
     succeeded: int = 0
     failed: int = 0  # `refused` included
-    event: str = ""  # the notification that ends the job, once it is known
+    event: NotificationEvent = NotificationEvent.NOTHING  # the one that ends the job, once it is known
     reason: Reason | None = None
     waiting_for: WaitingFor = WaitingFor.NOTHING
     waiting_since: int = 0

@@ -32,6 +32,14 @@ _SAFE_NAME = re.compile(_SAFE).fullmatch
 _SAFE_NAMES = re.compile(rf"(?:{_SAFE}/)*+{_SAFE}").fullmatch
 
 
+def named_version(version: str) -> str:
+    """Return *version* as S3 names it; empty for an object that was put while versioning was off, which S3 calls "null".
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html (read 2026-11-22)
+    """
+    return "" if version == "null" else version
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """One object version in the inbox bucket."""

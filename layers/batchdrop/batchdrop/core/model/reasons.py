@@ -4,6 +4,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class NotificationEvent(StrEnum):
+    """What a notification is about. The values are in rows, in documents, and in filters of subscriptions."""
+
+    NOTHING = ""  # the job has not ended
+    COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    # These are not final.
+    WAITING = "waiting"
+    HELD = "held"
+
+
 class WaitingFor(StrEnum):
     """What a job or an installation waits for. The values are in rows and in `status.json`."""
 

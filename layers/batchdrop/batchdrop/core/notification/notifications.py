@@ -20,15 +20,13 @@ from batchdrop.core.delivery.summary import Results, failure_document
 from batchdrop.core.model.install import CommonWait
 from batchdrop.core.model.job import Hold, ItemAccess, Job
 from batchdrop.core.model.keys import NO_TASK, Keys
-from batchdrop.core.model.reasons import Reason, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.model.wording import iso_time, printable
 
+_E = NotificationEvent
 SCHEMA: Final = 2
 # What the id of a notification about the installation begins with, where others have the job.
 INSTALLATION: Final = "install"
-# These two end no job.
-WAITING: Final = "waiting"
-HELD: Final = "held"
 # SNS refuses longer subjects (https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, read 2026-11-22).
 SUBJECT_CHARS_MAX: Final = 100
 # With at most NAMES_MAX names these keep every body below 200 KB, however it is encoded on its way.
@@ -54,7 +52,7 @@ def render(job: Job, results: Results, location: str) -> Notification:
     *results* are those of the summary. They are empty if the job has none; then the ledger's counts are used.
     The deduplication id in the JSON is the same for every copy.
     """
-    if not results.items and job.event != "rejected":
+    if not results.items and job.event != _E.REJECTED:
         results = replace(results, succeeded=job.succeeded, failed=job.failed)
     return _notification(job, results, location, deduplication_id(job))
 
@@ -74,8 +72,8 @@ def _notification(job: Job, results: Results, location: str, identity: str) -> N
 
 def render_wait(job: Job, number: int, reason: Reason, location: str) -> Notification:
     """Return the notification that *job* waits, for the *number*-th time, for *reason*; *location* as in `render`."""
-    waiting = replace(job, event=WAITING, reason=reason)
-    return _notification(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{WAITING}/{number}")
+    waiting = replace(job, event=_E.WAITING, reason=reason)
+    return _notification(waiting, Results(job.succeeded, job.failed), location, f"{job.id}/{_E.WAITING}/{number}")
 
 
 def render_common_wait(wait: CommonWait) -> Notification:
@@ -97,7 +95,7 @@ def render_common_wait(wait: CommonWait) -> Notification:
     document = {
         "schema": SCHEMA,
         "id": f"{INSTALLATION}/{wait.waits_for.replace(' ', '_')}/{wait.number}",
-        "event": WAITING,
+        "event": _E.WAITING,
         "job": None,
         "jobs": wait.jobs,
         "task": None,
@@ -111,17 +109,17 @@ def render_common_wait(wait: CommonWait) -> Notification:
         "created_at": iso_time(wait.since),
     }
     return Notification(
-        subject=f"Batchdrop {_TITLES[WAITING]}: {are}",
+        subject=f"Batchdrop waiting: {are}",
         text="\n".join(lines) + "\n",
         json=msgspec.json.encode(document).decode(),
-        attributes={"event": WAITING},
+        attributes={"event": _E.WAITING},
     )
 
 
 def render_hold(job: Job, hold: Hold, allowed_microdollars: int | None, expires_at: int, location: str) -> Notification:
     """Return the notification that *job* is held, with its quote; without an answer it ends at *expires_at*. Else as `render`."""
-    held = replace(job, event=HELD, hold=hold, reason=hold_reason(hold, allowed_microdollars), due_at=expires_at)
-    return _notification(held, Results(job.succeeded, job.failed), location, f"{job.id}/{HELD}/{hold.number}")
+    held = replace(job, event=_E.HELD, hold=hold, reason=hold_reason(hold, allowed_microdollars), due_at=expires_at)
+    return _notification(held, Results(job.succeeded, job.failed), location, f"{job.id}/{_E.HELD}/{hold.number}")
 
 
 def deduplication_id(job: Job) -> str:
@@ -131,7 +129,7 @@ def deduplication_id(job: Job) -> str:
 
 def _subject(job: Job) -> str:
     """Return what happened and to which file; a long key loses its middle, because its end tells files apart."""
-    prefix = f"Batchdrop {_TITLES[job.event]}: "
+    prefix = f"Batchdrop {job.event.replace('_', ' ')}: "
     key = "".join(char if char.isascii() else "?" for char in printable(job.key))
     left = SUBJECT_CHARS_MAX - len(prefix)
     if len(key) > left:
@@ -144,7 +142,7 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     """Yield the lines of the e-mail."""
     yield f"{printable(job.key)[:KEY_CHARS_MAX]} {_sentence(job, results)}"
     yield ""
-    if job.event != "rejected":
+    if job.event != _E.REJECTED:
         yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
     if job.reason is not None:
         yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
@@ -160,7 +158,7 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
 
 def _sentence(job: Job, results: Results) -> str:
     """Return what happened to the file."""
-    if job.event == "completed" and not results.items:
+    if job.event == _E.COMPLETED and not results.items:
         return _EMPTY
     return _SENTENCES[job.event]
 
@@ -174,7 +172,7 @@ def _receipt_lines(results: Results) -> Iterator[str]:
 
 def _items(job: Job, results: Results) -> int:
     """Return how many items there are: of a job under way those that were read, of one that ended those with an outcome."""
-    return job.items if job.event in (WAITING, HELD) else results.items
+    return job.items if job.event in (_E.WAITING, _E.HELD) else results.items
 
 
 def _failure_lines(results: Results) -> Iterator[str]:
@@ -211,7 +209,7 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "reason": None if job.reason is None else {"code": job.reason.code, "message": _message(job.reason)},
         "created_at": iso_time(job.created_at),
     }
-    if job.event == HELD and job.hold:
+    if job.event == _E.HELD and job.hold:
         document["quote"] = quote_document(job.hold.quote)
     return msgspec.json.encode(document).decode()
 
@@ -274,34 +272,25 @@ def _advise_failed(job: Job, location: str) -> Iterator[str]:
     yield "An operator has to look at it. Nothing is sent again automatically."
 
 
-_TITLES: Final[Mapping[str, str]] = {
-    "completed": "completed",
-    "completed_with_failures": "completed with failures",
-    "rejected": "rejected",
-    "cancelled": "cancelled",
-    "failed": "failed",
-    WAITING: "waiting",
-    HELD: "held",
-}
 _FOR_A_PERSON: Final = "for something that a person has to put right."
 _FOR_THE_PROVIDER: Final = "for the provider, which does not answer."
 _EMPTY: Final = "holds no records: nothing was asked, and nothing was spent."
 _FOR_ANOTHER_DAY: Final = "for another day: what jobs may cost today is used up."
-_SENTENCES: Final[Mapping[str, str]] = {
-    "completed": "is done: every item succeeded.",
-    "completed_with_failures": "is done, but some of its items failed.",
-    "rejected": "cannot be used.",
-    "cancelled": "was cancelled; what had been answered by then is kept, and paid for.",
-    "failed": "could not be finished.",
-    WAITING: "waits for something that a person has to put right.",
-    HELD: "is held until a person approves what it may cost.",
+_SENTENCES: Final[Mapping[NotificationEvent, str]] = {
+    _E.COMPLETED: "is done: every item succeeded.",
+    _E.COMPLETED_WITH_FAILURES: "is done, but some of its items failed.",
+    _E.REJECTED: "cannot be used.",
+    _E.CANCELLED: "was cancelled; what had been answered by then is kept, and paid for.",
+    _E.FAILED: "could not be finished.",
+    _E.WAITING: "waits for something that a person has to put right.",
+    _E.HELD: "is held until a person approves what it may cost.",
 }
-_ADVICE: Final[Mapping[str, Callable[[Job, str], Iterator[str]]]] = {
-    "completed": _advise_results,
-    "completed_with_failures": _advise_failures,
-    "rejected": _advise_rejected,
-    "cancelled": _advise_cancelled,
-    "failed": _advise_failed,
-    WAITING: _advise_waiting,
-    HELD: _advise_held,
+_ADVICE: Final[Mapping[NotificationEvent, Callable[[Job, str], Iterator[str]]]] = {
+    _E.COMPLETED: _advise_results,
+    _E.COMPLETED_WITH_FAILURES: _advise_failures,
+    _E.REJECTED: _advise_rejected,
+    _E.CANCELLED: _advise_cancelled,
+    _E.FAILED: _advise_failed,
+    _E.WAITING: _advise_waiting,
+    _E.HELD: _advise_held,
 }

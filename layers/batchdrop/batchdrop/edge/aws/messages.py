@@ -13,12 +13,9 @@ from urllib.parse import unquote_plus
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
-from batchdrop.core.model.keys import CONTROL_PREFIX, Upload
+from batchdrop.core.model.keys import CONTROL_PREFIX, Upload, named_version
 from batchdrop.flow.ports import Ports
 
-# S3 calls the version of an object that was put while versioning was off "null"
-# (https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html, 2026-11-22).
-UNVERSIONED = frozenset({"", "null"})
 # A message of SQS holds 1 MiB (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html,
 # 2026-11-22), an S3 event one record: no known sender puts more than this into one.
 RECORDS_MAX = 1_000
@@ -64,13 +61,13 @@ type Arrival = Drop | Wakeup | Tell | Control | Ignored
 _CONTROL_KEY = re.compile(r"control/([0-9a-f]{20})/([a-z]{1,20})")
 
 
-class _Message(Struct):
+class _QueueMessage(Struct):
     body: str
     message_id: str = field(default="", name="messageId")
 
 
-class _Messages(Struct):
-    messages: list[_Message] = field(name="Records")
+class _QueueMessages(Struct):
+    messages: list[_QueueMessage] = field(name="Records")
 
 
 class _Bucket(Struct):
@@ -109,7 +106,7 @@ class _NamedUpload(Struct):
     version: str = ""
 
 
-class _Body(Struct):
+class _MessageBody(Struct):
     """Every shape that a body may have, told apart by which member is there.
 
     *records* is S3's own notification, *detail* what EventBridge tells of S3; *drop* is what the reconciler says of one whose
@@ -127,7 +124,7 @@ class _Body(Struct):
     tell: Literal["installation"] | UnsetType = UNSET
 
 
-_read_body = msgspec.json.Decoder(_Body).decode
+_read_body = msgspec.json.Decoder(_MessageBody).decode
 _read_s3_record = msgspec.json.Decoder(_S3Record).decode
 _read_detail = msgspec.json.Decoder(_BridgedDetail).decode
 # Malformed, of another shape, too deep, or text that no encoding has.
@@ -137,7 +134,7 @@ _NOT_UNDERSTOOD = (msgspec.MsgspecError, RecursionError, UnicodeError)
 def read_messages(event: Mapping[str, Any], ports: Ports) -> Iterator[Drop | Wakeup | Tell | Control]:
     """Yield what the SQS event of one invocation asks for; the rest is logged and left."""
     try:
-        messages = msgspec.convert(event, _Messages).messages
+        messages = msgspec.convert(event, _QueueMessages).messages
     except _NOT_UNDERSTOOD:
         ports.log.warning("message.ignored", reason="no event of a queue")
         return
@@ -200,4 +197,4 @@ def _created(bucket: str, key: str, version: str, inbox_bucket: str) -> Arrival:
 def _drop(bucket: str, key: str, version: str, inbox_bucket: str) -> Arrival:
     if bucket != inbox_bucket:
         return Ignored("foreign bucket")
-    return Drop(Upload(bucket, key, "" if version in UNVERSIONED else version))
+    return Drop(Upload(bucket, key, named_version(version)))

@@ -24,7 +24,7 @@ class _Attributes(Struct):
     receives: int = field(default=1, name="ApproximateReceiveCount")
 
 
-class _Message(Struct):
+class _ReceivedMessage(Struct):
     receipt: str = field(name="receiptHandle")
     message_id: str = field(default="", name="messageId")
     queue_arn: str = field(default="", name="eventSourceARN")
@@ -32,7 +32,7 @@ class _Message(Struct):
 
 
 class _Event(Struct):
-    messages: list[_Message] = field(name="Records")
+    messages: list[_ReceivedMessage] = field(name="Records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Redelivery:
                 self._hand_back(message, type(error).__name__)
             raise
 
-    def _hand_back(self, message: _Message, cause: str) -> None:
+    def _hand_back(self, message: _ReceivedMessage, cause: str) -> None:
         seconds = self.seconds * message.attributes.receives
         url = self._url_of(message)
         try:
@@ -69,7 +69,7 @@ class Redelivery:
             seconds=seconds if url else None,
         )  # fmt: skip
 
-    def _url_of(self, message: _Message) -> str:
+    def _url_of(self, message: _ReceivedMessage) -> str:
         name = message.queue_arn.rpartition(":")[2]
         return next((url for url in self.queue_urls if name and url.endswith(f"/{name}")), "")
 
@@ -79,7 +79,7 @@ def hide(client: "SQSClient", url: str, receipt: str, seconds: int) -> None:
     client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=seconds)
 
 
-def _messages(event: Mapping[str, Any]) -> list[_Message]:
+def _messages(event: Mapping[str, Any]) -> list[_ReceivedMessage]:
     """Return the messages of an SQS event; none if it isn't such an event."""
     try:
         return msgspec.convert(event, _Event, strict=False).messages

@@ -19,7 +19,7 @@ import obstore
 from obstore.store import S3Store
 
 from batchdrop.core.model.errors import BatchdropError, NotYet, UploadRejected
-from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload
+from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload, named_version
 from batchdrop.core.operations.missed_uploads import InboxPage, ListedUpload
 from batchdrop.edge.aws.object_keys import checked_key, is_key_usable
 from batchdrop.edge.aws.refused_reads import refusals_told
@@ -37,8 +37,6 @@ _TASK_SUFFIX = ".yaml"
 TASK_NAMES_MAX = 100
 # Most that a call lists (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).
 INBOX_PAGE_VERSIONS = 1_000
-# What S3 calls the version of an object that was put while versioning was off (same page).
-UNVERSIONED = "null"
 # Keys of tasks/ that are looked at to find that many; S3 lists 1,000 a call.
 TASK_KEYS_MAX = 1_000
 
@@ -85,7 +83,7 @@ def open_bucket(bucket: str, endpoint: str | None) -> S3Store:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _ObjectContent:
     """One content of one object."""
 
     store: S3Store
@@ -117,7 +115,7 @@ class _Source:
 class _Blocks(io.RawIOBase):
     """A source as a raw stream."""
 
-    def __init__(self, source: _Source, start: int) -> None:
+    def __init__(self, source: _ObjectContent, start: int) -> None:
         self._source = source
         self._position = start
         self._block = memoryview(b"")
@@ -142,7 +140,7 @@ class _Blocks(io.RawIOBase):
 class _Ranges:
     """Parts of a source, read by several threads: each waits 20 ms for its first byte."""
 
-    source: _Source
+    source: _ObjectContent
     pool: ThreadPoolExecutor
 
     def read(self, places: Sequence[tuple[int, int]]) -> Sequence[bytes]:
@@ -154,7 +152,7 @@ class _Ranges:
         return bytes(self.source.part(start, start + size_bytes))
 
 
-def _reader(source: _Source, start: int) -> BinaryIO:
+def _reader(source: _ObjectContent, start: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Blocks(source, start), READ_BUFFER_BYTES))
 
 
@@ -183,7 +181,7 @@ class S3Storage:
         size_bytes = self.upload_size_bytes(upload)
         if not 0 <= start <= size_bytes:
             raise ValueError(f"byte {start:,} is outside of {upload.key}, which has {size_bytes:,}")
-        return _reader(_Source(self._inbox, upload.key, size_bytes, {"version": upload.version}), start)
+        return _reader(_ObjectContent(self._inbox, upload.key, size_bytes, {"version": upload.version}), start)
 
     def upload_size_bytes(self, upload: Upload) -> int:
         """Return the size of this version; raises as `open_upload`."""
@@ -230,7 +228,7 @@ class S3Storage:
         return InboxPage(uploads, found["NextKeyMarker"], found.get("NextVersionIdMarker", ""))
 
     def _listed(self, version: "ObjectVersionTypeDef") -> ListedUpload:
-        named = "" if version["VersionId"] == UNVERSIONED else version["VersionId"]
+        named = named_version(version["VersionId"])
         upload = Upload(self._inbox_bucket, version["Key"], named)
         return ListedUpload(upload, int(version["LastModified"].timestamp()))
 
@@ -252,12 +250,12 @@ class S3Storage:
         """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
         return _reader(self._current(key), 0)
 
-    def _current(self, key: str) -> _Source:
+    def _current(self, key: str) -> _ObjectContent:
         """Return the content that an object of the results bucket has now. Raises NotYet where there is none."""
         found = self._head(key)
         if found is None:
             raise NotYet(f"{key} is not there")
-        return _Source(self._results, key, found["size"], {"if_match": found["e_tag"]})
+        return _ObjectContent(self._results, key, found["size"], {"if_match": found["e_tag"]})
 
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""

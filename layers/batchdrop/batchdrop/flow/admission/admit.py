@@ -220,7 +220,7 @@ def _serve(work: Work, turn: _Turn) -> Shard | _Answer:
         return _give_up(work, turn, quota, reason)
     if is_asked_for(quota, work.ports.clock.now()):
         return _Answer.REFUSED
-    place = _Place.of(work, quota, whole)
+    place = _QuotaPlace.of(work, quota, whole)
     if place is None:
         return _Answer.NO_QUOTA
     if turn.waiting:
@@ -283,7 +283,7 @@ def _account(work: Work, turn: _Turn) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _QuotaPlace:
     """The quotas that a shard is let into, as they were read, and what is free of them."""
 
     quota: Quota
@@ -292,7 +292,7 @@ class _Place:
     writes: tuple[QuotaWrite, ...]
 
     @classmethod
-    def of(cls, work: Work, quota: Quota, whole: Quota) -> "_Place | None":
+    def of(cls, work: Work, quota: Quota, whole: Quota) -> "_QuotaPlace | None":
         """Return the *quota* of a model and the *whole* account's, or None while nothing may be admitted."""
         limits, now = work.limits, work.ports.clock.now()
         free, counted = space(quota, whole, now, limits), after_create(whole.quota_estimate, now, limits)
@@ -305,7 +305,7 @@ class _Place:
         return cls(quota, whole, free, writes)
 
 
-def _serve_waiting(work: Work, turn: _Turn, place: _Place) -> Shard | _Answer:
+def _serve_waiting(work: Work, turn: _Turn, place: _QuotaPlace) -> Shard | _Answer:
     """Admit the first shard that waits, or as much of it as fits; the rest becomes another one."""
     shard, now, job = turn.waiting[0], work.now(), turn.source.job
     parked = shard.state is ShardState.PARKED
@@ -358,7 +358,7 @@ class _Offer:
     microdollars: int | None
 
 
-def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space) -> _Offer | None:
+def _next_offer(work: Work, turn: _Turn, index: int, place: _QuotaPlace, free: Space) -> _Offer | None:
     job, quota_estimate = turn.source.job, place.quota.quota_estimate
     group = job.groups[index]
     cut = next_cut(group, turn.source.chunks_of(index), free, ratio_of(quota_estimate, job.task), work.limits)
@@ -368,7 +368,7 @@ def _next_offer(work: Work, turn: _Turn, index: int, place: _Place, free: Space)
     return _Offer(cut, answers.tokens, cost_of(group.rate, cut.tokens, answers.tokens))
 
 
-def _serve_cut(work: Work, turn: _Turn, place: _Place, index: int) -> Shard | _Answer:
+def _serve_cut(work: Work, turn: _Turn, place: _QuotaPlace, index: int) -> Shard | _Answer:
     """Cut the next shard from a group of the job and admit it."""
     job, group = turn.source.job, turn.source.job.groups[index]
     offer = _next_offer(work, turn, index, place, place.free)
@@ -429,7 +429,7 @@ class _Entry:
     writes: tuple[Write, ...]
     event: ShardEvent
     moved: ShardCut | ShardServed
-    place: _Place
+    place: _QuotaPlace
     purse: Purse | None
 
     @property

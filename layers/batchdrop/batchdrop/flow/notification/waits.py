@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from batchdrop.core.admission.budget import allowed_microdollars
-from batchdrop.core.delivery.job_lifecycle import Cancelled, HoldTold, advance_job, may_expire
+from batchdrop.core.delivery.job_lifecycle import HoldTold, JobCancelled, advance_job, may_expire
 from batchdrop.core.model.install import Install, circuit_key
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import Keys

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from batchdrop.core.delivery.job_lifecycle import REJECTED, Cancelled, may_be_cancelled
+from batchdrop.core.delivery.job_lifecycle import JobCancelled, may_be_cancelled
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.change import Change, Write
 from batchdrop.core.model.errors import BrokenState, KeyMissing, NotAtProvider, OutOfTime
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import DAY, Limits
+from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.submission.batch_signals import STATUS_FAILED, find_batch, prefer
 from batchdrop.core.submission.dedupe import SentOnce
@@ -152,7 +153,7 @@ def _stop_lost(work: Work, tries: Tries, jobs: Sequence[Job]) -> tuple[list[str]
         }
         lost = lost_tries(shards, tries[job.id])
         if lost:
-            move_job(work, job, Cancelled())
+            move_job(work, job, JobCancelled())
             work.ports.log.warning("job.unrestorable", job_id=job.id, batches=[batch.id for batch in lost])
             stopped.append(job.id)
             unaccounted += [batch.id for batch in lost]
@@ -172,7 +173,7 @@ def _claim(work: Work, tries: Tries, jobs: Sequence[str]) -> list[str]:
         now = work.ports.clock.now()
         row = Job(
             id=job, bucket=upload.bucket, key=upload.key, version=upload.version, task=upload.task, created_at=now,
-            state=JobState.ENDED, event=REJECTED, reason=RESTORED, ended_at=now,
+            state=JobState.ENDED, event=NotificationEvent.REJECTED, reason=RESTORED, ended_at=now,
             expires_at=now + work.limits.ended_rows_kept_seconds,
         )  # fmt: skip
         if write(work, Change((Write(None, row),))) is None:
