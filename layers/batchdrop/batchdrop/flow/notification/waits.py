@@ -188,7 +188,7 @@ def expire_holds(work: Work, jobs: Sequence[Job]) -> list[Job]:
 
 def _expired(work: Work, job: Job) -> Job:
     """Return *job* cancelled, unless a person approved it meanwhile: the row that was listed may be old."""
-    event = Cancelled(hold_expired(work.limits))
+    event = JobCancelled(hold_expired(work.limits))
     settled = transact(
         work, job, lambda read: advance_job(read, event, work.now()) if may_expire(read, work.now()) else None
     )
