@@ -295,8 +295,10 @@ class MemoryStorage:
         checked_key(f"{TASKS_PREFIX}{name}.yaml")
         return self.tasks.get(name)
 
-    def task_names(self) -> list[str]:
+    def task_names(self) -> list[str] | None:
         """Return the names of the tasks that exist."""
+        if any(not part or part in (".", "..") for name in self.tasks for part in name.split("/")):
+            return None
         return sorted(self.tasks)[:TASK_NAMES_MAX]
 
     def read(self, key: str) -> bytes | None:

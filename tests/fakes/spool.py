@@ -159,7 +159,7 @@ class SpoolStorage:
         self._count("GET")
         return self.tasks.get(name)
 
-    def task_names(self) -> list[str]:
+    def task_names(self) -> list[str] | None:
         """Return the names of the tasks."""
         self._count("LIST")
         return sorted(self.tasks)

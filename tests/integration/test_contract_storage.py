@@ -226,6 +226,16 @@ def test_tasks_are_found_by_name(case: Case) -> None:
     assert case.storage.task_names() == ["a", "b"]
 
 
+@pytest.mark.parametrize("name", ["../evil", "a/../b", "/x"])
+def test_a_key_that_cannot_be_named_hides_the_tasks_and_breaks_nothing(case: Case, name: str) -> None:
+    """S3 takes any key below tasks/, whoever may put there; a drop whose task is missing is still rejected in words."""
+    case.put_task("good", b"x")
+    case.put_task(name, b"x")
+
+    assert case.storage.task_names() is None
+    assert case.storage.task("good") == b"x"
+
+
 def test_an_object_is_read_as_it_was_put(storage: Storage) -> None:
     """Keys of the results are literal: what looks encoded is not decoded."""
     key = "results/a b+c%2F%25.csv/job/items/%2E~.json"

@@ -128,7 +128,7 @@ class GatedStorage:
         """Return a task."""
         return self._gate.call("storage.task", lambda: self._inner.task(name))
 
-    def task_names(self) -> list[str]:
+    def task_names(self) -> list[str] | None:
         """Return the names of the tasks."""
         return self._gate.call("storage.task_names", self._inner.task_names)
 

@@ -44,7 +44,7 @@ JOB = Job(id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, ta
         (CHAT, {}, (1, 0, 1)),
         (CHAT, {"max_tokens": None}, (1, 0, 1)),
         (CHAT, {"max_tokens": -1}, (1, 0, 1)),
-        (CHAT, {"max_tokens": "50"}, (1, 0, 1)),
+        (CHAT, {"max_tokens": "50"}, (1, 50, 0)),
         (CHAT, {"max_tokens": True}, (1, 0, 1)),
         (CHAT, {"max_tokens": 10**30}, (1, ANSWER_TOKENS_MAX, 0)),
         (CHAT, {"max_tokens": 50, "n": "many"}, (1, 50, 0)),
@@ -59,6 +59,9 @@ JOB = Job(id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, ta
         ("/v1/images/generations", {"quality": "auto"}, (1, 6_240, 0)),
         ("/v1/embeddings", {"max_tokens": 50}, (1, 0, 0)),
         ("/v1/moderations", {}, (1, 0, 0)),
+        ("/v1/chat/completions", {"max_tokens": "5000", "n": "3"}, (3, 15_000, 0)),
+        ("/v1/chat/completions", {"max_tokens": "5e3"}, (1, 0, 1)),
+        ("/v1/chat/completions", {"max_tokens": "9" * 5_000}, (1, 1_000_000, 0)),
     ],
 )
 def test_a_body_bounds_its_answers(endpoint: str, body: dict[str, object], bound: tuple[int, int, int]) -> None:

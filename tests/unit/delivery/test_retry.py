@@ -81,6 +81,17 @@ def test_an_upload_that_can_be_read_again_is_planned_on() -> None:
     assert world.run(upload.job_id).succeeded == 2
 
 
+def test_a_task_that_is_missing_is_said_also_where_tasks_cannot_be_listed() -> None:
+    """A key below tasks/ that no client can name hides the others, and rejects the drop in words all the same."""
+    world = World()
+    world.storage.tasks["../evil"] = b"x"
+    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+
+    rejected(world, job, "no_such_task")
+
+    assert "cannot be listed" in world.notifications.published[0].text
+
+
 def test_each_end_has_a_notification_of_its_own() -> None:
     """Whoever drops copies by their id still hears of the second and the third rejection."""
     world = World()

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fakes.shards import changed
+from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.delivery import job_lifecycle as of_job
@@ -208,3 +208,15 @@ def test_an_operator_is_told_what_all_jobs_wait_for() -> None:
     assert waits_of(no_list, []).advice
     assert waits_of(None, []).advice == ""
     assert progress_of([], NOW, OPENAI).advice == ""
+
+
+def test_doctor_says_what_statuses_say_from_the_first_minute() -> None:
+    """What the provider refuses of one job, and calls that are not answered yet."""
+    refused = replace(JOB, waiting_for=WaitingFor.REFUSED)
+    silent = new_shard(
+        job=JOB.id, number=0, account="a", endpoint="e", model="m", group=0, unanswered=Outage(NOW, "500")
+    )
+
+    assert "1 job waits because the provider refuses" in waits_of(Install(id="i", started_at=1), [refused]).seen
+    assert waits_of(None, [refused]).advice
+    assert "calls for 1 job were not answered" in waits_of(None, [JOB, silent]).seen

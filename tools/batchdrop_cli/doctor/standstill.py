@@ -14,6 +14,8 @@ from batchdrop.core.submission.common_waits import concerns
 from batchdrop_cli.doctor.finding import Finding
 
 STALLED_SHOWN_MAX = 5
+# What the provider refuses of one job, while others continue.
+_OF_ONE_JOB = frozenset({WaitingFor.REFUSED, WaitingFor.MODEL})
 _ADVICE = {
     WaitingFor.KEY: "Put a key there that the provider takes: batchdrop key set. All jobs continue automatically.",
     WaitingFor.ACCOUNT: "Look at the limits and the billing of the account at the provider. All jobs continue automatically.",
@@ -39,7 +41,7 @@ def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:
         what = f"{for_a_day:,} {'job waits' if for_a_day == 1 else 'jobs wait'} for another day's money (the daily cap)"
         return Finding("waits", what, "They continue automatically tomorrow (UTC), or when DailyCostUsdMax is raised.")
     if install is None or (wait is None and install.no_list is None):
-        return Finding("waits", "no job waits for the key, the account or the provider")
+        return _waits_of_some(rows)
     if wait is None:
         assert install.no_list is not None  # noqa: S101  # it is one of the two
         seen = f"the list of batches has not come since {iso_time(install.no_list.since)}: {install.no_list.cause}"
@@ -53,6 +55,22 @@ def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:
     what = f"{count:,} {'job waits' if count == 1 else 'jobs wait'} for the {wait.waits_for}"
     seen = f"{what} since {iso_time(wait.since)}: {wait.reason.message} ({wait.reason.code})"
     return Finding("waits", seen, _ADVICE[wait.waits_for])
+
+
+def _waits_of_some(rows: Sequence[Job | Shard]) -> Finding:
+    """Return how many jobs wait for something of their own, as their statuses say."""
+    refused = sum(isinstance(row, Job) and row.waiting_for in _OF_ONE_JOB for row in rows)
+    if refused:
+        what = f"{refused:,} {'job waits' if refused == 1 else 'jobs wait'} because the provider refuses what they send"
+        return Finding(
+            "waits", what, "Read the provider's words: batchdrop status JOB. They are told after ten minutes."
+        )
+    unanswered = len({row.job for row in rows if isinstance(row, Shard) and row.unanswered})
+    if unanswered:
+        of = f"{unanswered:,} {'job' if unanswered == 1 else 'jobs'}"
+        what = f"calls for {of} were not answered; they are tried again each minute"
+        return Finding("waits", what)
+    return Finding("waits", "no job waits for the key, the account or the provider")
 
 
 def progress_of(rows: Sequence[Job | Shard], now: int, dialect: Dialect) -> Finding:

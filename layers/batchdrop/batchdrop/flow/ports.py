@@ -171,7 +171,7 @@ class Storage(PlanStorage, Protocol):
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""
 
-    def task_names(self) -> list[str]:
+    def task_names(self) -> list[str] | None:
         """Return the names of the tasks that exist, at most 100, sorted."""
 
     def size_bytes(self, key: str) -> int | None:

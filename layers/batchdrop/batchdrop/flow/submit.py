@@ -191,8 +191,11 @@ def _pin_task(work: Work, planned: PlannedJob) -> Job:
     raise UploadRejected("no_such_task", _no_such_task(job.task, work.ports.storage.task_names()))
 
 
-def _no_such_task(task: str, names: list[str]) -> str:
-    known = f"The tasks there are: {listed(names)}." if names else "There are no tasks yet."
+def _no_such_task(task: str, names: list[str] | None) -> str:
+    if names is None:
+        known = "Those that are there cannot be listed: a key below tasks/ has a part such as `..`. Delete it: batchdrop tasks."
+    else:
+        known = f"The tasks there are: {listed(names)}." if names else "There are no tasks yet."
     return (
         f"There is no task {shown_name(task)}: tasks/{task}.yaml is not in the inbox bucket, and did not come while "
         f"it was waited for. {known} Ready-made requests need no task: they go directly below inbox/."

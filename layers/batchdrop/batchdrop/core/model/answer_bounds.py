@@ -1,7 +1,7 @@
 """Bounds how many answers a request asks for and how long they may be, by its body: what a cap on cost must count.
 
-Rule: for every field that multiplies or lengthens answers the bound does not fall when the field grows. A field of a wrong type
-counts as absent: the provider refuses such a request, which then costs nothing.
+Rule: for every field that multiplies or lengthens answers the bound does not fall when the field grows. A number
+that is written as text counts; a field of another wrong type is absent: the provider refuses such a request, unpaid.
 
 The fields are those of OpenAI's bodies (https://developers.openai.com/api/reference, read 2026-11-30).
 """
@@ -39,6 +39,7 @@ _TOOL_CALLS_MAX: Final = 1_000
 _IMAGE_TOKENS: Final = {"low": 408, "medium": 1_584, "high": 6_240}
 _PARTIAL_IMAGE_TOKENS: Final = 100
 _BYTES_PER_TOKEN: Final = 4
+_DIGITS_MAX: Final = 9  # of a number that is written as text; longer ones are beyond every bound
 
 
 class AnswerBound(msgspec.Struct, frozen=True, gc=False):
@@ -118,5 +119,10 @@ def _member(value: object, name: str) -> object:
 
 
 def _whole(value: object) -> int:
-    """Return *value* where it is a whole number above 0; 0 for anything else, True included."""
+    """Return *value* where it is a whole number above 0, also written as text; 0 for anything else, True included.
+
+    A cell of a CSV is text, and servers other than OpenAI take a number so: a cap must count it.
+    """
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:_DIGITS_MAX]) if len(value) <= _DIGITS_MAX else 10**_DIGITS_MAX
     return value if type(value) is int and value > 0 else 0

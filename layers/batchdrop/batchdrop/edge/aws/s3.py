@@ -16,6 +16,7 @@ from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import obstore
+from obstore.exceptions import InvalidPathError
 from obstore.store import S3Store
 
 from batchdrop.core.model.errors import BatchdropError, NotYet, UploadRejected
@@ -236,10 +237,16 @@ class S3Storage:
         """Return the task file's content, or None where there is none."""
         return _content(self._inbox, f"{TASKS_PREFIX}{name}{_TASK_SUFFIX}")
 
-    def task_names(self) -> list[str]:
-        """Return the names of the tasks that exist, at most 100, sorted."""
+    def task_names(self) -> list[str] | None:
+        """Return the names of the tasks that exist, at most 100, sorted; None where one key keeps all from being listed.
+
+        object_store refuses a whole page for one key with a part such as `..`, which S3 takes.
+        """
         pages = obstore.list(self._inbox, TASKS_PREFIX, chunk_size=TASK_KEYS_MAX)
-        keys = [found["path"].removeprefix(TASKS_PREFIX) for found in next(iter(pages), [])]
+        try:
+            keys = [found["path"].removeprefix(TASKS_PREFIX) for found in next(iter(pages), [])]
+        except InvalidPathError:
+            return None
         return sorted(key.removesuffix(_TASK_SUFFIX) for key in keys if key.endswith(_TASK_SUFFIX))[:TASK_NAMES_MAX]
 
     def read(self, key: str) -> bytes | None:
