@@ -63,7 +63,9 @@ def _waits_of_some(rows: Sequence[Job | Shard]) -> Finding:
     if refused:
         what = f"{refused:,} {'job waits' if refused == 1 else 'jobs wait'} because the provider refuses what they send"
         return Finding(
-            "waits", what, "Read the provider's words: batchdrop status JOB. They are told after ten minutes."
+            "waits",
+            what,
+            "Read the provider's words: batchdrop status JOB. A notification with them comes after ten minutes.",
         )
     unanswered = len({row.job for row in rows if isinstance(row, Shard) and row.unanswered})
     if unanswered:

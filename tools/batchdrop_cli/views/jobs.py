@@ -44,8 +44,8 @@ _CAUSES = {
     WaitingFor.ANSWERS: "answers that the provider does not show; they are looked for, for a day",
     WaitingFor.NEXT_ATTEMPT: "its next attempt, with the items that the provider did not execute; it continues automatically",
     WaitingFor.DISK: "space on the disk of the submit function; it is tried again each hour, for a day",
-    WaitingFor.REFUSED: "what the provider refuses; it is asked again each hour, for a day",
-    WaitingFor.MODEL: "a model that the provider refuses; it is asked again each hour, for a day",
+    WaitingFor.REFUSED: "what the provider refuses; it is tried again a few times, then once an hour, for a day",
+    WaitingFor.MODEL: "a model that the provider refuses; it is tried again a few times, then once an hour, for a day",
     "task": "its task, which is not there yet",
 }
 

@@ -34,7 +34,8 @@ REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
 _REFUSED: Final = "The provider refuses what is sent to it."
 _MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
 _ASKED_AGAIN: Final = (
-    "It is asked again at most once an hour, and after a day the requests fail with its words, unsent and unpaid."
+    "It is tried again a few times, then once an hour, and after a day the requests fail with its words, unsent and "
+    "unpaid."
 )
 # What is said of a day's money.
 DAILY_CAP_CODE: Final = "daily_cap"
