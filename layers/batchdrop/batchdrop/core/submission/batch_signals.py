@@ -22,7 +22,7 @@ STATUS_FAILED = "failed"
 STATUS_CANCELLING = "cancelling"
 STATUSES_UNDER_WAY = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 STATUSES_TAKEN = STATUSES_WITH_ANSWERS | {"in_progress", "finalizing"}  # there was quota for the batch
-STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end by themselves
+STATUSES_STOPPABLE = frozenset({"validating", "in_progress"})  # the others end without help
 
 _TOKEN_LIMIT_CODE = "token_limit_exceeded"  # noqa: S105 - a code of the provider
 # Its message, as reported in https://github.com/openai/openai-python/issues/2084 (2026-11-22).
@@ -91,9 +91,9 @@ def _never_ran(shard: Shard, errors: tuple[BatchError, ...], *, is_idle: bool) -
 
 
 def is_duplicate(shard: Shard, batch: Batch, ticket: str) -> bool:
-    """Whether *batch*, which bears a *ticket* of *shard*, runs or ran beside the one that counts and is not reported yet.
+    """Whether *batch*, which has a *ticket* of *shard*, runs or ran beside the one that counts and is not reported yet.
 
-    One that failed never ran. One of the present attempt is no duplicate while the shard may still adopt it.
+    One that failed never ran. One of the present attempt isn't a duplicate while the shard may still adopt it.
     """
     if batch.status == STATUS_FAILED or batch.id in (shard.attempt.batch, *shard.batches, *shard.duplicates):
         return False
@@ -124,7 +124,7 @@ def overdue_at(shard: Shard, batch: Batch, limits: Limits, dialect: Dialect) -> 
 
 
 def is_stuck(shard: Shard, batch: Batch, now: int, limits: Limits, dialect: Dialect) -> bool:
-    """Whether *batch*, its own, should have ended long ago, and no end is on its way. An unknown status is no end either."""
+    """Whether *batch*, its own, should have ended long ago, and no end is on its way. An unknown status isn't an end either."""
     if batch.status in STATUSES_WITH_ANSWERS or batch.status in (STATUS_FAILED, STATUS_CANCELLING):
         return False
     late_at = overdue_at(shard, batch, limits, dialect)
@@ -162,7 +162,7 @@ def find_batch(shard: Shard, batches: dict[str, Batch]) -> on.ShardEvent | None:
     """Return what a list of *batches*, by ticket, means for a shard that knows of no batch; None if it shows none.
 
     A batch that may run or ran is adopted whichever of the attempt's tries made it, the oldest first. One that failed is
-    looked at only if it answers the present try: it never ran, and earlier tries have been dealt with.
+    looked at only if it answers the present try: it never ran, and earlier create calls are dealt with.
     """
     shown = [(ticket, batches[ticket]) for ticket in shard.attempt.tickets if ticket in batches]
     for ticket, batch in shown:

@@ -68,7 +68,7 @@ def outage_of(whole: Outage | None, shards: Iterable[Shard], now: int, limits: L
     """Return that the provider has not answered for long, or asks for a long wait; None where it does neither.
 
     *whole*: since when no call is answered, the last ones just now. Of *shards* some may have calls that never are. One that is
-    told to wait for long is not answered for long, either: that is one cause, and it is said at once.
+    asked to wait for long is not answered for long, either: that is one cause, and it is said at once.
     """
     of_shards = [shard.unanswered for shard in shards if shard.unanswered]
     lasting = [outage for outage in of_shards if outage.last_at - outage.since >= limits.unavailable_seconds]
@@ -95,7 +95,7 @@ def hang_of(hang: Hang | None, base_url: str, now: int, limits: Limits) -> Cause
 
 
 def early_wait(hang: Hang | None, base_url: str) -> CommonWait | None:
-    """Return what a status says of *hang* from its beginning, before it is a cause that people are told of."""
+    """Return what a status says of *hang* from its beginning, before a notification about it is due."""
     if hang is None or hang.base_url != base_url:
         return None
     return CommonWait(_W.PROVIDER, _hang_reason(hang), hang.since, number=0, is_for_a_person=False, is_of_sending=True)
@@ -142,7 +142,7 @@ def waiting_jobs(cause: Cause, jobs: Iterable[Job], shards: Iterable[Shard]) -> 
 
 
 def after_cause(install: Install, cause: Cause | None, jobs: int, now: int, limits: Limits) -> Install:
-    """Return *install* as *cause*, for which so many jobs wait, leaves it: the same where nothing is new.
+    """Return *install* as *cause*, for which that many jobs wait, leaves it: the same where nothing is new.
 
     A cause begins once a job waits for it. Where it begins or ends, the statuses of all jobs are to be written again.
     """
@@ -180,7 +180,7 @@ def _recent(install: Install, now: int, limits: Limits) -> Mapping[str, PastWait
 
 
 def to_be_told(wait: CommonWait | None, now: int, limits: Limits) -> CommonWait | None:
-    """Return *wait* as it is once a worker is asked to tell of it; None where nobody is to be asked now."""
+    """Return *wait* as it is once a worker is asked to tell of it; None if no worker is to be asked now."""
     if (
         wait is None
         or wait.is_told

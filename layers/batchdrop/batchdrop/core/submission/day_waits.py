@@ -1,7 +1,7 @@
 """What jobs wait for once a day's money is used up: one notification for all of them, and one a day.
 
-Rule: each job's row says that it waits, since another day's money is its turn; that people are told is the installation's matter.
-Older releases told of it job by job: such a job is not told of again.
+Rule: each job's row says that it waits, since another day's money is its turn; the notification is the installation's.
+Older releases sent one for each job: such a job gets no second one.
 """
 
 from collections.abc import Iterable
@@ -34,14 +34,14 @@ def waits_for_a_day(job: Job, now: int) -> Job:
 
 
 def is_told_alone(job: Job) -> bool:
-    """Whether an older release told of *job* by itself."""
+    """Whether an older release sent a notification for *job* alone."""
     return any(wait.is_told for wait in job.waits if wait.reason.code == DAILY_CAP_CODE)
 
 
 def after_day(install: Install, waiting: Iterable[Job], now: int, limits: Limits) -> Install:
     """Return *install* as it is while those *waiting* wait for another day: the same where nothing is new.
 
-    Where nobody waits any more nobody is told, either.
+    If no job waits any more, nothing is sent.
     """
     jobs, wait = list(waiting), install.day_wait
     if not jobs:

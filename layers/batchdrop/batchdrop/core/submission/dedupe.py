@@ -1,6 +1,6 @@
 """Requests that repeat: which line of an attempt is sent for all that ask the same.
 
-Rule: it follows from the lines and their order alone, so that the input file made twice is the same, and the harvest finds for
+Rule: it follows from the lines and their order alone, so that the input file made twice is the same, and collecting finds for
 each item the line that was sent for it without anybody having kept a list.
 """
 
@@ -13,7 +13,7 @@ from batchdrop.core.model.shard import Shard
 from batchdrop.core.planning.requests import body_of_line, row_of_line
 from batchdrop.core.submission.shard_events import NOTHING_SAVED, Saving
 
-# Of a shard's 50,000 lines at most; by chance two of them agree in so many bytes once in 10^29 shards.
+# Of a shard's 50,000 lines at most; by chance two of them agree in that many bytes once in 10^29 shards.
 _DIGEST_BYTES: Final = 16
 
 

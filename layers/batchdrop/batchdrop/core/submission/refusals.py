@@ -32,7 +32,7 @@ def is_money_code(code: str) -> bool:
 
 
 def is_about_model(status: int, code: str) -> bool:
-    """Whether a refusal means one model alone: the key is good, and other models go on. By the code, never by the words."""
+    """Whether a refusal means one model alone: the key is good, and other models continue. By the code, never by the words."""
     return status in (_FORBIDDEN, _NOT_FOUND) and any(word in code.lower() for word in _MODEL_WORDS)
 
 

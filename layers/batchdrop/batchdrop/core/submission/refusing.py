@@ -1,6 +1,6 @@
 """What the provider refuses for good, seen over shards, jobs and models: who waits for it, and when its items fail.
 
-Rule: a shard has its own day. What was refused of a job for a day, or of a model, is not waited for by every other shard anew.
+Rule: a shard has its own day. What was refused of a job for a day, or of a model, is not waited for again by every other shard.
 """
 
 from collections import Counter
@@ -82,7 +82,7 @@ def is_under_refusal(shard: Shard) -> bool:
 
 
 def is_waited_for(shard: Shard, now: int, limits: Limits) -> bool:
-    """Whether *shard* was refused so often, or for so long, or for its model, that people are told what its job waits for."""
+    """Whether *shard* was refused so often, or for so long, or for its model, that a notification says what its job waits for."""
     refusal = shard.attempt.refusal
     if refusal is None or not is_under_refusal(shard):
         return False
@@ -94,7 +94,7 @@ type Place = tuple[str, str]  # a job and a model
 
 
 def refused_places(jobs: Iterable[Job], shards: Sequence[Shard], limits: Limits) -> frozenset[Place]:
-    """Return the *jobs* and models of which so many *shards* are refused that no other is tried.
+    """Return the *jobs* and models of which enough *shards* are refused that no other is tried.
 
     Lone requests that are too large hold up others only where nothing of their job was ever taken.
     """

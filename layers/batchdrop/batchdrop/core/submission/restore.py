@@ -1,7 +1,7 @@
 """What a table that was restored from a backup does not know: batches that were made after the moment that it shows.
 
 Rule: a batch that the restored row could have made is taken for its own; where there is one that it could not have made, its job
-is not gone on with, because that would pay for the same items again. Tries that were used are never used anew.
+is not continued, because that would pay for the same items again. Create calls that were used are never used again.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ RESTORED = Reason(
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A batch of ours, and the try that made it."""
+    """A batch of ours, and the create call that made it."""
 
     name: TryName
     batch: Batch

@@ -1,7 +1,7 @@
 """What can happen to a shard, as values: the columns of the table in `lifecycle`.
 
-An event that was concluded from a try bears its ticket, and changes nothing once the shard has left that try behind: what
-a slow worker or a lagging index concluded about one try must never be done to the next.
+An event about one create call has its ticket, and changes nothing once the shard has left that call behind: what
+a slow worker or a lagging index concluded about one call must never be done to the next.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ NOTHING_SAVED = Saving()
 
 @dataclass(frozen=True, slots=True)
 class InputUploaded:
-    """The input file named after the ticket lies at the provider, under this key."""
+    """The input file named after the ticket is at the provider, under this key."""
 
     ticket: str
     file: str
@@ -43,7 +43,7 @@ class InputUploaded:
 
 @dataclass(frozen=True, slots=True)
 class InputUnusable:
-    """The file cannot serve this try (it is gone, or lies under another key); no call is uncertain."""
+    """The file cannot serve this create call (it is gone, or is under another key); no call is uncertain."""
 
     ticket: str
 
@@ -87,7 +87,7 @@ class SendRefused:
 class ModelRefused:
     """The provider refuses the create because of the model: no batch. *refusal* is the model's, this one counted.
 
-    *is_given_up*: that has lasted for a day, and the job is no younger.
+    *is_given_up*: that has lasted for a day, and the job isn't younger.
     """
 
     ticket: str
@@ -107,7 +107,7 @@ class CreateTurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class BatchFound:
-    """A batch that bears one of this attempt's tickets: as the answer to the create call, or in the list."""
+    """A batch that has one of this attempt's tickets: as the answer to the create call, or in the list."""
 
     batch: Batch
     ticket: str
@@ -129,7 +129,7 @@ class Fenced:
 
 @dataclass(frozen=True, slots=True)
 class FenceFailed:
-    """For a day nobody would say that the input file is gone."""
+    """For a day the provider did not say that the input file is gone."""
 
     ticket: str
 
@@ -162,7 +162,7 @@ class InputMissed:
 
 @dataclass(frozen=True, slots=True)
 class EarlierFailed:
-    """The batch that the shard runs as is an earlier try's, and failed: the present create is as uncertain as before."""
+    """The batch that the shard runs as is of an earlier create call, and failed: the present create is as uncertain as before."""
 
     ticket: str  # of the present try
 

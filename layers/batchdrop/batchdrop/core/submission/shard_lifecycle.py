@@ -20,10 +20,10 @@ Rules kept here, each the reason why nothing is paid twice:
 * A file that an uncertain create was made with is never used again: every way from CREATING to another create that is
   not a definite refusal passes FENCING and ends in RESERVED, without a file.
 * CREATING is entered before the call and left only by an answer or by the fence; also where a list that is behind showed a
-  batch of an earlier try as alive: once that one is seen to have failed, the create is as uncertain as it was.
+  batch of an earlier create call as alive: once that one is seen to have failed, the create is as uncertain as it was.
 * A definite refusal leaves nothing uncertain: its shard waits without quota and without a file, for a day at most.
-* An attempt has one batch. Whatever batch bears one of the attempt's tickets is adopted, wherever the shard stands.
-* A cancelled shard never comes to where something may be sent: it is harvested instead. Where a create may have been made
+* An attempt has one batch. Whatever batch has one of the attempt's tickets is adopted, whatever the state of the shard.
+* A cancelled shard never comes to where something may be sent: it is collected instead. Where a create may have been made
   the rules above hold for it as for any other, so that a batch that was paid for is found.
 """
 
@@ -134,7 +134,7 @@ class Now:
 def advance(shard: Shard, event: on.ShardEvent, now: Now) -> Shard:
     """Return *shard* after *event*.
 
-    Raises IllegalTransition where the state does not know the event, and Superseded where the event answers a try that
+    Raises IllegalTransition where the state does not know the event, and Superseded where the event answers a create call that
     the shard has left behind. Quota is not looked at: `quota_tokens` says what the shard holds, the ledger keeps the sum.
     """
     targets = EDGES[shard.state].get(type(event))
@@ -237,7 +237,7 @@ def _after_input_uploaded(shard: Shard, event: on.InputUploaded, now: Now) -> Sh
     saving = event.saving
     saved = replace(shard, saved_items=saving.items, saved_tokens=saving.tokens, saved_inputs=saving.inputs)
     file = replace(shard.attempt.file, id=event.file, uploaded_at=now.time)
-    # What is not sent takes no quota: it is given back here, because nobody knew before.
+    # What is not sent takes no quota: it is given back here, because it was not known before.
     return replace(
         saved, state=_S.UPLOADED, quota_tokens=saved.sent_tokens, quota_inputs=saved.sent_inputs,
         attempt=replace(shard.attempt, file=file), failed_uploads=0, base_url=event.base_url, fingerprint=event.fingerprint,
@@ -292,7 +292,7 @@ def _after_input_doubted(shard: Shard, _event: on.InputDoubted, now: Now) -> Sha
 def _after_send_refused(shard: Shard, event: on.SendRefused, now: Now) -> Shard:
     limits, known = now.limits, shard.attempt.refusal or Refusal(event.reason, 0, now.time)
     if event.is_too_large and shard.sent_items > 1:
-        # Whoever wrote this splits it: each part is asked for the first time.
+        # The caller splits it: each part is asked for the first time.
         parted = _with_refusal(shard, replace(known, reason=event.reason, count=0))
         return replace(_refused(parted), due_at=now.time)
     scope = Scope.LINE if event.is_too_large else Scope.SHARD
@@ -505,7 +505,7 @@ def _after_harvested(shard: Shard, event: on.Harvested, now: Now) -> Shard:
         expires_at = now.time + 2 * now.limits.ended_rows_kept_seconds  # outlives its job's row
         return replace(shard, state=_S.DONE, lease=None, due_at=None, expires_at=expires_at)
     may_go_on = event.is_unpaid or shard.used_attempts < now.limits.attempts_max
-    assert may_go_on, "the harvest fails what may not be sent again"  # noqa: S101
+    assert may_go_on, "collecting fails what may not be sent again"  # noqa: S101
     attempt = Attempt(number=shard.attempt.number + 1)
     return replace(
         _share_of(shard, event.again_lines), state=_S.WAITING, attempt=attempt,

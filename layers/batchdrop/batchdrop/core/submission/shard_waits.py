@@ -47,16 +47,16 @@ class ShardWait:
 def shard_wait(shards: Iterable[Shard]) -> ShardWait | None:
     """Return what that of *shards* waits for that has waited longest; None where none is held up.
 
-    What was refused or not answered is said from the first time on, before it is a cause that people are told of.
+    What was refused or not answered is said from the first time on, before a notification about it is due.
     """
     waits = [wait for shard in shards if (wait := _wait_of(shard) or _wait_to_send(shard)) is not None]
     return min(waits, key=lambda wait: wait.since, default=None)
 
 
 def reason_to_tell(shards: Iterable[Shard], now: int, limits: Limits) -> Reason | None:
-    """Return why somebody is to be told of what one of *shards* waits for, because it lasts; None where nobody is.
+    """Return the reason of a notification about what one of *shards* waits for, because it lasts; None if none is due.
 
-    A parked one was told of while its create was uncertain.
+    A parked one had its notification while its create was uncertain.
     """
     for shard in shards:
         wait = None if shard.state is ShardState.PARKED else _wait_of(shard)

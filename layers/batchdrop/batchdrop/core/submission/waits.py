@@ -1,7 +1,7 @@
-"""What one job waits for: what a person can put right, an approval, and its turn, which comes by itself. What all jobs wait for
-is in `common_waits`.
+"""Decides what one job waits for: what a person can put right, an approval, or its turn. What all jobs wait for is
+in `common_waits`.
 
-Rule: a job owes one notification for each cause, however often it comes back.
+Rule: a job sends one notification for each cause, however often it comes back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ NO_LIST: Final = Reason(
 
 REFUSALS: Final = frozenset({_W.REFUSED, _W.MODEL, _W.DISK})
 _REFUSED: Final = "The provider refuses what is sent to it."
-_MODEL_REFUSED: Final = "The provider refuses this model to the account; other models go on."
+_MODEL_REFUSED: Final = "The provider refuses this model to the account; other models continue."
 _ASKED_AGAIN: Final = (
     "It is tried again a few times, then once an hour, and after a day the requests fail with its words, unsent and "
     "unpaid."
@@ -57,14 +57,14 @@ def _waiting(job: Job, waits_for: WaitingFor, cause: Reason, now: int) -> Job:
 
 
 def waits_for_one(job: Job, cause: Reason) -> Job:
-    """Return *job* owing a notification for *cause*, which holds up some of it while the rest goes on."""
+    """Return *job* with a pending notification for *cause*, which holds up some of it while the rest continues."""
     is_known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
     is_over = job.state is not JobState.RUNNING or job.cancelled_at
     return job if is_known or is_over else replace(job, waits=(*job.waits, Wait(cause)))
 
 
 def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
-    """Return *job* waiting for what *refusal* names, and owing a notification if that cause is new to it.
+    """Return *job* waiting for what *refusal* names, with a pending notification if that cause is new to it.
 
     Without a refusal the job no longer waits for one.
     """
@@ -79,7 +79,7 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
 
 
 def refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
-    """Return what a job waits for whose sending is refused, and the words that people are told."""
+    """Return what a job waits for whose sending is refused, and the words of its notification."""
     if refusal.reason == DISK_FULL:
         return (
             _W.DISK,
@@ -94,17 +94,17 @@ def refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
 
 
 def waited_reason(job: Job) -> Reason | None:
-    """Return why *job* waits, where it is more than a turn that comes by itself."""
+    """Return why *job* waits, where it is more than a turn that comes automatically."""
     if job.waiting_for in _TURNS or job.waiting_for == _W.QUOTA:
         return None
     return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
 
 
 def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int, *, is_day_over: bool = False) -> WaitingFor:
-    """Return what *job* waits for, of whose shards those *waiting* are let in as soon as they may be.
+    """Return what *job* waits for, of whose shards those *waiting* are admitted as soon as they may be.
 
-    A shard whose next attempt is not due yet would not be let in however much quota there were. *is_day_over*: the day's money
-    that it waited for is there, and it is not let in for want of quota.
+    A shard whose next attempt is not due yet would not be admitted however much quota there were. *is_day_over*: the day's money
+    that it waited for is there, and it is not admitted for want of quota.
     """
     is_turn = job.waiting_for in _TURNS or (is_day_over and job.waiting_for == _W.DAILY_CAP)
     if job.state is not JobState.RUNNING or job.cancelled_at or not is_turn:
@@ -120,7 +120,7 @@ def _rests(shard: Shard, now: int) -> bool:
 
 
 def owed(job: Job) -> Mapping[int, Reason]:
-    """Return the waits that nobody was told of, by their number, which counts from 1. Over once the job goes to its end.
+    """Return the waits whose notification is pending, by their number, which counts from 1. Over once the job goes to its end.
 
     What older releases wrote of a day's money is the installation's to tell (`day_waits`).
     """
@@ -131,18 +131,18 @@ def owed(job: Job) -> Mapping[int, Reason]:
 
 
 def told(job: Job, number: int) -> Job:
-    """Return *job* without owing the notification of its wait *number*."""
+    """Return *job* with the notification sent for its wait *number*."""
     waits = tuple(replace(wait, is_told=wait.is_told or index == number) for index, wait in enumerate(job.waits, 1))
     return replace(job, waits=waits)
 
 
 def owed_hold(job: Job) -> Hold | None:
-    """Return the hold of *job* that nobody was told of; over once it goes on, or to its end."""
+    """Return the hold of *job* whose notification is pending; over once it continues, or ends."""
     return job.hold if job.state is JobState.HELD and job.hold and not job.hold.is_told else None
 
 
 def hold_expired(limits: Limits) -> Reason:
-    """Return why a job ends that nobody approved of."""
+    """Return why a job ends that was not approved."""
     days, hours = divmod(limits.hold_seconds_max // HOUR, 24)
     waited = f"{days} days" if not hours else f"{24 * days + hours} hours"
-    return Reason("hold_expired", f"Nobody approved of what it would cost within {waited}, so it was cancelled.")
+    return Reason("hold_expired", f"It was not approved within {waited}, so it was cancelled.")

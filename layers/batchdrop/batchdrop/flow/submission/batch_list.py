@@ -58,8 +58,8 @@ class Sweep:
 class _Ours:
     """Tells this installation's batches from others', by their tickets.
 
-    Where the server shows no metadata a batch is told by its input file, which is uploaded for one try and bears its ticket's
-    name, and one whose create was answered by its id.
+    Where the server shows no metadata a batch is known by its input file, which is uploaded for one create call and has
+    its ticket's name, and one whose create was answered by its id.
     """
 
     def __init__(self, install: str, shards: Sequence[Shard], *, has_tickets: bool) -> None:

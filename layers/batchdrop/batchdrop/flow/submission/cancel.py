@@ -1,7 +1,7 @@
 """Stopping what a person cancelled: what is not sent never is, and batches that run are asked to stop; so are stuck ones.
 
 Rule: the job's row says first that it is cancelled, and every intent to create is written on condition that it does not; so
-whatever dies from here on, poll goes on stopping. A batch is cancelled only by the shard that the ledger records it for.
+whatever dies from here on, poll continues to stop. A batch is cancelled only by the shard that the ledger records it for.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from batchdrop.flow.unit_of_work import Work, keep_shard, move_shard
 def stop_shards(work: Work, shards: Iterable[Shard]) -> list[Shard]:
     """Stop those of *shards*, all of cancelled jobs, that could still be sent or run; return them as they are then.
 
-    What is being harvested is left alone: should it come back to be sent again, it is stopped there. May be repeated.
+    What is being collected is left alone: should it come back to be sent again, it is stopped there. May be repeated.
     """
     stopped = []
     for shard in shards:
@@ -49,9 +49,9 @@ def stop_batch(work: Work, provider: Provider, shard: Shard, batch: Batch) -> No
 
 
 def stop_stuck(work: Work, provider: Provider, shard: Shard, batch: Batch) -> bool:
-    """Ask the provider to cancel *batch* where it has not ended hours after its window, once in so many hours; return whether.
+    """Ask the provider to cancel *batch* where it has not ended hours after its window, at most once an hour.
 
-    What it answered is harvested when it has ended, and the rest is sent again as after an expiry.
+    What it answered is collected when it has ended, and the rest is sent again as after an expiry.
     """
     if not is_stuck(shard, batch, work.ports.clock.now(), work.limits, provider.dialect):
         return False

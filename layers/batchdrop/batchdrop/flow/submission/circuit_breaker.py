@@ -1,7 +1,7 @@
 """The key and the circuit: whether the provider may be asked at all, and whether this key may speak for a shard.
 
 Rule: what a key of another project sees means nothing. A 404 or an empty list counts only once the key is proved to belong
-to the project that the shard's file or batch lies in.
+to the project that the shard's file or batch is in.
 """
 
 from collections.abc import Callable, Iterable
@@ -168,7 +168,7 @@ def note_hang(work: Work, provider: Provider, cause: str, *, is_of_create: bool 
 
 
 def end_hang(work: Work, *, is_of_create: bool = False) -> None:
-    """Let uploads go on: one was answered, or a create that was hung for."""
+    """Let uploads continue: one was answered, or a create that was hung for."""
     hang = work.install.hang
     if hang and hang.is_of_create == is_of_create:  # else each upload would read the row
         change_install(work, lambda install: replace(install, hang=None))
@@ -217,7 +217,7 @@ def close_circuit(work: Work, provider: Provider) -> None:
 
 
 def note_good_key(work: Work, provider: Provider, answered: Iterable[Asked]) -> Work:
-    """Let everything go on if what was refused under the key is among what was *answered*; return *work* as it is then.
+    """Let everything continue if what was refused under the key is among what was *answered*; return *work* as it is then.
 
     Where work is only looked at and fetched no create is made that would show it.
     """
@@ -229,7 +229,7 @@ def note_good_key(work: Work, provider: Provider, answered: Iterable[Asked]) -> 
 
 
 def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
-    """Let creates go on if answers were missing for want of money: the batch of *shard*, created since, has some."""
+    """Let creates continue if answers were missing for want of money: the batch of *shard*, created since, has some."""
     circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
     if circuit is not None and circuit.is_of_answers:  # seldom: else each look at a batch would read the row
         _close(work, provider, lambda circuit: circuit.is_of_answers and shard.attempt.file.intent_at > circuit.since)
@@ -310,7 +310,7 @@ def _shows(ask: Callable[[], bool]) -> bool:
 
 
 def note_refusal(work: Work, provider: Provider, error: KeyRefused, refused: Asked) -> None:
-    """Open the circuit for what any call but a create was told about the key."""
+    """Open the circuit for what any call but a create learned about the key."""
     open_circuit(work, provider, Reason(error.code, str(error)), refused)
 
 

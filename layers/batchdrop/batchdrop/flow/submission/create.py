@@ -3,7 +3,7 @@
     RESERVED ──(upload the input, named after the ticket)──► UPLOADED ──(write the intent)──► CREATING ──(one POST)──► answer
 
 Rule: the intent is durable before the call, the call is made once, and what is not a definite answer stays CREATING until
-`recover` finds the batch or fences the try off. `create_batch` is called here and nowhere else.
+`recover` finds the batch or fences the call off. `create_batch` is called here and nowhere else.
 """
 
 import tempfile
@@ -76,7 +76,7 @@ _SENDABLE: Final = frozenset({ShardState.RESERVED, ShardState.UPLOADED})
 
 
 def send(work: Work, provider: Provider, shard: Shard, planned: PlannedJob) -> Shard:
-    """Bring *shard* of the job *planned* as far towards RUNNING as this invocation can, and return it as it then stands.
+    """Bring *shard* of the job *planned* as far towards RUNNING as this invocation can, and return it as it is then.
 
     May be repeated at any time and by anybody: each step is conditional on the shard's state and ticket.
     """
@@ -211,7 +211,7 @@ def _is_processed(work: Work, provider: Provider, shard: Shard) -> bool:
 
 
 def _record(work: Work, provider: Provider, shard: Shard, answer: CreateAnswer) -> Shard:
-    """Write down what the create call said. What is uncertain stays CREATING: only `recover` may go on from there."""
+    """Write down what the create call said. What is uncertain stays CREATING: only `recover` may continue from there."""
     if isinstance(answer, Uncertain) and answer.is_silent:
         note_hang(work, provider, answer.cause, is_of_create=True)
     else:

@@ -1,6 +1,6 @@
 """A full disk, told apart from a broken one.
 
-Rule: what is kept on disk is a copy. Whoever can do without it does, and whoever cannot says so in words.
+Rule: what is kept on disk is a copy. What can do without it does, and what cannot says so in words.
 """
 
 import errno

@@ -1,6 +1,6 @@
-"""Batches of ours that nobody collects: a shard was paid for twice, against all care. They are found in the list, and reported.
+"""Batches of ours that are not collected: a shard was paid for twice, against all care. They are found in the list, and reported.
 
-Rule: they are never touched, because somebody may know more than the ledger. One exception: where the ledger's own batch bears
+Rule: they are never touched, because a person may know more than the ledger. One exception: where the ledger's own batch has
 the very same ticket, one call was made into two on its way, and the second is cancelled.
 """
 
@@ -16,7 +16,7 @@ from batchdrop.flow.unit_of_work import Work, keep_shard
 
 
 def report_duplicates(work: Work, provider: Provider, shards: Iterable[Shard], seen: Sweep) -> None:
-    """Report each batch in *seen* that bears a ticket of ours beside the one that counts, once.
+    """Report each batch in *seen* that has a ticket of ours beside the one that counts, once.
 
     *shards* are those under way; of others only a batch that still runs is suspect, since theirs have ended. Raises KeyRefused.
     """

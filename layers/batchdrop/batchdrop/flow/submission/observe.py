@@ -70,7 +70,7 @@ def observe(work: Work, provider: Provider, shards: Sequence[Shard]) -> Look:
     at_provider = [shard for shard in shards if is_sought(shard) or shard.state is ShardState.RUNNING]
     look = Look()
     if not at_provider:
-        # Nothing is asked: where the key was refused, whoever fetches answers next asks for all.
+        # Nothing is asked: where the key was refused, the next worker that fetches answers asks for all.
         look.reads = BreakerState.HALF_OPEN if is_key_refused(work, provider) else BreakerState.CLOSED
         return look
     look.was_asked = True
@@ -122,7 +122,7 @@ def _taken_first(work: Work, shards: Iterable[Shard], seen: Sweep) -> list[Shard
 
 
 def _observe_one(work: Work, provider: Provider, shard: Shard, seen: Sweep, look: Look) -> Shard | None:
-    """Take one shard's step. What somebody else moved meanwhile is left to them: the row that we read was old."""
+    """Take one shard's step. What another worker moved meanwhile is left to it: the row that we read was old."""
     try:
         if shard.state is not ShardState.RUNNING:
             return recover(work, provider, shard, seen)

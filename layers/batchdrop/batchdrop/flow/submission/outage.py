@@ -20,7 +20,7 @@ def note_look(work: Work, look: Look) -> Work:
 
 
 def forget_outages(work: Work) -> Work:
-    """Return *work* with no outage: nothing is under way, so nobody asks whether there is one."""
+    """Return *work* with no outage: nothing is under way, so nothing asks whether there is one."""
     return _changed(work, lambda install: replace(install, unanswered=None, no_list=None))
 
 

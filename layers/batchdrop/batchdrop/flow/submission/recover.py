@@ -1,14 +1,14 @@
 """Finding out what became of a create call whose answer is unknown: the poller's side of the protocol.
 
     CREATING ──(older than the grace, nothing listed)──► FENCING ──(input file deleted)──► wait ──(a list that began after
-    the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one try an hour
+    the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one call an hour
 
 A provider that has no list, while it answers other calls, shows nothing: what is uncertain there is PARKED, with no new try, and
-goes on from FENCING once there is a list.
+continues from FENCING once there is a list.
 
-Rule: a batch that bears a ticket of the attempt is adopted wherever the shard stands. Nothing is sent anew before the file
+Rule: a batch that has a ticket of the attempt is adopted whatever the state of the shard. Nothing is sent again before the file
 of every uncertain try is gone and a list that began a quarter of an hour later shows no batch of the attempt. Where it is not
-known that a deleted file stops a create (`Dialect.is_fence_known`) nothing is sent anew at all: the shard is PARKED.
+known that a deleted file stops a create (`Dialect.is_fence_known`) nothing is sent again at all: the shard is PARKED.
 """
 
 from batchdrop.core.model.errors import ProviderRefused, ProviderUnavailable
@@ -35,7 +35,7 @@ from batchdrop.flow.unit_of_work import Work, move_shard
 
 
 def recover(work: Work, provider: Provider, shard: Shard, seen: Sweep) -> Shard | None:
-    """Take one step for a *shard* that may have a batch that nobody told us of; return it, or None where it waits.
+    """Take one step for a *shard* that may have a batch without our knowledge; return it, or None where it waits.
 
     *provider* must be the one that *seen* was listed with, and *shard* must have been read before the list began.
     """
@@ -66,7 +66,7 @@ def _without_batch(work: Work, provider: Provider, shard: Shard, seen: Sweep) ->
 def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
     """Begin the fence once a full list that began after the grace shows nothing.
 
-    An incomplete list is no reason: the input file of a batch that runs must not be deleted. Nor is the grace alone: as long
+    An incomplete list isn't a reason: the input file of a batch that runs must not be deleted. Nor is the grace alone: as long
     as a new file may be invisible, a 404 to its deletion does not say that it is gone.
     """
     limits, file = work.limits, shard.attempt.file
@@ -79,7 +79,7 @@ def _from_creating(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
 
 
 def _park(work: Work, shard: Shard) -> Shard:
-    """Park *shard*, whose create is uncertain: without a list nobody will see whether a batch came of it."""
+    """Park *shard*, whose create is uncertain: without a list it will not be seen whether a batch came of it."""
     work.ports.log.warning("create.parked", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket)
     parked = move_shard(work, shard, Unlisted(shard.attempt.ticket))
     note_wait(work, shard.job, NO_LIST)
@@ -109,7 +109,7 @@ def _from_fenced(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
         return None
     if seen.is_missing:
         return _park(work, shard)
-    # Earlier tries of the attempt were shown not to be there before this one began.
+    # Earlier create calls of the attempt were shown not to be there before this one began.
     return (
         move_shard(work, shard, NothingFound(shard.attempt.ticket))
         if seen.shows_all_since(shard.attempt.file.intent_at)
@@ -118,9 +118,9 @@ def _from_fenced(work: Work, shard: Shard, seen: Sweep) -> Shard | None:
 
 
 def _park_unfenced(work: Work, shard: Shard) -> Shard:
-    """Give the try up as one that may still run: the file stays, because it may be in use, and nothing is sent again.
+    """Give the call up as one whose batch may still run: the file stays, because it may be in use, and nothing is sent again.
 
-    The job owes a notification: a batch that shows itself within a week is collected, and a person may know more.
+    A notification is pending: a batch that shows itself within a week is collected, and a person may know more.
     """
     work.ports.log.warning("shard.unfenced", job_id=shard.job, shard=shard.number, ticket=shard.attempt.ticket)
     parked = move_shard(work, shard, FenceFailed(shard.attempt.ticket))

@@ -29,7 +29,7 @@ from batchdrop.flow.unit_of_work import Work, log_transition, move_shard, read_j
 
 
 def obey(work: Work, provider: Provider, shard: Shard, refusal: ShardEvent) -> Shard:
-    """Do what a definite refusal asks for, unless `recover` has taken the try further meanwhile; return the row as it is then."""
+    """Do what a definite refusal asks for, unless `recover` has taken the call further meanwhile; return the row."""
     try:
         after = _moved(work, shard, refusal)
     except (IllegalTransition, Superseded) as error:
@@ -56,7 +56,7 @@ def _moved(work: Work, shard: Shard, refusal: ShardEvent) -> Shard:
 
 
 def _settled(work: Work, shard: Shard, event: ShardEvent, change: Callable[[Shard], Change]) -> Shard:
-    """Write what *change* makes of *shard*, which *event* happened to, and return the row as it is then."""
+    """Write what *change* makes of *shard*, which *event* happened to, and return the row."""
     after = transact(work, shard, change).row
     log_transition(work, after, event)
     return after
@@ -118,7 +118,7 @@ def _halved(work: Work, read: Shard, waiting: Shard, job: Job) -> Change:
 def _quota_estimate(work: Work, shard: Shard, event: NoQuota, quota: Quota, held: int) -> QuotaEstimate:
     """Return what is known of *quota* after *shard*, which held so much of it, was refused.
 
-    Where a lower limit keeps nobody away, because somebody else fills the queue, time does.
+    Where a lower limit keeps no shard away, because another user fills the queue, time does.
     """
     total = quota.taken + held if not shard.taken_at else quota.taken
     quota_estimate = after_refused(quota.quota_estimate, total, event.stated)

@@ -1,4 +1,4 @@
-"""After a restore of the table: what the provider shows is held against the rows before anything goes on.
+"""After a restore of the table: what the provider shows is held against the rows before anything continues.
 
 Rule: the list is read to its end first, and nothing is written until it was. The schedule and both queues' mappings must be off:
 an operator calls this (docs/runbooks/restore.md), nothing else does. May be repeated.
@@ -38,8 +38,8 @@ class Recovery:
     adopted: int  # shards that have their batch again
     reset: int  # shards that are looked for once more before anything is sent
     stopped: tuple[str, ...]  # cancelled: they had batches that no row can account for
-    claimed: tuple[str, ...]  # begun after the backup: their uploads are not started by themselves
-    unaccounted: tuple[str, ...]  # those batches; what they answered lies at the provider
+    claimed: tuple[str, ...]  # begun after the backup: their uploads are not started automatically
+    unaccounted: tuple[str, ...]  # those batches; what they answered is at the provider
 
 
 def recover_all(ports: Ports, limits: Limits) -> Recovery:
@@ -49,7 +49,7 @@ def recover_all(ports: Ports, limits: Limits) -> Recovery:
     work = begin(ports, limits)
     provider = open_provider(work)
     if provider is None:
-        raise KeyMissing("key_missing", "without the key nobody knows which batches there are")
+        raise KeyMissing("key_missing", "without the key it is not known which batches there are")
     _check_project(work, provider)
     batches = _list_all(work, provider)
     tries = tries_of(batches, work.install.id)
@@ -82,7 +82,7 @@ def _check_project(work: Work, provider: Provider) -> None:
 
 
 def _list_all(work: Work, provider: Provider) -> list[Batch]:
-    """Return every batch that bears a ticket of ours. Raises OutOfTime before the function must stop."""
+    """Return every batch that has a ticket of ours. Raises OutOfTime before the function must stop."""
     ours = f"{work.install.id}."
     found: list[Batch] = []
     after: str | None = None
@@ -161,9 +161,9 @@ def _stop_lost(work: Work, tries: Tries, jobs: Sequence[Job]) -> tuple[list[str]
 
 
 def _claim(work: Work, tries: Tries, jobs: Sequence[str]) -> list[str]:
-    """Write an ended row for each of *jobs*, which have batches and no row, so that no event or list starts them anew.
+    """Write an ended row for each of *jobs*, which have batches and no row, so that no event or list starts them again.
 
-    Older uploads than a week are started by nobody, so their jobs need none.
+    Uploads older than a week are never started, so their jobs need none.
     """
     since = work.ports.clock.now() - work.limits.old_drop_seconds - DAY
     young = {job for job in jobs if any(_ran_since(one, since) for tried in tries[job].values() for one in tried)}

@@ -115,7 +115,7 @@ def _quota_estimates(work: Work, taken: Shard) -> Iterator[QuotaWrite]:
 
 
 def _quota_estimate(quota: Quota, quota_estimate: QuotaEstimate) -> list[QuotaWrite]:
-    """Return the write of a *quota_estimate* that is new; one that is not keeps nobody from writing another."""
+    """Return the write of a *quota_estimate* that is new; one that is not keeps no other worker from writing one."""
     return [] if quota_estimate == quota.quota_estimate else [QuotaWrite(quota, quota_estimate)]
 
 
