@@ -140,7 +140,7 @@ happenings=(*_DROPS, switched("never_ends", value=0.5), switched("cancel_ignored
         happenings=(
             *_DROPS, Happening(70, _cancel_all), switched("never_ends", value=0.5), switched("cancel_ignored"),
         ),
-        limits=_PLAIN, failures=frozenset({"batch_stuck"}), tick_seconds_min=300,
+        limits=_PLAIN, failures=frozenset({"batch_stuck", "cancelled"}), tick_seconds_min=300,
     ),
     Scenario(
         name="never_answers", is_long=True,
