@@ -27,6 +27,7 @@ ROUNDS: Final = 3
 CALLS: Final[Mapping[str, str]] = {
     "build": "measure()",
     "split": "measure()",
+    "answers": "measure()",
     "cold_start": "measure(5)",
     "transfers": "measure()",
     "poll": "measure(3)",
@@ -37,7 +38,7 @@ CALLS: Final[Mapping[str, str]] = {
     "cost": "measure()",
 }
 # They take minutes, and have rounds of their own, or a virtual clock that makes them the same each time.
-ONCE: Final = frozenset({"build", "split", "quota", "estimates", "scale", "cost"})
+ONCE: Final = frozenset({"build", "split", "answers", "quota", "estimates", "scale", "cost"})
 VERSIONS: Final = ("boto3", "msgspec", "obstore", "openai", "aws-lambda-powertools")
 CODE: Final = "import json, dataclasses, {name}; print(json.dumps([dataclasses.asdict(row) for row in {name}.{call}]))"
 

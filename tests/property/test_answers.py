@@ -1,31 +1,22 @@
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
+import msgspec
+import pytest
 from fakes.answered import answer_line, chat_body
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchdrop.core.collection.answers import parse_answer, row_of_answer
+from batchdrop.core.collection.answers import Answer, parse_answer, read_answer, read_row, row_of_answer
 from batchdrop.core.collection.unanswered import answers_outstanding, missing_verdict
-from batchdrop.core.collection.usual import usual_outcome
-from batchdrop.core.collection.verdicts import judge
+from batchdrop.core.collection.verdicts import LAYOUTS, Layout, judge
 from batchdrop.core.model.batches import Batch
-from batchdrop.core.model.endpoints import CHAT
-from batchdrop.core.model.outcomes import NULL, Outcome, Usage
+from batchdrop.core.model.endpoints import Shape
 
-ENDPOINTS = st.sampled_from(
-    [
-        "/v1/chat/completions",
-        "/v1/responses",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/moderations",
-        "/v1/images/edits",
-        "/v1/videos",
-    ]
-)
+SHAPES = st.sampled_from(list(Shape))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -85,19 +76,20 @@ LINES = st.fixed_dictionaries(
 @given(content=st.binary(max_size=200))
 def test_no_bytes_break_the_reader(content: bytes) -> None:
     """Whatever a file holds, each line is read as an answer or as nobody's."""
-    answer = parse_answer(content)
+    row = row_of_answer(content)
 
-    assert answer.row is None or answer.row > 0
-    assert row_of_answer(content) == answer.row
+    assert row is None or row > 0
+    assert row == read_row(content)
+    assert judge(parse_answer(content), LAYOUTS[Shape.CHAT], is_structured=False).output is not None
 
 
-@given(line=LINES, endpoint=ENDPOINTS, is_structured=st.booleans(), ascii_only=st.booleans())
-def test_any_json_has_a_verdict(line: object, endpoint: str, *, is_structured: bool, ascii_only: bool) -> None:
+@given(line=LINES, shape=SHAPES, is_structured=st.booleans(), ascii_only=st.booleans())
+def test_any_json_has_a_verdict(line: object, shape: Shape, *, is_structured: bool, ascii_only: bool) -> None:
     """Each line is a success or a failure, never both; its output is JSON on one line; what was 2xx is never sent again."""
     content = json.dumps(line, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
     answer = parse_answer(content)
-    verdict = judge(answer, endpoint, is_structured=is_structured)
+    verdict = judge(answer, LAYOUTS[shape], is_structured=is_structured)
 
     output = json.loads(bytes(verdict.output))
     assert b"\n" not in bytes(verdict.output)
@@ -105,34 +97,68 @@ def test_any_json_has_a_verdict(line: object, endpoint: str, *, is_structured: b
     assert verdict.failure is None or output is None
     assert not (verdict.may_be_sent_again and verdict.failure is None)
     assert not (verdict.may_be_sent_again and answer.is_2xx)
-    assert row_of_answer(content) == answer.row
+    assert row_of_answer(content) == read_row(content)
 
 
-# Where an answer may differ from the usual one, as a path into its line.
-_BODY = ("response", "body")
-_CHOICE = (*_BODY, "choices", 0)
-_MESSAGE = (*_CHOICE, "message")
-PLACES = [
-    *((member,) for member in ("id", "custom_id", "response", "error")),
-    *(("response", member) for member in ("status_code", "request_id", "body")),
-    *((*_BODY, member) for member in ("model", "choices", "usage", "error")),
-    *((*_BODY, "choices", place) for place in (0, 1)),
-    *((*_CHOICE, member) for member in ("message", "finish_reason")),
-    *((*_MESSAGE, member) for member in ("content", "refusal", "tool_calls", "function_call", "audio")),
-    *(
-        (*_BODY, "usage", member)
-        for member in ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "input_tokens_details")
+def _said(text: str, **others: object) -> dict[str, object]:
+    """Return a message of a response."""
+    return {"type": "message", "content": [{"type": "output_text", "text": text}], **others}
+
+
+_CALL = {"type": "function_call", "name": "f"}
+_CHAT_USAGE = {"prompt_tokens": 20, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}}
+_USAGE = {"input_tokens": 20, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1}}
+# What providers normally send, shape by shape.
+TYPICAL: list[tuple[Shape, dict[str, Any]]] = [
+    (Shape.CHAT, {**chat_body('{"a": 1}'), "usage": _CHAT_USAGE}),
+    (Shape.CHAT, {**chat_body("é", refusal=None, annotations=[]), "error": None}),
+    (Shape.CHAT, chat_body(None, refusal="I can't")),
+    (Shape.CHAT, chat_body("a text", refusal="")),
+    (Shape.CHAT, chat_body(None, "tool_calls", tool_calls=[{"id": "c"}])),
+    (Shape.CHAT, {**chat_body("a"), "choices": [{"message": {"content": text}} for text in ("a", "", "b")]}),
+    (Shape.COMPLETIONS, {"choices": [{"text": "a", "finish_reason": "stop"}, {"text": "b"}], "usage": _CHAT_USAGE}),
+    (Shape.RESPONSES, {"status": "completed", "error": None, "output": [{"type": "reasoning"}, _said("a")]}),
+    (Shape.RESPONSES, {"output": [_said("a", phase="commentary"), _said('{"a": 1}', phase=None)], "usage": _USAGE}),
+    (
+        Shape.RESPONSES,
+        {"status": "incomplete", "incomplete_details": {"reason": "x"}, "output": [_said("a"), _said("b")]},
     ),
-    *(
-        (*_BODY, "usage", "prompt_tokens_details", *member)
-        for member in ((), ("cached_tokens",), ("cache_write_tokens",))
-    ),
+    (Shape.RESPONSES, {"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "I can't"}]}]}),
+    (Shape.RESPONSES, {"model": "m", "output": [{"type": "reasoning"}, _CALL, _CALL]}),
+    (Shape.EMBEDDINGS, {"data": [{"index": 1, "embedding": [2]}, {"index": 0, "embedding": "AA"}], "usage": {}}),
+    (Shape.MODERATIONS, {"model": "m", "results": [{"flagged": False}, {"flagged": True}]}),
+    (Shape.IMAGES, {"created": 1, "data": [{"url": "u"}], "usage": _USAGE}),
+    (Shape.OPAQUE, {"id": "video_1", "model": "m"}),
 ]
+
+
+def paths(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the way to each value within *value*."""
+    members: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in members:
+        yield (*path, name)
+        yield from paths(inner, (*path, name))
+
+
 ABSENT = object()
 VALUES = JSON | st.sampled_from(
     [ABSENT, None, 7, 299, 300, "", "é", "\ud800", '{"a": 1}', "length", {}, {"cached_tokens": 4}, [{"id": "call"}]]
 )
-CHANGES = st.lists(st.tuples(st.sampled_from(PLACES), VALUES), max_size=3)
+# Fields that a typical body does without.
+_RARE = [
+    ("response", "body", "error"),
+    *(("response", "body", "usage", name) for name in ("input_tokens", "prompt_tokens", "input_tokens_details")),
+    *(("response", "body", "choices", 0, "message", name) for name in ("refusal", "function_call", "audio")),
+]
+
+
+@st.composite
+def varied_lines(draw: st.DrawFn) -> tuple[Shape, object]:
+    """Return a typical answer, some of whose values were replaced or are gone."""
+    shape, body = draw(st.sampled_from(TYPICAL))
+    line = json.loads(answer_line(1, body))
+    places = st.sampled_from([*paths(line), *_RARE])
+    return shape, changed(line, draw(st.lists(st.tuples(places, VALUES), max_size=3)))
 
 
 def changed(line: object, changes: Iterable[tuple[tuple[str | int, ...], object]]) -> object:
@@ -154,52 +180,55 @@ def _holds(outer: object, step: str | int) -> bool:
     return step in outer if isinstance(outer, dict) else isinstance(outer, list) and step in range(len(outer))
 
 
+def refused(_body: object) -> NoReturn:
+    """Take no body at all."""
+    raise msgspec.DecodeError
+
+
+def field_by_field(layout: Layout[Any]) -> Layout[Any]:
+    """Return *layout* with a decoder that refuses all, so that each body is read field by field."""
+    return replace(layout, reader=replace(layout.reader, decode=refused))
+
+
 @given(
-    changes=CHANGES,
+    varied=varied_lines() | st.tuples(SHAPES, LINES),
     is_structured=st.booleans(),
     separators=st.sampled_from([(",", ":"), (", ", ": ")]),
     ascii_only=st.booleans(),
     broken=st.none() | st.integers(0, 400),
 )
 def test_what_is_read_in_one_go_is_what_is_read_field_by_field(
-    changes: list[tuple[tuple[str | int, ...], object]],
+    varied: tuple[Shape, object],
     separators: tuple[str, str],
     broken: int | None,
     *,
     is_structured: bool,
     ascii_only: bool,
 ) -> None:
-    """An outcome that was read at once is the one that follows from the answer's verdict; also of bytes that are no UTF-8."""
-    line = changed(json.loads(answer_line(1, chat_body('{"a": 1}' if is_structured else "é"))), changes)
+    """An answer is worth the same whether its types are the usual ones or it is taken apart; also where bytes are no UTF-8."""
+    shape, line = varied
     content = json.dumps(line, separators=separators, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass") + b"\n"
     if broken is not None:
         content = content[:broken] + b"\xe9" + content[broken + 1 :]
+    layout = LAYOUTS[shape]
 
-    found = usual_outcome(content, "name", 1, NULL, 2, "batch_1", is_structured=is_structured)
+    answer, apart = parse_answer(content), read_answer(content)
 
-    answer = parse_answer(content)
-    verdict = judge(answer, CHAT, is_structured=is_structured)
-    expected = Outcome(
-        name="name", row=1, status="succeeded", output=verdict.output, finish=verdict.finish, model=verdict.model,
-        usage=verdict.usage, response=answer.body, attempts=2, batch_id="batch_1", line_id=answer.line_id,
-        request_id=answer.request_id, status_code=answer.status,
-    )  # fmt: skip
-    assert found is None or (verdict.failure is None and found == expected)
+    assert answer == apart
+    assert row_of_answer(content) == read_row(content)
+    found = judge(answer, layout, is_structured=is_structured)
+    assert found == judge(apart, field_by_field(layout), is_structured=is_structured)
 
 
-@given(
-    text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    usage=st.tuples(st.integers(0, 9), st.integers(0, 9)),
-    status=st.integers(200, 299),
-)
-def test_usual_answers_are_read_in_one_go(text: str, usage: tuple[int, int], status: int) -> None:
-    """A text with its tokens: what nearly all answers are."""
-    body = chat_body(text) | {"usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1]}}
+@pytest.mark.parametrize(("shape", "body"), TYPICAL)
+def test_typical_answers_are_read_in_one_go(shape: Shape, body: dict[str, Any]) -> None:
+    """No field of theirs is of another type than the decoders have."""
+    line = answer_line(1, body)
 
-    found = usual_outcome(answer_line(1, body, status), "name", 1, NULL, 1, "batch_1", is_structured=False)
+    answer = msgspec.json.decode(line, type=Answer)
 
-    assert found is not None
-    assert (json.loads(bytes(found.output)), found.usage) == (text, Usage(*usage))
+    assert answer.response is not None
+    assert LAYOUTS[shape].reader.decode(answer.response.body) is not None
 
 
 @given(value=JSON, text=st.text(st.characters(), max_size=50))
@@ -215,12 +244,12 @@ def test_an_answer_keeps_every_character(value: object, text: str) -> None:
     assert json.loads(bytes(answer.body))["text"] == whole
 
 
-@given(line=LINES, endpoint=ENDPOINTS)
-def test_codes_are_words(line: object, endpoint: str) -> None:
+@given(line=LINES, shape=SHAPES)
+def test_codes_are_words(line: object, shape: Shape) -> None:
     """A failure's code can stand in a notification: short and on one line, whatever the provider put there."""
     answer = parse_answer(json.dumps(line).encode())
 
-    failure = judge(answer, endpoint, is_structured=False).failure
+    failure = judge(answer, LAYOUTS[shape], is_structured=False).failure
 
     assert failure is None or (failure.code.isprintable() and 0 < len(failure.code) <= 64)
 

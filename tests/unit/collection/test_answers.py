@@ -3,7 +3,7 @@ import json
 import pytest
 from fakes.answered import answer_line, chat_body, error_line, json_lines
 
-from batchdrop.core.collection.answers import failure_of, may_be_sent_again, parse_answer, row_of_answer
+from batchdrop.core.collection.answers import failure_of, may_be_sent_again, parse_answer, read_row, row_of_answer
 from batchdrop.core.model.outcomes import NULL
 
 
@@ -13,7 +13,7 @@ def test_a_usual_line_is_read_whole() -> None:
 
     answer = parse_answer(line)
 
-    assert (answer.row, answer.line_id, answer.status, answer.request_id) == (7, "batch_req_1", 200, "r")
+    assert (row_of_answer(line), answer.line_id, answer.status, answer.request_id) == (7, "batch_req_1", 200, "r")
     assert bytes(answer.body) == b'{"a":1.50}'
 
 
@@ -31,7 +31,7 @@ def test_unusual_lines_are_read_like_usual_ones(line: bytes) -> None:
     """Unknown fields, digits as text, a body as text and a byte order mark change nothing."""
     answer = parse_answer(line)
 
-    assert (answer.row, answer.status, bytes(answer.body), failure_of(answer)) == (7, 200, b"{}", None)
+    assert (answer.status, bytes(answer.body), failure_of(answer)) == (200, b"{}", None)
     assert row_of_answer(line) == 7
 
 
@@ -46,7 +46,7 @@ def test_an_answer_that_strict_readers_refuse_is_kept(content: bytes, read: obje
 
     answer = parse_answer(line)
 
-    assert (answer.row, row_of_answer(line)) == (7, 7)
+    assert row_of_answer(line) == 7
     assert json.loads(bytes(answer.body)) == {"text": read}
 
 
@@ -62,7 +62,7 @@ def test_only_our_own_rows_are_rows(custom_id: object) -> None:
     row = row_of_answer(line)
 
     assert row is None
-    assert parse_answer(line).row is None
+    assert read_row(line) is None
 
 
 @pytest.mark.parametrize("custom_id", [b"7", b"7.0", b"7.", b'"7"'])
@@ -73,7 +73,7 @@ def test_a_row_that_comes_back_as_a_number_is_our_own(custom_id: bytes) -> None:
 
     answer = parse_answer(line)
 
-    assert answer.row == row_of_answer(line) == (7 if is_json else None)
+    assert row_of_answer(line) == read_row(line) == (7 if is_json else None)
     assert bytes(answer.body) == (b'{"a":1}' if is_json else b"null")
 
 
@@ -82,7 +82,7 @@ def test_a_line_that_is_no_object_answers_nothing(line: bytes) -> None:
     """Garbage in a provider's file is survived, and is nobody's answer."""
     answer = parse_answer(line)
 
-    assert answer.row is None
+    assert failure_of(answer) is not None
     assert row_of_answer(line) is None
 
 

@@ -5,13 +5,15 @@ import pytest
 from fakes.answered import answer_line, chat_body, error_line
 
 from batchdrop.core.collection.answers import parse_answer
-from batchdrop.core.collection.verdicts import Verdict, judge
+from batchdrop.core.collection.verdicts import LAYOUTS, Verdict, judge
+from batchdrop.core.model.endpoints import Shape, endpoint_of
 from batchdrop.core.model.outcomes import NULL, Usage
 
 
 def judged(endpoint: str, body: object, *, is_structured: bool = False) -> Verdict:
     """Return the verdict on a 2xx answer."""
-    return judge(parse_answer(answer_line(1, body)), endpoint, is_structured=is_structured)
+    layout = LAYOUTS[endpoint_of(endpoint).shape]
+    return judge(parse_answer(answer_line(1, body)), layout, is_structured=is_structured)
 
 
 def output_of(verdict: Verdict) -> Any:  # noqa: ANN401  any JSON
@@ -270,7 +272,7 @@ def test_a_response_that_failed_is_a_failure() -> None:
 
 def test_a_line_that_never_ran_may_run_again() -> None:
     """What the window cut off carries no model and no tokens, and may be sent again."""
-    verdict = judge(parse_answer(error_line(1, "batch_expired")), "/v1/responses", is_structured=False)
+    verdict = judge(parse_answer(error_line(1, "batch_expired")), LAYOUTS[Shape.RESPONSES], is_structured=False)
 
     assert verdict.may_be_sent_again
     assert (verdict.model, verdict.usage) == (None, None)

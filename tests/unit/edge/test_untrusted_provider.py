@@ -19,10 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchdrop.core.admission.quota import account_of
-from batchdrop.core.collection.answers import parse_answer
-from batchdrop.core.collection.verdicts import judge
+from batchdrop.core.collection.answers import parse_answer, row_of_answer
+from batchdrop.core.collection.verdicts import LAYOUTS, judge
 from batchdrop.core.model.batches import Declined, Uncertain
 from batchdrop.core.model.dialects import AZURE, OPENAI, Dialect
+from batchdrop.core.model.endpoints import Shape
 from batchdrop.core.model.errors import (
     KeyRefused,
     NotAtProvider,
@@ -437,7 +438,7 @@ def test_structured_output_of_any_depth_ends_its_item(depth: int) -> None:
     text = '{"a":' * depth + "1" + "}" * depth
     answer = parse_answer(answer_line(1, chat_body(text)))
 
-    verdict = judge(answer, "/v1/chat/completions", is_structured=True)
+    verdict = judge(answer, LAYOUTS[Shape.CHAT], is_structured=True)
 
     assert (verdict.failure is None) == (depth <= NESTING_MAX)
     assert verdict.failure is None or verdict.failure.code == "incomplete"
@@ -586,7 +587,7 @@ def test_embeddings_are_in_order_whatever_one_says_of_its_place() -> None:
     body = f'{{"data": [{entries[1]}, {entries[0]}, {entries[2]}]}}'
     line = b'{"custom_id": "1", "response": {"status_code": 200, "body": ' + body.encode() + b"}}"
 
-    verdict = judge(parse_answer(line), "/v1/embeddings", is_structured=False)
+    verdict = judge(parse_answer(line), LAYOUTS[Shape.EMBEDDINGS], is_structured=False)
 
     assert json.loads(bytes(verdict.output)) == [[0], [2], [1]]
 
@@ -599,10 +600,12 @@ def test_an_output_line_with_such_a_number_is_nobodys_or_a_failure(member: str) 
     changed, count = re.subn(
         rb'"%s": ?%s' % (member.encode(), old), b'"%s":%s' % (member.encode(), DIGITS.encode()), line
     )
-    answer = parse_answer(changed)
 
     assert count == 1
-    assert (answer.row, answer.status) == {"custom_id": (None, 200), "status_code": (1, None)}[member]
+    assert (row_of_answer(changed), parse_answer(changed).status) == {
+        "custom_id": (None, 200),
+        "status_code": (1, None),
+    }[member]
 
 
 # ------------------------------------------------------------------ redirects

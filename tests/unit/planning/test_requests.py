@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from openai.types.batch_create_params import BatchCreateParams
 
-from batchdrop.core.model.endpoints import ENDPOINTS
+from batchdrop.core.model.endpoints import ENDPOINTS, endpoint_of
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.planning.plan import JsonValue, Request
@@ -152,4 +152,4 @@ def test_structured_output_is_seen_where_it_is_asked_for(body: JsonValue, endpoi
     """Only the endpoint's own member asks for JSON; text that looks like it does not."""
     line = request_line(1, Request("n", endpoint, "m", msgspec.json.encode(body), 1, 0))
 
-    assert is_structured(line, endpoint) is asked
+    assert is_structured(line, endpoint_of(endpoint)) is asked

@@ -8,7 +8,7 @@ line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-2
 
 import json
 import re
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -41,6 +41,43 @@ _DEEP: Final = msgspec.json.encode(
 )
 
 
+class HttpResponse(msgspec.Struct, gc=False):
+    """What the endpoint answered. *status_code* is None where it is no HTTP status."""
+
+    status_code: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
+    request_id: str | None = None
+    body: msgspec.Raw = NULL  # as it came: some servers write it as a text that holds it
+
+
+class Answer(msgspec.Struct, gc=False, rename={"line_id": "id"}):
+    """One line of a provider's file, but for whom it answers. Nearly all lines have these types, and are read in one go."""
+
+    line_id: str | None = None
+    response: HttpResponse | None = None
+    error: msgspec.Raw = NULL  # the line's own error, beside the response
+
+    @property
+    def status(self) -> int | None:
+        """Return the HTTP status; None where there was no HTTP response."""
+        return self.response.status_code if self.response else None
+
+    @property
+    def request_id(self) -> str | None:
+        """Return what the provider calls the request."""
+        return self.response.request_id if self.response else None
+
+    @property
+    def body(self) -> msgspec.Raw:
+        """Return the endpoint's body on one line; NULL where there is none."""
+        return _body(self.response.body) if self.response else NULL
+
+    @property
+    def is_2xx(self) -> bool:
+        """Whether the request was executed with success, and so is paid for."""
+        status = self.response.status_code if self.response else None
+        return status is not None and status // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
+
+
 class _Line(msgspec.Struct):
     id: msgspec.Raw = NULL
     custom_id: msgspec.Raw = NULL
@@ -54,22 +91,7 @@ class _Response(msgspec.Struct):
     body: msgspec.Raw = NULL
 
 
-class _UsualResponse(msgspec.Struct):
-    status_code: int
-    request_id: str | None = None
-    body: msgspec.Raw = NULL
-
-
-class _UsualLine(msgspec.Struct):
-    """What nearly all lines look like: read in one go."""
-
-    custom_id: str | int
-    id: str | None = None
-    response: _UsualResponse | None = None
-    error: msgspec.Raw = NULL
-
-
-class _NamedLine(msgspec.Struct):
+class _NamedLine(msgspec.Struct, gc=False):
     custom_id: str | int
 
 
@@ -91,8 +113,8 @@ class _ErrorBody(msgspec.Struct):
     error: msgspec.Raw = NULL
 
 
-_usual = msgspec.json.Decoder(_UsualLine)
-_named = msgspec.json.Decoder(_NamedLine)
+_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_named = msgspec.json.Decoder(_NamedLine).decode
 _line = msgspec.json.Decoder(_Line)
 _response = msgspec.json.Decoder(_Response)
 _error = msgspec.json.Decoder(_Error)
@@ -101,28 +123,12 @@ _details = msgspec.json.Decoder(list[_Detail])
 _string = msgspec.json.Decoder(str)
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """One line of a provider's file. *status* is None where there was no HTTP response, *body* NULL where there is none."""
-
-    row: int | None  # None where the custom_id is not one of ours
-    line_id: str | None
-    status: int | None
-    request_id: str | None
-    body: msgspec.Raw
-    error: msgspec.Raw  # the line's own error, beside the response
-
-    @property
-    def is_2xx(self) -> bool:
-        """Whether the request was executed with success, and so is paid for."""
-        return self.status is not None and self.status // 100 == 2  # noqa: PLR2004  the 2 of "2xx"
-
-
 def row_of_answer(line: bytes) -> int | None:
-    """Return the row that a line of a provider's file answers; None where that cannot be told."""
+    """Return the row that a line of a provider's file answers; None where that cannot be told, or is not one of ours."""
     try:
-        return _row(_named.decode(line).custom_id)
+        return _row(_decode_named(line).custom_id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return parse_answer(line).row
+        return read_row(line)
 
 
 def row_of_head(head: bytes) -> int | None:
@@ -141,37 +147,32 @@ def too_large(row: int, size_bytes: int, size_bytes_max: int) -> bytes:
     return msgspec.json.encode({"custom_id": str(row), "response": {"status_code": 200}, "error": error})
 
 
-def _paid(row: int, error: bytes) -> Answer:
-    """Return what stands for a line that answers *row* and cannot be read: the request may be paid, so it is not sent again."""
-    return Answer(row, None, 200, None, NULL, msgspec.Raw(error))
-
-
 def parse_answer(line: bytes) -> Answer:
-    """Return what *line* says. A line that is no JSON object answers no row."""
+    """Return what *line* says."""
     try:
         if not line.isascii():
             line.decode()  # the decoder below looks at none of the bytes that it passes on
-        usual = _usual.decode(line)
+        return _decode_answer(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _parse_unusual(line)
-    response = usual.response
-    if response is None:
-        return Answer(_row(usual.custom_id), usual.id, None, None, NULL, usual.error)
-    body = _body(response.body)
-    return Answer(_row(usual.custom_id), usual.id, response.status_code, response.request_id, body, usual.error)
+        return read_answer(line)
 
 
 def failure_of(answer: Answer) -> Failure | None:
-    """Return why *answer* is none, or None where it is a success of HTTP.
+    """Return why *answer* is none, or None where it is a success of HTTP."""
+    return failure_with(answer, answer.body)
+
+
+def failure_with(answer: Answer, body: msgspec.Raw) -> Failure | None:
+    """Return why *answer*, which has this body, is none, or None where it is a success of HTTP.
 
     The code is the provider's own where it is one, else `http_<status>`.
     """
     if answer.error != NULL:
         return described_failure(answer.error, _status_code(answer))
     if not answer.is_2xx:
-        body = _read(_error_body, answer.body)
-        return described_failure(body.error if body and body.error != NULL else answer.body, _status_code(answer))
-    if _first_byte(answer.body) != b"{":
+        read = _read(_error_body, body)
+        return described_failure(read.error if read and read.error != NULL else body, _status_code(answer))
+    if _first_byte(body) != b"{":
         return Failure(_UNREADABLE, "The provider reported success, but its answer is empty or no JSON object.")
     return None
 
@@ -247,26 +248,36 @@ def compact_json(text: str) -> msgspec.Raw | None:
     return None
 
 
-def _parse_unusual(line: bytes) -> Answer:
-    """Read a line whose fields have other types than usual, or that needs repair first."""
-    content = line.removeprefix(_BYTE_ORDER_MARK)
-    row = row_of_head(content)
+def read_answer(line: bytes) -> Answer:
+    """Read field by field a line whose fields have other types than usual, or that needs repair first."""
+    if row_of_head(content := line.removeprefix(_BYTE_ORDER_MARK)) is not None and is_too_deep(content):
+        # The request may be paid for, so it is not sent again.
+        return Answer(response=HttpResponse(status_code=200), error=msgspec.Raw(_DEEP))
+    read = _read_line(content)
+    return Answer(text_of(read.id), _http_response(read.response), read.error)
+
+
+def read_row(line: bytes) -> int | None:
+    """Read the row of such a line. One that is no JSON object answers none."""
+    row = row_of_head(content := line.removeprefix(_BYTE_ORDER_MARK))
     if row is not None and is_too_deep(content):
-        return _paid(row, _DEEP)
+        return row
+    return _row(_custom_id(_read_line(content).custom_id))
+
+
+def _read_line(content: bytes) -> _Line:
     read = _read(_line, content) if _is_utf8(content) else None
     if read is None:
         repaired = _repaired(content)
         read = _read(_line, repaired) if repaired is not None else None
-    read = read or _Line()
-    response = _read(_response, read.response) or _Response()
-    return Answer(
-        row=_row(_custom_id(read.custom_id)),
-        line_id=text_of(read.id),
-        status=_status(response.status_code),
-        request_id=text_of(response.request_id),
-        body=_body(response.body),
-        error=read.error,
-    )
+    return read or _Line()
+
+
+def _http_response(raw: msgspec.Raw) -> HttpResponse | None:
+    found = _read(_response, raw)
+    if found is None:
+        return None
+    return HttpResponse(_status(found.status_code), text_of(found.request_id), found.body)
 
 
 def _is_utf8(content: bytes) -> bool:
@@ -301,9 +312,9 @@ def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw | byte
 def _row(custom_id: str | int | None) -> int | None:
     """Return the row that we named; leading zeros, signs and other digits are not ours. It may come back as a number."""
     text = str(custom_id) if isinstance(custom_id, int) else custom_id
-    if text is None or len(text) > ROW_DIGITS_MAX or not (text.isascii() and text.isdecimal()):
-        return None
-    return int(text) if text[0] != "0" else None
+    if text and len(text) <= ROW_DIGITS_MAX and text.isdecimal() and text[0] != "0" and text.isascii():
+        return int(text)
+    return None
 
 
 def _custom_id(raw: msgspec.Raw) -> str | None:

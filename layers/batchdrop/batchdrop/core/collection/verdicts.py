@@ -1,28 +1,27 @@
-"""What an answer is worth: the output that a user asked for, or why there is none.
+"""Judges what an answer is worth: the output that a user asked for, or why there is none.
 
 Rule: an answer with HTTP success is a success, however it ended, with two exceptions. An empty one fails, because it holds
 nothing that was asked for. Where structured output was asked for, one that cannot be parsed fails: that would put half an object
 where a program expects a whole one. Both are paid for, and so are never sent again.
-Bodies as https://developers.openai.com/api/reference has them (read 2026-11-22); what is absent or of another type is
-read as absent, because compatible services differ.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
 
+from batchdrop.core.collection import bodies
 from batchdrop.core.collection.answers import (
-    ROW_DIGITS_MAX,
     Answer,
     compact_json,
     described_failure,
-    failure_of,
+    failure_with,
     may_be_sent_again,
     text_of,
 )
-from batchdrop.core.model.endpoints import Shape, endpoint_of
-from batchdrop.core.model.limits import REQUEST_TOKENS_MAX
+from batchdrop.core.collection.bodies import Body, Reader, usage_of
+from batchdrop.core.model.endpoints import Shape
 from batchdrop.core.model.outcomes import NULL, Failure, Usage
 
 # Ends that leave a text unfinished or replace it.
@@ -31,170 +30,91 @@ _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "conte
 # What a message of `/v1/responses` says on the way to its answer bears another phase
 # (https://github.com/openai/openai-python/pull/3861, read 2026-12-01).
 _FINAL_PHASE: Final = "final_answer"
-# What stands where an answer is expected and holds nothing.
+# What stands where an answer is expected and holds nothing: null, an empty text, an empty list or object.
 _NOTHING: Final = (NULL, msgspec.Raw(b'""'), msgspec.Raw(b"[]"), msgspec.Raw(b"{}"))
 
+_NO_MESSAGE: Final = bodies.Message()
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+# One of the answers in a body, and how it ended: chat may give several, responses one a message, embeddings one for each input.
+type _Piece = tuple[msgspec.Raw, str | None]
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """The worth of one answer. *failure* is None where it succeeded; model and usage stand where it was paid for."""
 
     output: msgspec.Raw = NULL
     finish: str | None = None
     model: str | None = None
     usage: Usage | None = None
+    response: msgspec.Raw = NULL  # the endpoint's body, on one line
     failure: Failure | None = None
     may_be_sent_again: bool = False
 
 
-class _Piece(msgspec.Struct, frozen=True):
-    """One of the answers in a body: chat may give several, responses one a message, embeddings one for each input."""
+@dataclass(frozen=True, slots=True)
+class Layout[Shaped: Body]:
+    """How the bodies of one shape are decoded, and where the answers stand in them."""
 
-    output: msgspec.Raw
-    finish: str | None = None
-
-
-class _Body(msgspec.Struct):
-    """What the endpoints' bodies have at the top, read in one go; each has some of it."""
-
-    model: msgspec.Raw = NULL
-    usage: msgspec.Raw = NULL
-    error: msgspec.Raw = NULL
-    choices: msgspec.Raw = NULL
-    output: msgspec.Raw = NULL
-    data: msgspec.Raw = NULL
-    results: msgspec.Raw = NULL
-    status: msgspec.Raw = NULL
-    incomplete_details: msgspec.Raw = NULL
+    reader: Reader[Shaped]
+    pieces: Callable[[Shaped, msgspec.Raw], Sequence[_Piece]]
+    is_one_answer: bool = False  # the pieces are messages of one answer; else each is an answer by itself
 
 
-class _InputTokens(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: msgspec.Raw = NULL
-    input_tokens_details: msgspec.Raw = NULL
-
-
-class _Message(msgspec.Struct):
-    content: msgspec.Raw = NULL
-    refusal: msgspec.Raw = NULL
-    tool_calls: msgspec.Raw = NULL
-    function_call: msgspec.Raw = NULL
-    audio: msgspec.Raw = NULL
-
-
-class _Choice(msgspec.Struct):
-    message: _Message | None = None
-    text: msgspec.Raw = NULL
-    finish_reason: msgspec.Raw = NULL
-
-
-class _Part(msgspec.Struct):
-    type: str = ""
-    text: msgspec.Raw = NULL
-    refusal: msgspec.Raw = NULL
-
-
-class _OutputItem(msgspec.Struct):
-    type: str = ""
-    phase: msgspec.Raw = NULL
-    content: msgspec.Raw = NULL
-
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Embedding(msgspec.Struct):
-    embedding: msgspec.Raw = NULL
-    index: msgspec.Raw = NULL
-
-
-_body = msgspec.json.Decoder(_Body)
-_usage = msgspec.json.Decoder(_Usage)
-_input_tokens = msgspec.json.Decoder(_InputTokens)
-_choices = msgspec.json.Decoder(list[_Choice])
-_list = msgspec.json.Decoder(list[msgspec.Raw])
-_output_item = msgspec.json.Decoder(_OutputItem)
-_part = msgspec.json.Decoder(_Part)
-_incomplete_details = msgspec.json.Decoder(_Incomplete)
-_embeddings_list = msgspec.json.Decoder(list[_Embedding])
-
-
-def judge(answer: Answer, endpoint: str, *, is_structured: bool) -> Verdict:
-    """Return what *answer* is worth to the item that asked *endpoint*; *is_structured* where it asked for an object."""
-    failure = failure_of(answer)
-    if failure is not None:
-        return Verdict(failure=failure, may_be_sent_again=may_be_sent_again(answer, failure))
-    content = _content(answer.body, endpoint)
-    model, usage, pieces = content.model, content.usage, content.pieces
-    if content.error != NULL:  # as `/v1/responses` has it where the model failed
-        return Verdict(model=model, usage=usage, failure=described_failure(content.error, "answer_failed"))
-    finish = _finish(pieces)
-    if all(is_nothing(piece.output) for piece in pieces):
-        return Verdict(finish=finish, model=model, usage=usage, failure=_empty(finish))
-    outputs = [piece.output for piece in pieces]
+def judge(answer: Answer, layout: Layout[Any], *, is_structured: bool) -> Verdict:
+    """Return what *answer* is worth to its item; *is_structured* where that asked for an object."""
+    response = answer.response
+    if response is None or answer.error != NULL or not answer.is_2xx:
+        return _failed(answer, answer.body)
+    raw = response.body
+    try:
+        body = layout.reader.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raw = answer.body
+        if failure_with(answer, raw) is not None:
+            return _failed(answer, raw)
+        body = layout.reader.read(raw)
+    model, usage = body.model, usage_of(body.usage)
+    if body.error is not NULL and body.error != NULL:
+        return Verdict(NULL, None, model, usage, raw, described_failure(body.error, "answer_failed"))
+    pieces = layout.pieces(body, raw)
+    output, finish = pieces[0] if len(pieces) == 1 else _all_of(pieces)
+    if output in _NOTHING:
+        return Verdict(NULL, finish, model, usage, raw, _empty(finish))
     if is_structured:
-        parsed = [parsed_output(piece.output, piece.finish) for piece in pieces]
-        whole = [raw for raw in parsed if raw is not None]
-        outputs = whole[:1] if content.is_one_answer else whole
-        if len(outputs) < (1 if content.is_one_answer else len(pieces)):
-            return Verdict(finish=finish, model=model, usage=usage, failure=_incomplete(finish))
-    return Verdict(output=_one_or_all(outputs), finish=finish, model=model, usage=usage)
+        parsed = (
+            _parsed(output, finish) if len(pieces) == 1 else _all_parsed(pieces, is_one_answer=layout.is_one_answer)
+        )
+        if parsed is None:
+            return Verdict(NULL, finish, model, usage, raw, _incomplete(finish))
+        output = parsed
+    return Verdict(output, finish, model, usage, raw)
 
 
-def is_nothing(output: msgspec.Raw) -> bool:
-    """Whether *output* holds no answer: it is null, an empty text, or an empty list or object."""
-    return output in _NOTHING
+def _failed(answer: Answer, body: msgspec.Raw) -> Verdict:
+    failure = failure_with(answer, body)
+    is_passing = failure is not None and may_be_sent_again(answer, failure)
+    return Verdict(response=body, failure=failure, may_be_sent_again=is_passing)
 
 
-class _Content(msgspec.Struct, frozen=True):
-    """What counts of a body."""
-
-    model: str | None
-    usage: Usage | None
-    error: msgspec.Raw
-    pieces: list[_Piece]
-    is_one_answer: bool  # the pieces are messages of one answer; else each is an answer by itself
+def _all_of(pieces: Sequence[_Piece]) -> _Piece:
+    """Return several answers as an array, or null where all hold nothing, and how they ended: the first end that is no `stop`."""
+    ends = [finish for _, finish in pieces]
+    finish = next((end for end in ends if end not in {None, "stop"}), ends[0] if ends else None)
+    outputs = [output for output, _ in pieces]
+    return NULL if all(output in _NOTHING for output in outputs) else _array(outputs), finish
 
 
-def _content(raw: msgspec.Raw, endpoint: str) -> _Content:
-    """Read a body field by field: what cannot be read costs nothing else."""
-    body = _read(_body, raw) or _Body()
-    reader = _READERS.get(endpoint_of(endpoint).shape)
-    pieces = reader(body) if reader else [_Piece(raw)]
-    return _Content(text_of(body.model), _believed(_tokens(body.usage)), body.error, pieces, reader is _responses)
+def _all_parsed(pieces: Sequence[_Piece], *, is_one_answer: bool) -> msgspec.Raw | None:
+    """Return the values of several answers, or the first of one answer; None where one is cut, refused or no JSON."""
+    whole = [value for piece in pieces if (value := _parsed(*piece)) is not None]
+    if is_one_answer:
+        return whole[0] if whole else None
+    if len(whole) < len(pieces):
+        return None
+    return _array(whole)
 
 
-def _finish(pieces: Sequence[_Piece]) -> str | None:
-    """Return how an answer ended: its first end that is no `stop`, if any."""
-    for piece in pieces:
-        if piece.finish not in (None, "stop"):
-            return piece.finish
-    return pieces[0].finish if pieces else None
-
-
-def usage_of_response(response: msgspec.Raw) -> Usage | None:
-    """Return the tokens that *response*, an endpoint's body, says were counted; None where it says nothing."""
-    return _believed(_tokens((_read(_body, response) or _Body()).usage))
-
-
-def is_miscounted(response: msgspec.Raw) -> bool:
-    """Whether *response* says how many tokens were counted, in numbers that nobody can mean."""
-    raw = (_read(_body, response) or _Body()).usage
-    if bytes(memoryview(raw)[:1]) != b"{":
-        return False
-    said = _tokens(raw)
-    return _read(_usage, raw) is None or (said is not None and _believed(said) is None)
-
-
-def parsed_output(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None:
+def _parsed(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None:
     """Return the value that a structured *output* holds, or None where it is cut, refused or no JSON."""
     if finish in _CUT_SHORT:
         return None
@@ -218,97 +138,65 @@ def _empty(finish: str | None) -> Failure:
     )
 
 
-def _one_or_all(outputs: Sequence[msgspec.Raw]) -> msgspec.Raw:
-    """Return the only output itself, several as an array, none as null."""
-    if len(outputs) == 1:
-        return outputs[0]
-    return msgspec.Raw(b"[" + b",".join(bytes(raw) for raw in outputs) + b"]") if outputs else NULL
+def _array(items: Sequence[msgspec.Raw]) -> msgspec.Raw:
+    return msgspec.Raw(b"[" + b",".join(map(bytes, items)) + b"]")
 
 
-def _read[Shape](decoder: "msgspec.json.Decoder[Shape]", raw: msgspec.Raw) -> Shape | None:
-    """Return *raw* as the decoder's shape; None where it has another."""
-    try:
-        return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+def _of_chat(body: bodies.Choices, _raw: msgspec.Raw) -> Sequence[_Piece]:
+    """Return each choice's text; its calls or its sound where there is no text; its refusal where it refused."""
+    pieces: list[_Piece] = []
+    for choice in body.choices:
+        message, finish = choice.message or _NO_MESSAGE, choice.finish_reason
+        output = message.content
+        if message.refusal != NULL and text_of(message.refusal):
+            output, finish = message.refusal if output in _NOTHING else output, "refusal"
+        elif output in _NOTHING:
+            for raw in (message.tool_calls, message.function_call, message.audio):
+                if raw not in _NOTHING:
+                    output = raw
+                    break
+        pieces.append((output, finish))
+    return pieces
 
 
-def _believed(usage: Usage | None) -> Usage | None:
-    """Return *usage*, None where a number of it is less than none or more than there can be: then nothing of it counts."""
-    if usage is None:
-        return None
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens)
-    return usage if min(counts) >= 0 and max(counts) <= REQUEST_TOKENS_MAX else None
+def _of_completions(body: bodies.Choices, _raw: msgspec.Raw) -> Sequence[_Piece]:
+    return [(choice.text, choice.finish_reason) for choice in body.choices]
 
 
-def _tokens(raw: msgspec.Raw) -> Usage | None:
-    """Return the tokens that were counted, under one set of names for all endpoints, whatever they are."""
-    usage = _read(_usage, raw) or _Usage()
-    details = usage.input_tokens_details if usage.input_tokens_details != NULL else usage.prompt_tokens_details
-    taken = usage.input_tokens if usage.input_tokens is not None else usage.prompt_tokens
-    given = usage.output_tokens if usage.output_tokens is not None else usage.completion_tokens
-    if taken is None and given is None:
-        return None
-    parts = (_read(_input_tokens, details) if details != NULL else None) or _InputTokens()
-    return Usage(taken or 0, given or 0, parts.cached_tokens or 0, parts.cache_write_tokens or 0)
-
-
-def _chat(body: _Body) -> list[_Piece]:
-    return [_chat_piece(choice) for choice in _read(_choices, body.choices) or ()]
-
-
-def _chat_piece(choice: _Choice) -> _Piece:
-    """Return a choice's text; its calls or its sound where there is no text; its refusal where it refused."""
-    message = choice.message or _Message()
-    if text_of(message.refusal):
-        return _Piece(message.refusal if is_nothing(message.content) else message.content, "refusal")
-    given = (message.content, message.tool_calls, message.function_call, message.audio)
-    output = next((raw for raw in given if not is_nothing(raw)), message.content)
-    return _Piece(output, text_of(choice.finish_reason))
-
-
-def _completions(body: _Body) -> list[_Piece]:
-    return [_Piece(choice.text, text_of(choice.finish_reason)) for choice in _read(_choices, body.choices) or ()]
-
-
-def _responses(body: _Body) -> list[_Piece]:
+def _of_response(body: bodies.Response, raw: msgspec.Raw) -> Sequence[_Piece]:
     """Return the text of each message that answers; the calls where there is no text; the refusal where it refused.
 
     Messages of the final phase answer, if there are any; else those without a phase do. Two messages are never joined: one may
     be a fragment and the other the whole.
     """
-    items = [(_read(_output_item, raw) or _OutputItem(), raw) for raw in _read(_list, body.output) or ()]
-    messages = [(text_of(item.phase), _parts(item)) for item, _ in items if item.type == "message"]
-    answers = [parts for phase, parts in messages if phase == _FINAL_PHASE] or [
-        parts for phase, parts in messages if not phase
+    messages = [item for item in body.output if item.type == "message"]
+    answers = [item.content or [] for item in messages if item.phase == _FINAL_PHASE] or [
+        item.content or [] for item in messages if not item.phase
     ]
-    texts = [
-        text for parts in answers if not is_nothing(text := _joined([part.text for part in parts if part.text != NULL]))
-    ]
-    refusals = [part.refusal for parts in answers for part in parts if text_of(part.refusal)]
+    joined = [_joined([part.text for part in parts if part.text != NULL]) for parts in answers]
+    texts = [text for text in joined if text not in _NOTHING]
+    refusals = [part.refusal for parts in answers for part in parts if part.refusal != NULL and text_of(part.refusal)]
     if refusals:
-        return [_Piece(text, "refusal") for text in texts or [_joined(refusals)]]
-    calls = [raw for item, raw in items if item.type.endswith("_call")]
-    if not texts and calls:
-        texts = [msgspec.Raw(b"[" + b",".join(map(bytes, calls)) + b"]")]
+        return [(text, "refusal") for text in texts or [_joined(refusals)]]
+    if not texts:
+        texts = _calls(body, raw)
     end = _response_end(body)
-    return [_Piece(text, end) for text in texts or [NULL]]
+    return [(text, end) for text in texts or [NULL]]
 
 
-def _parts(item: _OutputItem) -> list[_Part]:
-    """Return the parts of a message; a bare text is one."""
-    if text_of(item.content) is not None:
-        return [_Part(text=item.content)]
-    return [_read(_part, raw) or _Part() for raw in _read(_list, item.content) or ()]
+def _calls(body: bodies.Response, raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the calls that a response holds, as one output, if there are any."""
+    if not any(item.type.endswith("_call") for item in body.output):
+        return []
+    pairs = zip(body.output, bodies.output_items(raw), strict=True)
+    return [_array([item for read, item in pairs if read.type.endswith("_call")])]
 
 
-def _response_end(body: _Body) -> str | None:
-    status = text_of(body.status)
-    if status == "incomplete":
-        details = _read(_incomplete_details, body.incomplete_details)
-        reason = details.reason if details else None
+def _response_end(body: bodies.Response) -> str | None:
+    if body.status == "incomplete":
+        reason = body.incomplete_details.reason if body.incomplete_details else None
         return _RESPONSE_ENDS.get(reason or "", reason or "length")
-    return "stop" if status in ("completed", None) else status
+    return "stop" if body.status in ("completed", None) else body.status
 
 
 def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
@@ -317,30 +205,33 @@ def _joined(texts: Sequence[msgspec.Raw]) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode("".join(text_of(text) or "" for text in texts)))
 
 
-def _embeddings(body: _Body) -> list[_Piece]:
-    in_order = sorted(_read(_embeddings_list, body.data) or (), key=_place)
-    return [_Piece(one.embedding) for one in in_order]
+def _of_embeddings(body: bodies.Embeddings, _raw: msgspec.Raw) -> Sequence[_Piece]:
+    """Return the vectors in the order of the inputs; those that do not say of which they are come first, as they came."""
+    return [(one.embedding, None) for one in sorted(body.data, key=_place)]
 
 
-def _place(one: _Embedding) -> int:
-    """Return which of the inputs *one* is of; those that do not say it come first, as they came."""
-    digits = bytes(one.index)
-    return int(digits) if digits.isdigit() and len(digits) <= ROW_DIGITS_MAX else 0
+def _place(one: bodies.Embedding) -> int:
+    return one.index
 
 
-def _moderations(body: _Body) -> list[_Piece]:
-    return [_Piece(result) for result in _read(_list, body.results) or ()]
+def _of_moderations(body: bodies.Moderations, _raw: msgspec.Raw) -> Sequence[_Piece]:
+    return [(result, None) for result in body.results]
 
 
-def _images(body: _Body) -> list[_Piece]:
-    return [_Piece(body.data)]
+def _of_images(body: bodies.Images, _raw: msgspec.Raw) -> Sequence[_Piece]:
+    return [(body.data, None)]
 
 
-_READERS: Final[Mapping[Shape, Callable[[_Body], list[_Piece]]]] = {
-    Shape.CHAT: _chat,
-    Shape.RESPONSES: _responses,
-    Shape.COMPLETIONS: _completions,
-    Shape.EMBEDDINGS: _embeddings,
-    Shape.MODERATIONS: _moderations,
-    Shape.IMAGES: _images,
+def _whole(_body: Body, raw: msgspec.Raw) -> Sequence[_Piece]:
+    return [(raw, None)]
+
+
+LAYOUTS: Final[Mapping[Shape, Layout[Any]]] = {
+    Shape.CHAT: Layout(bodies.CHOICES, _of_chat),
+    Shape.COMPLETIONS: Layout(bodies.CHOICES, _of_completions),
+    Shape.RESPONSES: Layout(bodies.RESPONSES, _of_response, is_one_answer=True),
+    Shape.EMBEDDINGS: Layout(bodies.EMBEDDINGS, _of_embeddings),
+    Shape.MODERATIONS: Layout(bodies.MODERATIONS, _of_moderations),
+    Shape.IMAGES: Layout(bodies.IMAGES, _of_images),
+    Shape.OPAQUE: Layout(bodies.OPAQUE, _whole),
 }

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.collection.bodies import usage_of_response
 from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun, usage_of_all
-from batchdrop.core.collection.verdicts import usage_of_response
 from batchdrop.core.model.dialects import Dialects
 from batchdrop.core.model.endpoints import Shape, endpoint_of
 from batchdrop.core.model.job import Job

@@ -11,14 +11,14 @@ import msgspec
 NULL = msgspec.Raw(b"null")
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """Why an item failed: a stable code for programs, a sentence for people."""
 
     code: str
     message: str
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens that the provider counted, under one set of names for all endpoints.
 
     Of the input tokens some may have been read from the provider's cache, and some written into it: those have other prices.
@@ -41,7 +41,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_USAGE = Usage(0, 0)
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of one item. Field order is the order in the file."""
 
     name: str

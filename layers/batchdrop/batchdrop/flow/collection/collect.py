@@ -10,11 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from batchdrop.core.collection.answers import Answer, parse_answer
+from batchdrop.core.collection.bodies import is_miscounted
 from batchdrop.core.collection.unanswered import (
     capped,
     is_unpaid,
@@ -24,10 +26,9 @@ from batchdrop.core.collection.unanswered import (
     stopped,
     verdicts_of_failed,
 )
-from batchdrop.core.collection.usual import usual_outcome
-from batchdrop.core.collection.verdicts import Verdict, is_miscounted, judge
+from batchdrop.core.collection.verdicts import LAYOUTS, Layout, Verdict, judge
 from batchdrop.core.model.batches import Batch
-from batchdrop.core.model.endpoints import Shape, endpoint_of
+from batchdrop.core.model.endpoints import Endpoint, endpoint_of
 from batchdrop.core.model.job import ItemAccess, Job
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import NULL, Failure, Outcome, Usage, encode_outcome, row_of_outcome
@@ -75,6 +76,8 @@ class _Asked:
 
     planned: PlannedJob
     shard: Shard
+    endpoint: Endpoint
+    layout: Layout[Any]  # of the bodies of its answers
     batch: Batch | None
     answers: AnswerIndex
     attempts_max: int
@@ -161,9 +164,10 @@ def derive(
     refused = verdicts_of_failed(batch, shard.sent_items) if batch and batch.status == "failed" else None
     attempts = shard.used_attempts if shard.attempt.batch else shard.used_attempts - 1
     may_be_unpaid = shard.unpaid_attempts < limits.unpaid_attempts_max
+    endpoint = endpoint_of(shard.endpoint)
     asked = _Asked(
-        planned, shard, batch, archived, limits.attempts_max, may_be_unpaid, give_up_missing, refused, attempts,
-        shard.attempt.batch or None,
+        planned, shard, endpoint, LAYOUTS[endpoint.shape], batch, archived, limits.attempts_max, may_be_unpaid,
+        give_up_missing, refused, attempts, shard.attempt.batch or None,
     )  # fmt: skip
     is_last = not _may_send_again(asked)
     counts = _write(ports, asked, is_last=is_last)
@@ -235,8 +239,8 @@ def _put(storage: Storage, asked: _Asked, runs: Iterable[Objects]) -> None:
 
 def _outcomes(asked: _Asked, runs: Iterable[Run], counts: _Counts, again: GrowingObject) -> Iterator[Outcome]:
     """Yield the outcome of each item that is decided; lines that may be sent again go to *again*."""
-    for sent in _sent_once(asked, runs) if asked.needs_first_lines else _sent(asked, runs):
-        fate = _fate(asked, *sent)
+    for line, item, answers, first in _sent_once(asked, runs) if asked.needs_first_lines else _sent(asked, runs):
+        fate = _fate(asked, line, item, answers, first)
         if isinstance(fate, Outcome):
             counts.decide(fate)
             yield fate
@@ -244,7 +248,7 @@ def _outcomes(asked: _Asked, runs: Iterable[Run], counts: _Counts, again: Growin
             counts.missing += 1
         else:
             counts.send_again(fate)
-            again.write(sent[0])
+            again.write(line)
 
 
 # An item with its request line, the lines that answer it, and the line that was sent for it where that is to be known.
@@ -272,17 +276,12 @@ def _fate(
     asked: _Asked, line: bytes, item: Described, answers: Sequence[bytes], first: FirstLine | None
 ) -> Outcome | Verdict | None:
     """Return the outcome of an item, the verdict where it may be sent again, or None where it has to be waited for."""
-    if first is None and len(answers) == 1 and endpoint_of(asked.shard.endpoint).shape is Shape.CHAT:
-        outcome = usual_outcome(
-            answers[0], item.name, item.row, item.record, asked.attempts, asked.batch_id,
-            is_structured=is_structured(line, asked.shard.endpoint),
-        )  # fmt: skip
-        if outcome is not None:
-            return outcome
     found = _verdict(asked, line, answers, first)
     if found is None:
         return None
     verdict, answer = found
+    if verdict.failure is None:
+        return _outcome(asked, item, verdict, answer, first)
     if asked.shard.is_cancelled:
         verdict = stopped(verdict)
     if asked.shard.is_stuck:
@@ -302,23 +301,26 @@ def _verdict(
     if asked.refused is not None and first is not None:
         named, others = asked.refused
         return named.get(first.position, others), None
-    answers = [parse_answer(answer) for answer in lines]
-    if not answers:
+    if not lines:
         verdict = missing_verdict(
             asked.batch, asked.answers.output_answers, asked.shard.reason, give_up=asked.give_up_missing
         )
         return None if verdict is None else (verdict, None)
-    endpoint = asked.shard.endpoint
-    structured = is_structured(line, endpoint)
-    judged = [(judge(answer, endpoint, is_structured=structured), answer) for answer in answers]
-    return judged[0] if len(judged) == 1 else min(judged, key=lambda pair: rank(pair[0]))
+    structured = is_structured(line, asked.endpoint)
+    if len(lines) == 1:
+        answer = parse_answer(lines[0])
+        return judge(answer, asked.layout, is_structured=structured), answer
+    answers = [parse_answer(answer) for answer in lines]
+    judged = [(judge(answer, asked.layout, is_structured=structured), answer) for answer in answers]
+    return min(judged, key=lambda pair: rank(pair[0]))
 
 
 def _outcome(
     asked: _Asked, item: Described, verdict: Verdict, answer: Answer | None, first: FirstLine | None
 ) -> Outcome:
-    is_copy = first is not None and first.row != item.row
-    return Outcome(
+    response = answer.response if answer else None
+    # Without `same_as`: with one name more the interpreter makes a dict of them for each item.
+    outcome = Outcome(
         name=item.name,
         row=item.row,
         status="succeeded" if verdict.failure is None else "failed",
@@ -326,16 +328,19 @@ def _outcome(
         finish=verdict.finish,
         record=item.record,
         model=verdict.model,
-        usage=None if is_copy else verdict.usage,  # it is in the outcome of the one that was sent
-        response=answer.body if answer else NULL,
+        usage=verdict.usage,
+        response=verdict.response,
         error=verdict.failure,
         attempts=asked.attempts,
         batch_id=asked.batch_id,
         line_id=answer.line_id if answer else None,
-        request_id=answer.request_id if answer else None,
-        status_code=answer.status if answer else None,
-        same_as=first.name if first is not None and is_copy and asked.batch_id else UNSET,
+        request_id=response.request_id if response else None,
+        status_code=response.status_code if response else None,
     )
+    if first is None or first.row == item.row:
+        return outcome
+    # The usage is in the outcome of the one that was sent.
+    return replace(outcome, usage=None, same_as=first.name if asked.batch_id else UNSET)
 
 
 def _recorded(
