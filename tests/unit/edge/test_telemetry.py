@@ -54,6 +54,11 @@ def test_the_log_of_tests_takes_it_for_an_error() -> None:
         MemoryLog().info("job.began", prompt="canary")
 
 
+def test_the_list_holds_what_is_logged_and_no_more() -> None:
+    """A field without a line is a promise that nobody keeps, and one that is not on the list would be dropped."""
+    assert set().union(*(fields for _, fields in logged())) == FIELDS
+
+
 @pytest.mark.parametrize(
     "name", ["body", "content", "output", "prompt", "record", "response", "secret", "text", "value"]
 )

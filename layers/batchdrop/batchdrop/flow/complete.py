@@ -307,9 +307,15 @@ def _record(work: Work, planned: PlannedJob, shard: Shard, harvest: Harvest) -> 
 
 def _say_unbelieved(work: Work, job: Job, shard: Shard, harvest: Harvest) -> None:
     """Record which of the provider's numbers are ignored, because they are absurd."""
-    usage, place = harvest.usage, {"job_id": shard.job, "shard": shard.number, "batch_id": shard.attempt.batch}
+    usage = harvest.usage
     if harvest.miscounted:
-        work.ports.log.warning("usage.not_believed", **place, count=harvest.miscounted)
+        work.ports.log.warning(
+            "usage.not_believed",
+            job_id=shard.job,
+            shard=shard.number,
+            batch_id=shard.attempt.batch,
+            count=harvest.miscounted,
+        )
     base_tokens = _base_tokens_counted(shard, harvest)
     is_odd = _is_whole(shard, harvest) and not is_usage(base_tokens, usage.input_tokens)
     is_long = not are_answer_tokens(harvest.counted, usage.output_tokens) and not are_answer_tokens(
@@ -317,8 +323,8 @@ def _say_unbelieved(work: Work, job: Job, shard: Shard, harvest: Harvest) -> Non
     )
     if is_odd or is_long:
         work.ports.log.warning(
-            "usage.not_learned", **place, tokens=base_tokens, input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
+            "usage.not_learned", job_id=shard.job, shard=shard.number, batch_id=shard.attempt.batch, tokens=base_tokens,
+            input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
         )  # fmt: skip
 
 

@@ -18,8 +18,6 @@ ITEM_NAME_BYTES_MAX = 200
 # https://developers.openai.com/api/docs/guides/batch (2026-09-26): the window is the only one offered.
 COMPLETION_WINDOW = "24h"
 COMPLETION_WINDOW_SECONDS = DAY
-# The longest that metadata values may be (same page); a ticket is far shorter.
-METADATA_VALUE_CHARS_MAX = 512
 
 
 # Levels of JSON in a record, and in an answer that is to be an object. Readers give up near 10,000, Python's own functions near
