@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from batchdrop.core.notification.notifications import SUBJECT_CHARS_MAX
 from batchdrop.flow.ports import Notification
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html (2026-11-22): a subject of at most 100 printable ASCII
 # characters, 262,144 bytes of message in all. Ours is kept below what the design promises to readers.
-SUBJECT_CHARS_MAX = 100
 MESSAGE_BYTES_MAX = 200_000
 
 
