@@ -457,7 +457,7 @@ def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
     [
         (TASK.replace(b"a }}", b"a b }}"), "line 2: body.messages[0].content"),
         (b"endpoint: /v1/responses\nbody:\n  input: x\n", "the task `bad` cannot be used: line 2: `body.model`"),
-        (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` is no field"),
+        (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` isn't a field"),
         (b"endpoint: [\n", "line 2, column 1 isn't YAML"),
         (TASK + b"x: &a [*a]\n", "line 3, column 8"),
         (b":" * 20_000, "line 1, column 20000 isn't YAML"),

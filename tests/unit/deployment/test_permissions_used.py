@@ -81,5 +81,8 @@ def test_flows_use_what_is_granted_and_no_more(monkeypatch: pytest.MonkeyPatch, 
 
     granted = {held for *_, held in permissions_of(function) if not held.action.startswith(LAMBDAS)}
     granted -= {Permission("sqs:GetQueueAttributes", OWN_QUEUE.get(function, ""))}
+    if function == "Complete":
+        # Whether a batch was archived is asked only where its row is of an older release; without the right to list, S3 says 403.
+        granted -= {Permission("s3:ListBucket", "Results.Arn", "internal/*")}
     assert used[function] - granted == set()
     assert granted - used[function] == set()

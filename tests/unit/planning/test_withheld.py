@@ -17,7 +17,7 @@ from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE
 from batchdrop.core.model.reasons import WaitingFor
 from batchdrop.edge.aws.s3 import S3Storage, open_bucket
-from batchdrop.flow import complete, submit
+from batchdrop.flow import complete, planned_job, submit
 from batchdrop.flow.delivery.merge import merge
 
 UPLOAD_A = Upload("inbox", "inbox/a.csv", "v1")
@@ -240,7 +240,8 @@ def test_answers_are_delivered_without_names_in_the_end(world: World) -> None:
 
 
 def test_results_are_not_merged_without_the_upload_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last step reads the upload once more: it waits, too, and says so."""
+    """The last step reads an upload once more that is too large to be kept in hand: it waits, too, and says so."""
+    monkeypatch.setattr(planned_job, "IN_HAND_BYTES", 10)
     upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
     submit.handle_upload(world.ports(), world.limits, upload)
 
@@ -250,7 +251,9 @@ def test_results_are_not_merged_without_the_upload_at_once(world: World, monkeyp
         return merge(*args, **options)
 
     monkeypatch.setattr(complete, "merge", refused_at_first)
-    while not world.job(upload.job_id).withheld_at:
+    for _ in range(200):
+        if world.job(upload.job_id).withheld_at:
+            break
         world.tick(30)
     waiting = world.job(upload.job_id)
     status = json.loads(world.result(upload.job_id, "status.json"))

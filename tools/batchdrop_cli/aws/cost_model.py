@@ -51,7 +51,7 @@ _BLOCK_BYTES, _PART_BYTES = 8 << 20, 16 << 20
 # What a line or an object has besides the record and the answer, in bytes; a test measures.
 _LINE_BYTES, _ANSWER_BYTES, _OUTCOME_BYTES, _RESULT_BYTES = 200, 500, 640, 50
 # Of the flows; a test counts.
-_PUTS_OF_A_DROP, _GETS_OF_A_DROP, _GETS_OF_A_SHARD, _GETS_OF_A_PAGE = 7, 11, 10, 5
+_PUTS_OF_A_DROP, _GETS_OF_A_DROP, _GETS_OF_A_SHARD, _GETS_OF_A_PAGE = 7, 1, 7, 5
 _WRITES_OF_A_DROP, _WRITES_OF_A_SHARD = 38, 76
 _HALF_READS_OF_A_DROP, _HALF_READS_OF_A_SHARD = 170, 70
 _LOG_LINES_OF_A_DROP, _LOG_LINES_OF_A_SHARD, _LOG_LINE_BYTES = 8, 12, 1_000
