@@ -430,14 +430,14 @@ def _merge(work: Work, planned: PlannedJob) -> _Delivered | None:
 def _notify(work: Work, planned: PlannedJob, delivered: _Delivered | None) -> None:
     """Publish the job's pending notification, then say so. A crash between the two sends a second copy with the same id.
 
-    The status is written before, as it is once the notification is out: its reader finds it so.
+    The status follows it, and says ENDED only then: while a notification cannot be sent, a job has not ended.
     """
     job = planned.job
     shards = delivered.shards if delivered else list(work.ports.ledger.shards(job.id))
-    put_status(work, advance_job(job, Notified(), work.now()), shards)
     results = delivered.results if delivered else _read_results(planned)
     location = f"s3://{work.ports.results_bucket}/{planned.keys.results}"
     work.ports.notifications.publish(render(job, results, location))
+    put_status(work, advance_job(job, Notified(), work.now()), shards)
     planned.job = move_job(work, job, Notified())
     work.ports.log.info("job.ended", job_id=job.id, state=job.event)
 
