@@ -470,3 +470,24 @@ def test_nothing_of_a_users_content_is_logged(world: World) -> None:
     assert b"[simulated]" in world.result(job, "outcomes.jsonl")
     for word in (canary.decode(), "[simulated]", "sk-canary-key"):
         assert word not in written
+
+
+def test_a_status_does_not_say_ended_while_the_notification_is_pending(world: World) -> None:
+    """The topic is out of reach: whoever reads the status finds a job that has not ended, until the notification is out."""
+    publish = world.notifications.publish
+
+    def fail(notification: Notification) -> None:
+        raise OSError(f"no topic for {notification.subject}")
+
+    world.notifications.publish = fail  # type: ignore[method-assign]  # the topic is out of reach
+    world.storage.put_task("sentiment", TASK)
+    job = world.drop("inbox/sentiment/one.csv", HEADER + b"1,good\r\n")
+    with pytest.raises(OSError, match="no topic"):
+        world.run(job)
+    pending = json.loads(world.result(job, "status.json"))["state"]
+    world.notifications.publish = publish  # type: ignore[method-assign]  # and back again
+
+    world.run(job)
+
+    assert pending != "ENDED"
+    assert json.loads(world.result(job, "status.json"))["state"] == "ENDED"
