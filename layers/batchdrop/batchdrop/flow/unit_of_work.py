@@ -74,7 +74,7 @@ def begin(ports: Ports, limits: Limits, seen: Install | None = None) -> Work:
         started_at = ports.clock.now() - limits.installation_slack_seconds
         fresh = Install(id=ports.clock.new_id(), started_at=started_at, writer=ports.writer)
         try:
-            install = _only(ports.ledger.write(Change((Write(None, fresh),))), Install)
+            install = _written(ports.ledger.write(Change((Write(None, fresh),))), fresh)
         except Conflict:
             install = ports.ledger.install()
             if install is None:
@@ -222,14 +222,6 @@ def log_transition(work: Work, after: Shard, event: ShardEvent) -> None:
     )  # fmt: skip
 
 
-def _only[R](change: Change | None, kind: type[R]) -> R:
-    """Return the one row of *kind* that *change* wrote."""
-    for write in change.writes if change else ():
-        if isinstance(write.after, kind):
-            return write.after
-    raise BrokenState(f"a change without a {kind.__name__}")
-
-
 def read_job(work: Work, job: str) -> Job:
     """Return the job's row, which must be there."""
     row = work.ports.ledger.job(job)
@@ -325,7 +317,7 @@ def keep_job(work: Work, job: Job, **changes: Any) -> Job:  # noqa: ANN401 - fie
 
     Raises LeaseLost if another worker wrote the row first: it has the work now.
     """
-    return _only(_keep(work, job, replace(job, **changes)), Job)
+    return _keep(work, job, replace(job, **changes))
 
 
 def keep_shard(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN401 - fields of Shard, checked by `replace`
@@ -333,15 +325,15 @@ def keep_shard(work: Work, shard: Shard, **changes: Any) -> Shard:  # noqa: ANN4
 
     Raises LeaseLost if another worker wrote the row first: it has the work now.
     """
-    return _only(_keep(work, shard, replace(shard, **changes)), Shard)
+    return _keep(work, shard, replace(shard, **changes))
 
 
-def _keep(work: Work, before: Job | Shard, after: Job | Shard) -> Change:
+def _keep[R: (Job, Shard)](work: Work, before: R, after: R) -> R:
     assert before.state == after.state, before  # noqa: S101 - states move by the tables alone
     change = write(work, Change((Write(before, after),)))
     if change is None:
         raise LeaseLost("the row was written by another worker")
-    return change
+    return _written(change, after)
 
 
 def unanswered(work: Work, shard: Shard, error: ProviderError) -> Outage:

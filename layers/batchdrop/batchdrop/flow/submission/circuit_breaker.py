@@ -52,37 +52,42 @@ class BreakerState(Enum):
 
 def upload_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether uploads may be begun now, as far as they are answered in their time."""
-    return _state_of(work, hang_at(work.install, provider))
+    hang = hang_at(work.install, provider)
+    return _state_of(work, hang.until if hang else None)
 
 
 def fetch_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether answers may be fetched now, as far as that is answered in its time."""
-    return _state_of(work, _fetch_hang_at(work.install, provider))
+    hang = _fetch_hang_at(work.install, provider)
+    return _state_of(work, hang.until if hang else None)
 
 
-def _state_of(work: Work, hang: Hang | None) -> BreakerState:
-    if hang is None:
+def _state_of(work: Work, until: int | None) -> BreakerState:
+    """Return the state of a breaker that is open *until* a time; None where nothing opened it."""
+    if until is None:
         return BreakerState.CLOSED
-    return BreakerState.OPEN if hang.until > work.ports.clock.now() else BreakerState.HALF_OPEN
+    return BreakerState.OPEN if until > work.ports.clock.now() else BreakerState.HALF_OPEN
 
 
 def breaker_state(work: Work, provider: Provider) -> BreakerState:
     """Return whether creates may be made now; reads are never held back, because answers are paid for already."""
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
-    if circuit is None:
-        return BreakerState.CLOSED
-    return BreakerState.OPEN if circuit.open_until > work.ports.clock.now() else BreakerState.HALF_OPEN
+    circuit = _circuit_at(work.install, provider)
+    return _state_of(work, circuit.open_until if circuit else None)
+
+
+def _circuit_at(install: Install, provider: Provider) -> Circuit | None:
+    return install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
 
 
 def is_key_refused(work: Work, provider: Provider) -> bool:
     """Whether reading under the key is refused: then so are its answers."""
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    circuit = _circuit_at(work.install, provider)
     return circuit is not None and _is_of_key(circuit)
 
 
 def is_fetching_refused(work: Work, provider: Provider) -> bool:
     """Whether answers were refused under the key, which may look at batches all the same."""
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    circuit = _circuit_at(work.install, provider)
     return circuit is not None and _is_of_key(circuit) and circuit.refused is Asked.FETCH
 
 
@@ -92,7 +97,7 @@ def _is_of_key(circuit: Circuit) -> bool:
 
 def is_circuit_known(work: Work, provider: Provider) -> bool:
     """Whether creates were held back under this key when that was looked at last, so that an answer may end it."""
-    return circuit_key(provider.base_url, provider.fingerprint) in work.install.circuits
+    return _circuit_at(work.install, provider) is not None
 
 
 def may_create(work: Work, provider: Provider) -> Work | None:
@@ -101,10 +106,7 @@ def may_create(work: Work, provider: Provider) -> Work | None:
     The first to ask when the time of the circuit, or of a hang, is over probes for all others.
     """
     install = work.ports.ledger.install() or work.install
-    circuit, hang = (
-        install.circuits.get(circuit_key(provider.base_url, provider.fingerprint)),
-        hang_at(install, provider),
-    )
+    circuit, hang = _circuit_at(install, provider), hang_at(install, provider)
     if circuit is None and hang is None:
         return replace(work, install=install)
     now = work.ports.clock.now()
@@ -118,12 +120,20 @@ def may_create(work: Work, provider: Provider) -> Work | None:
 
 def hang_at(install: Install, provider: Provider) -> Hang | None:
     """Return that uploads to *provider* are not answered in their time; None where they are."""
-    return install.hang if install.hang and install.hang.base_url == provider.base_url else None
+    return _of_server(install.hang, provider)
 
 
 def _fetch_hang_at(install: Install, provider: Provider) -> Hang | None:
-    hang = install.fetch_hang
+    return _of_server(install.fetch_hang, provider)
+
+
+def _of_server(hang: Hang | None, provider: Provider) -> Hang | None:
     return hang if hang and hang.base_url == provider.base_url else None
+
+
+def _hung_again(known: Hang | None, provider: Provider, now: int, cause: str) -> Hang:
+    """Return the hang *known*, or one that begins now, for another minute."""
+    return Hang(provider.base_url, known.since if known else now, now + MINUTE, cause)
 
 
 def may_fetch(work: Work, provider: Provider) -> Hang | None:
@@ -141,9 +151,7 @@ def note_fetch_hang(work: Work, provider: Provider, error: ProviderSilent) -> No
     now = work.ports.clock.now()
 
     def hung(install: Install) -> Install:
-        known = _fetch_hang_at(install, provider)
-        since = known.since if known else now
-        return replace(install, fetch_hang=Hang(provider.base_url, since, now + MINUTE, str(error)))
+        return replace(install, fetch_hang=_hung_again(_fetch_hang_at(install, provider), provider, now, str(error)))
 
     change_install(work, hung)
 
@@ -160,9 +168,8 @@ def note_hang(work: Work, provider: Provider, cause: str, *, is_of_create: bool 
     now = work.ports.clock.now()
 
     def hung(install: Install) -> Install:
-        known = hang_at(install, provider)
-        since = known.since if known else now
-        return replace(install, hang=Hang(provider.base_url, since, now + MINUTE, cause, is_of_create=is_of_create))
+        hang = _hung_again(hang_at(install, provider), provider, now, cause)
+        return replace(install, hang=replace(hang, is_of_create=is_of_create))
 
     change_install(work, hung)
 
@@ -221,7 +228,7 @@ def note_good_key(work: Work, provider: Provider, answered: Iterable[Asked]) -> 
 
     Where work is only looked at and fetched no create is made that would show it.
     """
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    circuit = _circuit_at(work.install, provider)
     kinds = frozenset(answered)
     if circuit is None or circuit.refused not in kinds or not _is_of_key(circuit):
         return work
@@ -230,7 +237,7 @@ def note_good_key(work: Work, provider: Provider, answered: Iterable[Asked]) -> 
 
 def note_answers(work: Work, provider: Provider, shard: Shard) -> None:
     """Let creates continue if answers were missing for want of money: the batch of *shard*, created since, has some."""
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    circuit = _circuit_at(work.install, provider)
     if circuit is not None and circuit.is_of_answers:  # seldom: else each look at a batch would read the row
         _close(work, provider, lambda circuit: circuit.is_of_answers and shard.attempt.file.intent_at > circuit.since)
 
@@ -256,7 +263,7 @@ def is_asking(work: Work, provider: Provider, shards: Iterable[Shard]) -> bool:
 
     One that takes longer than an hour is not waited for.
     """
-    circuit = work.install.circuits.get(circuit_key(provider.base_url, provider.fingerprint))
+    circuit = _circuit_at(work.install, provider)
     if circuit is None or not circuit.is_of_answers:
         return False
     since = max(circuit.since, work.ports.clock.now() - HOUR)
