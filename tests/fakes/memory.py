@@ -297,7 +297,8 @@ class MemoryStorage:
 
     def task_names(self) -> list[str] | None:
         """Return the names of the tasks that exist."""
-        if any(not part or part in (".", "..") for name in self.tasks for part in name.split("/")):
+        parts = [part for name in self.tasks for part in f"{name}.yaml".split("/")]
+        if any(part in ("", ".", "..") or min(part) < " " for part in parts):
             return None
         return sorted(self.tasks)[:TASK_NAMES_MAX]
 

@@ -60,8 +60,15 @@ JOB = Job(id="j", bucket="b", key="inbox/t/x.csv", version="v", created_at=1, ta
         ("/v1/embeddings", {"max_tokens": 50}, (1, 0, 0)),
         ("/v1/moderations", {}, (1, 0, 0)),
         ("/v1/chat/completions", {"max_tokens": "5000", "n": "3"}, (3, 15_000, 0)),
-        ("/v1/chat/completions", {"max_tokens": "5e3"}, (1, 0, 1)),
+        ("/v1/chat/completions", {"max_tokens": "5e3"}, (1, 5_000, 0)),
         ("/v1/chat/completions", {"max_tokens": "9" * 5_000}, (1, 1_000_000, 0)),
+        ("/v1/chat/completions", {"max_tokens": 5e3, "n": 2.0}, (2, 10_000, 0)),
+        ("/v1/chat/completions", {"max_tokens": " 5_000 "}, (1, 5_000, 0)),
+        ("/v1/chat/completions", {"max_tokens": 1e300}, (1, 1_000_000, 0)),
+        *[
+            ("/v1/chat/completions", {"max_tokens": slip}, (1, 0, 1))
+            for slip in ("nan", "inf", "-5", "0.5", "many", "", 0.5)
+        ],
     ],
 )
 def test_a_body_bounds_its_answers(endpoint: str, body: dict[str, object], bound: tuple[int, int, int]) -> None:

@@ -39,7 +39,7 @@ _TOOL_CALLS_MAX: Final = 1_000
 _IMAGE_TOKENS: Final = {"low": 408, "medium": 1_584, "high": 6_240}
 _PARTIAL_IMAGE_TOKENS: Final = 100
 _BYTES_PER_TOKEN: Final = 4
-_DIGITS_MAX: Final = 9  # of a number that is written as text; longer ones are beyond every bound
+_NUMBER_CHARS_MAX: Final = 20  # of a number that is written as text; longer ones are beyond every bound
 
 
 class AnswerBound(msgspec.Struct, frozen=True, gc=False):
@@ -119,10 +119,22 @@ def _member(value: object, name: str) -> object:
 
 
 def _whole(value: object) -> int:
-    """Return *value* where it is a whole number above 0, also written as text; 0 for anything else, True included.
+    """Return *value* where it is a whole number above 0, also as 5e3 or as text; 0 for anything else, True included.
 
-    A cell of a CSV is text, and servers other than OpenAI take a number so: a cap must count it.
+    A cell of a CSV is text, and servers other than OpenAI take a number in any of these forms: a cap must count it.
     """
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value[:_DIGITS_MAX]) if len(value) <= _DIGITS_MAX else 10**_DIGITS_MAX
+    if isinstance(value, str):
+        value = _number(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if type(value) is int and value > 0 else 0
+
+
+def _number(text: str) -> float:
+    """Return the number that *text* is, beyond every bound where it is long; 0 where it is none."""
+    if len(text) > _NUMBER_CHARS_MAX:
+        return ANSWER_TOKENS_MAX if text.strip().isdigit() else 0
+    try:
+        return float(text)
+    except ValueError:
+        return 0
