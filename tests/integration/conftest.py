@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.subscriber import Subscriber
 
 from batchdrop_cli.local.emulator import Address, free_port, running_emulator
 from batchdrop_cli.local.environments import Environments, prepare, prepare_tool
@@ -87,6 +88,12 @@ def local_stack(environments: Environments, stack_state: Path) -> Iterator[Local
     assert environments.emulator_python.exists()
     with LocalStack(LocalSettings(state=stack_state, simulator_options=QUICK, tick_seconds=0.5)) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def subscriber(local_stack: LocalStack) -> Subscriber:
+    """A subscriber to the topic of the whole stack."""
+    return Subscriber(local_stack, "a-subscriber")
 
 
 @pytest.fixture(scope="session")

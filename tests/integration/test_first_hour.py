@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 from click.testing import CliRunner, Result
+from integration.subscriber import Subscriber
 
 from batchdrop_cli.local.stack import REPOSITORY, LocalStack
 from batchdrop_cli.main import main
@@ -35,22 +36,6 @@ class Command:
         return result
 
 
-def notification_of(stack: LocalStack, queue_url: str, job: str) -> dict[str, object]:
-    """The notification about *job* as a subscribed queue receives it; others of the queue are let pass."""
-    queues = boto3.client("sqs", **stack.description.client_options())
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        received = queues.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=1, WaitTimeSeconds=1
-        )
-        for message in received.get("Messages", []):
-            body = json.loads(message["Body"])
-            notification: dict[str, object] = json.loads(body["Message"]) if "Message" in body else body
-            if notification["job"] == job:
-                return notification
-    pytest.fail(f"no notification about {job}")
-
-
 def test_the_analyst_gets_a_csv_back(batchdrop: Command, tmp_path: Path) -> None:
     """A task from the examples, a CSV, and the same CSV with answers beside each row; a wrong file says what to do."""
     reviews = EXAMPLES / "drops" / "sentiment" / "reviews.csv"
@@ -71,7 +56,9 @@ def test_the_analyst_gets_a_csv_back(batchdrop: Command, tmp_path: Path) -> None
     assert "line 2" in wrong.output
 
 
-def test_the_engineer_hangs_a_queue_on_the_topic(local_stack: LocalStack, batchdrop: Command, tmp_path: Path) -> None:
+def test_the_engineer_hangs_a_queue_on_the_topic(
+    local_stack: LocalStack, subscriber: Subscriber, batchdrop: Command, tmp_path: Path
+) -> None:
     """Ready-made lines go in, one JSON notification comes out, and it leads to outcomes in order under the engineer's own ids."""
     lines = [
         {
@@ -85,7 +72,7 @@ def test_the_engineer_hangs_a_queue_on_the_topic(local_stack: LocalStack, batchd
     (tmp_path / "orders.jsonl").write_text("\n".join(map(json.dumps, lines)))
 
     job = batchdrop("drop", tmp_path / "orders.jsonl").stdout.split()[0]
-    notification = notification_of(local_stack, local_stack.description.notifications_queue_url, job)
+    notification = subscriber.notifications_of(job)[-1]
 
     at = local_stack.description
     folder = str(notification["results"]).removeprefix(f"s3://{at.results_bucket}/")
@@ -95,7 +82,9 @@ def test_the_engineer_hangs_a_queue_on_the_topic(local_stack: LocalStack, batchd
     assert [json.loads(line)["name"] for line in outcomes] == [f"order%2F{n}" for n in range(5)]
 
 
-def test_the_operator_looks_whether_all_is_well(local_stack: LocalStack, batchdrop: Command) -> None:
+def test_the_operator_looks_whether_all_is_well(
+    local_stack: LocalStack, subscriber: Subscriber, batchdrop: Command
+) -> None:
     """The doctor finds a healthy stack, a job is cancelled before its task comes, and nothing lies in a dead-letter queue."""
     at, storage = local_stack.description, boto3.client("s3", **local_stack.description.client_options())
 
@@ -107,7 +96,7 @@ def test_the_operator_looks_whether_all_is_well(local_stack: LocalStack, batchdr
     job = next(line.split()[0] for line in listed.splitlines() if "not-yet" in line)
     batchdrop("cancel", job)
 
-    assert notification_of(local_stack, at.notifications_queue_url, job)["event"] == "cancelled"
+    assert subscriber.notifications_of(job)[-1]["event"] == "cancelled"
     assert "key" in said
     queues = boto3.client("sqs", **at.client_options())
     for url in (at.submissions_dead_letter_queue_url, at.completions_dead_letter_queue_url):

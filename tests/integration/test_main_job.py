@@ -7,6 +7,7 @@ import time
 
 import boto3
 import pytest
+from integration.subscriber import Subscriber
 
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.local.stack import LocalStack
@@ -52,28 +53,7 @@ def wait_for_end(stack: LocalStack, upload: Upload) -> dict[str, object]:
     raise AssertionError(f"{upload.key} has not ended: {status}")
 
 
-def notifications_of(stack: LocalStack, job: str) -> list[dict[str, object]]:
-    """The notifications about *job* that a subscribed queue has received; others are left for their tests."""
-    sqs, url, found = (
-        boto3.client("sqs", **stack.description.client_options()),
-        stack.description.notifications_queue_url,
-        [],
-    )
-    for _ in range(10):
-        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1).get(
-            "Messages", []
-        ):
-            notification = json.loads(json.loads(message["Body"])["Message"])
-            if notification["job"] == job:
-                found.append(notification)
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        if found:
-            break
-        time.sleep(0.5)
-    return found
-
-
-def test_a_csv_comes_back_as_a_csv(local_stack: LocalStack) -> None:
+def test_a_csv_comes_back_as_a_csv(local_stack: LocalStack, subscriber: Subscriber) -> None:
     """Same rows, same order, answers beside them; one object for each item; one notification."""
     boto3.client("s3", **local_stack.description.client_options()).put_object(
         Bucket=local_stack.description.inbox_bucket, Key="tasks/main-job.yaml", Body=TASK
@@ -93,17 +73,19 @@ def test_a_csv_comes_back_as_a_csv(local_stack: LocalStack) -> None:
     item = json.loads(result(local_stack, keys.item("r300")) or b"{}")
     assert (item["row"], item["record"]["review"]) == (300, "Good,\nreview 300")
     assert len((result(local_stack, keys.outcomes) or b"").splitlines()) == 300
-    assert [notification["event"] for notification in notifications_of(local_stack, upload.job_id)] == ["completed"]
+    assert [notification["event"] for notification in subscriber.notifications_of(upload.job_id)] == ["completed"]
 
 
-def test_a_bad_file_gives_one_notification_and_nothing_in_a_dead_letter_queue(local_stack: LocalStack) -> None:
+def test_a_bad_file_gives_one_notification_and_nothing_in_a_dead_letter_queue(
+    local_stack: LocalStack, subscriber: Subscriber
+) -> None:
     """The person learns what is wrong and where; the queue believes that all went well, and it did."""
     upload = drop(local_stack, "inbox/main-job/latin.csv", "review_id,review\nr1,café\n".encode("latin-1"))
 
     status = wait_for_end(local_stack, upload)
 
     assert status["event"] == "rejected"
-    (notification,) = notifications_of(local_stack, upload.job_id)
+    (notification,) = subscriber.notifications_of(upload.job_id)
     assert "line 2" in json.dumps(notification["reason"])
     at, sqs = local_stack.description, boto3.client("sqs", **local_stack.description.client_options())
     for url in (at.submissions_dead_letter_queue_url, at.completions_dead_letter_queue_url):

@@ -1,16 +1,14 @@
 """The real functions on the embedded AWS, each under its own role: a drop goes the whole way."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from integration.subscriber import Subscriber
 
 from batchdrop_cli.local.stack import LocalStack
-
-ANSWER_TIMEOUT_SECONDS = 60.0  # it takes 3 s on an idle machine; others may use it
 
 LINES = [
     {
@@ -23,27 +21,14 @@ LINES = [
 ]
 
 
-def receive_notification(stack: LocalStack, key: str) -> dict[str, Any]:
-    """Return the notification about the upload *key*, as a subscriber reads it."""
-    queues = boto3.client("sqs", **stack.description.client_options())
-    deadline = time.monotonic() + ANSWER_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        received = queues.receive_message(QueueUrl=stack.description.notifications_queue_url, WaitTimeSeconds=1)
-        for message in received.get("Messages", []):
-            notification: dict[str, Any] = json.loads(json.loads(message["Body"])["Message"])
-            if notification["upload"]["key"] == key:
-                return notification
-    pytest.fail(f"no notification about {key}")
-
-
 @pytest.fixture(scope="module")
-def notification(local_stack: LocalStack) -> dict[str, Any]:
+def notification(local_stack: LocalStack, subscriber: Subscriber) -> dict[str, Any]:
     """The notification about a drop of LINES that went the whole way."""
     description = local_stack.description
     body = b"".join(json.dumps(line).encode() + b"\n" for line in LINES)
     storage = boto3.client("s3", **description.client_options())
     storage.put_object(Bucket=description.inbox_bucket, Key="inbox/squares.jsonl", Body=body)
-    return receive_notification(local_stack, "inbox/squares.jsonl")
+    return subscriber.notifications_of("inbox/squares.jsonl")[-1]
 
 
 def test_drop_becomes_results_and_a_notification(local_stack: LocalStack, notification: dict[str, Any]) -> None:
