@@ -98,9 +98,13 @@ def every_item_ends_once(seen: Evidence) -> Iterator[str]:
 
 
 def _failures(here: Installation) -> frozenset[str]:
-    """Return what items may fail with: the story's own, and what a create was definitely refused with."""
-    struck = {fault for call, fault in here.gate.struck if call.name == "http POST batches" and fault in DEFINITE}
-    return here.scenario.failures | {f"http_{STATUSES[fault]}" for fault in struck}
+    """Return what items may fail with: the story's own, and what a create, or a day of uploads, was definitely refused with."""
+    refused = [(call, fault) for call, fault in here.gate.struck if fault in DEFINITE]
+    faults = {fault for call, fault in refused if call.name == "http POST batches"}
+    uploads = [(call.at, fault) for call, fault in refused if call.name == "http POST files"]
+    if uploads and uploads[-1][0] - uploads[0][0] >= here.limits.refused_seconds_max - here.limits.refused_retry_seconds:
+        faults |= {fault for _, fault in uploads}
+    return here.scenario.failures | {f"http_{STATUSES[fault]}" for fault in faults}
 
 
 def _items_can_be_read(upload: Upload, results: ResultsOf, outcomes: Sequence[Document]) -> Iterator[str]:
