@@ -102,7 +102,10 @@ def _failures(here: Installation) -> frozenset[str]:
     refused = [(call, fault) for call, fault in here.gate.struck if fault in DEFINITE]
     faults = {fault for call, fault in refused if call.name == "http POST batches"}
     uploads = [(call.at, fault) for call, fault in refused if call.name == "http POST files"]
-    if uploads and uploads[-1][0] - uploads[0][0] >= here.limits.refused_seconds_max - here.limits.refused_retry_seconds:
+    if (
+        uploads
+        and uploads[-1][0] - uploads[0][0] >= here.limits.refused_seconds_max - here.limits.refused_retry_seconds
+    ):
         faults |= {fault for _, fault in uploads}
     return here.scenario.failures | {f"http_{STATUSES[fault]}" for fault in faults}
 
