@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from batchdrop_cli.demo import SIMULATED
+from batchdrop_cli.demo import RECEIPT_OF_SIMULATED, SIMULATED
 from batchdrop_cli.local.environments import Environments
 
 COMMAND = [sys.executable, "-m", "batchdrop_cli.main"]
 # A key that would be refused, at an address where nobody listens: whoever uses it fails.
 KEY = {"OPENAI_API_KEY": "sk-must-not-be-used", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
+LINES_MAX = 45
 DEMO_SECONDS_MAX = 180
 READY_SECONDS_MAX = 30
 
@@ -54,21 +55,23 @@ def test_every_example_completes(demo: Demo) -> None:
     _, done = demo
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "9 jobs, 9 notifications, 29 items, 29 succeeded, 0 failed" in done.stdout
+    assert "9 jobs, 9 notifications, 30 items: 30 succeeded, 0 failed." in done.stdout
     assert done.stderr == ""
 
 
 @pytest.mark.emulator
 @pytest.mark.xdist_group("demo")
 def test_the_demo_shows_what_a_subscriber_gets(demo: Demo) -> None:
-    """Notification, tree and item are those of one and the same job."""
-    _, done = demo
+    """A table with its new column, the mail with its receipt and where the report is kept, on one screen."""
+    folder, done = demo
 
-    (job,) = set(re.findall(r"Job ([0-9a-f]{20}), dropped", done.stdout))
-    assert "Subject: Batchdrop completed: inbox/articles.json" in done.stdout
-    assert f'"id": "{job}/completed"' in done.stdout
-    assert f"/{job}/items/000000001.json" in done.stdout
-    assert "└── summary.json" in done.stdout
+    assert "Subject: Batchdrop completed: inbox/sentiment/reviews.csv" in done.stdout
+    assert re.search(r"^R-1042 +Best kettle .* (positive|negative|neutral) +succeeded", done.stdout, re.MULTILINE)
+    assert re.search(r"gpt-4.1-mini\n    input: \d+ tokens at \$0.40 a million +\$0\.0000\d+\n", done.stdout)
+    assert RECEIPT_OF_SIMULATED in done.stdout
+    kept = Path(re.findall(r"^Kept: (.*report\.html)$", done.stdout, re.MULTILINE)[0])
+    assert (folder / kept).read_text().startswith("<!doctype html>")
+    assert len(done.stdout.splitlines()) <= LINES_MAX
 
 
 @pytest.mark.emulator
@@ -85,11 +88,11 @@ def test_the_demo_says_that_answers_are_simulated(demo: Demo) -> None:
 @pytest.mark.emulator
 @pytest.mark.xdist_group("demo")
 def test_the_demo_leaves_nothing_behind(demo: Demo) -> None:
-    """No process and no description of a stack is left; only logs are."""
+    """No process and no description of a stack is left; only logs and what was shown are."""
     folder, _ = demo
 
     assert processes_of(folder) == []
-    assert [path.name for path in (folder / ".local/demo").iterdir()] == ["logs"]
+    assert {path.name for path in (folder / ".local/demo").iterdir()} == {"logs", "report.html", "results.csv"}
 
 
 @pytest.mark.emulator

@@ -35,13 +35,13 @@ from batchdrop_cli.jobs.waiting import wait_for
 from batchdrop_cli.local.provider import Provider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
-from batchdrop_cli.stack import Connection, Found
+from batchdrop_cli.stack import Connection
 from batchdrop_cli.views.console import make_console
 from batchdrop_cli.views.estimates import show_estimates
 from batchdrop_cli.views.jobs import show_job, show_jobs
 from batchdrop_cli.views.progress import visible_progress
+from batchdrop_cli.views.table import show_csv
 from batchdrop_cli.views.terminal import disarmed_json
-from batchdrop_cli.views.tree import show_tree
 
 OPENAI = "https://api.openai.com/v1"
 PAID = {"OPENAI_API_KEY": "sk-none", "OPENAI_BASE_URL": OPENAI}
@@ -316,16 +316,18 @@ def test_jobs_are_listed_newest_first() -> None:
     assert [line.split("inbox/")[1][0] for line in written(console).splitlines()[1:]] == ["2", "0", "1"]
 
 
-def test_a_large_folder_is_not_printed_whole() -> None:
-    """The tree of a huge job fits a screen, and says how much it leaves out."""
-    job = status()
-    listing = [Found(f"{job.folder}items/{row:09d}.json", 1) for row in range(50_000)]
+def test_a_large_table_is_not_printed_whole() -> None:
+    """The first rows are shown, each on a line of its own, with its texts cut short, and how many more there are."""
+    long = "x" * 1_000
+    content = "\ufeffid,review\r\n" + "".join(f'r{row},"{long}\n{long}"\r\n' for row in range(50))
     console = pipe()
 
-    show_tree(console, "results", job, listing)
+    show_csv(console, content.encode())
 
-    assert len(written(console).splitlines()) < 30
-    assert "and 49,980 more" in written(console)
+    lines = written(console).splitlines()
+    assert [line.split()[0] for line in lines] == ["id", "r0", "r1", "r2", "r3", "r4", "and"]
+    assert max(map(len, lines)) < 100
+    assert "and 45 more rows" in lines[-1]
 
 
 def test_waiting_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

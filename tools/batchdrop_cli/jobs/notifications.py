@@ -5,12 +5,14 @@ job's documents, and shown only where the JSON made with it equals what was deli
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from batchdrop.core.delivery.receipt import Receipt
 from batchdrop.core.delivery.summary import Results, results_of_summary
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.outcomes import Usage
@@ -103,14 +105,24 @@ def read_notification(body: str) -> ReceivedNotification:
     return msgspec.structs.replace(notification, content=envelope.message, subject=envelope.subject)
 
 
-def mail_text(job: JobStatus, summary: bytes | None, received: ReceivedNotification) -> str | None:
+def mail_text(
+    job: JobStatus,
+    summary: bytes | None,
+    received: ReceivedNotification,
+    priced: Callable[[Receipt], Receipt] | None = None,
+) -> str | None:
     """Return the text of the mail, made by the stack's own code of the job's status and its `summary.json`.
 
     None where the JSON that it makes beside it is not the one that was *received*: then the text would be another too.
+    With *priced*, the receipt in the text is what that makes of the one that was sent.
     """
     results = results_of_summary(summary) if summary is not None else Results()
     made = render(ledger_job(job), results, received.results)
-    return made.text if made.json == received.content else None
+    if made.json != received.content:
+        return None
+    if priced is None or results.receipt is None:
+        return made.text
+    return render(ledger_job(job), replace(results, receipt=priced(results.receipt)), received.results).text
 
 
 def ledger_job(job: JobStatus) -> Job:

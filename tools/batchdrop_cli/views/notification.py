@@ -1,20 +1,12 @@
-"""A notification as its subscribers receive it."""
+"""A notification as its subscribers by e-mail receive it."""
 
 from rich.console import Console
-from rich.json import JSON
 
-from batchdrop_cli.jobs.notifications import ReceivedNotification, mail_text
-from batchdrop_cli.jobs.status import JobStatus
-from batchdrop_cli.views.console import show_heading, text
+from batchdrop_cli.views.console import text
 
 
-def show_notification(console: Console, job: JobStatus, summary: bytes | None, received: ReceivedNotification) -> None:
-    """Print a notification as a subscriber by e-mail and one by SQS receive it."""
-    mail = mail_text(job, summary, received)
-    if mail is not None:
-        show_heading(console, "The notification by e-mail")
-        console.print(text(f"Subject: {received.subject}", "bold"))
-        for line in mail.splitlines():
-            console.print(text(line), soft_wrap=True)
-    show_heading(console, "The same notification as JSON, from the queue that is subscribed (line breaks added)")
-    console.print(JSON(received.content))
+def show_mail(console: Console, subject: str, mail: str) -> None:
+    """Print a notification as a subscriber by e-mail receives it."""
+    console.print(text(f"Subject: {subject}", "bold"))
+    for line in mail.splitlines():
+        console.print(text(line), soft_wrap=True)

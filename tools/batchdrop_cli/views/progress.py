@@ -16,10 +16,10 @@ NOT_BEGUN = "not begun"
 
 
 @contextmanager
-def visible_progress(console: Console, uploads: Sequence[Upload]) -> Iterator[Watch]:
-    """Show a bar for each upload on a terminal, elsewhere a line for each change."""
+def visible_progress(console: Console, uploads: Sequence[Upload], *, is_passing: bool = False) -> Iterator[Watch]:
+    """Show a bar for each upload on a terminal, elsewhere a line for each change. What *is_passing* leaves nothing behind."""
     if not console.is_terminal:
-        yield _changes(console)
+        yield _nothing if is_passing else _changes(console)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -28,7 +28,7 @@ def visible_progress(console: Console, uploads: Sequence[Upload]) -> Iterator[Wa
         TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, transient=is_passing) as progress:
         yield _bars(progress, uploads)
 
 
@@ -51,6 +51,10 @@ def _bars(progress: Progress, uploads: Sequence[Upload]) -> Watch:
             progress.stop_task(bars[upload])
 
     return watch
+
+
+def _nothing(_upload: Upload, _status: JobStatus | None) -> None:
+    """Show nothing."""
 
 
 def _changes(console: Console) -> Watch:
