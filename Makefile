@@ -11,6 +11,7 @@
 #   make verify-provider  what is assumed of the provider, held against the one of OPENAI_API_KEY; asks before it spends under a cent
 #   make verify-aws  what is assumed of AWS, held against the account of your environment; asks before it spends, deletes it again
 #   make bench   every benchmark, into docs/benchmarks.md: BENCHMARKS="build split" for some of them, ROUNDS=3
+#   make picture the README's picture, docs/images/drop.svg, from a drop on this machine
 #   make lint    style, format and types
 #   make lock    the lock files anew, from pyproject.toml and requirements/*.in
 #   make clean   removes what the others made
@@ -18,7 +19,7 @@
 PYTHON_VERSIONS = 3.13 3.14 3.12
 UV ?= uv
 
-.PHONY: help demo local test test-fast simulate chaos verify-aws verify-provider bench deploy audit lint lock clean
+.PHONY: help demo local test test-fast simulate chaos verify-aws verify-provider bench picture deploy audit lint lock clean
 .PHONY: local-environment dev-environment private-environments sam-environment checkov-environment both-local both-dev
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -58,6 +59,9 @@ ROUNDS ?= 3
 BENCHMARKS ?=
 bench: dev-environment
 	@.venv/bin/python benchmarks/bench.py --rounds $(ROUNDS) $(BENCHMARKS)
+
+picture: both-dev
+	@PYTHONPATH=tests .venv/bin/python -m picture
 
 lint: dev-environment
 	@.venv/bin/ruff check

@@ -13,6 +13,7 @@ import pytest
 from batchdrop_cli.demo import RECEIPT_OF_SIMULATED, SIMULATED
 from batchdrop_cli.local.environments import Environments
 
+README = Path(__file__).parents[2] / "README.md"
 COMMAND = [sys.executable, "-m", "batchdrop_cli.main"]
 # A key that would be refused, at an address where nobody listens: whoever uses it fails.
 KEY = {"OPENAI_API_KEY": "sk-must-not-be-used", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
@@ -72,6 +73,18 @@ def test_the_demo_shows_what_a_subscriber_gets(demo: Demo) -> None:
     kept = Path(re.findall(r"^Kept: (.*report\.html)$", done.stdout, re.MULTILINE)[0])
     assert (folder / kept).read_text().startswith("<!doctype html>")
     assert len(done.stdout.splitlines()) <= LINES_MAX
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("demo")
+def test_the_readme_shows_what_the_demo_prints(demo: Demo) -> None:
+    """Each line that the README shows of it is printed by it."""
+    _, done = demo
+    (shown,) = re.findall(r"<!-- demo -->\n```text\n(.*?)```\n<!-- /demo -->", README.read_text(), re.DOTALL)
+
+    printed = {line.rstrip() for line in done.stdout.splitlines()}
+
+    assert [line for line in shown.splitlines() if line not in printed] == []
 
 
 @pytest.mark.emulator

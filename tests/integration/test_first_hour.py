@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -80,6 +82,30 @@ def test_the_engineer_hangs_a_queue_on_the_topic(
     outcomes = storage.get_object(Bucket=at.results_bucket, Key=f"{folder}outcomes.jsonl")["Body"].read().splitlines()
     assert notification["event"] == "completed"
     assert [json.loads(line)["name"] for line in outcomes] == [f"order%2F{n}" for n in range(5)]
+
+
+def test_a_program_drops_and_reads(local_stack: LocalStack, subscriber: Subscriber) -> None:
+    """The README's Python, as it is printed there: a drop of ready-made requests, and their outcomes in order."""
+    (example,) = re.findall(r"^```python\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    given: dict[str, Any] = {}
+    exec(example, given)  # noqa: S102  # our own README
+    at, s3 = local_stack.description, boto3.client("s3", **local_stack.description.client_options())
+    requests = [
+        {
+            "custom_id": f"n{n}",
+            "method": "POST",
+            "url": "/v1/responses",
+            "body": {"model": "gpt-4.1-mini", "input": "?"},
+        }
+        for n in range(3)
+    ]
+
+    upload = given["drop"](s3, at.inbox_bucket, requests)
+    (notification,) = subscriber.notifications_of(upload.job_id)
+
+    assert notification["event"] == "completed"
+    found = given["outcomes"](s3, at.results_bucket, upload)
+    assert [outcome["name"] for outcome in found] == ["n0", "n1", "n2"]
 
 
 def test_the_operator_looks_whether_all_is_well(

@@ -1,4 +1,4 @@
-"""What a deployment costs a month: the model's counts are counted here. Run this file to write the README's tables anew.
+"""What a deployment costs a month: the model's counts are counted here. Run this file to write the tables of docs/cost.md again.
 
 Calls are counted in the flows, series and lines in what they log, alarms and queues in the template.
 """
@@ -31,7 +31,7 @@ from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main
 
-README = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs/cost.md"
 MILLION = 1_000_000
 # CloudWatch Logs counts 26 bytes besides each line (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogsConcepts.html);
 # Lambda itself logs about 1,000 bytes of an invocation.
@@ -163,16 +163,16 @@ def test_a_drop_takes_what_the_model_says(
 
 
 def test_the_readme_shows_this_bill() -> None:
-    """The tables in the README are those that are computed here."""
-    assert IDLE.findall(README.read_text()) == [idle_table()]
-    assert WORK.findall(README.read_text()) == [work_table()]
+    """The tables in docs/cost.md are those that are computed here."""
+    assert IDLE.findall(PAGE.read_text()) == [idle_table()]
+    assert WORK.findall(PAGE.read_text()) == [work_table()]
 
 
 def test_the_readme_counts_the_series_of_a_busy_month() -> None:
     """Each metric that work adds is a series more."""
     metrics = {metric for fields in COUNTED.values() for metric in fields}
 
-    assert f"up to {len(metrics) - 1} more series" in README.read_text()
+    assert f"up to {len(metrics) - 1} more series" in PAGE.read_text()
 
 
 def test_the_command_shows_both_bills() -> None:
@@ -186,5 +186,5 @@ def test_the_command_shows_both_bills() -> None:
 
 
 if __name__ == "__main__":
-    written = IDLE.sub(lambda _: idle_table(), README.read_text())
-    README.write_text(WORK.sub(lambda _: work_table(), written))
+    written = IDLE.sub(lambda _: idle_table(), PAGE.read_text())
+    PAGE.write_text(WORK.sub(lambda _: work_table(), written))

@@ -122,13 +122,12 @@ def _microdollars(variable: str, value: str) -> int:
 
 
 def settings_table() -> str:
-    """Return every variable with its default and meaning as a Markdown table, for the README."""
+    """Return every variable with its default and meaning as a Markdown table, for docs/settings.md."""
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for name, setting in _named_settings().items():
         default = f"`{setting.default}`" if setting.default else ""
         lines.append(f"| `{name.upper()}` | {default} | {setting.metadata['meaning']} |")
     for limit in fields(Limits):
         default = "" if limit.default is MISSING else f"`{limit.default}`"
-        meaning = limit.name.replace("_", " ").replace("microdollars", "US dollars")
-        lines.append(f"| `{limit_variable(limit.name)}` | {default} | limit: {meaning} |")
+        lines.append(f"| `{limit_variable(limit.name)}` | {default} | {limit.metadata['meaning']}. |")
     return "\n".join(lines) + "\n"
