@@ -87,9 +87,10 @@ def test_a_held_job_goes_on_when_it_is_approved_of(local_stack: LocalStack, stac
 
     assert (held.state, held.counts.sent) == ("HELD", 0)
     assert held.cost
-    assert (held.cost.quote.usd, held.cost.quote.unpriced_models) == (None, ("gpt-4.1-mini",))
+    quote = held.cost.quote  # of tokens as this stack has learned to count them from other tests' answers
+    assert (quote.usd, quote.unpriced_models) == (None, ("gpt-4.1-mini",))
     assert "HELD, waiting for approval" in shown.stdout
-    assert "unknown (gpt-4.1-mini), 36 tokens in and 600 out" in shown.stdout
+    assert f"unknown (gpt-4.1-mini), {quote.input_tokens} tokens in and {quote.output_tokens} out" in shown.stdout
     assert (result.exit_code, ended.counts.succeeded) == (0, 2)
     assert (again.exit_code, "nothing to approve of" in again.stderr) == (1, True)
 
