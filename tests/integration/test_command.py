@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from fakes.world import World
 
 from batchdrop.core.delivery.summary import status_document
-from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.job import Job, JobState, JobWait
 from batchdrop.core.model.keys import Keys, Upload, item_name
-from batchdrop.core.model.reasons import Reason
+from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop_cli.jobs import waiting
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.emulator import Address
@@ -180,7 +180,7 @@ def test_waiting_ends_with_the_job(
     stack: Stack, reviews: Path, end: dict[str, Any], exit_code: int, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits sees each change, where the results are, and an exit code that says whether every item succeeded."""
-    running = {"state": JobState.RUNNING, "items": 2, "waiting_for": "room", "waiting_since": NOW}
+    running = {"state": JobState.RUNNING, "items": 2, "waiting": JobWait(WaitingFor.QUOTA, NOW)}
     monkeypatch.setattr(waiting, "sleep", answering(stack, [running, end]))
 
     result = stack.run("drop", reviews, "--task", "ask", "--wait")

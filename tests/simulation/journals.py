@@ -152,11 +152,11 @@ class JournalLedger(MemoryLedger):
         """10 and 11 of money: a job's reserved sum is what its shards hold, and no shard is let in beyond what it may cost."""
         for job in (write.after for write in change.writes if isinstance(write.after, Job)):
             held = sum(shard.reserved_microdollars for shard in self.shards(job.id))
-            if job.reserved_microdollars != held:
-                self._report(10, f"{job.reserved_microdollars} microdollars are reserved, {held} are held")
+            if job.money.reserved != held:
+                self._report(10, f"{job.money.reserved} microdollars are reserved, {held} are held")
             allowed = allowed_microdollars(job, self._limits())
             is_admission = any(isinstance(w.after, Shard) and w.after.state is S.RESERVED for w in change.writes)
-            if is_admission and allowed is not None and held + job.spent_microdollars > allowed:
+            if is_admission and allowed is not None and held + job.money.spent > allowed:
                 self._report(11, f"{held} microdollars were reserved, {allowed} are allowed")
 
     def _check_day(self, move: DayMove | None) -> None:

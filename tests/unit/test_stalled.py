@@ -10,7 +10,7 @@ import pytest
 from fakes.world import World
 
 from batchdrop.core.delivery.job_lifecycle import begun, given_up
-from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.job import Job, JobState, StalledAttempts
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop_cli.doctor.checks import attempts_of
@@ -167,9 +167,9 @@ def test_attempts_that_follow_at_once_count_as_one() -> None:
     for minute in range(60):
         job = begun(job, 1_000_000 + minute * MINUTE, limits)
 
-    assert job.stalled_attempts == 6
+    assert job.stalled.attempts == 6
     assert given_up(job, limits)
-    assert not given_up(replace(job, stalled_attempts=5), limits)
+    assert not given_up(replace(job, stalled=StalledAttempts(5)), limits)
     assert not given_up(replace(job, state=JobState.NOTIFYING), limits)
 
 
@@ -189,7 +189,7 @@ def test_a_cancelled_job_whose_upload_is_gone_ends(world: World) -> None:
 def test_doctor_shows_it_from_the_second_attempt_on() -> None:
     """One attempt that ended without a checkpoint may be chance; the jobs that were tried most often come first."""
     jobs = [
-        Job(id=f"j{count}", bucket="b", key="k", version="v", created_at=1, stalled_attempts=count)
+        Job(id=f"j{count}", bucket="b", key="k", version="v", created_at=1, stalled=StalledAttempts(count))
         for count in range(6)
     ]
 

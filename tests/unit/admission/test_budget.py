@@ -19,7 +19,7 @@ from batchdrop.core.model.answer_bounds import (
     AnswerBound,
     answer_bound,
 )
-from batchdrop.core.model.job import Group, Job, Quote, Rate
+from batchdrop.core.model.job import Group, Job, JobMoney, Quote, Rate
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.quota import Lengths, QuotaEstimate
 from batchdrop.core.planning.task import parse_task, recipe_of_task
@@ -240,7 +240,7 @@ def test_the_smaller_cap_bounds_what_nobody_approved_of(
     of_task: int, of_stack: int, approved: int, allowed: int | None
 ) -> None:
     """An approval raises a cap and sets none."""
-    job = replace(JOB, options=replace(JOB.options, microdollars_max=of_task), approved_microdollars=approved)
+    job = replace(JOB, options=replace(JOB.options, microdollars_max=of_task), money=JobMoney(approved=approved))
 
     assert allowed_microdollars(job, Limits(max_cost_microdollars=of_stack)) == allowed
 

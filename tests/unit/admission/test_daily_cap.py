@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batchdrop.core.admission.budget import affordable, day_of
 from batchdrop.core.model.change import Change, DayMove, Write
 from batchdrop.core.model.errors import Conflict
-from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.job import Job, JobMoney, JobState
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.reasons import Reason, Wait
 from batchdrop_cli.doctor.standstill import waits_of
@@ -174,7 +174,7 @@ def test_a_job_of_an_older_release_is_not_told_of_twice(*, is_told: bool, told: 
     for _ in range(10):
         world.tick()
 
-    assert world.job(job).waiting_for == "daily cap"
+    assert world.job(job).waiting.cause == "daily cap"
     assert ids(world) == told
 
 
@@ -263,7 +263,7 @@ def test_an_item_that_is_dearer_than_a_day_waits_for_a_person() -> None:
 
     world.ask(job, "cancel")
 
-    assert (waiting.state, waiting.waiting_for, world.tap.creates) == (JobState.RUNNING, "daily cap", 0)
+    assert (waiting.state, waiting.waiting.cause, world.tap.creates) == (JobState.RUNNING, "daily cap", 0)
     assert world.run(job).event == "cancelled"
 
 
@@ -277,7 +277,7 @@ def test_a_day_counts_what_was_paid_once_that_is_known() -> None:
     ended = world.run(job)
 
     assert reserved == 5 * ITEM + world.job(job).groups[0].tokens // 5
-    assert world.ledger.day_microdollars(day) == ended.spent_microdollars < reserved
+    assert world.ledger.day_microdollars(day) == ended.money.spent < reserved
 
 
 def test_a_day_that_is_over_is_left_alone() -> None:
@@ -321,9 +321,9 @@ def test_two_admitters_race_for_the_last_dollar_of_a_job() -> None:
     world.tick()
 
     with pytest.raises(Conflict):
-        world.ledger.write(Change((Write(read, replace(read, reserved_microdollars=read.reserved_microdollars + 1)),)))
+        world.ledger.write(Change((Write(read, replace(read, money=JobMoney(reserved=1))),)))
 
-    assert world.job(job).reserved_microdollars == sum(shard.reserved_microdollars for shard in world.shards(job))
+    assert world.job(job).money.reserved == sum(shard.reserved_microdollars for shard in world.shards(job))
 
 
 def test_an_unknown_price_is_held_where_days_are_counted() -> None:
@@ -365,5 +365,5 @@ def test_a_retry_counts_on_its_own_day() -> None:
 
     ended = world.run(job)
 
-    assert (waiting.waiting_for, attempts) == ("daily cap", [2])
+    assert (waiting.waiting.cause, attempts) == ("daily cap", [2])
     assert (ended.event, ended.succeeded) == ("completed", 5)

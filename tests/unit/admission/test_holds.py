@@ -81,8 +81,8 @@ def test_a_job_within_its_cap_goes_on() -> None:
 
     ended = world.run(job)
 
-    assert sent.reserved_microdollars >= QUOTE_USD[0] * 1e6
-    assert (ended.reserved_microdollars, ended.spent_microdollars > 0) == (0, True)
+    assert sent.money.reserved >= QUOTE_USD[0] * 1e6
+    assert (ended.money.reserved, ended.money.spent > 0) == (0, True)
     assert ids(world) == ["completed"]
 
 
@@ -132,7 +132,7 @@ def test_what_is_approved_of_goes_on_at_once() -> None:
     approved = world.job(job)
     assert held.hold
     assert (approved.state, world.tap.creates) == (JobState.RUNNING, 1)
-    assert approved.approved_microdollars * 2 == held.hold.quote.microdollars * 3
+    assert approved.money.approved * 2 == held.hold.quote.microdollars * 3
     assert world.run(job).event == "completed"
     assert ids(world) == ["held/1", "completed"]
 
@@ -244,7 +244,7 @@ def test_an_unknown_price_can_be_approved_of() -> None:
     world.ask(job, "approve")
 
     assert world.run(job).event == "completed"
-    assert (world.tap.creates, world.job(job).spent_microdollars) == (2, 0)
+    assert (world.tap.creates, world.job(job).money.spent) == (2, 0)
 
 
 def test_no_file_says_that_what_is_unknown_costs_nothing() -> None:
@@ -285,12 +285,12 @@ def test_the_cap_holds_again_where_requests_are_dearer_than_expected() -> None:
     held = world.job(job)
 
     world.ask(job, "approve")
-    assert planned.quote
+    assert planned.money.quote
     assert held.hold
-    assert (planned.state, held.state, held.reserved_microdollars) == (JobState.RUNNING, JobState.HELD, 0)
+    assert (planned.state, held.state, held.money.reserved) == (JobState.RUNNING, JobState.HELD, 0)
     assert 0 < held.succeeded < 10
-    assert planned.quote.microdollars < 12 < held.hold.quote.microdollars
-    assert held.spent_microdollars <= 12
+    assert planned.money.quote.microdollars < 12 < held.hold.quote.microdollars
+    assert held.money.spent <= 12
     assert world.run(job, seconds=20 * MINUTE).event == "completed"
     assert ids(world) == ["held/1", "completed"]
 
@@ -298,7 +298,7 @@ def test_the_cap_holds_again_where_requests_are_dearer_than_expected() -> None:
 def hold_midway(world: World) -> str:
     """A job that is held while its first shard is at the provider: the stack's cap was lowered meanwhile."""
     job = drop(world)
-    world.limits = replace(world.limits, max_cost_microdollars=world.job(job).reserved_microdollars + 1)
+    world.limits = replace(world.limits, max_cost_microdollars=world.job(job).money.reserved + 1)
     for _ in range(3):
         world.tick()
     assert world.job(job).state is JobState.HELD
@@ -320,7 +320,7 @@ def test_what_is_at_the_provider_goes_on_while_the_rest_is_held() -> None:
 
     world.ask(job, "approve")
 
-    assert (answered.state, answered.succeeded, answered.reserved_microdollars) == (JobState.HELD, 5, 0)
+    assert (answered.state, answered.succeeded, answered.money.reserved) == (JobState.HELD, 5, 0)
     assert world.run(job).event == "completed"
     assert world.job(job).succeeded == 10
     assert ids(world) == ["held/1", "completed"]
@@ -335,7 +335,7 @@ def test_what_is_at_the_provider_is_stopped_with_a_held_job() -> None:
 
     ended = world.run(job)
     outcomes = [json.loads(line) for line in world.result(job, "outcomes.jsonl").splitlines()]
-    assert (ended.event, len(outcomes), ended.reserved_microdollars) == ("cancelled", 10, 0)
+    assert (ended.event, len(outcomes), ended.money.reserved) == ("cancelled", 10, 0)
     assert world.charged_twice() == {}
     assert {shard.state for shard in world.shards(job)} == {ShardState.DONE}
 

@@ -9,12 +9,13 @@ import pytest
 from batchdrop.core.delivery import job_lifecycle as on
 from batchdrop.core.delivery.job_lifecycle import EDGES, advance_job, may_be_cancelled, may_be_retried
 from batchdrop.core.model.errors import IllegalTransition
-from batchdrop.core.model.job import Group, Hold, Job, JobState, PlanCursor, Quote, TaskOptions
+from batchdrop.core.model.job import Group, Hold, Job, JobState, JobWait, PlanCursor, Quote, TaskOptions
 from batchdrop.core.model.limits import DAY, Limits
-from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
+from batchdrop.core.model.reasons import NotificationEvent, Reason, Refusal, WaitingFor
 from batchdrop.core.model.row import Lease
 from batchdrop.core.planning.plan import PlanPage
 from batchdrop.core.submission.shard_lifecycle import Now
+from batchdrop.core.submission.waits import waited_reason, waits_for_refused
 
 J = JobState
 NOW = Now(1_000_000, "install", Limits())
@@ -77,11 +78,21 @@ def test_every_pair_is_an_edge_or_an_error(state: JobState, kind: type) -> None:
 )
 def test_a_job_that_ends_waits_for_nothing(state: JobState, kind: type) -> None:
     """Whatever it waited for, a job whose end is decided says no more that it waits."""
-    job = replace(job_in(state), waiting_for=WaitingFor.TASK, waiting_since=5)
+    job = replace(job_in(state), waiting=JobWait(WaitingFor.TASK, 5, "code"))
 
     after = advance_job(job, SAMPLES[kind], NOW)
 
-    assert (after.waiting_for, after.waiting_since) == ("", 0)
+    assert after.waiting == JobWait()
+
+
+def test_a_held_job_gives_no_reason_of_an_earlier_wait() -> None:
+    """What a job waits for is replaced whole: the reason of what it waited for before goes with it."""
+    refused = waits_for_refused(job_in(J.RUNNING), Refusal(Reason("too_fast", "Slow down."), 3, NOW.time))
+
+    held = advance_job(refused, on.Held(Quote(1_000)), NOW)
+
+    assert waited_reason(refused)
+    assert waited_reason(held) is None
 
 
 def test_a_job_without_lines_goes_straight_to_its_results() -> None:
@@ -128,7 +139,7 @@ def test_cancelling_waits_for_shards_and_for_nothing_else() -> None:
 
     done = advance_job(running, on.ShardDone(4, 1, is_last_attempt=True), NOW)
 
-    assert (running.state, running.is_cut, running.waiting_for) == (J.RUNNING, True, "cancellation")
+    assert (running.state, running.is_cut, running.waiting.cause) == (J.RUNNING, True, "cancellation")
     assert (done.state, done.lease) == (J.FINISHING, None)
 
 

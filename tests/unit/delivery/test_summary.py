@@ -19,7 +19,7 @@ from batchdrop.core.delivery.summary import (
     status_document,
     summary_document,
 )
-from batchdrop.core.model.job import Group, Job, JobState
+from batchdrop.core.model.job import Group, Job, JobState, JobWait
 from batchdrop.core.model.outcomes import NO_USAGE, Failure, Outcome, Usage
 from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.model.shard import Shard, ShardState
@@ -97,7 +97,7 @@ def test_a_summary_names_the_end_of_the_last_batch(ends: tuple[int, ...]) -> Non
 def test_the_status_says_what_is_waited_for() -> None:
     """A job that waits says for what and since when, one that was rejected says why."""
     job = replace(
-        JOB, state=JobState.ENDED, event=NotificationEvent.REJECTED, waiting_for=WaitingFor.TASK, waiting_since=CREATED_AT,
+        JOB, state=JobState.ENDED, event=NotificationEvent.REJECTED, waiting=JobWait(WaitingFor.TASK, CREATED_AT),
         reason=Reason("task_missing", "There is no task."), ended_at=CREATED_AT,
     )  # fmt: skip
 

@@ -543,7 +543,7 @@ def test_usage_that_nobody_can_mean_is_unknown(usage: str) -> None:
     quota = world.ledger.quota(account_of(BASE_URL), MODEL)
 
     assert (row.event, row.succeeded) == ("completed", 3)
-    assert row.spent_microdollars == 0
+    assert row.money.spent == 0
     assert summary["receipt"]["unknown"] == [{"what": "usage", "count": 3, "model": ""}]
     assert (summary["usage"], summary["receipt"]["total_dollars"]) == ({}, None)
     assert (dict(quota.quota_estimate.ratios), dict(quota.quota_estimate.lengths)) == ({}, {})
@@ -578,7 +578,7 @@ def test_nothing_is_learned_beyond_a_bound(usage: str, is_learned: bool) -> None
     assert all(ratio.counted_tokens <= 20 * ratio.base_tokens for ratio in quota_estimate.ratios.values())
     said = "usage.not_learned" in world.log.events
     assert said == (not is_learned or str(REQUEST_TOKENS_MAX) in usage)
-    assert world.job(job).spent_microdollars > 0
+    assert world.job(job).money.spent > 0
 
 
 def test_embeddings_are_in_order_whatever_one_says_of_its_place() -> None:

@@ -11,7 +11,7 @@ from batchdrop.core.delivery.job_lifecycle import advance_job
 from batchdrop.core.model.batches import Batch
 from batchdrop.core.model.dialects import AZURE, OPENAI, TOGETHER, Dialect
 from batchdrop.core.model.install import Install
-from batchdrop.core.model.job import Group, Job, JobState
+from batchdrop.core.model.job import Group, Job, JobState, JobWait
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
 from batchdrop.core.model.reasons import Outage, Reason, WaitingFor
 from batchdrop.core.model.shard import Shard, ShardState, ticket_of
@@ -90,8 +90,8 @@ def test_quota_comes_when_others_get_further(other: Shard, *, is_stalled: bool) 
     ("job", "is_stalled"),
     [
         (replace(JOB, state=JobState.HELD), False),
-        (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), False),
-        (replace(JOB, waiting_for=WaitingFor.QUOTA), True),
+        (replace(JOB, waiting=JobWait(WaitingFor.DAILY_CAP)), False),
+        (replace(JOB, waiting=JobWait(WaitingFor.QUOTA)), True),
     ],
 )
 def test_what_a_person_or_the_next_day_ends_is_not_stuck(job: Job, *, is_stalled: bool) -> None:
@@ -212,7 +212,7 @@ def test_an_operator_is_told_what_all_jobs_wait_for() -> None:
 
 def test_doctor_says_what_statuses_say_from_the_first_minute() -> None:
     """What the provider refuses of one job, and calls that are not answered yet."""
-    refused = replace(JOB, waiting_for=WaitingFor.REFUSED)
+    refused = replace(JOB, waiting=JobWait(WaitingFor.REFUSED))
     silent = new_shard(
         job=JOB.id, number=0, account="a", endpoint="e", model="m", group=0, unanswered=Outage(NOW, "500")
     )

@@ -173,7 +173,7 @@ def test_a_drop_after_a_deploy_waits_and_goes_on(world: World) -> None:
     world.storage.withheld.clear()
     ended = world.run(job)
 
-    assert (ended.event, ended.succeeded, ended.withheld_at, ended.waiting_for) == ("completed", 2, 0, "")
+    assert (ended.event, ended.succeeded, ended.withheld_at, ended.waiting.cause) == ("completed", 2, 0, "")
     assert len(world.notifications.published) == 1
 
 

@@ -123,7 +123,7 @@ def test_what_a_job_waits_for_is_said_within_ten_minutes() -> None:
     assert waiting["reason"]["code"] == "storage_quota_exceeded"
     assert WORDS in waiting["reason"]["message"]
     assert (shard.state, shard.quota_tokens, shard.attempt.file.id) == (S.WAITING, 0, "")
-    assert (ended.event, ended.succeeded, ended.waiting_for) == ("completed", 3, "")
+    assert (ended.event, ended.succeeded, ended.waiting.cause) == ("completed", 3, "")
     assert len(world.notifications.published) == 2
     assert not world.charged_twice()
 
@@ -169,7 +169,7 @@ def test_one_line_that_is_too_large_fails_alone() -> None:
     early = world.job(job)
     ended = world.run(job, seconds=10 * MINUTE, ticks_max=200)
 
-    assert (early.succeeded, early.failed, early.waiting_for) == (14, 0, "refused")
+    assert (early.succeeded, early.failed, early.waiting.cause) == (14, 0, "refused")
     assert (ended.succeeded, ended.failed) == (14, 1)
     assert {code for code, _ in errors_of(world, job)} == {"http_413"}
     assert len(waits_of(world, job)) == 1
@@ -353,7 +353,7 @@ def test_repeats_stay_under_ten_a_minute_however_many_jobs_are_refused() -> None
 
     assert first <= 60
     assert max(by_minute) < 10
-    assert all(world.job(job).waiting_for == "refused" for job in jobs)
+    assert all(world.job(job).waiting.cause == "refused" for job in jobs)
     assert len(world.notifications.published) == 60
 
 
@@ -451,7 +451,7 @@ def test_a_model_that_is_granted_goes_on_within_the_hour() -> None:
     ended = [world.run(job) for job in jobs]
 
     assert world.clock.now() - began <= HOUR + 15 * MINUTE
-    assert [(job.event, job.waiting_for) for job in ended] == [("completed", "")] * 3
+    assert [(job.event, job.waiting.cause) for job in ended] == [("completed", "")] * 3
     assert not world.charged_twice()
     assert world.ledger.quota(account_of(world.providers.base_url), MODEL).quota_estimate.refusal is None
 

@@ -12,7 +12,7 @@ from fakes.world import BASE_URL, World
 
 from batchdrop.core.admission.quota import account_of
 from batchdrop.core.model.change import Change, Write
-from batchdrop.core.model.job import Group, Job, JobState
+from batchdrop.core.model.job import Group, Job, JobState, JobWait
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
@@ -121,7 +121,7 @@ def test_who_was_served_is_seen_to_wait_for_the_rest() -> None:
     for _ in range(80):
         world.tick()
         row, waiting = world.job(job), status_of(world, job)["waiting"]
-        seen.append(row.is_cut or (row.waiting_for == "room" and waiting is not None))
+        seen.append(row.is_cut or (row.waiting.cause == "room" and waiting is not None))
 
     assert all(seen)
     assert world.job(job).is_cut
@@ -178,7 +178,10 @@ def test_who_may_not_be_served_holds_up_nobody() -> None:
     waiting = Shard(job=job.id, number=0, account="a", endpoint="/v1/responses", model=MODEL, group=0, end_line=1)
     refused = changed(waiting, model="refused", refusal=Refusal(Reason("c", "m"), 1, 1, Scope.SHARD))
     uncut = replace(
-        job, id="2" * 20, groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),), waiting_for=WaitingFor.QUOTA
+        job,
+        id="2" * 20,
+        groups=(Group("/v1/responses", "uncut", lines=2, cut_lines=1),),
+        waiting=JobWait(WaitingFor.QUOTA),
     )
 
     assert held_up([job, waiting, refused], "another") == {MODEL}
@@ -381,6 +384,6 @@ def test_two_fresh_drops_that_meet_are_let_in_within_the_limit() -> None:
 
     assert 300 < used[0] == quota_of(world).used <= 600
     assert world.shards(first) == []
-    assert world.job(first).waiting_for == WaitingFor.QUOTA
+    assert world.job(first).waiting.cause == WaitingFor.QUOTA
     assert world.run(first).succeeded == 8
     assert not world.charged_twice()

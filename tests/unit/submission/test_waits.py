@@ -11,7 +11,7 @@ from fakes.shards import changed, new_shard
 from fakes.world import World
 
 from batchdrop.core.model.install import Asked, Circuit, Install
-from batchdrop.core.model.job import Group, Job, JobState
+from batchdrop.core.model.job import Group, Job, JobState, JobWait
 from batchdrop.core.model.limits import HOUR, MINUTE, Limits
 from batchdrop.core.model.reasons import Reason, Wait, WaitingFor
 from batchdrop.core.model.shard import Shard, ShardState
@@ -332,10 +332,10 @@ RESTING = new_shard(job="j", number=1, account="a", endpoint="e", model="m", gro
         (JOB, (changed(RESTING, attempt=1),), 9, "room"),
         (JOB, (changed(RESTING, refused_count=1),), 9, "room"),  # others fill the provider's queue
         (replace(JOB, groups=(Group("e", "m", lines=5, cut_lines=3),)), (RESTING,), 9, "room"),
-        (replace(JOB, waiting_for=WaitingFor.NEXT_ATTEMPT), (RESTING,), 60, "room"),
-        (replace(JOB, waiting_for=WaitingFor.QUOTA), (RESTING,), 9, "room"),
-        (replace(JOB, waiting_for=WaitingFor.DAILY_CAP), (RESTING,), 9, "daily cap"),
-        (replace(JOB, waiting_for=WaitingFor.KEY), (RESTING,), 9, "next attempt"),  # an older release wrote it
+        (replace(JOB, waiting=JobWait(WaitingFor.NEXT_ATTEMPT)), (RESTING,), 60, "room"),
+        (replace(JOB, waiting=JobWait(WaitingFor.QUOTA)), (RESTING,), 9, "room"),
+        (replace(JOB, waiting=JobWait(WaitingFor.DAILY_CAP)), (RESTING,), 9, "daily cap"),
+        (replace(JOB, waiting=JobWait(WaitingFor.KEY)), (RESTING,), 9, "next attempt"),  # an older release wrote it
         (replace(JOB, cancelled_at=5), (RESTING,), 9, ""),
     ],
 )

@@ -231,11 +231,11 @@ def check_attempts(site: Site) -> Finding:
 
 def attempts_of(jobs: Sequence[Job]) -> Finding:
     """Return what the attempts of *jobs* show: a second one without a checkpoint isn't an accident any more."""
-    stalled = sorted((job for job in jobs if job.stalled_attempts > 1), key=lambda job: -job.stalled_attempts)
+    stalled = sorted((job for job in jobs if job.stalled.attempts > 1), key=lambda job: -job.stalled.attempts)
     if not stalled:
         return Finding("attempts", "each job gets further")
     shown = ", ".join(
-        f"{job.id} ({job.state.value.lower()}, attempt {job.stalled_attempts})" for job in stalled[:SHOWN_MAX]
+        f"{job.id} ({job.state.value.lower()}, attempt {job.stalled.attempts})" for job in stalled[:SHOWN_MAX]
     )
     more = f" and {len(stalled) - SHOWN_MAX:,} more" if len(stalled) > SHOWN_MAX else ""
     advice = "Look for time-outs and memory in the logs of submit and complete; such a job ends after five attempts."

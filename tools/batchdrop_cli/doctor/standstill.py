@@ -36,7 +36,7 @@ def hang_of(hang: Hang | None) -> Finding:
 def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:
     """Return what holds up jobs of the whole installation, and how many of *rows*, which are all under way."""
     wait = install.wait if install else None
-    for_a_day = sum(isinstance(row, Job) and row.waiting_for == WaitingFor.DAILY_CAP for row in rows)
+    for_a_day = sum(isinstance(row, Job) and row.waiting.cause == WaitingFor.DAILY_CAP for row in rows)
     if wait is None and for_a_day:
         what = f"{for_a_day:,} {'job waits' if for_a_day == 1 else 'jobs wait'} for another day's money (the daily cap)"
         return Finding("waits", what, "They continue automatically tomorrow (UTC), or when DailyCostUsdMax is raised.")
@@ -59,7 +59,7 @@ def waits_of(install: Install | None, rows: Sequence[Job | Shard]) -> Finding:
 
 def _waits_of_some(rows: Sequence[Job | Shard]) -> Finding:
     """Return how many jobs wait for something of their own, as their statuses say."""
-    refused = sum(isinstance(row, Job) and row.waiting_for in _OF_ONE_JOB for row in rows)
+    refused = sum(isinstance(row, Job) and row.waiting.cause in _OF_ONE_JOB for row in rows)
     if refused:
         what = f"{refused:,} {'job waits' if refused == 1 else 'jobs wait'} because the provider refuses what they send"
         return Finding(

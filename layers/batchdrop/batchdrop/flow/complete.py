@@ -399,7 +399,7 @@ def _merge(work: Work, planned: PlannedJob) -> _Delivered | None:
     job = planned.job
     end = given_up(job, work.limits)
     if end:
-        work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled_attempts - 1)
+        work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled.attempts - 1)
         planned.job = move_job(work, job, end)
         return None
     shards = list(work.ports.ledger.shards(job.id))

@@ -117,7 +117,7 @@ def continue_job(work: Work, job: Job) -> Continued | None:
 
 def _give_up(work: Work, job: Job, end: JobEvent) -> Job:
     """Return *job* rejected: what killed attempt after attempt would kill the next."""
-    work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled_attempts - 1)
+    work.ports.log.warning("job.stalled", job_id=job.id, attempt=job.stalled.attempts - 1)
     return move_job(work, job, end)
 
 
@@ -127,7 +127,7 @@ def _plan(work: Work, planned: PlannedJob) -> Job:
     try:
         _check_upload(work, job)
         planned.job = pinned = _pin_task(work, planned)
-        if pinned.waiting_for == WaitingFor.TASK:
+        if pinned.waiting.cause == WaitingFor.TASK:
             return pinned
         for page in plan_pages(planned, should_stop=lambda: not work.may_go_on()):
             planned.job = pinned = move_job(work, pinned, page_planned(work, pinned, page))

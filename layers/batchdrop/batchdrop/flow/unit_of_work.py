@@ -13,7 +13,7 @@ from batchdrop.core.delivery.job_lifecycle import JobEvent, advance_job, begun
 from batchdrop.core.model.change import Change, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict, LeaseLost, ProviderError
 from batchdrop.core.model.install import Install
-from batchdrop.core.model.job import Job
+from batchdrop.core.model.job import Job, StalledAttempts
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import Outage
 from batchdrop.core.model.row import Lease
@@ -251,13 +251,7 @@ def take_job_lease(work: Work, job: Job) -> Job:
     if _is_leased(work, job.lease):
         return job
     counted = begun(job, work.ports.clock.now(), work.limits)
-    return keep_job(
-        work,
-        job,
-        lease=_lease(work, job.lease),
-        stalled_attempts=counted.stalled_attempts,
-        stalled_at=counted.stalled_at,
-    )
+    return keep_job(work, job, lease=_lease(work, job.lease), stalled=counted.stalled)
 
 
 # What a defect of ours raises, which will raise it again; everything else is an outage of what is behind a port.
@@ -280,8 +274,8 @@ def attempted(work: Work, job: Job) -> Iterator[Job]:
     except Exception:
         with suppress(Exception):  # the outage may be the ledger's; what matters is the error that is raised on
             read = read_job(work, job.id)
-            if read.stalled_attempts and read.lease and read.lease.owner == work.ports.writer:
-                keep_job(work, read, stalled_attempts=read.stalled_attempts - 1, stalled_at=0)
+            if read.stalled.attempts and read.lease and read.lease.owner == work.ports.writer:
+                keep_job(work, read, stalled=StalledAttempts(read.stalled.attempts - 1))
         raise
 
 

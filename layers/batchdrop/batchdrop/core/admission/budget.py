@@ -30,21 +30,21 @@ def allowed_microdollars(job: Job, limits: Limits) -> int | None:
     None if nothing bounds it.
     """
     caps = [cap for cap in (job.options.microdollars_max, limits.max_cost_microdollars) if cap]
-    return max(min(caps), job.approved_microdollars) if caps else None
+    return max(min(caps), job.money.approved) if caps else None
 
 
 def is_to_be_held(job: Job, quote: Quote, limits: Limits) -> bool:
     """Whether a person has to approve before *job*, which would cost *quote* in all, continues."""
     allowed = allowed_microdollars(job, limits)
     is_counted = allowed is not None or limits.daily_cost_microdollars_max > 0
-    if quote.unpriced and is_counted and not job.is_unpriced_approved:
+    if quote.unpriced and is_counted and not job.money.is_unpriced_approved:
         return True
     return allowed is not None and quote.microdollars > allowed
 
 
 def needs_approval(job: Job, model: str, microdollars: int | None, limits: Limits) -> bool:
     """Whether a person has to approve before a shard of *model* with this cost is admitted; None stands for an unknown cost."""
-    so_far = Quote(job.spent_microdollars + job.reserved_microdollars)
+    so_far = Quote(job.money.spent + job.money.reserved)
     return microdollars != 0 and is_to_be_held(job, with_cost(so_far, model, microdollars), limits)
 
 

@@ -41,15 +41,15 @@ def quote_document(quote: Quote) -> dict[str, object]:
 
 def cost_document(job: Job, allowed_microdollars: int | None) -> dict[str, object] | None:
     """Return what is known of the cost of *job*; None before it is planned."""
-    if job.quote is None:
+    if job.money.quote is None:
         return None
     is_known = not unpriced_sent(job)
     return {
-        "quote": quote_document(job.quote),
-        "spent_usd": dollars(job.spent_microdollars) if is_known else None,
-        "reserved_usd": dollars(job.reserved_microdollars) if is_known else None,
+        "quote": quote_document(job.money.quote),
+        "spent_usd": dollars(job.money.spent) if is_known else None,
+        "reserved_usd": dollars(job.money.reserved) if is_known else None,
         "allowed_usd": None if allowed_microdollars is None else dollars(allowed_microdollars),
-        "approved_usd": dollars(job.approved_microdollars) if job.approved_microdollars else None,
+        "approved_usd": dollars(job.money.approved) if job.money.approved else None,
         "holds": job.hold.number if job.hold else 0,
     }
 

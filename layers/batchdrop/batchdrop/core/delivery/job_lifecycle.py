@@ -21,7 +21,7 @@ from typing import Any
 
 from batchdrop.core.admission.budget import approved_of, is_to_be_held
 from batchdrop.core.model.errors import IllegalTransition
-from batchdrop.core.model.job import Hold, Job, JobState, Quote, TaskOptions
+from batchdrop.core.model.job import Hold, Job, JobState, JobWait, Quote, StalledAttempts, TaskOptions
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.planning.plan import PlanPage
@@ -259,31 +259,31 @@ def advance_job(job: Job, event: JobEvent, now: Now) -> Job:
 
 
 def _after_task_awaited(job: Job, event: TaskAwaited, now: Now) -> Job:
-    since = job.waiting_since if job.waiting_for == _W.TASK else now.time
+    since = job.waiting.since if job.waiting.cause == _W.TASK else now.time
     return replace(
-        job, waiting_for=_W.TASK, waiting_since=since, withheld_at=0, due_at=now.time + event.wait_seconds, lease=None,
-        stalled_attempts=0, stalled_at=0,
+        job, waiting=JobWait(_W.TASK, since), withheld_at=0, due_at=now.time + event.wait_seconds, lease=None,
+        stalled=StalledAttempts(),
     )  # fmt: skip
 
 
 def _after_upload_awaited(job: Job, _event: UploadAwaited, now: Now) -> Job:
     since = job.withheld_at or now.time
     return replace(
-        job, withheld_at=since, waiting_for=_W.UPLOAD, waiting_since=since,
-        due_at=now.time + now.limits.withheld_retry_seconds, lease=None, stalled_attempts=0, stalled_at=0,
+        job, withheld_at=since, waiting=JobWait(_W.UPLOAD, since),
+        due_at=now.time + now.limits.withheld_retry_seconds, lease=None, stalled=StalledAttempts(),
     )  # fmt: skip
 
 
 def begun(job: Job, now: int, limits: Limits) -> Job:
     """Return *job* with one more attempt to plan or finish it, counted before it can die. A checkpoint resets the count."""
-    if now - job.stalled_at < limits.stalled_count_seconds:
+    if now - job.stalled.at < limits.stalled_count_seconds:
         return job
-    return replace(job, stalled_attempts=job.stalled_attempts + 1, stalled_at=now)
+    return replace(job, stalled=StalledAttempts(job.stalled.attempts + 1, now))
 
 
 def given_up(job: Job, limits: Limits) -> JobEvent | None:
     """Return what ends *job* after too many attempts died or ended without a checkpoint; None while another is due."""
-    if job.stalled_attempts <= limits.stalled_attempts_max:
+    if job.stalled.attempts <= limits.stalled_attempts_max:
         return None
     tried = f"{limits.stalled_attempts_max} attempts in a row made no progress"
     if job.state is _J.PLANNING:
@@ -308,23 +308,12 @@ def is_withheld_for_good(job: Job, now: int, limits: Limits) -> bool:
 
 def _given(job: Job) -> Job:
     """Return *job* after S3 gave its upload."""
-    is_waiting = job.waiting_for == _W.UPLOAD
-    return replace(
-        job, withheld_at=0, waiting_for=_W.NOTHING if is_waiting else job.waiting_for,
-        waiting_since=0 if is_waiting else job.waiting_since, stalled_attempts=0, stalled_at=0,
-    )  # fmt: skip
+    waiting = JobWait() if job.waiting.cause == _W.UPLOAD else job.waiting
+    return replace(job, withheld_at=0, waiting=waiting, stalled=StalledAttempts())
 
 
 def _after_task_pinned(job: Job, event: TaskPinned, _now: Now) -> Job:
-    return replace(
-        job,
-        snapshot=event.digest,
-        options=event.options,
-        waiting_for=_W.NOTHING,
-        waiting_since=0,
-        stalled_attempts=0,
-        stalled_at=0,
-    )
+    return replace(job, snapshot=event.digest, options=event.options, waiting=JobWait(), stalled=StalledAttempts())
 
 
 def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
@@ -340,7 +329,7 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
     )
     if not page.is_last:
         return planned
-    ready = replace(planned, state=_J.RUNNING, quote=event.quote, lease=None)
+    ready = replace(planned, state=_J.RUNNING, money=replace(job.money, quote=event.quote), lease=None)
     if not any(group.lines for group in page.groups):
         return replace(ready, state=_J.FINISHING)
     is_held = event.quote is not None and is_to_be_held(ready, event.quote, now.limits)
@@ -351,7 +340,7 @@ def _after_held(job: Job, event: Held, now: Now) -> Job:
     number = job.hold.number + 1 if job.hold else 1
     # Due at once: the notification is pending.
     return replace(
-        job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting_for=_W.APPROVAL, waiting_since=now.time,
+        job, state=_J.HELD, hold=Hold(number, now.time, event.quote), waiting=JobWait(_W.APPROVAL, now.time),
         due_at=now.time, lease=None,
     )  # fmt: skip
 
@@ -367,18 +356,18 @@ def _after_hold_told(job: Job, event: HoldTold, now: Now) -> Job:
 
 def _after_approved(job: Job, _event: Approved, now: Now) -> Job:
     assert job.hold is not None, job.id  # noqa: S101 - a held job has one
-    quote = job.hold.quote
-    return replace(
-        job, state=_J.RUNNING, approved_microdollars=max(job.approved_microdollars, approved_of(quote)),
-        is_unpriced_approved=job.is_unpriced_approved or bool(quote.unpriced), waiting_for=_W.NOTHING, waiting_since=0,
-        due_at=now.time, lease=None,
-    )  # fmt: skip
+    quote, money = job.hold.quote, job.money
+    approved = replace(
+        money,
+        approved=max(money.approved, approved_of(quote)),
+        is_unpriced_approved=money.is_unpriced_approved or bool(quote.unpriced),
+    )
+    return replace(job, state=_J.RUNNING, money=approved, waiting=JobWait(), due_at=now.time, lease=None)
 
 
 def _after_rejected(job: Job, event: Rejected, now: Now) -> Job:
     return replace(
-        job, state=_J.NOTIFYING, event=_E.REJECTED, reason=event.reason, waiting_for=_W.NOTHING, waiting_since=0, lease=None,
-        due_at=now.time,
+        job, state=_J.NOTIFYING, event=_E.REJECTED, reason=event.reason, waiting=JobWait(), lease=None, due_at=now.time,
     )  # fmt: skip
 
 
@@ -387,7 +376,7 @@ def _after_shard_cut(job: Job, event: ShardCut, now: Now) -> Job:
 
 
 def _reserving(job: Job, microdollars: int) -> Job:
-    return replace(job, reserved_microdollars=job.reserved_microdollars + microdollars)
+    return replace(job, money=replace(job.money, reserved=job.money.reserved + microdollars))
 
 
 def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
@@ -395,9 +384,9 @@ def _served(job: Job, index: int, cut_lines: int, now: Now) -> Job:
     group = job.groups[index]
     served = replace(group, cut_lines=group.cut_lines + cut_lines, served_at=now.time)
     assert served.cut_lines <= served.lines, (job.id, served)  # noqa: S101 - a shard takes planned lines only
-    waited_seconds = now.time - job.waiting_since if job.waiting_for == _W.QUOTA else 0
+    waited_seconds = now.time - job.waiting.since if job.waiting.cause == _W.QUOTA else 0
     return replace(
-        job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting_for=_W.NOTHING, waiting_since=0,
+        job, groups=(*job.groups[:index], served, *job.groups[index + 1 :]), waiting=JobWait(),
         waited_seconds=job.waited_seconds + waited_seconds,
     )  # fmt: skip
 
@@ -413,17 +402,20 @@ def _after_shard_split(job: Job, _event: ShardSplit, _now: Now) -> Job:
 
 
 def _after_shard_done(job: Job, event: ShardDone, now: Now) -> Job:
+    money = replace(
+        job.money,
+        spent=job.money.spent + event.spent_microdollars,
+        reserved=job.money.reserved - event.released_microdollars,
+    )
     counted = replace(
         _given(job), succeeded=job.succeeded + event.succeeded, failed=job.failed + event.failed,
         unsent=job.unsent + event.unsent,
-        shards_done=job.shards_done + event.is_last_attempt,
-        spent_microdollars=job.spent_microdollars + event.spent_microdollars,
-        reserved_microdollars=job.reserved_microdollars - event.released_microdollars,
+        shards_done=job.shards_done + event.is_last_attempt, money=money,
     )  # fmt: skip
-    assert counted.reserved_microdollars >= 0, job.id  # noqa: S101 - every shard holds what it reserved
+    assert money.reserved >= 0, job.id  # noqa: S101 - every shard holds what it reserved
     assert counted.shards_done <= counted.shards, job.id  # noqa: S101 - every shard is counted once
-    if not event.is_last_attempt and job.is_cut and not (counted.waiting_for or job.cancelled_at):
-        return replace(counted, waiting_for=_W.NEXT_ATTEMPT, waiting_since=now.time)
+    if not event.is_last_attempt and job.is_cut and not (counted.waiting.cause or job.cancelled_at):
+        return replace(counted, waiting=JobWait(_W.NEXT_ATTEMPT, now.time))
     return _finishing(counted, now) if _is_settled(counted) else counted
 
 
@@ -433,7 +425,7 @@ def _is_settled(job: Job) -> bool:
 
 
 def _finishing(job: Job, now: Now) -> Job:
-    return replace(job, state=_J.FINISHING, lease=None, due_at=now.time, stalled_attempts=0, stalled_at=0)
+    return replace(job, state=_J.FINISHING, lease=None, due_at=now.time, stalled=StalledAttempts())
 
 
 def _after_merged(job: Job, event: Merged, now: Now) -> Job:
@@ -443,20 +435,12 @@ def _after_merged(job: Job, event: Merged, now: Now) -> Job:
     uncut = items - job.refused - sum(group.cut_lines for group in job.groups) if job.cancelled_at else 0
     return replace(
         job, state=_J.NOTIFYING, event=end, items=items, succeeded=event.succeeded, failed=event.failed,
-        unsent=job.unsent + uncut, waiting_for=_W.NOTHING, waiting_since=0, due_at=now.time, stalled_attempts=0, stalled_at=0,
+        unsent=job.unsent + uncut, waiting=JobWait(), due_at=now.time, stalled=StalledAttempts(),
     )  # fmt: skip
 
 
 def _after_broken(job: Job, event: Broken, now: Now) -> Job:
-    return replace(
-        job,
-        state=_J.NOTIFYING,
-        event=_E.FAILED,
-        reason=event.reason,
-        waiting_for=_W.NOTHING,
-        waiting_since=0,
-        due_at=now.time,
-    )
+    return replace(job, state=_J.NOTIFYING, event=_E.FAILED, reason=event.reason, waiting=JobWait(), due_at=now.time)
 
 
 def _after_notified(job: Job, _event: Notified, now: Now) -> Job:
@@ -468,7 +452,7 @@ def _after_cancelled(job: Job, event: JobCancelled, now: Now) -> Job:
     # Due at once: the next tick stops its shards, or finishes it where there are none.
     state = _J.RUNNING if job.state is _J.HELD else job.state
     cancelled = replace(
-        job, state=state, reason=event.reason, cancelled_at=now.time, waiting_for=_W.CANCELLATION, waiting_since=now.time,
+        job, state=state, reason=event.reason, cancelled_at=now.time, waiting=JobWait(_W.CANCELLATION, now.time),
         due_at=now.time, lease=None,
     )  # fmt: skip
     return _finishing(cancelled, now) if _is_settled(cancelled) else cancelled
@@ -478,7 +462,7 @@ def _after_retried(job: Job, _event: Retried, now: Now) -> Job:
     assert may_be_retried(job), (job.id, job.event)  # noqa: S101 - the caller asked first
     return replace(
         job, state=_J.PLANNING, event=_E.NOTHING, reason=None, retries=job.retries + 1, withheld_at=0, ended_at=0,
-        expires_at=None, due_at=now.time, lease=None, stalled_attempts=0, stalled_at=0,
+        expires_at=None, due_at=now.time, lease=None, stalled=StalledAttempts(),
     )  # fmt: skip
 
 

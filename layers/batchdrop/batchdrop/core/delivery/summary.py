@@ -259,16 +259,16 @@ def _waiting(
     if wait and concerns(wait, job, shards):
         since = iso_time(max(wait.since, job.created_at))
         return {"for": wait.waits_for, "since": since, "reason": _reason(wait.reason)}
-    if job.waiting_for in NOT_WAITING:
+    if job.waiting.cause in NOT_WAITING:
         held_up = shard_wait(shards)
         if held_up is None:
             return None
         return {"for": held_up.waits_for, "since": iso_time(held_up.since), "reason": _reason(held_up.reason)}
-    waiting: dict[str, object] = {"for": job.waiting_for, "since": iso_time(job.waiting_since)}
-    reason = day if job.waiting_for == WaitingFor.DAILY_CAP else waited_reason(job)
+    waiting: dict[str, object] = {"for": job.waiting.cause, "since": iso_time(job.waiting.since)}
+    reason = day if job.waiting.cause == WaitingFor.DAILY_CAP else waited_reason(job)
     if reason:
         waiting |= {"reason": _reason(reason)}
-    if job.waiting_for != WaitingFor.QUOTA:
+    if job.waiting.cause != WaitingFor.QUOTA:
         return waiting
     models = {group.model for group in job.groups if group.cut_lines < group.lines}
     models |= {shard.model for shard in shards if shard.state is ShardState.WAITING}

@@ -92,6 +92,34 @@ class Hold:
     is_told: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class JobWait:
+    """What a job waits for. `JobWait()` is nothing."""
+
+    cause: WaitingFor = WaitingFor.NOTHING
+    since: int = 0
+    code: str = ""  # of its reason among the job's `waits`, where it has one
+
+
+@dataclass(frozen=True, slots=True)
+class StalledAttempts:
+    """Attempts of planning or of finishing that were begun since the last checkpoint, which is `StalledAttempts()`."""
+
+    attempts: int = 0
+    at: int = 0  # when the last one was counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobMoney:
+    """What a job costs, in millionths of a US dollar."""
+
+    quote: Quote | None = None  # as it was planned
+    spent: int = 0  # by what the provider counted
+    reserved: int = 0  # the sum of what its shards hold
+    approved: int = 0  # up to which a person approved; 0 for never
+    is_unpriced_approved: bool = False  # a person let go what has no price
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One upload on its way through."""
@@ -115,28 +143,18 @@ class Job:
     failed: int = 0  # `refused` included
     event: NotificationEvent = NotificationEvent.NOTHING  # the one that ends the job, once it is known
     reason: Reason | None = None
-    waiting_for: WaitingFor = WaitingFor.NOTHING
-    waiting_since: int = 0
-    waiting_code: str = ""  # of that among `waits`, where it is one of them
+    waiting: JobWait = JobWait()
     waits: tuple[Wait, ...] = ()  # each cause once
     waited_seconds: int = 0  # for quota, until it last got some
     cancelled_at: int = 0  # from then on nothing is cut or sent
     unsent: int = 0  # of `failed`, those planned items that were never sent
-    given_up: Refusal | None = (
-        None  # what its shards were refused for a day: how many failed for it, and the last one when
-    )
+    given_up: Refusal | None = None  # for a day its shards were refused: how many failed for it, and the last one when
     delivered_row: int = 0  # up to which items of a cancelled job that were never cut have their objects
     retries: int = 0  # times that a person started it again after it was rejected
-    # Attempts of planning or of finishing that were begun since the last checkpoint, and when the last one was counted.
-    stalled_attempts: int = 0
-    stalled_at: int = 0
+    stalled: StalledAttempts = StalledAttempts()
     withheld_at: int = 0  # since when S3 refuses to give the upload
-    quote: Quote | None = None  # as it was planned
-    spent_microdollars: int = 0  # by what the provider counted
-    reserved_microdollars: int = 0  # the sum of what its shards hold
+    money: JobMoney = JobMoney()
     hold: Hold | None = None  # the last one
-    approved_microdollars: int = 0  # up to which a person approved; 0 for never
-    is_unpriced_approved: bool = False  # a person let go what has no price
     ended_at: int = 0
     progressed_at: int = 0  # when it last got further: a state, a count; never by being tried again
     due_at: int | None = None

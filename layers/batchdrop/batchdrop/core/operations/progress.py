@@ -85,7 +85,7 @@ class _Look:
         """Whether *row*, of *job*, waits too long: for quota while its model is idle, or for a day's money."""
         if job is None or job.state is JobState.HELD:
             return False
-        is_for_a_day = job.waiting_for == WaitingFor.DAILY_CAP
+        is_for_a_day = job.waiting.cause == WaitingFor.DAILY_CAP
         allowed_seconds = self.limits.no_progress_running_seconds if is_for_a_day else self.limits.no_progress_seconds
         since = _progress_of(row)
         return bool(since) and self.now - since >= allowed_seconds

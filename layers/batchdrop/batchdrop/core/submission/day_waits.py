@@ -10,7 +10,7 @@ from dataclasses import replace
 from batchdrop.core.admission.budget import day_of
 from batchdrop.core.admission.quote_text import dollar_words
 from batchdrop.core.model.install import CommonWait, Install
-from batchdrop.core.model.job import Job
+from batchdrop.core.model.job import Job, JobWait
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.submission.waits import DAILY_CAP_CODE, REFUSALS
@@ -28,9 +28,9 @@ def day_reason(limits: Limits) -> Reason:
 
 def waits_for_a_day(job: Job, now: int) -> Job:
     """Return *job* waiting for another day's money, unless the provider refuses it, which lasts longer."""
-    if job.waiting_for == WaitingFor.DAILY_CAP or job.waiting_for in REFUSALS:
+    if job.waiting.cause == WaitingFor.DAILY_CAP or job.waiting.cause in REFUSALS:
         return job
-    return replace(job, waiting_for=WaitingFor.DAILY_CAP, waiting_since=now, waiting_code=DAILY_CAP_CODE)
+    return replace(job, waiting=JobWait(WaitingFor.DAILY_CAP, now, DAILY_CAP_CODE))
 
 
 def is_told_alone(job: Job) -> bool:

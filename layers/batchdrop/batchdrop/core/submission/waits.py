@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from batchdrop.core.model.job import Hold, Job, JobState
+from batchdrop.core.model.job import Hold, Job, JobState, JobWait
 from batchdrop.core.model.limits import HOUR, Limits
 from batchdrop.core.model.reasons import Reason, Refusal, Scope, Wait, WaitingFor
 from batchdrop.core.model.shard import Shard
@@ -45,22 +45,16 @@ WAITS_MAX: Final = 20
 _TURNS: Final = NOT_WAITING | {_W.NEXT_ATTEMPT}
 
 
-def _waiting(job: Job, waits_for: WaitingFor, cause: Reason, now: int) -> Job:
-    known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
-    return replace(
-        job,
-        waits=job.waits if known else (*job.waits, Wait(cause)),
-        waiting_for=waits_for,
-        waiting_since=job.waiting_since if job.waiting_for == waits_for else now,
-        waiting_code=cause.code,
-    )
+def _noted(job: Job, cause: Reason) -> tuple[Wait, ...]:
+    """Return the waits of *job*, *cause* among them unless there are too many."""
+    is_known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
+    return job.waits if is_known else (*job.waits, Wait(cause))
 
 
 def waits_for_one(job: Job, cause: Reason) -> Job:
     """Return *job* with a pending notification for *cause*, which holds up some of it while the rest continues."""
-    is_known = any(wait.reason.code == cause.code for wait in job.waits) or len(job.waits) >= WAITS_MAX
     is_over = job.state is not JobState.RUNNING or job.cancelled_at
-    return job if is_known or is_over else replace(job, waits=(*job.waits, Wait(cause)))
+    return job if is_over else replace(job, waits=_noted(job, cause))
 
 
 def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
@@ -71,11 +65,11 @@ def waits_for_refused(job: Job, refusal: Refusal | None) -> Job:
     if job.state is not JobState.RUNNING or job.cancelled_at:
         return job
     if refusal is None:
-        return replace(job, waiting_for=_W.NOTHING, waiting_since=0) if job.waiting_for in REFUSALS else job
+        return replace(job, waiting=JobWait()) if job.waiting.cause in REFUSALS else job
     waits_for, message = refused_words(refusal)
-    since = max(refusal.since, job.created_at)
-    waiting = _waiting(job, waits_for, Reason(refusal.reason.code, message), since)
-    return replace(waiting, waiting_since=since)
+    cause = Reason(refusal.reason.code, message)
+    waiting = JobWait(waits_for, max(refusal.since, job.created_at), cause.code)
+    return replace(job, waiting=waiting, waits=_noted(job, cause))
 
 
 def refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
@@ -95,9 +89,9 @@ def refused_words(refusal: Refusal) -> tuple[WaitingFor, str]:
 
 def waited_reason(job: Job) -> Reason | None:
     """Return why *job* waits, where it is more than a turn that comes automatically."""
-    if job.waiting_for in _TURNS or job.waiting_for == _W.QUOTA:
+    if job.waiting.cause in _TURNS or job.waiting.cause == _W.QUOTA:
         return None
-    return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting_code), None)
+    return next((wait.reason for wait in job.waits if wait.reason.code == job.waiting.code), None)
 
 
 def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int, *, is_day_over: bool = False) -> WaitingFor:
@@ -106,13 +100,13 @@ def turn_waited_for(job: Job, waiting: Iterable[Shard], now: int, *, is_day_over
     A shard whose next attempt is not due yet would not be admitted however much quota there were. *is_day_over*: the day's money
     that it waited for is there, and it is not admitted for want of quota.
     """
-    is_turn = job.waiting_for in _TURNS or (is_day_over and job.waiting_for == _W.DAILY_CAP)
+    is_turn = job.waiting.cause in _TURNS or (is_day_over and job.waiting.cause == _W.DAILY_CAP)
     if job.state is not JobState.RUNNING or job.cancelled_at or not is_turn:
-        return job.waiting_for
+        return job.waiting.cause
     listed = [shard for shard in waiting if not is_under_refusal(shard)]
     if not job.is_cut or not all(_rests(shard, now) for shard in listed):
         return _W.QUOTA
-    return _W.NEXT_ATTEMPT if listed else job.waiting_for
+    return _W.NEXT_ATTEMPT if listed else job.waiting.cause
 
 
 def _rests(shard: Shard, now: int) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from batchdrop.core.model.change import Change, QuotaWrite, Row
 from batchdrop.core.model.errors import BrokenState
 from batchdrop.core.model.install import Install
-from batchdrop.core.model.job import Job
+from batchdrop.core.model.job import Job, JobMoney, JobWait, StalledAttempts
 from batchdrop.core.model.quota import WHOLE_ACCOUNT, QuotaEstimate
 from batchdrop.core.model.row import SCHEMA
 from batchdrop.core.model.shard import Attempt, InputFile, Shard
@@ -33,14 +33,31 @@ INSTALL_KEY: RowKey = ("I", "META")
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(dict[str, Any])
 _TYPES: Final[Mapping[str, type[Row]]] = {"job": Job, "shard": Shard, "install": Install}
-# In the table a shard is flat, and fields have the names that release 0.1.0 gave them: it reads them after a rollback.
-_OF_SHARD: Final = {"quota_tokens": "room_tokens", "quota_inputs": "room_inputs"}
-_OF_FILE: Final = {field.name: field.name for field in fields(InputFile)} | {
-    "id": "file",
-    "uploaded_at": "file_uploaded_at",
-}
-_OF_ATTEMPT: Final = {field.name: field.name for field in fields(Attempt) if field.name != "file"} | {
-    "number": "attempt"
+# In the table a row is flat, and fields have the names that release 0.1.0 gave them: it reads them after a rollback.
+# These values are what it did not nest; in each, the fields that are called otherwise there.
+_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
+    Shard: {"quota_tokens": "room_tokens", "quota_inputs": "room_inputs"},
+    Attempt: {"number": "attempt"},
+    InputFile: {"id": "file", "uploaded_at": "file_uploaded_at"},
+    Job: {},
+    JobWait: {"cause": "waiting_for", "since": "waiting_since", "code": "waiting_code"},
+    StalledAttempts: {"attempts": "stalled_attempts", "at": "stalled_at"},
+    JobMoney: {
+        "spent": "spent_microdollars", "reserved": "reserved_microdollars", "approved": "approved_microdollars",
+    },
+    Install: {},
+}  # fmt: skip
+# Of each value: its fields, what they are called in the table, and which of these values a field holds.
+_FIELDS: Final = {
+    kind: [
+        (
+            field.name,
+            names.get(field.name, field.name),
+            next((nested for nested in _NAMES if nested is field.type), None),
+        )
+        for field in fields(kind)
+    ]
+    for kind, names in _NAMES.items()
 }
 _OF_ESTIMATE: Final = {field.name: field.name for field in fields(QuotaEstimate)} | {
     "high_water": "proven", "streak": "calm", "cool_down_until": "cool_until",
@@ -93,7 +110,7 @@ def kind_of(row: Row) -> str:
 
 def encode_row(row: Row) -> str:
     """Return *row* as JSON, the same each time; raises ValueError where it grew past every expectation."""
-    encoded = _encoder.encode(_flat(row) if isinstance(row, Shard) else row)
+    encoded = _encoder.encode(_flat(row))
     if len(encoded) > ROW_BYTES_MAX:
         raise ValueError(f"the row {row_key(row)} has {len(encoded):,} bytes; the limit is {ROW_BYTES_MAX:,}")
     return encoded.decode()
@@ -111,24 +128,28 @@ def decode_row(kind: str, encoded: str) -> Row:
         content = _decoder.decode(encoded)
         schema = content["schema"]
         if schema <= SCHEMA:
-            return msgspec.convert(_nested(content) if kind == "shard" else content, _TYPES[kind])
+            return msgspec.convert(_nested(_TYPES[kind], content), _TYPES[kind])
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise BrokenState(f"a {kind} row cannot be read: {error}") from error
     raise BrokenState(f"a {kind} row has schema {schema}; this release knows {SCHEMA}")
 
 
-def _flat(shard: Shard) -> dict[str, object]:
-    attempt, file = shard.attempt, shard.attempt.file
-    content = {_OF_SHARD.get(field.name, field.name): getattr(shard, field.name) for field in fields(shard)}
-    content |= {flat: getattr(attempt, name) for name, flat in _OF_ATTEMPT.items()}
-    return content | {flat: getattr(file, name) for name, flat in _OF_FILE.items()}
+def _flat(value: object) -> dict[str, object]:
+    """Return the fields of *value* by their names in the table, those of the values nested in it among them."""
+    content: dict[str, object] = {}
+    for name, flat, nested in _FIELDS[type(value)]:
+        inner = getattr(value, name)
+        content |= _flat(inner) if nested else {flat: inner}
+    return content
 
 
-def _nested(content: dict[str, Any]) -> dict[str, Any]:
-    own = {name: content.pop(flat) for name, flat in _OF_SHARD.items() if flat in content}
-    file = {name: content.pop(flat) for name, flat in _OF_FILE.items() if flat in content}
-    attempt = {name: content.pop(flat) for name, flat in _OF_ATTEMPT.items() if flat in content}
-    return content | own | {"attempt": attempt | {"file": file}}
+def _nested(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `_flat` made of a value of *kind*; what is missing gets its default."""
+    return {
+        name: _nested(nested, content) if nested else content[flat]
+        for name, flat, nested in _FIELDS[kind]
+        if nested or flat in content
+    }
 
 
 def named_by_condition(row: Row) -> dict[str, str | int]:

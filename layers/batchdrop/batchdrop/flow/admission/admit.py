@@ -25,7 +25,7 @@ from batchdrop.core.admission.quota_estimator import after_create, ratio_of
 from batchdrop.core.delivery.job_lifecycle import Held, ShardCut, ShardServed, advance_job
 from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Write
 from batchdrop.core.model.install import Install
-from batchdrop.core.model.job import Job, JobState
+from batchdrop.core.model.job import Job, JobState, JobWait
 from batchdrop.core.model.limits import MINUTE
 from batchdrop.core.model.quota import WHOLE_ACCOUNT, Quota
 from batchdrop.core.model.reasons import Reason, WaitingFor
@@ -459,7 +459,7 @@ def held_up(rows: Iterable[Job | Shard], but: str) -> frozenset[str]:
     held = {row.id for row in listed if isinstance(row, Job) and row.state is JobState.HELD}
     for row in listed:
         match row:
-            case Job(state=JobState.RUNNING, waiting_for=WaitingFor.QUOTA) if row.id != but:
+            case Job(state=JobState.RUNNING, waiting=JobWait(cause=WaitingFor.QUOTA)) if row.id != but:
                 models.update(group.model for group in row.groups if group.cut_lines < group.lines)
             case Shard(state=ShardState.WAITING) if (
                 row.job != but and row.job not in held and not is_under_refusal(row)
@@ -474,12 +474,12 @@ def note_waiting(work: Work, job: Job, waiting: Sequence[Shard] = (), *, is_day_
     *waiting* are those of its shards that have no quota; *is_day_over* as in `turn_waited_for`.
     """
     now = work.ports.clock.now()
-    if turn_waited_for(job, waiting, now, is_day_over=is_day_over) == job.waiting_for:
+    if turn_waited_for(job, waiting, now, is_day_over=is_day_over) == job.waiting.cause:
         return Settled(job)
 
     def waits(read: Job) -> Job | None:
         waits_for = turn_waited_for(read, waiting, now, is_day_over=is_day_over)
-        return None if waits_for == read.waiting_for else replace(read, waiting_for=waits_for, waiting_since=now)
+        return None if waits_for == read.waiting.cause else replace(read, waiting=JobWait(waits_for, now))
 
     return transact(work, job, waits)
 

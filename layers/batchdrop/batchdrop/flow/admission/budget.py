@@ -42,7 +42,7 @@ def quote_rest(work: Work, job: Job) -> Quote:
 def quote_whole(work: Work, job: Job, waiting: Sequence[Shard]) -> Quote:
     """Return what *job* comes to in all: what is spent and reserved, those of its shards that are *waiting*, and the rest."""
     rest = quote_rest(work, job)
-    quote = replace(rest, microdollars=rest.microdollars + job.spent_microdollars + job.reserved_microdollars)
+    quote = replace(rest, microdollars=rest.microdollars + job.money.spent + job.money.reserved)
     for shard in waiting:
         if not shard.reserved_microdollars:
             rate = job.groups[shard.group].rate

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batchdrop.core.model.errors import UploadRejected
-from batchdrop.core.model.job import ItemAccess, Job
+from batchdrop.core.model.job import ItemAccess, Job, StalledAttempts
 from batchdrop.core.model.keys import Keys
 from batchdrop.core.model.outcomes import decode_outcome
 from batchdrop.core.model.shard import Shard
@@ -37,13 +37,10 @@ def deliver_unsent(work: Work, planned: PlannedJob, shards: Sequence[Shard]) -> 
         return job
     work.ports.log.info("unsent.delivered", job_id=job.id, count=writing.count)
     if writing.is_over:
-        return keep_job(work, job, delivered_row=writing.row, stalled_attempts=0, stalled_at=0)
+        return keep_job(work, job, delivered_row=writing.row, stalled=StalledAttempts())
     is_further = writing.row > job.delivered_row
-    stalled = (0, 0) if is_further else (job.stalled_attempts, job.stalled_at)
-    keep_job(
-        work, job, delivered_row=writing.row, lease=None, due_at=work.ports.clock.now(), stalled_attempts=stalled[0],
-        stalled_at=stalled[1],
-    )  # fmt: skip
+    stalled = StalledAttempts() if is_further else job.stalled
+    keep_job(work, job, delivered_row=writing.row, lease=None, due_at=work.ports.clock.now(), stalled=stalled)
     return None
 
 

@@ -130,7 +130,7 @@ def note_shard_waits(work: Work, jobs: Sequence[Job], shards: Sequence[Shard]) -
 
 def _note_refusal(work: Work, job: Job, refusal: Refusal | None) -> bool:
     is_new = transact(work, read_job(work, job.id), lambda read: waits_for_refused(read, refusal)).is_written
-    if is_new and refusal and refusal.reason.code != job.waiting_code:
+    if is_new and refusal and refusal.reason.code != job.waiting.code:
         work.ports.log.warning("job.waits", job_id=job.id, code=refusal.reason.code)
     return is_new
 
