@@ -50,11 +50,24 @@ def test_a_key_says_task_and_format(key: str, task: str, extension: str) -> None
 
 
 @pytest.mark.parametrize(
-    "key", ["tasks/t.yaml", "inbox/", "inbox/t/", "inbox/t/.DS_Store", "inbox/._x.csv", "inbox/t/Thumbs.db"]
-)
+    "key",
+    [
+        "tasks/t.yaml", "inbox/", "inbox/t/", "inbox/t/.DS_Store", "inbox/._x.csv", "inbox/t/Thumbs.db", "inbox/t/THUMBS.DB",
+        "inbox/t/desktop.ini", "inbox/_SUCCESS", "inbox/t/part_$folder$", "inbox/.gitkeep", "inbox/t/.~lock.x.csv#",
+        "inbox/t/~$x.xlsx", "inbox/x.csv.crdownload", "inbox/t/x.csv.part", "inbox/t/x.csv.md5", "inbox/t/.x.csv.crc",
+    ],
+)  # fmt: skip
 def test_what_is_no_drop_is_ignored(key: str) -> None:
-    """Folder markers and what file managers leave behind start no job."""
+    """Folder markers, halves of files, and what programs leave beside files start no job."""
     assert is_ignored(key)
+
+
+@pytest.mark.parametrize(
+    "name", ["part.csv", "my_SUCCESS.csv", "x.md5.csv", "lock.csv", "part", "md5", "a$folder$.csv"]
+)
+def test_a_name_that_only_resembles_them_is_a_drop(name: str) -> None:
+    """Only the whole name, or its ending, says that a file is none."""
+    assert not is_ignored(f"inbox/t/{name}")
 
 
 def test_a_drop_is_not_ignored() -> None:

@@ -19,8 +19,12 @@ INTERNAL_PREFIX = "internal/"
 RESULTS_PREFIX = "results/"
 NO_TASK = "-"
 
-# What file managers leave behind when a folder is copied.
-_IGNORED_NAMES = frozenset({".DS_Store", "Thumbs.db"})
+# What file managers, office programs, browsers, Hadoop and git leave beside the files of a folder, in any case of letters.
+_IGNORED_NAME = re.compile(
+    r"\.ds_store|thumbs\.db|desktop\.ini|_success|\.gitkeep|\.gitignore|(?:\._|\.~lock\.|~\$).*"
+    r"|.*(?:_\$folder\$|\.crdownload|\.part|\.partial|\.filepart|\.md5|\.sha1|\.sha256|\.sha512|\.crc)",
+    re.IGNORECASE | re.DOTALL,
+).fullmatch
 _HASH_CHARS = 16
 _JOB_ID = re.compile(r"[0-9a-f]{20}").fullmatch
 # What a job writes into its folder, beside its items; `results` and `failures` have the ending of the upload.
@@ -68,9 +72,9 @@ class Upload:
 
 
 def is_ignored(key: str) -> bool:
-    """Whether *key* isn't an upload: it is outside the inbox, a folder marker, or a file that a file manager left."""
+    """Whether *key* isn't an upload: it is outside the inbox, a folder marker, half a file, or what programs leave beside files."""
     name = key.rsplit("/", 1)[-1]
-    return not key.startswith(INBOX_PREFIX) or not name or name in _IGNORED_NAMES or name.startswith("._")
+    return not key.startswith(INBOX_PREFIX) or not name or _IGNORED_NAME(name) is not None
 
 
 def is_key_too_long(key: str) -> bool:
