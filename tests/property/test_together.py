@@ -32,7 +32,7 @@ BODIES = st.sampled_from(
     [
         {"model": "m", "input": "{{ a }}"},
         {"model": "m", "input": ["{{ a }}", '100 % of {{ a }}, "{{ b }}"'], "max_output_tokens": 5},
-        {"model": "m", "input": "nothing of it"},
+        {"model": "m", "input": "{{ a }} and nothing of it"},
         {"model": "{{ a }}", "input": "{{ b }}"},
         {"model": "m", "input": "{{ a }}", "max_tokens": "{{ b }}"},
         {"model": "m", "input": "{% if a %}{{ a }}{% endif %}"},

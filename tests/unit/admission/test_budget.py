@@ -140,12 +140,14 @@ def test_ten_requests_for_128_choices_are_quoted_128_fold() -> None:
     assert quotes == [10 * ANSWER_TOKENS_ASSUMED, 70, 1_280 * ANSWER_TOKENS_ASSUMED, 128 * 70]
 
 
-@pytest.mark.parametrize(("limit", "tokens"), [("40", 40), ('"{{ most }}"', 7), ('"{{ none }}"', 0)])
+@pytest.mark.parametrize(("limit", "tokens"), [("40", 40), ('"{{ most }}"', 7), ('"{{ nothing }}"', 0)])
 def test_a_task_limits_answers_for_all_records_or_for_each(limit: str, tokens: int) -> None:
     """A limit that a template gives is read from what it was rendered to."""
     task = f'endpoint: {CHAT}\nbody:\n  model: m\n  max_tokens: {limit}\n  messages: [{{role: user, content: "{{{{ a }}}}"}}]\n'
 
-    request = recipe_of_task(parse_task("t", task.encode()), Limits()).build({"a": "x", "most": 7, "none": None}, "1")
+    request = recipe_of_task(parse_task("t", task.encode()), Limits()).build(
+        {"a": "x", "most": 7, "nothing": None}, "1"
+    )
 
     assert request.answers == AnswerBound(1, tokens, unlimited=not tokens)
     assert msgspec.json.decode(request.body)["model"] == "m"

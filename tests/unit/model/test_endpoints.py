@@ -42,7 +42,7 @@ job = world.drop("inbox/rerank.jsonl", json.dumps(line).encode())
 ended = world.run(job)
 (outcome,) = map(json.loads, world.result(job, "outcomes.jsonl").splitlines())
 assert outcome["status"] == "succeeded", outcome
-print(json.dumps([ended.event, outcome["output"]["ranks"], outcome["usage"]["input_tokens"], ended.quote.unpriced]))
+print(json.dumps([ended.event, outcome["output"]["ranks"], outcome["usage"]["input_tokens"], ended.money.quote.unpriced]))
 """
 
 

@@ -190,8 +190,8 @@ KEYS = [
 @pytest.mark.parametrize("key", KEYS, ids=[key[:20] for key in KEYS])
 def test_an_odd_key_is_read_as_it_was_written(world: World, key: str) -> None:
     """S3 encodes keys in its events; they are decoded once, and results lie under the same name."""
-    world.storage.put_task("a..b", b"endpoint: /v1/responses\nbody: {model: m, input: x}\n")
-    world.storage.put_task("Größe 😀", b"endpoint: /v1/responses\nbody: {model: m, input: x}\n")
+    world.storage.put_task("a..b", b"endpoint: /v1/responses\nbody: {model: m, input: '{{ row }}'}\n")
+    world.storage.put_task("Größe 😀", b"endpoint: /v1/responses\nbody: {model: m, input: '{{ row }}'}\n")
     upload = world.storage.drop(key, GOOD)
     s3 = {"bucket": {"name": upload.bucket}, "object": {"key": quote_plus(key, safe="/"), "versionId": upload.version}}
     body = json.dumps({"Records": [{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": s3}]})

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -7,8 +8,10 @@ from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.planning.plan import JsonValue, Recipe
 from batchdrop.core.planning.task import check_columns, parse_task, recipe_of_task
+from batchdrop.formats.json_text import decode_record
 
 CHAT = "endpoint: /v1/chat/completions\nbody:\n  model: m\n"
+COLUMN = CHAT + "  x: '{{ key }}'\n"
 
 
 def recipe(text: str) -> Recipe:
@@ -91,7 +94,7 @@ def test_a_task_that_cannot_be_used_says_where(text: str, message: str) -> None:
 
 def test_an_endpoint_may_lack_its_version() -> None:
     """Who copies it from Azure's documents means the same."""
-    task = parse_task("t", b"endpoint: /chat/completions\nbody: {model: m, messages: []}\n")
+    task = parse_task("t", b"endpoint: /chat/completions\nbody: {model: m, messages: [], user: '{{ a }}'}\n")
 
     assert task.endpoint == "/v1/chat/completions"
 
@@ -148,8 +151,7 @@ def test_an_expression_of_the_engine_keeps_its_type_too(template: str, value: Js
         ("<{{ l | join('/') }}>", "<1/ü>"),
         ("{% for x in l %}{{ x }};{% endfor %}", "1;ü;"),
         ("{% if f %}yes{% else %}no{% endif %} {{ nothing_here }}", "no x"),
-        ("{% raw %}{{ s }}{% endraw %}", "{{ s }}"),
-        ("{# a note #}{{ o }}!", '{"k":null}!'),
+        ("{% raw %}{{ s }}{% endraw %}{{ n }}", "{{ s }}3"),
         ("{{ s }} } }} {", "x } }} {"),
     ],
 )
@@ -180,7 +182,7 @@ def test_what_is_undefined_fails_the_item(template: str) -> None:
         ("{{ a + 1 }}", "operator"),
         ("{{ o.__class__() }}", "insecure"),
         ("{{ a | int }}", "invalid|cannot"),
-        ("{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "100,000 steps"),
+        ("{{ a }}{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}", "100,000 steps"),
         ("{{ debug() }}", "undefined|unknown"),
         ("{{ o | attr('keys') }}", "not JSON"),
     ],
@@ -226,31 +228,71 @@ def test_any_column_name_can_be_used(column: str) -> None:
     assert filled('{{ row["' + column + '"] | upper }}', {column: "x"}) == "X"
 
 
-CONSTANTS: dict[str, JsonValue] = {
-    "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("word", CONSTANTS)
+@pytest.mark.parametrize("word", ["true", "True", "false", "False", "none", "None"])
 def test_a_constant_alone_is_no_column(word: str) -> None:
-    """It means itself, alone and in a longer text, also where the record has a column of that name; `row[…]` names that."""
+    """A column of that name may be meant, or the text: the task is refused, and `row[…]` names the column."""
     row: dict[str, JsonValue] = {word: "the column"}
-    value = CONSTANTS[word]
 
-    assert filled("{{ " + word + " }}", row) is value
-    assert filled("<{{" + word + "}}>", row) == ("<>" if value is None else f"<{str(value).lower()}>")
+    for template in ("{{ " + word + " }}", "<{{" + word + "}}>"):
+        with pytest.raises(UploadRejected, match=r"shows nothing of a record"):
+            filled(template, row)
     assert filled('{{ row["' + word + '"] }}', row) == filled("{{ row." + word + " }}", row) == "the column"
-    assert not recipe(CHAT + '  x: "{{ ' + word + ' }}"\n').columns
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('Reply {"b": {{"c"}}} for {{ a }}', '{{"c"}}'),
+        ("{# keep me #} for {{ a }}", "{# keep me #}"),
+        ("{{ a }} {{-7 -}}", "{{-7 -}}"),
+        ("{{ a }}{#- to the end", "{#- to the end"),
+    ],
+)
+def test_no_text_of_a_prompt_vanishes(text: str, code: str) -> None:
+    """What a prompt of another program has in braces is complained of, because the engine would leave it out or change it."""
+    with pytest.raises(
+        UploadRejected, match=re.escape(f"`{code}` shows nothing of a record") + "|unclosed|unexpected end"
+    ):
+        filled(text, {"a": "x"})
 
 
 def test_the_row_alone_is_the_whole_record() -> None:
-    """As an object where it stands alone, as JSON in a longer text; also where a column is called so."""
-    row: dict[str, JsonValue] = {"row": "the column", "n": [1, {"a": None}]}
+    """As an object where it stands alone, as JSON in a longer text."""
+    row: dict[str, JsonValue] = {"a": "x", "n": [1, {"a": None}]}
 
     assert filled("{{ row }}", row) == row
-    assert filled("<{{ row }}>", row) == '<{"row":"the column","n":[1,{"a":null}]}>'
-    assert filled("{{ row.row }}", row) == "the column"
+    assert filled("<{{ row }}>", row) == '<{"a":"x","n":[1,{"a":null}]}>'
     assert not recipe(CHAT + "  x: '{{ row }}'\n").columns
+
+
+@pytest.mark.parametrize("template", ["{{ row }}", "Row {{ row }}", "{% if row|length %}{{ a }}{% endif %}"])
+def test_a_column_called_row_is_not_taken_for_the_record(template: str) -> None:
+    """Which of the two is meant is not known: the record is refused, and told how to name each member."""
+    with pytest.raises(ItemRefused, match=r'write \{\{ row\["row"\] \}\}') as refused:
+        filled(template, {"row": "5", "a": "x"})
+
+    assert refused.value.code == "ambiguous"
+    assert filled('{{ row["row"] }} {{ row.a }}', {"row": "5", "a": "x"}) == "5 x"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("Say {review}", "if `{review}` is meant as a column, write {{ review }}"),
+        ("Say ${review}!", "if `${review}` is meant as a column, write {{ review }}"),
+        ("Say <review>", "if `<review>` is meant as a column, write {{ review }}"),
+        ("Say %(review)s", "if `%(review)s` is meant as a column, write {{ review }}"),
+        ("Say $review", "if `$review` is meant as a column, write {{ review }}"),
+        ("Say it", "a column is written as in {{ review }}"),
+        ("{{ range(3) | length }}", "a column is written as in {{ review }}"),
+    ],
+)
+def test_a_task_that_uses_no_column_is_refused(text: str, advice: str) -> None:
+    """All its requests would be the same, and each would be paid; an id alone changes nothing of that."""
+    with pytest.raises(UploadRejected, match="uses no column, so all requests would be the same") as rejected:
+        recipe(CHAT + f"  x: {msgspec.json.encode(text).decode()}\nid: key\n")
+
+    assert rejected.value.message.endswith(advice)
 
 
 def test_a_loop_alone_is_no_column() -> None:
@@ -286,11 +328,11 @@ def test_any_other_word_alone_is_a_column(word: str) -> None:
 
 def test_keys_of_a_body_are_literal() -> None:
     """Only values are templates."""
-    task = recipe(CHAT + '  "{{ a }}": x\n')
+    task = recipe(CHAT + '  "{{ a }}": x\n  y: "{{ a }}"\n')
 
     body = task.build({"a": "1"}, "n").body
 
-    assert msgspec.json.decode(body) == {"model": "m", "{{ a }}": "x"}
+    assert msgspec.json.decode(body) == {"model": "m", "{{ a }}": "x", "y": "1"}
 
 
 def test_the_model_may_come_from_the_record() -> None:
@@ -311,10 +353,8 @@ def test_the_model_may_come_from_the_record() -> None:
         ("{{ a | default('x') }} {{ b | d(1) }} {% if c is defined %}{{ c }}{% endif %}", set()),
         ("{{ row['a b'] | default('') }}", set()),
         ("{% for x in l %}{{ x }}{{ loop.index }}{% endfor %}{% set y = 1 %}{{ y }}", {"l"}),
-        ("{% raw %}{{ a }}{% endraw %}", set()),
-        ("{{ range(3) | length }}", set()),
+        ("{% raw %}{{ a }}{% endraw %}{{ b }}", {"b"}),
         ("{{ row.keys() }}", set()),
-        ("nothing", set()),
     ],
 )  # fmt: skip
 def test_the_columns_that_a_task_needs_are_known(template: str, columns: set[str]) -> None:
@@ -336,16 +376,16 @@ def test_a_table_without_a_named_column_is_rejected_whole() -> None:
 
 def test_without_an_id_column_items_are_named_by_row() -> None:
     """Rows name items where nobody else does, and such names cannot repeat."""
-    task = recipe(CHAT)
+    task = recipe(COLUMN)
 
     assert task.name({}, 7) == "000000007"
     assert not task.names_from_user
 
 
-@pytest.mark.parametrize(("identifier", "name"), [("a b", "a%20b"), (7, "7"), ("0", "0")])
+@pytest.mark.parametrize(("identifier", "name"), [("a b", "a%20b"), (7, "7"), ("0", "0"), (3.0, "3")])
 def test_an_id_names_its_item(identifier: JsonValue, name: str) -> None:
-    """Text and whole numbers are ids."""
-    assert recipe(CHAT + "id: key\n").name({"key": identifier}, 1) == name
+    """Text and whole numbers are ids, also as pandas writes them in a column with a gap."""
+    assert recipe(COLUMN + "id: key\n").name({"key": identifier}, 1) == name
 
 
 @pytest.mark.parametrize(
@@ -354,7 +394,7 @@ def test_an_id_names_its_item(identifier: JsonValue, name: str) -> None:
 def test_a_record_without_an_id_is_refused(record: JsonValue) -> None:
     """An empty id would make a key without a name."""
     with pytest.raises(ItemRefused) as refused:
-        recipe(CHAT + "id: key\n").name(record, 1)
+        recipe(COLUMN + "id: key\n").name(record, 1)
 
     assert refused.value.code == "no_id"
 
@@ -363,4 +403,123 @@ def test_a_record_without_an_id_is_refused(record: JsonValue) -> None:
 def test_a_task_takes_objects_alone(record: JsonValue) -> None:
     """A record without columns cannot fill a template."""
     with pytest.raises(ItemRefused, match="JSON objects"):
-        recipe(CHAT).build(record, "n")
+        recipe(COLUMN).build(record, "n")
+
+
+SHOWN = ["{{ v }}", "<{{ v }}>", "{% if v %}{% endif %}<{{ v }}>", "{{ v|default(1) }}", "<{{ [v] }}>"]
+NUMBERS = [
+    "1.10",
+    "100.00",
+    "1e5",
+    "0.1000000000000000055",
+    "12345678901234567890.12",
+    "12345678901234567890123456",
+    "-0.0",
+]
+
+
+@pytest.mark.parametrize("digits", NUMBERS)
+@pytest.mark.parametrize(
+    "template", ["{{ v }}", "<{{ v }}>", "{% if v %}{% endif %}<{{ v }}>", "{{ v|default(1) }}", "<{{ [v] }}>"]
+)
+def test_a_number_keeps_its_digits(digits: str, template: str) -> None:
+    """What stands in the record reaches the prompt, with the engine and without it."""
+    record = decode_record(b'{"v": %s, "w": [{"price": 2.50}]}' % digits.encode(), 1, 0)
+    assert isinstance(record, dict)
+    task = recipe(
+        CHAT + f"  x: {msgspec.json.encode(template).decode()}\n  y: '{{{{ w }}}}'\n  z: '<{{{{ w[0] }}}}>'\n"
+    )
+    body = task.build(record, "n").body.decode()
+
+    shown = f"[{digits}]" if "[v]" in template else digits
+    x = f'"<{shown}>"' if "<" in template else shown
+    assert body.endswith(f'"x":{x},"y":[{{"price":2.50}}],"z":"<{{\\"price\\":2.50}}>"}}')
+
+
+def test_what_a_template_calculates_is_a_number() -> None:
+    """Digits are kept of what is shown, and numbers can still be compared and calculated with."""
+    record = decode_record(b'{"price": 2.50}', 1, 0)
+
+    assert isinstance(record, dict)
+    assert filled("{{ price|float * 2 }}", record) == 5
+    assert filled("{% if price > 2 %}{{ price }}{% endif %}", record) == "2.50"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"),
+        (12.5, "12.5"),
+        (True, "true"),
+        ({"a": 1}, '{"a":1}'),
+        ([1, 2], "[1,2]"),
+        ([], "[]"),
+        (7, "7"),
+        ("", ""),
+    ],
+)
+@pytest.mark.parametrize("template", ["{{ v }}", "{{ v|default('x', false) }}"])
+def test_a_field_that_takes_text_gets_text(value: JsonValue, text: str, template: str) -> None:
+    """The provider refuses a request whose content is a number; it is the prompt all the same."""
+    task = recipe(
+        f'endpoint: /v1/chat/completions\nbody:\n  model: m\n  messages: [{{role: user, content: "{template}"}}]\n'
+    )
+
+    body = msgspec.json.decode(task.build({"v": value}, "n").body)
+
+    assert body["messages"][0]["content"] == text
+
+
+def test_a_field_that_takes_parts_gets_parts() -> None:
+    """A list of objects is what the author has parts in; `input` takes any list, such as tokens."""
+    parts: JsonValue = [{"type": "text", "text": "hi"}]
+    chat = recipe('endpoint: /v1/chat/completions\nbody: {model: m, messages: [{content: "{{ v }}"}]}\n')
+    embed = recipe('endpoint: /v1/embeddings\nbody: {model: m, input: "{{ v }}", user: 1.10}\n')
+
+    assert msgspec.json.decode(chat.build({"v": parts}, "n").body)["messages"][0]["content"] == parts
+    assert msgspec.json.decode(embed.build({"v": [1, 2]}, "n").body) == {"model": "m", "input": [1, 2], "user": "1.10"}
+    assert msgspec.json.decode(embed.build({"v": 5}, "n").body)["input"] == "5"
+
+
+@pytest.mark.parametrize("template", ["{{ v }}", "{{ v|default(1) }}"])
+def test_a_null_where_a_text_is_wanted_is_an_invalid_record(template: str) -> None:
+    """Nothing is sent for it, and the reason names the field."""
+    task = recipe(f'endpoint: /v1/chat/completions\nbody: {{model: m, messages: [{{content: "{template}"}}]}}\n')
+
+    with pytest.raises(ItemRefused, match="`content` takes a text, and this record gives null") as refused:
+        task.build({"v": None}, "n")
+
+    assert refused.value.code == "no_text"
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("seed: 0777", 'line 4: `body.seed` must be a whole number, not the text "0777"'),
+        ("seed: 1.5", "`body.seed` must be a whole number, not 1.5"),
+        ("temperature: no", 'must be a number, not the text "no"'),
+        ("temperature: true", "must be a number, not true"),
+        ("max_tokens: '5'", 'must be a whole number, not the text "5"'),
+        ("stop: 5", "must be a text or a list of texts, not 5"),
+        ("stop: [a, 1]", 'must be a text or a list of texts, not ["a",1]'),
+        ("store: yes", 'must be true or false, not the text "yes"'),
+        (
+            "format: {enum: [true, x], type: string}",
+            "line 4: `body.format.enum[0]` must be a text like its `type`, not true; put it in",
+        ),
+    ],
+)
+def test_a_constant_of_the_wrong_type_is_refused_with_its_line(field: str, message: str) -> None:
+    """The provider would refuse each line for it."""
+    with pytest.raises(UploadRejected, match=re.escape(message)):
+        recipe(CHAT + f"  {field}\n  x: '{{{{ a }}}}'\n")
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["seed: 1e0", "stop: no", "stop: [no, on]", "temperature: 1e0", "temperature: null", "max_tokens: '{{ a }}'", "n: 1",
+     "format: {enum: [yes, no], type: string}", "format: {enum: [1, 2], type: integer}"],
+)  # fmt: skip
+def test_a_constant_of_the_right_type_is_sent_as_it_stands(field: str) -> None:
+    """`no` is a text, and `1e0` a number."""
+    assert recipe(CHAT + f"  {field}\n  x: '{{{{ a }}}}'\n").build({"a": 1}, "n")

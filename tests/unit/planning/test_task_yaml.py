@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.planning.task import parse_task
 from batchdrop.core.planning.task_yaml import load
@@ -34,7 +35,8 @@ def test_a_plain_scalar_is_of_the_json_schema(scalar: str, value: object) -> Non
     loaded, _ = load(f"a: {scalar}\n")
 
     assert loaded == {"a": value}
-    assert type(loaded["a"]) is type(value)
+    assert isinstance(loaded["a"], type(value))
+    assert encode_json(loaded["a"]).decode() in (scalar, encode_json(value).decode())
 
 
 @pytest.mark.parametrize(

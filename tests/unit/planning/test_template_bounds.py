@@ -97,7 +97,7 @@ def test_what_grows_with_the_record_ends_at_a_limit(template: str) -> None:
 def test_a_constant_in_a_loop_is_stopped_by_steps() -> None:
     """The longer what a loop repeats, the fewer steps the template has."""
     with pytest.raises(ItemRefused, match="steps, the most for this task"):
-        rendered("{% for i in range(50000) %}" + "c" * 5_000 + "{% endfor %}", RECORD)
+        rendered("{{ a }}{% for i in range(50000) %}" + "c" * 5_000 + "{% endfor %}", RECORD)
 
     assert bounds_of("c" * 200_000 + "{% for i in l %}x{% endfor %}").steps > 50_000
 
@@ -121,7 +121,6 @@ def test_a_constant_in_a_loop_is_stopped_by_steps() -> None:
         ("{{ l|map('string')|join('+') }}", "1+2"),
         ("{{ a|indent(2, true) }}", "  abc"),
         ("{% raw %}{{ a * b }}{% endraw %}{{ n }}", "{{ a * b }}5"),
-        ("{# a * b #}{{ a|upper }}", "ABC"),
         ("{% set x = a ~ '!' %}{{ x }}", "abc!"),
         ("{{ '}}' ~ a }}", "}}abc"),
         ("{{ {'k': {'z': a}}.k.z }}", "abc"),

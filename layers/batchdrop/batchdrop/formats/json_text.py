@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from batchdrop.core.model.digits import decode_json
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.limits import NESTING_MAX
 from batchdrop.core.model.nesting import has_many_brackets, is_too_deep
@@ -20,7 +21,6 @@ from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder().decode
 _raw_of = msgspec.json.Decoder(msgspec.Raw).decode
 _members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NESTS: Final = frozenset({dict, list})
@@ -36,7 +36,7 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
         message = f"{kind} {row} (at byte {start}) is nested deeper than {NESTING_MAX} levels, the limit"
         raise ItemRefused("not_json", message)
     try:
-        value: JsonValue = msgspec.json.decode(text)
+        value: JsonValue = decode_json(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ItemRefused("not_json", f"{kind} {row} (at byte {start}) is {_why(text, error)}") from error
     return value
@@ -45,7 +45,9 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
 def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns | None:
     """Return what JSON objects have in the columns *names*; None if one isn't an object, or lacks one of them."""
     try:
-        values = list(map(_decode, texts))  # of any depth: it gives up after some thousand levels, within milliseconds
+        values = list(
+            map(decode_json, texts)
+        )  # of any depth: it gives up after some thousand levels, within milliseconds
         if not are_objects(values):
             return None
         # Most records are flat, and the types of their members cost a tenth of a search for brackets in their texts.

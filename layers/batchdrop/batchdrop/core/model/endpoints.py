@@ -44,21 +44,40 @@ class Endpoint:
     counts_inputs: bool = False  # texts of `input` are counted beside tokens, against a quota of their own
     multiplies_prompts: bool = False  # a list in `prompt` asks for an answer to each
     structure_mark: bytes = b""  # what a body that asks for JSON has somewhere
+    texts: frozenset[str] = frozenset()  # fields, wherever in a body, that take text, or a list of parts
 
 
+# By the types of the SDK's `completion_create_params` and its like.
+_ALWAYS_TEXTS: Final = frozenset({"model", "user", "safety_identifier", "prompt_cache_key"})
+_PROMPTED: Final = _ALWAYS_TEXTS | {"prompt"}
 _ROWS: Final = (
-    Endpoint(url="/v1/responses", shape=Shape.RESPONSES, is_quoted=True, structure_mark=b'"format"'),
-    Endpoint(url="/v1/chat/completions", shape=Shape.CHAT, is_quoted=True, structure_mark=b'"response_format"'),
     Endpoint(
-        url="/v1/embeddings", shape=Shape.EMBEDDINGS, is_quoted=True, answer_size=AnswerSize.NOTHING, counts_inputs=True
+        url="/v1/responses", shape=Shape.RESPONSES, is_quoted=True, structure_mark=b'"format"',
+        texts=_ALWAYS_TEXTS | {"input", "instructions", "content", "text"},
     ),
-    Endpoint(url="/v1/completions", shape=Shape.COMPLETIONS, is_quoted=True, multiplies_prompts=True),
-    Endpoint(url="/v1/moderations", shape=Shape.MODERATIONS, answer_size=AnswerSize.NOTHING),
+    Endpoint(
+        url="/v1/chat/completions", shape=Shape.CHAT, is_quoted=True, structure_mark=b'"response_format"',
+        texts=_ALWAYS_TEXTS | {"content", "text"},
+    ),
+    Endpoint(
+        url="/v1/embeddings", shape=Shape.EMBEDDINGS, is_quoted=True, answer_size=AnswerSize.NOTHING, counts_inputs=True,
+        texts=_ALWAYS_TEXTS | {"input"},
+    ),
+    Endpoint(
+        url="/v1/completions", shape=Shape.COMPLETIONS, is_quoted=True, multiplies_prompts=True, texts=_PROMPTED | {"suffix"}
+    ),
+    Endpoint(
+        url="/v1/moderations", shape=Shape.MODERATIONS, answer_size=AnswerSize.NOTHING, texts=_ALWAYS_TEXTS | {"input", "text"}
+    ),
     # Tokens of pictures have prices of their own, which these answers do not tell apart.
-    Endpoint(url="/v1/images/generations", shape=Shape.IMAGES, is_receipted=False, answer_size=AnswerSize.PICTURES),
-    Endpoint(url="/v1/images/edits", shape=Shape.IMAGES, is_receipted=False, answer_size=AnswerSize.PICTURES),
-    Endpoint(url="/v1/videos"),
-)
+    Endpoint(
+        url="/v1/images/generations", shape=Shape.IMAGES, is_receipted=False, answer_size=AnswerSize.PICTURES, texts=_PROMPTED
+    ),
+    Endpoint(
+        url="/v1/images/edits", shape=Shape.IMAGES, is_receipted=False, answer_size=AnswerSize.PICTURES, texts=_PROMPTED
+    ),
+    Endpoint(url="/v1/videos", texts=_PROMPTED),
+)  # fmt: skip
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {row.url: row for row in _ROWS}
 # Servers differ in whether an endpoint has its version: both forms are taken.
 FULL_URLS: Final[Mapping[str, str]] = {form: url for url in ENDPOINTS for form in (url, url.removeprefix("/v1"))}

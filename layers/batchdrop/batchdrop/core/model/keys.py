@@ -72,7 +72,7 @@ class Upload:
 
 
 def is_ignored(key: str) -> bool:
-    """Whether *key* isn't an upload: it is outside the inbox, a folder marker, half a file, or what programs leave beside files."""
+    """Whether *key* isn't an upload: outside the inbox, a folder marker, half a file, or what programs leave beside files."""
     name = key.rsplit("/", 1)[-1]
     return not key.startswith(INBOX_PREFIX) or not name or _IGNORED_NAME(name) is not None
 

@@ -11,6 +11,7 @@ import msgspec
 
 from batchdrop.core.model.answer_bounds import AnswerBound, answer_bound, bounding_of
 from batchdrop.core.model.dialects import Dialect
+from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.endpoints import CHAT, ENDPOINTS, FULL_URLS, Endpoint, Shape, endpoint_of
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.estimates import base_tokens
@@ -40,8 +41,6 @@ _FOREIGN_MEMBERS = {"params": "Anthropic", "modelInput": "Amazon Bedrock", "requ
 _STRUCTURED = ("json_schema", "json_object")
 # Names of models are part of ledger keys; the longest known (a fine-tuned one's) have about 100.
 _MODEL_CHARS_MAX = 200
-
-_encode = msgspec.json.Encoder().encode
 
 
 def request_line(row: int, request: Request) -> bytes:
@@ -155,7 +154,7 @@ def ready_made(limits: Limits) -> Recipe:
 
     def build(value: JsonValue, name: str) -> Request:
         endpoint, body = _endpoint_and_body(_record(value))
-        encoded = _encode(body)
+        encoded = encode_json(body)
         tokens = base_tokens(encoded, limits.bytes_per_token)
         return make_request(name, endpoint, checked_model(body), encoded, tokens, answers=answer_bound(endpoint, body))
 
@@ -175,7 +174,7 @@ def _lines_together(limits: Limits) -> Together:
         is_one = methods.count("POST") == urls.count(urls[0]) == len(rows)
         if endpoint is None or not (is_one and _ask_alike(endpoint, bodies)):
             return None
-        encoded = list(map(_encode, bodies))
+        encoded = list(map(encode_json, bodies))
         made = LineForm(endpoint, (b"", b"")).lines(rows, [encoded])
         tokens = list(map(base_tokens, encoded, repeat(limits.bytes_per_token)))
         return RequestRun(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 from batchdrop.core.model.answer_bounds import ANSWER_FIELDS, answer_bound
+from batchdrop.core.model.digits import encode_json
+from batchdrop.core.model.endpoints import endpoint_of
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.model.estimates import base_tokens, text_tokens, tokens_of_sizes
 from batchdrop.core.model.job import TaskOptions
@@ -19,7 +21,7 @@ from batchdrop.core.model.wording import listed, separator_advice, separator_of
 from batchdrop.core.planning.plan import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
 from batchdrop.core.planning.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
 from batchdrop.core.planning.template_pieces import RAW_HINT, TemplateInvalid, undefined
-from batchdrop.core.planning.templates import Compiled, compile_body, is_template
+from batchdrop.core.planning.templates import Compiled, compile_body, is_template, meant_as_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,20 @@ class _Modelled(msgspec.Struct):
 
 def parse_task(name: str, content: bytes) -> Task:
     """Return the task that *content*, a YAML file, describes. Raises UploadRejected(`task_invalid`)."""
-    from batchdrop.core.planning.task_file import at_line, named_model, read_task_file, reject  # noqa: PLC0415 - YAML and pydantic: 0.1 s
+    from batchdrop.core.planning.task_file import at_line, check_types, named_model, read_task_file, reject  # noqa: PLC0415 - YAML and pydantic: 0.1 s
 
     fields, lines = read_task_file(name, content)
     try:
         # The compiler checks every key and value; what it lets pass is a JsonValue.
-        compiled = compile_body(fields.body)  # type: ignore[arg-type]  # refused below where it is none
+        compiled = compile_body(fields.body, endpoint_of(fields.endpoint).texts)  # type: ignore[arg-type]  # refused below where it is none
     except TemplateInvalid as error:
         reject(name, f"{at_line(str(error), lines)}{error}")
     model = named_model(name, fields.body, lines)
+    check_types(name, fields.body, lines)
+    if not compiled.uses_record:
+        reject(name, f"its body uses no column, so all requests would be the same{meant_as_column(fields.body)}")
     bounding: dict[str, object] = {member: fields.body[member] for member in ANSWER_FIELDS if member in fields.body}
-    constant = None if is_template(msgspec.json.encode(bounding).decode()) else bounding
+    constant = None if is_template(encode_json(bounding).decode()) else bounding
     options = TaskOptions(items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd))
     return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
 
@@ -141,6 +146,8 @@ def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
     identifier = record.get(column)
     if isinstance(identifier, int) and not isinstance(identifier, bool):
         return item_name(str(identifier))
+    if isinstance(identifier, float) and identifier.is_integer():
+        return item_name(str(int(identifier)))  # pandas makes `1.0` of whole numbers in a column with a gap
     if column not in record:
         raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
     raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")

@@ -4,22 +4,52 @@ Rule: a complaint names the line and the field. Importing this module imports py
 when the first task is read: most invocations read none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal, Never
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Never
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.endpoints import ENDPOINTS, FULL_URLS
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.job import ItemAccess, TaskOptions
 from batchdrop.core.planning.task_yaml import load
+from batchdrop.core.planning.templates import is_template
 
 # A task is a page of text; S3 would deliver terabytes.
 TASK_BYTES_MAX = 262_144
 # No task needs more, and sums of microdollars stay far below what DynamoDB and JSON keep exactly.
 MAX_COST_USD_MAX = 1_000_000
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+
+
+def _is_text_or_texts(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))
+
+
+# What fields of all endpoints take, by the SDK's parameters.
+_TYPES: Final = (
+    (
+        "a whole number",
+        frozenset({
+            "best_of", "dimensions", "max_completion_tokens", "max_output_tokens", "max_tokens", "max_tool_calls", "n", "seed",
+            "top_logprobs",
+        }),
+        _is_whole,
+    ),
+    ("a number", frozenset({"frequency_penalty", "presence_penalty", "temperature", "top_p"}), _is_number),
+    ("a text or a list of texts", frozenset({"stop"}), _is_text_or_texts),
+    ("true or false", frozenset({"echo", "parallel_tool_calls", "store"}), lambda value: isinstance(value, bool)),
+)  # fmt: skip
 # What may follow a field's place where a complaint begins with it.
 _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
@@ -110,6 +140,44 @@ def at_line(text: str, lines: Mapping[str, int]) -> str:
     """Return the line of the field that *text* begins with; empty if the file has no such field."""
     fields = [field for field in lines if text.startswith(field) and text[len(field) : len(field) + 1] in _FIELD_ENDS]
     return f"line {lines[max(fields, key=len)]}: " if fields else ""
+
+
+def check_types(name: str, body: Mapping[object, object], lines: Mapping[str, int]) -> None:
+    """Raise UploadRejected(`task_invalid`) where *body* has a value that no endpoint takes in its field.
+
+    The types are those of the SDK's parameters; templates are not known before there is a record, and null is everyone's default.
+    """
+    for field, value in body.items():
+        wanted = next((words for words, fields, is_right in _TYPES if field in fields and not is_right(value)), None)
+        if wanted and value is not None and not (isinstance(value, str) and is_template(value)):
+            place = f"body.{field}"
+            reject(name, f"{at_line(place, lines)}`{place}` must be {wanted}, not {_shown(value)}")
+    for place, member in _text_enums(body, "body"):
+        reject(
+            name,
+            f"{at_line(place, lines)}`{place}` must be a text like its `type`, not {_shown(member)}; put it in quotes",
+        )
+
+
+def _shown(value: object) -> str:
+    words = encode_json(value).decode()
+    kind = "the text " if isinstance(value, str) else ""
+    return f"{kind}{words[:40]}"
+
+
+def _text_enums(value: object, place: str) -> Iterator[tuple[str, object]]:
+    """Yield each member of an `enum` of `type: string` that isn't a text, with its place."""
+    if isinstance(value, dict):
+        enum = value.get("enum")
+        if value.get("type") == "string" and isinstance(enum, list):
+            yield from (
+                (f"{place}.enum[{at}]", member) for at, member in enumerate(enum) if not isinstance(member, str)
+            )
+        for key, inner in value.items():
+            yield from _text_enums(inner, f"{place}.{key}")
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _text_enums(inner, f"{place}[{at}]")
 
 
 def named_model(name: str, body: Mapping[object, object], lines: Mapping[str, int]) -> str:

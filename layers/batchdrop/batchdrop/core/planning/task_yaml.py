@@ -7,11 +7,12 @@ Plain scalars are those of YAML 1.2's JSON schema (https://yaml.org/spec/1.2.2/#
 `false`, `null` (capitalised too, and `~`) and JSON's own numbers. Everything else is text: `no`, `on`, `0777`, `12:30`.
 """
 
-import math
 import re
 from typing import Any, ClassVar, Final, Never, override
 
 import yaml
+
+from batchdrop.core.model.digits import Digits
 
 # A body that a person wrote nests some ten deep; each level is a call or two of Python. Chosen.
 NESTING_MAX: Final = 64
@@ -94,10 +95,11 @@ def _number(text: str, node: yaml.ScalarNode) -> int | float:
         raise _complaint(
             f"a number has more than {_NUMBER_CHARS_MAX} characters; put a text in quotes", node.start_mark
         )
-    value = float(text) if any(mark in text for mark in ".eE") else int(text)
-    if not math.isfinite(value):
-        raise _complaint(f"the number {text[:40]} is too large; put a text in quotes", node.start_mark)
-    return value
+    try:
+        return Digits(text) if any(mark in text for mark in ".eE") else int(text)
+    except ValueError as error:
+        problem = f"the number {text[:40]} is too large; put a text in quotes"
+        raise _complaint(problem, node.start_mark) from error
 
 
 def _refuse_tag(_loader: _Loader, node: yaml.Node) -> Never:

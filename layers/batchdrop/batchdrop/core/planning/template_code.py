@@ -16,6 +16,7 @@ _TOKEN = re.compile(
 _CODE_BEGINS = re.compile(r"\{(?:(?P<raw>%[-+]?\s*raw\s*[-+]?%\})|(?P<kind>[{%#]))")
 _RAW_ENDS = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _QUOTES = ("'", '"')
+_CONSTANTS = frozenset({"true", "false", "none", "True", "False", "None"})
 OPENS: Final = frozenset("([{")
 CLOSES: Final = frozenset(")]}")
 
@@ -33,19 +34,42 @@ class Token:
 def codes(source: str) -> Iterator[int | list[Token]]:
     """Yield the length of each constant text and the tokens of each code of *source*, in order."""
     position = 0
-    while found := _CODE_BEGINS.search(source, position):
+    for found, tokens, end in _codes(source):
         yield found.start() - position
         if found["raw"]:
-            ends = _RAW_ENDS.search(source, found.end())
+            ends = _RAW_ENDS.search(source, found.end(), end)
             yield (ends.start() if ends else len(source)) - found.end()
+        elif tokens is not None:
+            yield tokens
+        position = end
+    yield len(source) - position
+
+
+def unused_code(source: str) -> str | None:
+    """Return the first code that shows nothing of a record, such as a comment or `{{ "c" }}`; most often it was meant as text."""
+    for found, tokens, end in _codes(source):
+        is_output = found["kind"] == "{" and not any(
+            token.is_name and token.text not in _CONSTANTS for token in tokens or ()
+        )
+        if found["kind"] == "#" or is_output:
+            return source[found.start() : end]
+    return None
+
+
+def _codes(source: str) -> Iterator[tuple[re.Match[str], list[Token] | None, int]]:
+    """Yield how each code of *source* begins, its tokens where it is neither raw nor a comment, and where it ends."""
+    position = 0
+    while found := _CODE_BEGINS.search(source, position):
+        tokens = None
+        if found["raw"]:
+            ends = _RAW_ENDS.search(source, found.end())
             position = ends.end() if ends else len(source)
         elif found["kind"] == "#":
             ends_at = source.find("#}", found.end())
             position = ends_at + 2 if ends_at >= 0 else len(source)
         else:
             tokens, position = _tokens(source, found.end(), is_output=found["kind"] == "{")
-            yield tokens
-    yield len(source) - position
+        yield found, tokens, position
 
 
 def _tokens(source: str, start: int, *, is_output: bool) -> tuple[list[Token], int]:
@@ -75,6 +99,17 @@ def members_of_row(source: str) -> set[str]:
         for index in range(len(code) - 3)
         if code[index].text == "row" and code[index + 1].text == "[" and code[index + 2].text[0] in _QUOTES
     }
+
+
+def names_whole_row(source: str) -> bool:
+    """Whether *source* uses the record as a whole: `row`, and not a member of it."""
+    return any(
+        token.is_name and token.text == "row"
+        and not any(following.text in (".", "[") for following in code[index + 1 : index + 2])
+        and not (index and code[index - 1].text == ".")
+        for code in _all_tokens(source)
+        for index, token in enumerate(code)
+    )  # fmt: skip
 
 
 def asked_about(source: str) -> set[str]:

@@ -1,16 +1,16 @@
 """Defines what plain columns and the template engine share: what a template becomes, and how it or a record is refused."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
-import msgspec
-
+from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.wording import listed
 from batchdrop.core.planning.plan import JsonValue
 
 RAW_HINT = "a literal {{ is written between {% raw %} and {% endraw %}"
 
-_encode = msgspec.json.Encoder().encode
+_LISTED: Final = ("input", "prompt")
 
 type Row = Mapping[str, JsonValue]
 type Piece = Callable[[Row], bytes]
@@ -30,8 +30,24 @@ def too_large(place: str, bytes_max: int) -> ItemRefused:
     return ItemRefused("template_too_large", f"{place} makes more than {bytes_max:,} bytes of this record")
 
 
+def as_text_or_parts(value: object, field: str, encode: Callable[[object], bytes] = encode_json) -> object:
+    """Return *value* as a *field* takes it that wants a text, or a list of parts. Raises ItemRefused(`no_text`) for null.
+
+    The fields `input` and `prompt` take any list: texts or tokens. Elsewhere a list that is not of objects becomes text.
+    """
+    if isinstance(value, str):
+        return str(value)  # an engine has a class of its own
+    if value is None:
+        raise ItemRefused("no_text", f"`{field}` takes a text, and this record gives null")
+    if isinstance(value, list | tuple):
+        is_parts = bool(value) and all(isinstance(part, Mapping) for part in value)
+        if is_parts or field in _LISTED:
+            return value
+    return encode(value).decode()
+
+
 def text_of(value: object) -> str:
     """Return *value* as part of a longer text: null as an empty text, and anything but a text as JSON."""
     if isinstance(value, str):
         return value
-    return "" if value is None else _encode(value).decode()
+    return "" if value is None else encode_json(value).decode()

@@ -6,15 +6,22 @@ A plain `{{ column }}` costs no template engine; everything else is for `templat
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.estimates import shows_files
 from batchdrop.core.planning.plan import Columns, JsonValue, are_texts
-from batchdrop.core.planning.template_pieces import Piece, Row, TemplateInvalid, text_of, too_large, undefined
+from batchdrop.core.planning.template_pieces import (
+    Piece,
+    Row,
+    TemplateInvalid,
+    as_text_or_parts,
+    text_of,
+    too_large,
+    undefined,
+)
 
 if TYPE_CHECKING:
     from batchdrop.core.planning.template_engine import Engine
@@ -32,8 +39,8 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"
 _PLAIN_EXPRESSION = re.compile(r"\{\{\s*(?:" + _PLAIN + r")\s*\}\}")
 _MARKS = ("{{", "{%", "{#")
-
-_encode = msgspec.json.Encoder().encode
+# How other programs write a column: `{review}`, `${review}`, `<review>`, `%(review)s`.
+_OTHER_EXPRESSION = re.compile(rf"\$?\{{\s*({_NAME})\s*\}}|<({_NAME})>|%\(({_NAME})\)s|\$({_NAME})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class Compiled:
     columns: frozenset[str]  # names without which no record can succeed
     values: tuple[str, ...]  # of these, those that give a whole value and not a part of a text
     shows_files: bool  # in the body itself, whatever the record holds
+    uses_record: bool  # else all records make one and the same body
 
     def render(self, row: Row) -> bytes:
         """Return the body's JSON for one record. Raises ItemRefused."""
@@ -98,13 +106,23 @@ def is_template(text: str) -> bool:
     return any(mark in text for mark in _MARKS)
 
 
-def compile_body(body: JsonValue) -> Compiled:
-    """Return *body* compiled. Raises TemplateInvalid."""
-    compiler = _Compiler()
+def meant_as_column(body: object) -> str:
+    """Return advice for *body*, which uses no column: what in it looks like one, written as other programs have it."""
+    found = _OTHER_EXPRESSION.search(encode_json(body).decode())
+    if not found:
+        return "; a column is written as in {{ review }}"
+    return f"; if `{found[0]}` is meant as a column, write {{{{ {next(filter(None, found.groups()))} }}}}"
+
+
+def compile_body(body: JsonValue, texts: Collection[str] = ()) -> Compiled:
+    """Return *body* compiled; its fields called as one of *texts* take text or parts. Raises TemplateInvalid."""
+    compiler = _Compiler(texts)
     compiler.value(body, "body")
     start, *pieces = _merged(compiler.pieces)
     files = compiler.may_be_files or any(shows_files(ready) for _, ready in (start, *pieces))
-    return Compiled(start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), files)
+    return Compiled(
+        start[1], tuple(pieces), frozenset(compiler.columns), tuple(compiler.whole_columns), files, compiler.uses_record
+    )
 
 
 def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
@@ -121,72 +139,78 @@ def _merged(pieces: list[bytes | Piece]) -> list[tuple[Piece, bytes]]:
 class _Compiler:
     """Walks a body and gathers pieces; the places in messages are written as in `body.messages[0].content`."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Collection[str]) -> None:
         self.pieces: list[bytes | Piece] = []
         self.columns: set[str] = set()
         self.whole_columns: set[str] = set()
         self.may_be_files = False
+        self.uses_record = False
+        self._texts = texts
         self._values = 0
         self._engine: Engine | None = None
 
-    def value(self, value: JsonValue, place: str) -> None:
-        """Append what *value* becomes."""
+    def value(self, value: JsonValue, place: str, field: str = "") -> None:
+        """Append what *value* becomes, which is in a *field*, or in the list of one."""
         self._values += 1
         if self._values > _VALUES_MAX:
             raise TemplateInvalid(f"{place}: the body holds more than {_VALUES_MAX} values")
         if isinstance(value, dict):
             self._mapping(value, place)
         elif isinstance(value, list):
-            self._sequence(value, place)
+            self._sequence(value, place, field)
         elif isinstance(value, str) and is_template(value):
-            self._template(value, place)
+            self._template(value, place, field)
         else:
-            self.pieces.append(_constant(value, place))
+            is_text = field in self._texts and place.endswith(field) and value is not None
+            self.pieces.append(_constant(text_of(value) if is_text else value, place))
 
     def _mapping(self, value: dict[str, JsonValue], place: str) -> None:
         self.pieces.append(b"{")
         for number, (key, member) in enumerate(value.items()):
             if not isinstance(key, str):
                 raise TemplateInvalid(f"{place}: the key {key!r} isn't a text; put it in quotes")
-            self.pieces.append((b"," if number else b"") + _encode(key) + b":")
+            self.pieces.append((b"," if number else b"") + encode_json(key) + b":")
             self.may_be_files |= key == "type" and isinstance(member, str) and is_template(member)
-            self.value(member, f"{place}.{key}")
+            self.value(member, f"{place}.{key}", key)
         self.pieces.append(b"}")
 
-    def _sequence(self, value: list[JsonValue], place: str) -> None:
+    def _sequence(self, value: list[JsonValue], place: str, field: str) -> None:
         self.pieces.append(b"[")
         for number, element in enumerate(value):
             self.pieces.append(b"," if number else b"")
-            self.value(element, f"{place}[{number}]")
+            self.value(element, f"{place}[{number}]", field)
         self.pieces.append(b"]")
 
-    def _template(self, source: str, place: str) -> None:
+    def _template(self, source: str, place: str, field: str) -> None:
         alone = _PLAIN_EXPRESSION.fullmatch(source)
         if alone and (column := _plain_column(alone)):
             self.columns.add(column)
             self.whole_columns.add(column)
-            self.pieces.append(_Column(column))
+            self.pieces.append(_TextColumn(column, field) if field in self._texts else _Column(column))
+            self.uses_record = True
         elif parts := _plain_parts(source):
             self.columns.update(part[0] for part in parts if isinstance(part, tuple))
             self.pieces += [b'"', *(_part(part) for part in parts), b'"']
+            self.uses_record = True
         else:
-            self._engine_template(source, place)
+            self._engine_template(source, place, field)
 
-    def _engine_template(self, source: str, place: str) -> None:
+    def _engine_template(self, source: str, place: str, field: str) -> None:
         if self._engine is None:
             from batchdrop.core.planning.template_engine import Engine  # noqa: PLC0415 - 20 ms that a plain task need not wait for
 
             self._engine = Engine()
-        piece, columns = self._engine.compiled(source, place)
-        self.pieces.append(piece)
-        self.columns |= columns
+        compiled = self._engine.compiled(source, place, field if field in self._texts else None)
+        self.pieces.append(compiled.piece)
+        self.columns |= compiled.columns
+        self.uses_record |= compiled.uses_record
         self.may_be_files = True  # what the engine gives isn't known
 
 
 def _constant(value: JsonValue, place: str) -> bytes:
     if not isinstance(value, str | int | float | bool | None):
         raise TemplateInvalid(f"{place} is a {type(value).__name__}, which JSON does not have; put it in quotes")
-    return _encode(value)
+    return encode_json(value)
 
 
 def _plain_column(found: re.Match[str]) -> str | None:
@@ -212,7 +236,7 @@ def _plain_parts(source: str) -> list[str | tuple[str]] | None:
 
 
 def _part(part: str | tuple[str]) -> bytes | Piece:
-    return _encode(part)[1:-1] if isinstance(part, str) else _ColumnInText(part[0])
+    return encode_json(part)[1:-1] if isinstance(part, str) else _ColumnInText(part[0])
 
 
 class _Column:
@@ -232,7 +256,22 @@ class _Column:
 
     def together(self, values: Sequence[JsonValue]) -> list[bytes]:
         """Return what records give that have *values* in the column."""
-        return list(map(_encode, values))
+        return list(map(encode_json, values))
+
+
+class _TextColumn(_Column):
+    """A column that is the whole value of a field that takes text, or a list of parts."""
+
+    __slots__ = ("field",)
+
+    def __init__(self, column: str, field: str) -> None:
+        super().__init__(column)
+        self.field = field
+
+    def together(self, values: Sequence[JsonValue]) -> list[bytes]:
+        """Return what records give that have *values* in the column. Raises ItemRefused for null."""
+        texts = values if are_texts(values) else [as_text_or_parts(value, self.field) for value in values]
+        return list(map(encode_json, texts))
 
 
 class _ColumnInText(_Column):
@@ -243,4 +282,4 @@ class _ColumnInText(_Column):
     def together(self, values: Sequence[JsonValue]) -> list[bytes]:
         """Return the texts of *values*, escaped, without their quotes."""
         texts = values if are_texts(values) else map(text_of, values)
-        return [encoded[1:-1] for encoded in map(_encode, texts)]
+        return [encoded[1:-1] for encoded in map(encode_json, texts)]
