@@ -17,8 +17,9 @@ from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
 REPEATS_A_MINUTE_MAX: Final = 9  # under ten
 SAYS_WITHIN_SECONDS: Final = HOUR
-# When the provider obeys again. Chosen: what was refused for good is asked again within the hour, and its batch takes minutes.
-ENDS_WITHIN_SECONDS: Final = 30 * MINUTE
+# After the provider obeys again. A create without an answer is looked for 20 minutes; its file is deleted, and 15 minutes later
+# another call is made, whose batch takes minutes. Whatever is refused is asked again sooner.
+ENDS_WITHIN_SECONDS: Final = 45 * MINUTE
 # What a job waits for that passes without anybody's help, and says nothing about a refusal.
 _QUOTA: Final = "room"
 # What the tasks of ticks are called.
@@ -64,7 +65,7 @@ def watch(here: Installation) -> None:
         here.run_for(ENDS_WITHIN_SECONDS)
         left = sum(job.state is not JobState.ENDED for job in here.jobs())
         if left:
-            here.report(24, f"{left} jobs were not done half an hour after the provider obeyed again")
+            here.report(24, f"{left} jobs were not done 45 minutes after the provider obeyed again")
     here.paced_until = 0
 
 

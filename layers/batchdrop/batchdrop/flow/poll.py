@@ -112,7 +112,7 @@ def _drive(work: Work, rows: Sequence[Job | Shard]) -> tuple[Work, Tick]:
     wakes.all([*jobs, *moved, *admitted, *shards], creates=way, reads=reads)
     touched = {job.id for before, job in zip(listed, jobs, strict=True) if before.revision != job.revision}
     touched |= waiting | look.noted | {shard.job for shard in (*moved, *admitted)}
-    for job in touched:
+    for job in sorted(touched):  # the order of a set differs from process to process
         write_status(work, job)
     rewrite_statuses(work, jobs, touched)
     done = Tick(

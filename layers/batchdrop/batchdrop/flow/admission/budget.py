@@ -36,7 +36,7 @@ def quote_rest(work: Work, job: Job) -> Quote:
     """Return what those lines of *job* are expected to cost that are in no shard yet, by what is known now."""
     account = account_of(work.ports.providers.base_url)
     models = {group.model for group in job.groups if group.cut_lines < group.lines}
-    return quote_of_rest(job, {model: _quota_estimate(work, account, model) for model in models})
+    return quote_of_rest(job, {model: _quota_estimate(work, account, model) for model in sorted(models)})
 
 
 def quote_whole(work: Work, job: Job, waiting: Sequence[Shard]) -> Quote:
