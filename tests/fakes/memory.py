@@ -15,7 +15,7 @@ from batchdrop.core.model.change import Change, DayMove, QuotaWrite, Row, Write
 from batchdrop.core.model.errors import BrokenState, Conflict, NotYet, UploadRejected, UploadWithheld
 from batchdrop.core.model.install import Install
 from batchdrop.core.model.job import Job
-from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload
+from batchdrop.core.model.keys import INBOX_PREFIX, TASK_ENDINGS, TASKS_PREFIX, Upload, named_task, task_keys
 from batchdrop.core.model.quota import Quota
 from batchdrop.core.model.row import SCHEMA
 from batchdrop.core.model.shard import Shard
@@ -251,8 +251,8 @@ class MemoryStorage:
         return upload
 
     def put_task(self, name: str, content: bytes) -> None:
-        """Write a task file."""
-        self.tasks[name] = content
+        """Write a task file; a name without an ending gets `.yaml`."""
+        self.tasks[name if name.endswith(TASK_ENDINGS) else f"{name}.yaml"] = content
 
     def open_upload(self, upload: Upload, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open this version for reading from byte *start*."""
@@ -292,15 +292,15 @@ class MemoryStorage:
 
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""
-        checked_key(f"{TASKS_PREFIX}{name}.yaml")
-        return self.tasks.get(name)
+        keys = [checked_key(key).removeprefix(TASKS_PREFIX) for key in task_keys(name)]
+        return next((self.tasks[key] for key in keys if key in self.tasks), None)
 
     def task_names(self) -> list[str] | None:
         """Return the names of the tasks that exist."""
-        parts = [part for name in self.tasks for part in f"{name}.yaml".split("/")]
+        parts = [part for key in self.tasks for part in key.split("/")]
         if any(part in ("", ".", "..") or min(part) < " " for part in parts):
             return None
-        return sorted(self.tasks)[:TASK_NAMES_MAX]
+        return sorted({named_task(key) or "" for key in self.tasks})[:TASK_NAMES_MAX]
 
     def read(self, key: str) -> bytes | None:
         """Return the object in the results bucket whole, or None where there is none."""

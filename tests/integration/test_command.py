@@ -479,7 +479,7 @@ def test_an_invalid_task_is_refused_with_field_and_line(
     assert stack.tasks() == ["tasks/ask.yaml", "tasks/first.yaml", "tasks/last.yaml"]
 
 
-@pytest.mark.parametrize("name", ["task.txt", "task.yml", "-.yaml", "missing.yaml"])
+@pytest.mark.parametrize("name", ["task.txt", "task.yml.txt", "-.yaml", "missing.yaml"])
 def test_what_is_no_task_file_is_misuse(stack: Stack, tmp_path: Path, name: str) -> None:
     """A name that the stack would never look up is not put."""
     if name != "missing.yaml":

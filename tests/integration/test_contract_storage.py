@@ -66,7 +66,9 @@ def in_s3(request: pytest.FixtureRequest, emulator: str = "emulator") -> Case:
         S3Storage(open_bucket(inbox, endpoint), open_bucket(results, endpoint), inbox, lambda: client),
         drop,
         lambda upload: client.delete_object(Bucket=inbox, Key=upload.key, VersionId=upload.version),
-        lambda name, content: client.put_object(Bucket=inbox, Key=f"tasks/{name}.yaml", Body=content),
+        lambda name, content: client.put_object(
+            Bucket=inbox, Key=f"tasks/{name if '.y' in name else f'{name}.yaml'}", Body=content
+        ),
     )
 
 
@@ -224,6 +226,15 @@ def test_tasks_are_found_by_name(case: Case) -> None:
 
     assert (case.storage.task("a"), case.storage.task("missing")) == (b"a", None)
     assert case.storage.task_names() == ["a", "b"]
+
+
+def test_a_task_file_may_end_in_yml(case: Case) -> None:
+    """Of two files of one name `.yaml` counts, and the name is listed once."""
+    for name in ("a.yml", "both.yml", "both.yaml", "notes.txt.yaml"):
+        case.put_task(name, name.encode())
+
+    assert [case.storage.task(name) for name in ("a", "both")] == [b"a.yml", b"both.yaml"]
+    assert case.storage.task_names() == ["a", "both", "notes.txt"]
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/../b", "/x", "./x", "tab\there"])

@@ -132,7 +132,7 @@ def freeze(here: Installation, name: str) -> Frozen:
         batches=[_frozen_batch(here, batch) for batch in world.batches.values()],
         notifications=[asdict(notification) for notification in here.notifications.published],
         days={day: spent for day, spent in here.ledger.days.items() if spent},
-        tasks={task: content.decode() for task, content in here.storage.tasks.items()},
+        tasks={key.removesuffix(".yaml"): content.decode() for key, content in here.storage.tasks.items()},
         submissions=_waiting(here.submissions),
         completions=_waiting(here.completions),
         limits=_own_limits(here.limits),
@@ -211,7 +211,7 @@ def thaw(state: Frozen) -> Installation:
         place = (upload["key"], upload["version"])
         here.storage.uploads[place] = (upload["content"].encode("latin-1"), upload["put_at"])
         here.uploads.append(Upload(here.storage.inbox_bucket, *place))
-    here.storage.tasks |= {task: content.encode() for task, content in state.tasks.items()}
+    here.storage.tasks |= {f"{task}.yaml": content.encode() for task, content in state.tasks.items()}
     _thaw_table(here, state)
     here.storage.objects |= {key: content.encode("latin-1") for key, content in state.objects.items()}
     here.notifications.published += [Notification(**notification) for notification in state.notifications]

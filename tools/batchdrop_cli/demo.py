@@ -21,7 +21,7 @@ from batchdrop_cli.jobs.notifications import ReceivedNotification, mail_text, re
 from batchdrop_cli.jobs.quote import Quote, quotes, requests_of
 from batchdrop_cli.jobs.status import COMPLETED, JobStatus
 from batchdrop_cli.jobs.tasks import put_tasks
-from batchdrop_cli.jobs.upload import TASK_SUFFIX, inbox_key
+from batchdrop_cli.jobs.upload import inbox_key
 from batchdrop_cli.jobs.waiting import WAIT_SECONDS_MAX, wait_for
 from batchdrop_cli.local.description import StackDescription
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
@@ -65,7 +65,7 @@ class Examples:
 
     def task_files(self) -> list[Path]:
         """Return every task, by name."""
-        return sorted((self.folder / "tasks").glob(f"*{TASK_SUFFIX}"))
+        return sorted((self.folder / "tasks").glob("*.yaml"))
 
     def drops(self) -> list[Example]:
         """Return every drop: the ready-made requests first."""
@@ -162,6 +162,6 @@ def estimates(repository: Path, base_url: str) -> list[Quote]:
 def _request_batches(repository: Path) -> Iterator[Iterator[Request]]:
     examples = Examples(repository / "examples")
     for example in examples.drops():
-        task = examples.folder / "tasks" / f"{example.task}{TASK_SUFFIX}"
+        task = examples.folder / "tasks" / f"{example.task}.yaml"
         content = task.read_bytes() if example.task else None
         yield requests_of(example.key, example.path.read_bytes(), content, Limits())

@@ -84,7 +84,7 @@ def test_an_upload_that_can_be_read_again_is_planned_on() -> None:
 def test_a_task_that_is_missing_is_said_also_where_tasks_cannot_be_listed() -> None:
     """A key below tasks/ that no client can name hides the others, and rejects the drop in words all the same."""
     world = World()
-    world.storage.tasks["../evil"] = b"x"
+    world.storage.tasks["../evil.yaml"] = b"x"
     job = world.drop("inbox/sentiment/reviews.csv", ROWS)
 
     rejected(world, job, "no_such_task")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from batchdrop.core.model.keys import NO_TASK
+from batchdrop.core.model.keys import NO_TASK, TASK_ENDINGS
 from batchdrop_cli.commands.options import stack_option
 from batchdrop_cli.failures import MisusedCommand
 from batchdrop_cli.local.provider import OPENAI_BASE_URL
@@ -40,15 +40,15 @@ def check(context: click.Context, *, task: str, file: Path, base_url: str, stack
 def _task(task: str, stack: StackPlace) -> tuple[str, bytes | None]:
     """Return a task's name and content: of a file, or else of the stack, which is asked for nothing but that."""
     from batchdrop_cli.jobs.tasks import task_name  # noqa: PLC0415  # as above
-    from batchdrop_cli.jobs.upload import TASK_SUFFIX, check_task  # noqa: PLC0415  # as above
+    from batchdrop_cli.jobs.upload import check_task, read_stored_task  # noqa: PLC0415  # as above
 
     if task == NO_TASK:
         return NO_TASK, None
-    if task.endswith(TASK_SUFFIX):
+    if task.endswith(TASK_ENDINGS):
         return task_name(Path(task)), _read(Path(task))
     connection: Connection = connect(stack)
     check_task(connection, task)
-    return task, connection.read(connection.inbox_bucket, f"tasks/{task}{TASK_SUFFIX}")
+    return task, read_stored_task(connection, task)
 
 
 def _read(path: Path) -> bytes:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchdrop.core.model.errors import UploadRejected
-from batchdrop.core.model.keys import TASKS_PREFIX
+from batchdrop.core.model.keys import TASK_ENDINGS, task_keys
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
-from batchdrop_cli.jobs.upload import TASK_SUFFIX, is_task_name, task_names
+from batchdrop_cli.jobs.upload import is_task_name, read_stored_task, task_names
 from batchdrop_cli.stack import Connection
 
 
@@ -29,7 +29,7 @@ class ListedTask:
 def listed_tasks(connection: Connection) -> Iterator[ListedTask]:
     """Yield every task of the stack, by name."""
     for name in task_names(connection):
-        content = connection.read(connection.inbox_bucket, f"{TASKS_PREFIX}{name}{TASK_SUFFIX}")
+        content = read_stored_task(connection, name)
         if content is not None:  # deleted since the listing
             yield listed_task(name, content)
 
@@ -57,9 +57,7 @@ def put_tasks(connection: Connection, paths: Sequence[Path]) -> Iterator[str]:
         if problem:
             problems.append(f"{path}: {problem}. It was not put.")
             continue
-        connection.storage.put_object(
-            Bucket=connection.inbox_bucket, Key=f"{TASKS_PREFIX}{name}{TASK_SUFFIX}", Body=content
-        )
+        connection.storage.put_object(Bucket=connection.inbox_bucket, Key=task_keys(name)[0], Body=content)
         yield name
     if problems:
         raise CommandFailed("\n".join(problems))
@@ -67,9 +65,9 @@ def put_tasks(connection: Connection, paths: Sequence[Path]) -> Iterator[str]:
 
 def task_name(path: Path) -> str:
     """Return what the task in *path* is called: the file's name without its ending."""
-    if path.suffix != TASK_SUFFIX or not is_task_name(path.stem):
+    if path.suffix not in TASK_ENDINGS or not is_task_name(path.stem):
         raise MisusedCommand(
-            f"{path} isn't a task file: a task is called by its file's name, which ends in {TASK_SUFFIX}."
+            f"{path} isn't a task file: a task is called by its file's name, which ends in {' or '.join(TASK_ENDINGS)}."
         )
     return path.stem
 

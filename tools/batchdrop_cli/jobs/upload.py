@@ -6,7 +6,15 @@ Rule: every file is looked at before the first one is put, so that a mistyped na
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload, is_ignored, is_key_too_long
+from batchdrop.core.model.keys import (
+    INBOX_PREFIX,
+    TASKS_PREFIX,
+    Upload,
+    is_ignored,
+    is_key_too_long,
+    named_task,
+    task_keys,
+)
 from batchdrop.core.model.limits import UPLOAD_KEY_BYTES_MAX
 from batchdrop_cli.failures import MisusedCommand
 from batchdrop_cli.stack import Connection
@@ -14,8 +22,6 @@ from batchdrop_cli.stack import Connection
 # One PUT takes 5 GiB (https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html, 2026-11-22). More needs a
 # multipart upload, which any S3 client can make: the drop is the same.
 FILE_BYTES_MAX = 5 << 30
-
-TASK_SUFFIX = ".yaml"
 
 
 def inbox_key(path: Path, task: str | None) -> str:
@@ -50,8 +56,14 @@ def is_task_name(name: str) -> bool:
 
 def task_names(connection: Connection) -> list[str]:
     """Return the names of all tasks."""
-    keys = [found.key for found in connection.objects(connection.inbox_bucket, TASKS_PREFIX)]
-    return [key.removeprefix(TASKS_PREFIX).removesuffix(TASK_SUFFIX) for key in keys if key.endswith(TASK_SUFFIX)]
+    names = (named_task(found.key) for found in connection.objects(connection.inbox_bucket, TASKS_PREFIX))
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def read_stored_task(connection: Connection, name: str) -> bytes | None:
+    """Return the content of the task called *name*, found as the functions find it; None where there is none."""
+    contents = (connection.read(connection.inbox_bucket, key) for key in task_keys(name))
+    return next((content for content in contents if content is not None), None)
 
 
 def check_file(path: Path, key: str) -> None:

@@ -14,6 +14,7 @@ from batchdrop.core.model.limits import ITEM_NAME_BYTES_MAX, UPLOAD_KEY_BYTES_MA
 
 INBOX_PREFIX = "inbox/"
 TASKS_PREFIX = "tasks/"
+TASK_ENDINGS = (".yaml", ".yml")  # of two files of one name the first counts
 CONTROL_PREFIX = "control/"
 INTERNAL_PREFIX = "internal/"
 RESULTS_PREFIX = "results/"
@@ -69,6 +70,17 @@ class Upload:
         """The key's ending in lower case, without its dot; empty where there is none."""
         name = self.key.rsplit("/", 1)[-1]
         return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def task_keys(name: str) -> tuple[str, ...]:
+    """Return where the task called *name* may be, in the order in which it is looked for."""
+    return tuple(f"{TASKS_PREFIX}{name}{ending}" for ending in TASK_ENDINGS)
+
+
+def named_task(key: str) -> str | None:
+    """Return the name of the task at *key*; None where it isn't a task file's key."""
+    ending = next((ending for ending in TASK_ENDINGS if key.endswith(ending)), None)
+    return None if ending is None else key.removeprefix(TASKS_PREFIX).removesuffix(ending)
 
 
 def is_ignored(key: str) -> bool:

@@ -20,7 +20,7 @@ from obstore.exceptions import InvalidPathError
 from obstore.store import S3Store
 
 from batchdrop.core.model.errors import BatchdropError, NotYet, UploadRejected
-from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload, named_version
+from batchdrop.core.model.keys import INBOX_PREFIX, TASKS_PREFIX, Upload, named_task, named_version, task_keys
 from batchdrop.core.operations.missed_uploads import InboxPage, ListedUpload
 from batchdrop.edge.aws.object_keys import checked_key, is_key_usable
 from batchdrop.edge.aws.refused_reads import refusals_told
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
-_TASK_SUFFIX = ".yaml"
 TASK_NAMES_MAX = 100
 # Most that a call lists (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html, 2026-11-22).
 INBOX_PAGE_VERSIONS = 1_000
@@ -235,7 +234,8 @@ class S3Storage:
 
     def task(self, name: str) -> bytes | None:
         """Return the task file's content, or None where there is none."""
-        return _content(self._inbox, f"{TASKS_PREFIX}{name}{_TASK_SUFFIX}")
+        contents = (_content(self._inbox, key) for key in task_keys(name))
+        return next((content for content in contents if content is not None), None)
 
     def task_names(self) -> list[str] | None:
         """Return the names of the tasks that exist, at most 100, sorted; None where one key keeps all from being listed.
@@ -244,10 +244,10 @@ class S3Storage:
         """
         pages = obstore.list(self._inbox, TASKS_PREFIX, chunk_size=TASK_KEYS_MAX)
         try:
-            keys = [found["path"].removeprefix(TASKS_PREFIX) for found in next(iter(pages), [])]
+            names = {named_task(found["path"]) for found in next(iter(pages), [])}
         except InvalidPathError:
             return None
-        return sorted(key.removesuffix(_TASK_SUFFIX) for key in keys if key.endswith(_TASK_SUFFIX))[:TASK_NAMES_MAX]
+        return sorted(name for name in names if name is not None)[:TASK_NAMES_MAX]
 
     def read(self, key: str) -> bytes | None:
         """Return the object in the results bucket whole, or None where there is none."""
