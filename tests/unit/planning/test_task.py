@@ -523,3 +523,20 @@ def test_a_constant_of_the_wrong_type_is_refused_with_its_line(field: str, messa
 def test_a_constant_of_the_right_type_is_sent_as_it_stands(field: str) -> None:
     """`no` is a text, and `1e0` a number."""
     assert recipe(CHAT + f"  {field}\n  x: '{{{{ a }}}}'\n").build({"a": 1}, "n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("review\u00a0", r"`review\\xa0`"),
+        ("re\u200bview", r"`re\\u200bview`"),
+        ("\ufeffreview", r"`\\ufeffreview`"),
+        ("cafe\u0301", r"`cafe\\u0301`"),
+        ("a\tb", r"`a\\tb`"),
+        ("Größe 日本", "`Größe 日本`"),
+    ],
+)
+def test_a_difference_that_nobody_can_see_is_shown(name: str, shown: str) -> None:
+    """A message about a column says in which signs its name differs from what was meant."""
+    with pytest.raises(UploadRejected, match=f"it has {shown}"):
+        check_columns(recipe(CHAT + "  x: '{{ review }}'\n"), (name,))

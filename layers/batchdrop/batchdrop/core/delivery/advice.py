@@ -38,6 +38,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "incomplete": "the answer is not the whole object that was asked for; it ran and is paid for",
     "no_id": "the id is missing or empty",
     "not_json": "the record isn't JSON",
+    "ambiguous": "the record has a column that is called as the task calls the whole record",
+    "no_text": "the record gives null where the request takes a text",
     "ragged_row": "the row has more or fewer fields than the header",
     "request_too_large": "the request is longer than the limit",
     "template_failed": "a template of the task fails on the record",

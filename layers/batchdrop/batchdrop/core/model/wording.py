@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from itertools import islice, pairwise
 from typing import Final
+from unicodedata import combining, is_normalized
 
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
@@ -30,8 +31,11 @@ _SEPARATORS: Final = {";": "semicolons (;)", "\t": "tabs", "|": "vertical bars (
 
 
 def shown_name(name: str) -> str:
-    """Return *name* in backticks, cut where it is long."""
-    return f"`{name if len(name) <= NAME_CHARS_MAX else f'{name[:NAME_CHARS_MAX]}…'}`"
+    """Return *name* in backticks, cut where it is long; invisible characters, such as a no-break blank, as their escapes."""
+    shown = printable(name[:NAME_CHARS_MAX])
+    if not is_normalized("NFC", shown):  # looks like a name with composed letters
+        shown = "".join(_escape(char) if combining(char) else char for char in shown)
+    return f"`{shown}{'…' if len(name) > NAME_CHARS_MAX else ''}`"
 
 
 def printable(text: str, kept: Collection[str] = ()) -> str:
