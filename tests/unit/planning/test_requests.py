@@ -90,6 +90,7 @@ def test_a_bare_body_with_messages_is_a_chat() -> None:
         (line(body={"model": "m" * 201}), "bad_request", "longer than 200"),
         ({"model": "m", "input": "x"}, "bad_request", "write the full line"),
         ({"messages": []}, "bad_request", "lacks `model`"),
+        ({"model": " m", "messages": []}, "bad_request", "begins or ends with a blank: ` m`"),
         ({}, "bad_request", "needs `messages`"),
         (["model"], "bad_request", r"array; .* name the file \.json"),
         ("model", "bad_request", "JSON object"),

@@ -67,6 +67,7 @@ def test_the_task_of_the_manual_works() -> None:
         (CHAT + "id: ''\n", "`id`"),
         ("endpoint: /v1/responses\nbody: [1]\n", "`body`"),
         ("endpoint: /v1/responses\nbody: {input: x}\n", "`body.model` must name a model"),
+        ('endpoint: /v1/responses\nbody: {model: "m ", input: x}\n', "line 2: `body.model` begins or ends with a blank"),
         (CHAT + "  stream: true\n", "`body.stream`"),
         (CHAT + "  1: x\n", "the key 1 isn't a text"),
         (CHAT + "  x: {{ review }}\n", "line 4, column .* in quotes|key"),

@@ -132,6 +132,88 @@ def test_limits_of_a_parameter_are_told_by_code(tokens: object, code: str) -> No
     assert (status, answered["error"]["code"], answered["error"]["param"]) == (400, code, "max_output_tokens")
 
 
+def says(content: object) -> list[dict[str, object]]:
+    """Return messages of a user who says *content*."""
+    return [{"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"messages": says(12.5)}, "messages[0].content", "invalid_type"),
+        ({"messages": says([True])}, "messages[0].content[0]", "invalid_type"),
+        ({"messages": says(None)}, "messages[0].content", "invalid_type"),
+        ({"messages": says({"a": 1})}, "messages[0].content", "invalid_type"),
+        ({"messages": [*MESSAGES, *says(["text"])]}, "messages[1].content[0]", "invalid_type"),
+        ({"messages": MESSAGES, "stop": False}, "stop", "invalid_type"),
+        ({"messages": MESSAGES, "stop": ["a", 1]}, "stop", "invalid_type"),
+        ({"messages": MESSAGES, "stop": [*"abcde"]}, "stop", "array_above_max_length"),
+        ({"messages": MESSAGES, "seed": "0777"}, "seed", "invalid_type"),
+        ({"messages": MESSAGES, "seed": 1.5}, "seed", "invalid_type"),
+        ({"messages": MESSAGES, "temperature": "1e0"}, "temperature", "invalid_type"),
+        ({"messages": MESSAGES, "temperature": True}, "temperature", "invalid_type"),
+        ({"messages": MESSAGES, "temperature": 2.1}, "temperature", "decimal_out_of_range"),
+        ({"messages": MESSAGES, "user": 45_045}, "user", "invalid_type"),
+        ({"messages": MESSAGES, "store": "yes"}, "store", "invalid_type"),
+        ({"messages": MESSAGES, "metadata": {"a": 1}}, "metadata", "invalid_type"),
+        ({"messages": MESSAGES, "max_tokens": 5, "model": "o4-mini"}, "max_tokens", "unsupported_parameter"),
+        ({"messages": MESSAGES, "max_tokens": 5, "model": "gpt-5-mini"}, "max_tokens", "unsupported_parameter"),
+    ],
+)
+def test_parameters_of_the_wrong_kind_are_refused(body: dict[str, object], param: str, code: str) -> None:
+    """As the provider does, so that a task which passes here has no line refused for its types there."""
+    status, answered = ask(CHAT, **body)
+
+    assert (status, answered["error"]["param"], answered["error"]["code"]) == (400, param, code)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body"),
+    [
+        (CHAT, {"messages": MESSAGES, "stop": "no", "seed": 7, "temperature": 1, "top_p": 0.5, "user": "u", "n": 2}),
+        (
+            CHAT,
+            {"messages": MESSAGES, "stop": None, "temperature": None, "max_tokens": 5, "model": "gpt-5-chat-latest"},
+        ),
+        (CHAT, {"messages": [*MESSAGES, {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}]}),
+        (RESPONSES, {"input": MESSAGES, "temperature": 0.1, "store": False, "metadata": {"a": "b"}}),
+    ],
+)
+def test_parameters_of_the_right_kind_are_taken(endpoint: str, body: dict[str, object]) -> None:
+    """Null is each one's default, and a whole number is a decimal too."""
+    assert ask(endpoint, **body)[0] == 200
+
+
+@pytest.mark.parametrize(("given", "param"), [(5, "input"), ({"a": 1}, "input"), (says(5), "input[0].content")])
+def test_an_input_is_a_text_or_items(given: object, param: str) -> None:
+    """Responses take nothing else."""
+    status, answered = ask(RESPONSES, input=given)
+
+    assert (status, answered["error"]["param"], answered["error"]["code"]) == (400, param, "invalid_type")
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_taken"),
+    [
+        ({"type": "string", "enum": ["yes", "no"]}, True),
+        ({"type": "string", "enum": ["yes", False]}, False),
+        ({"type": ["string", "null"], "enum": ["yes", None]}, True),
+        ({"type": "integer", "enum": [1, True]}, False),
+        ({"type": "number", "enum": [1, 2.5]}, True),
+        ({"enum": ["yes", False]}, True),
+    ],
+)
+def test_an_enum_is_of_its_type(schema: dict[str, object], *, is_taken: bool) -> None:
+    """A schema that contradicts itself is refused, whichever of its values would be drawn."""
+    object_schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": object_schema}}
+
+    status, answered = ask(CHAT, messages=MESSAGES, response_format=wanted)
+
+    assert status == (200 if is_taken else 400)
+    assert is_taken or "does not validate against" in answered["error"]["message"]
+
+
 def test_text_says_that_it_is_simulated() -> None:
     """Nobody takes an answer for a model's, and different requests get different ones."""
     answers = [ask(CHAT, messages=MESSAGES, seed=seed)[1] for seed in range(3)]

@@ -60,6 +60,8 @@ def test_good_file_is_valid_with_or_without_its_last_newline() -> None:
         (text_of(line(url="/v1/embeddings")), "invalid_url", "url"),
         (text_of(with_body(model=None)), "missing_required_parameter", "body.model"),
         (text_of(with_body(stream=True)), "streaming_unsupported", "body.stream"),
+        (text_of(with_body(model="gpt-4.1-mini ")), "model_not_found", "body.model"),
+        (text_of(with_body(model="GPT 4")), "model_not_found", "body.model"),
     ],
 )
 def test_each_fault_of_a_line_has_its_code(text: bytes, code: str, param: str | None) -> None:

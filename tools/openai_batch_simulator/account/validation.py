@@ -167,7 +167,7 @@ class _Check:
     def _model_faults(self, model: str | None, number: int) -> Iterator[LineError]:
         if model is None:
             yield LineError("missing_required_parameter", "Missing required parameter: 'model'.", number, "body.model")
-        elif self.behaviour.models and model not in self.behaviour.models:
+        elif model != "".join(model.split()) or (self.behaviour.models and model not in self.behaviour.models):
             yield LineError("model_not_found", f"The model '{model}' does not exist.", number, "body.model")
         elif self.model is None:
             self.model = model

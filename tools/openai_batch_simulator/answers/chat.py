@@ -48,11 +48,13 @@ def _read_prompt(messages: object) -> texts.Prompt:
     instructions: list[str] = []
     said: list[str] = []
     images = 0
-    for message in messages:
+    for index, message in enumerate(messages):
         if not is_object(message) or not isinstance(message.get("role"), str):
             raise BadRequestError("Each message must be an object with a role.", "messages")
         target = instructions if message["role"] in _SYSTEM_ROLES else said
-        for part in texts.read_parts(message.get("content")):
+        if message.get("content") is None and message["role"] == "assistant" and message.get("tool_calls"):
+            continue
+        for part in texts.read_parts(message.get("content"), f"messages[{index}].content"):
             if part is None:
                 images += 1
             else:

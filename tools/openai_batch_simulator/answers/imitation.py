@@ -10,6 +10,7 @@ import msgspec
 
 from openai_batch_simulator.answers import chat, completions, embeddings, media, moderations, responses
 from openai_batch_simulator.answers.asked import Answered, Asked, BadRequestError
+from openai_batch_simulator.answers.parameters import check_parameters
 from openai_batch_simulator.answers.responder import Answer
 from openai_batch_simulator.messages import UNREADABLE
 
@@ -38,7 +39,9 @@ class Imitation:
         """Return the imitated answer; what the endpoint would refuse, a 400."""
         digest = blake2b(body, digest_size=16, person=endpoint[-16:].encode()).digest()
         try:
-            answered = _IMITATIONS[endpoint](Asked(msgspec.json.decode(body, type=dict), digest, int(now)))
+            asked = Asked(msgspec.json.decode(body, type=dict), digest, int(now))
+            check_parameters(endpoint, asked.body)
+            answered = _IMITATIONS[endpoint](asked)
             text = msgspec.json.encode(answered.body)
         except BadRequestError as error:
             return Answer(400, msgspec.json.encode(error.envelope))

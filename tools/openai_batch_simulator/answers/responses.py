@@ -13,6 +13,7 @@ from openai_batch_simulator.answers.asked import (
     refuse_unmodelled,
     token_count,
 )
+from openai_batch_simulator.answers.parameters import kind_of
 
 _UNMODELLED = ("previous_response_id", "background", "conversation", "prompt", "include", "moderation")
 _SYSTEM_ROLES = ("system", "developer")
@@ -67,15 +68,20 @@ def _read_prompt(body: dict[str, object]) -> texts.Prompt:
     instructions = [str(body.get("instructions") or "")]
     if isinstance(given, str):
         return texts.Prompt(instructions[0], given)
-    if not isinstance(given, list) or not given:
+    if given is None or given == []:
         raise missing("input")
+    if not isinstance(given, list):
+        message = (
+            f"Invalid type for 'input': expected a string or an array of objects, but got {kind_of(given)} instead."
+        )
+        raise BadRequestError(message, "input", "invalid_type")
     said: list[str] = []
     images = 0
-    for item in given:
+    for index, item in enumerate(given):
         if not is_object(item) or item.get("type", "message") != "message":
             raise BadRequestError("The simulator models input items of type 'message' only.", "input", "not_simulated")
         target = instructions if item.get("role") in _SYSTEM_ROLES else said
-        for part in texts.read_parts(item.get("content")):
+        for part in texts.read_parts(item.get("content"), f"input[{index}].content"):
             if part is None:
                 images += 1
             else:

@@ -38,6 +38,15 @@ _FORMATS = {
     "ipv6": "2001:db8::1",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
+_IS_OF_TYPE: "dict[str, Callable[[object], bool]]" = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
 # A recursive schema is followed optionally this far; after that only what is required. Deeper is refused.
 DEPTH_OPTIONAL_MAX = 3
 DEPTH_MAX = 60
@@ -91,6 +100,7 @@ class _Maker:
     def _make_open(self, schema: dict[str, object], depth: int) -> object:
         options = schema.get("enum")
         if isinstance(options, list) and options:
+            self._check_options(options, schema.get("type"))
             return options[self._draw(len(options))]
         if "$ref" in schema:
             return self.make(self._resolve(str(schema["$ref"])), depth + 1)
@@ -98,6 +108,14 @@ class _Maker:
         if isinstance(alternatives, list) and alternatives:
             return self._make_one_of(alternatives, depth)
         return self._make_typed(schema, depth)
+
+    def _check_options(self, options: list[object], wanted: object) -> None:
+        """Refuse an option that the schema's own type excludes, as the provider does."""
+        types = wanted if isinstance(wanted, list) else [wanted]
+        checks = [_IS_OF_TYPE[name] for name in types if isinstance(name, str) and name in _IS_OF_TYPE]
+        for option in options if checks else ():
+            if not any(is_of_type(option) for is_of_type in checks):
+                raise _refusal(f"enum value {option} does not validate against {{'type': {wanted!r}}}")
 
     def _make_one_of(self, alternatives: list[object], depth: int) -> object:
         """Make any of *alternatives*; deep inside, the first that comes to an end."""

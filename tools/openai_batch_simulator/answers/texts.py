@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from openai_batch_simulator.answers import schemas
 from openai_batch_simulator.answers.asked import CHARACTERS_PER_TOKEN, Asked, BadRequestError, is_object, token_count
+from openai_batch_simulator.answers.parameters import kind_of
 
 # What a picture of low detail costs, for some models (https://github.com/openai/openai-python/issues/2851, read 2026-11-22).
 IMAGE_TOKENS = 85
@@ -102,13 +103,21 @@ def _words_before(text: str) -> tuple[str, ...]:
     return tuple(word for word in reversed(words) if word != "or")
 
 
-def read_parts(content: object) -> Iterator[str | None]:
-    """Yield each text of a message's content, and None for each image."""
+def read_parts(content: object, place: str) -> Iterator[str | None]:
+    """Yield each text of the content at *place* of a body, and None for each image. Raises BadRequestError."""
     if isinstance(content, str):
         yield content
-    for part in content if isinstance(content, list) else ():
+        return
+    if not isinstance(content, list):
+        message = (
+            f"Invalid type for '{place}': expected a string or an array of objects, but got {kind_of(content)} instead."
+        )
+        raise BadRequestError(message, place, "invalid_type")
+    for index, part in enumerate(content):
         if not is_object(part):
-            raise BadRequestError("A content part must be an object.", "messages")
+            at = f"{place}[{index}]"
+            message = f"Invalid type for '{at}': expected an object, but got {kind_of(part)} instead."
+            raise BadRequestError(message, at, "invalid_type")
         if isinstance(part.get("text"), str):
             yield str(part["text"])
         elif part.get("type") in ("image_url", "input_image"):

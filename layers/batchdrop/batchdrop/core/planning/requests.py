@@ -276,6 +276,8 @@ def checked_model(body: Mapping[str, JsonValue]) -> str:
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
         raise ItemRefused("bad_request", "the body lacks `model`, the name of a model as text")
+    if model != model.strip():
+        raise ItemRefused("bad_request", f"`model` begins or ends with a blank: {shown_name(model)}")
     if len(model) > _MODEL_CHARS_MAX:
         raise ItemRefused("bad_request", f"`model` is longer than {_MODEL_CHARS_MAX} characters")
     if body.get("stream"):

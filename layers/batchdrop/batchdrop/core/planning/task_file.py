@@ -185,6 +185,8 @@ def named_model(name: str, body: Mapping[object, object], lines: Mapping[str, in
     model = body.get("model")
     if not isinstance(model, str) or not model.strip():
         reject(name, f"{at_line('body.model', lines)}`body.model` must name a model")
+    if model != model.strip():
+        reject(name, f"{at_line('body.model', lines)}`body.model` begins or ends with a blank")
     if body.get("stream") not in {None, False}:
         reject(name, f"{at_line('body.stream', lines)}`body.stream` must be absent or false in a batch")
     return model
