@@ -93,21 +93,21 @@ REJECTED = (
         ("names `review`", "it has `review_id`, `text`"), "Rename the column, or correct the task.",
     ),
     Wrong(
-        "Columns are separated by semicolons", CSV, text(TABLE.replace(",", ";")), "missing_column",
-        ("separated by semicolons",),
-        "Save the file with commas. Excel takes the separator from the region that the system is set to; LibreOffice asks.",
+        "A title is above the header", CSV, text(f"Reviews of May\n\n{TABLE}"), "header_elsewhere",
+        ("line 1 of the CSV lacks `review`, `review_id`", "line 3 has them", "`csv: {header: 3}`"),
+        "Say in the task where the header is, or remove the lines above it.",
     ),
     Wrong(
-        "Columns are separated by semicolons and quoted", CSV, text(f'"review_id";"review"\n"R-1";"{CANARY}"\n'), "broken_csv",
-        ("line 1", "separated by semicolons"), "Save the file with commas.",
+        "JSON under the name of a table", CSV, lines({"review_id": "1", "review": CANARY}), "unknown_format",
+        ("the file is JSON", ".jsonl"), "Give the file the name of what it is.",
     ),
     Wrong(
-        "Columns are separated by tabs", CSV, text(TABLE.replace(",", "\t")), "missing_column", ("separated by tabs",),
-        "Save the file with commas.",
+        "A table under the name of JSON lines", "inbox/sentiment/reviews.jsonl", text(TABLE), "unknown_format",
+        ("looks like a table", ".csv"), "Give the file the name of what it is.",
     ),
     Wrong(
-        "Two columns have one name", CSV, text(f"review,review\n{ROW}"), "bad_header", ("columns 1 and 2", "`review`"),
-        "Rename one of them.",
+        "Two columns have the name that the task names", CSV, text(f"review,review\n{ROW}"), "bad_header",
+        ("columns 1 and 2", "`review`"), "Rename one of them.",
     ),
     Wrong(
         "The file is in Latin-1 or Windows-1252", CSV, text(f"{HEADER}R-0,good\nR-1,café {CANARY}\n", "latin-1"), "not_utf8",
@@ -192,7 +192,7 @@ REJECTED = (
         ("`review` is undefined", "`review_id`, `text`", "first 20 records"), "Rename the member, or correct the task.",
     ),
     Wrong(
-        "A file that isn't JSON at all", "inbox/nightly.jsonl", text(TABLE + ROW * 30), "not_json",
+        "A file that isn't JSON at all", "inbox/nightly.jsonl", text("Dear all\n" * 30), "not_json",
         ("line 1 (at byte 0) is not JSON at column 1", "first 20 records"), "Write one JSON object a line.",
     ),
     Wrong(

@@ -93,7 +93,7 @@ def sample_job() -> tuple[AnsweredJob, list[Shard]]:
     for row in range(1, ROWS + 1):
         review = REVIEWS[row % len(REVIEWS)][0].replace('"', '""')
         lines.append("" if row == 77 else f'R-{1_000 + row},"{review}"')
-    upload = "\r\n".join(lines).replace("\r\n\r\n", "\r\n,\r\n").encode() + b"\r\n"
+    upload = "\r\n".join(lines).replace("\r\n\r\n", "\r\n,A review without an id.\r\n").encode() + b"\r\n"
     job = AnsweredJob("inbox/summaries/autumn reviews.csv", upload, TASK, Limits(chunk_lines_max=SHARD_ROWS))
     shards = []
     lines_in_all = job.job.groups[0].lines

@@ -139,15 +139,12 @@ def test_a_ragged_row_fails_alone() -> None:
 @pytest.mark.parametrize(
     ("content", "code", "message"),
     [
-        (b"a,a\n1,2\n", "bad_header", r"columns 1 and 2 of the CSV header \(line 1\) are both called `a`"),
-        (b"a,,c\n1,2,3\n", "bad_header", r"column 2 of the CSV header \(line 1\) has no name"),
         (b"a\nx\ncaf\xe9\n", "not_utf8", r"at line 3 \(byte 7\): it looks like Latin-1 or Windows-1252"),
         (b'a,b\n1,2\n3,"never closed\n5,6\n', "broken_csv", r"opens at line 3 \(byte 10\) is never closed"),
         (b'a,b\n1,"x\ny","z\n5,6\n', "broken_csv", r"opens at line 3 \(byte 12\) is never closed"),
         (b"a\n\x93caf\xe9\x94\n", "not_utf8", "it looks like Windows-1252"),
         (b'a\n"b"c\n', "broken_csv", r"opens at line 2 \(byte 2\) continues after its closing quote"),
         (b'a,b\n1,"x\n2,"y"\n', "broken_csv", r"opens at line 2 \(byte 6\) continues after its closing quote"),
-        (b'"a";"b"\n', "broken_csv", r"starts at line 1 \(byte 0\) looks like it is separated by semicolons"),
         (b"a\nold\rmac\r", "broken_csv", r"line 2"),
         (b"a\n" + b"x" * 501 + b"\n", "record_too_large", r"starts at line 2 \(byte 2\) is longer than 500 characters"),
         (b"a\n" + b'"' + b"x\n" * 600, "record_too_large", r"longer than 500 .* opened at line 2"),
@@ -249,14 +246,14 @@ def test_an_error_text_is_disarmed_too() -> None:
 
 
 def test_a_ragged_row_keeps_the_table_rectangular() -> None:
-    """Answer columns stay under their names where a row was too short or too long."""
+    """Answer columns stay under their names where a row was too short or too long, and no text is lost."""
     content = b"a,b\n1\n4,5,6\n"
     outcomes = [answered(row, None, status="failed", error=Failure("ragged_row", "…")) for row in (1, 2)]
 
     rows = list(csv.reader(io.StringIO(results(CSV, content, outcomes).decode())))
 
     assert [len(row) for row in rows] == [5, 5, 5]
-    assert [row[:2] for row in rows[1:]] == [["1", ""], ["4", "5"]]
+    assert [row[:2] for row in rows[1:]] == [["1", ""], ["4", "5,6"]]
 
 
 def test_csv_failures_can_be_dropped_again() -> None:
@@ -378,7 +375,7 @@ def test_a_field_of_exactly_the_limit_is_taken(field: str, quote: str) -> None:
 
     for row in (f"{quote}{field}{quote},b\n1,2\n", f"a,b\n{quote}{field}{quote},2\n3,4\n"):
         header, records = records_of(CsvRows(2_000, 500), row.encode())
-        assert field in (*header.columns, *records[0].fields)
+        assert field in (*header.fields, *records[0].fields)
         with pytest.raises(UploadRejected, match="longer than 500 characters"):
             records_of(CsvRows(2_000, 500), row.replace(field, f"{field}y").encode())
 
@@ -397,15 +394,14 @@ def test_a_csv_header_of_exactly_the_limit_is_taken() -> None:
 @pytest.mark.parametrize(
     ("row", "field"),
     [
-        ('\ufeff"b",2', '\ufeff"b"'),
+        ('\ufeff"b",2', "b"),
         ('"\ufeffb",2', "\ufeffb"),
         ('"x\n\ufeffb",2', "x\n\ufeffb"),
-        ("\ufeffb,2", "\ufeffb"),
-        ('\ufeff"b,2', '\ufeff"b'),
+        ("\ufeffb,2", "b"),
     ],
 )
-def test_a_byte_order_mark_in_a_later_row_is_text(row: str, field: str) -> None:
-    """Only the one that begins the file is a mark: wherever reading begins, and however the row is quoted."""
+def test_a_byte_order_mark_that_begins_a_row_is_part_of_no_field(row: str, field: str) -> None:
+    """Files that were put together have one in the middle: wherever reading begins, and however the row is quoted."""
     content = f"\ufeffa,b\n1,2\n{row}\n3,4\n".encode()
 
     header, records = records_of(CSV, content)

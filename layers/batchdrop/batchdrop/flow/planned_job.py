@@ -42,7 +42,7 @@ def upload_of(job: Job) -> Upload:
 
 def upload_format(job: Job) -> Format:
     """Return the format of an upload that was planned."""
-    return format_of(upload_of(job), _UNLIMITED)
+    return format_of(upload_of(job), _UNLIMITED, job.reading, is_csv=job.options.csv is not None)
 
 
 class PlannedJob:
@@ -166,17 +166,16 @@ class PlannedJob:
     @cached_property
     def header(self) -> Header:
         """The upload's header. Raises UploadRejected where the upload is gone."""
-        return self.read_header(self.form)
+        return self.read_header(lambda _start: self.form)[1]
 
-    def read_header(self, form: Format, look: Callable[[bytes], None] | None = None) -> Header:
-        """Return the header of the upload, read as *form*; *look* sees the first bytes before. Raises UploadRejected."""
+    def read_header(self, look: Callable[[bytes], Format]) -> tuple[Format, Header]:
+        """Return the format that *look* sees in the first bytes of the upload, and the header. Raises UploadRejected."""
         with self.storage.open_upload(upload_of(self.job)) as stream:
             start = stream.read(IN_HAND_BYTES)
-            if look:
-                look(start)
+            form = look(start)
             if len(start) < IN_HAND_BYTES:
                 self._upload = start
-            return form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
+            return form, form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
 
     def open_upload(self, start: int) -> AbstractContextManager[BinaryIO]:
         """Open the upload for buffered reading from byte *start*; raises as the port does."""

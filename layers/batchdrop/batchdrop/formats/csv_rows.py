@@ -1,25 +1,28 @@
-"""Reads and writes CSV as spreadsheets do: a header, then one record a row; quoted fields may hold line ends.
+"""Reads and writes CSV: a header, then one record a row; quoted fields may hold line ends.
 
 Rule: rows are given back as they came, byte for byte, and answer columns are added behind them. Text that a spreadsheet would
 run as a formula is disarmed in the answer columns, never in the user's own.
 """
 
+import codecs
 import csv
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 import msgspec
 
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.model.reading import AS_EVER, Reading, canonical_name
 from batchdrop.core.model.reasons import Reason
-from batchdrop.core.model.wording import separator_advice, shown_name
 from batchdrop.formats.csv_fields import fields_of_line
+from batchdrop.formats.csv_reading import unescaped
 from batchdrop.formats.guesses import encoding_advice
 from batchdrop.formats.json_text import NULL, free_name
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, check_blanks
+from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, Skipped, check_blanks
 
 # As many as a sheet of Excel or LibreOffice has.
 COLUMNS_MAX = 16_384
@@ -32,7 +35,7 @@ _INNER_FORMULA = re.compile(r"(?P<separator>[;\t|\r\n])(?P<cell>[=+\-@＝＋－�
 _SIGNS_SEARCHED_MAX = 50
 _QUOTED = re.compile(rb'(?:\A|[,\n])(?P<open>"(?:[^"]++|"")*+)(?P<close>"?)')
 _FIELD_ENDS = (b"", b",", b"\r", b"\n")
-_OTHER_SEPARATOR = re.compile(rb'"([;\t|])"')
+_ESCAPED = re.compile(rb'\\["\\]')
 _QUOTE_ADVICE = 'a quote inside of a quoted field is written twice ("")'
 _LINE_END_ADVICE = "it has a carriage return without a line feed; save the file with the line ends of Windows or Unix"
 
@@ -42,30 +45,41 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class CsvRows:
-    """The format of `.csv`: UTF-8, commas, double quotes, LF or CRLF, with or without a byte order mark."""
+    """The format of `.csv`: UTF-8, LF or CRLF, with or without a byte order mark; separator and quoting as found."""
 
     record_bytes_max: int
     field_chars_max: int
     extension: str = "csv"
+    reading: Reading = AS_EVER
 
     def read_header(self, stream: BinaryIO) -> Header:
-        """Return the column names; none in an empty file. Raises UploadRejected for names that are empty or repeat."""
-        reader = _RowReader(self, stream, _Place(0, line=1))
+        """Return the columns; none in an empty file. Raises UploadRejected where there are too many."""
+        reader, above = _RowReader(self, stream, _Place(0, line=1)), b""
+        for _ in range(self.reading.lines_before):
+            line = stream.readline(self.record_bytes_max + 1)
+            reader.place.skip(line)
+            above += line
         while line := stream.readline(self.record_bytes_max + 1):
             if line in _BLANK_LINES:
                 check_blanks(0, reader.place.skip(line), self.record_bytes_max)
                 continue
             raw, fields = reader.careful_row(line)
             if fields:
-                return Header(reader.place.offset, raw, _columns(fields), _line_end(raw))
+                columns, repeated = _columns(fields)
+                return Header(reader.place.offset, above + raw, columns, _line_end(raw), tuple(fields), repeated)
         return Header(0)
 
-    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
-        """Yield the rows. A row with too few or too many fields has a problem; blank lines aren't rows."""
+    def read_runs(
+        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+    ) -> Iterator[list[Record]]:
+        """Yield the rows. A row with too few or too many fields has a problem.
+
+        Blank lines, rows without any value, and the header again aren't records.
+        """
         if not header.columns:
             return iter(())  # nothing but blank lines
         known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
-        return _runs(self, stream, _Place(offset, known_line), row, width=len(header.columns))
+        return _runs(self, stream, _Place(offset, known_line), row, header=header.fields, skipped=skipped or Skipped())
 
     def decode(self, header: Header, record: Record) -> JsonValue:
         """Return the row as an object by column; every value is text. Raises ItemRefused(`ragged_row`)."""
@@ -91,16 +105,21 @@ class CsvRows:
             return header.head
         taken = frozenset(header.columns)
         names = [free_name(name, taken) for name in _ANSWER_COLUMNS]
-        return _without_line_end(header.head) + _joined(("", *names)) + header.line_end
+        return _without_line_end(header.head) + _cells(self.reading).joined(("", *names)) + header.line_end
 
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
-        """Return the row as it came, then its answer; a row that does not fit the header is cut or filled up to it."""
+        """Return the row as it came, then its answer.
+
+        A row that does not fit the header is filled up to it, or has in its last column what would be behind that.
+        """
         del is_first
+        cells = _cells(self.reading)
         row = _without_line_end(record.raw)
         if record.problem:
-            width = len(header.columns)
-            row = _joined((*record.fields, *[""] * width)[:width])
-        return b"".join((row, b",", _cell(_text(outcome.output)), _fate(outcome), header.line_end))
+            own = len(header.columns) - 1
+            last = self.reading.separator.join(record.fields[own:])
+            row = cells.joined((*(*record.fields, *[""] * own)[:own], last))
+        return b"".join((row, cells.answer(outcome), header.line_end))
 
     def result_tail(self, header: Header) -> bytes:
         """Return nothing."""
@@ -140,11 +159,14 @@ class _Place:
         return f"line {self.line} (byte {self.offset})" if self.line else f"byte {self.offset}"
 
 
-def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: int) -> Iterator[list[Record]]:
+def _runs(
+    limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, header: tuple[str, ...], skipped: Skipped
+) -> Iterator[list[Record]]:
     """Yield the rows with the bytes that each came from. *place* is the position of *stream*.
 
-    A row has a problem where it has not *width* fields.
+    A row has a problem where it has not as many fields as the *header*.
     """
+    width, first, cut = len(header), header[0], _cutter(limits.reading)
     line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
     readline, reader = stream.readline, _RowReader(limits, stream, place)
     start, offset, filled, lines, run = place.offset, place.offset, place.offset, 0, list[Record]()
@@ -154,7 +176,7 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     ):
         raw = line
         try:
-            fields = fields_of_line(line.decode()) if len(line) <= line_bytes_max else None
+            fields = cut(line) if len(line) <= line_bytes_max else None
         except UnicodeDecodeError:
             fields = None
         if fields is None:
@@ -168,7 +190,13 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
             lines += raw.count(b"\n") - 1
         lines += 1
         end = offset + len(raw)
-        if fields:
+        if (
+            fields
+            and (not "!" <= fields[0] <= "~" or fields[0] == first)
+            and _is_no_record(fields, offset, header, skipped)
+        ):
+            pass
+        elif fields:
             row += 1
             record = Record(row, offset, end, raw, fields)
             run.append(record if len(fields) == width else _ragged(record, width))
@@ -182,6 +210,17 @@ def _runs(limits: CsvRows, stream: BinaryIO, place: _Place, row: int, *, width: 
     check_blanks(filled, offset, blanks_max)
 
 
+def _is_no_record(fields: list[str], offset: int, header: tuple[str, ...], skipped: Skipped) -> bool:
+    """Whether the row at *offset* has no value, or is the header again, and note that."""
+    if not any(map(str.strip, fields)):
+        skipped.blank.append(offset)
+        return True
+    if tuple(fields) == header and len(header) > 1:  # a single column may hold its own name
+        skipped.headers.append(offset)
+        return True
+    return False
+
+
 class _RowReader:
     """Reads single rows that are more than a plain line. It knows its position and says what is wrong and where."""
 
@@ -190,6 +229,8 @@ class _RowReader:
         csv.field_size_limit(limits.field_chars_max)
         self.place = place
         self._limits, self._stream = limits, stream
+        self._separator, self._is_escaped = limits.reading.separator, bool(limits.reading.escape)
+        self._cut = _cutter(limits.reading)
         self._line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
         self._lines: list[bytes] = []
         self.unread: list[bytes] = []  # lines that come before the stream, the next one last
@@ -203,22 +244,26 @@ class _RowReader:
 
     def _joined_row(self, line: bytes) -> tuple[bytes, list[str]] | None:
         """Return the row made of *line* and of those that belong to it by their quotes; None where csv.reader has to look."""
-        is_open, lines, size_bytes = line.count(b'"') % 2 == 1, [line], len(line)
+        is_open, lines, size_bytes = self._is_odd(line), [line], len(line)
         if not is_open:
             return None
         while is_open and size_bytes <= self._line_bytes_max and (following := self._next_line()):
-            is_open ^= following.count(b'"') % 2 == 1
+            is_open ^= self._is_odd(following)
             lines.append(following)
             size_bytes += len(following)
         raw = b"".join(lines)
         try:
-            fields = None if is_open or size_bytes > self._line_bytes_max else fields_of_line(raw.decode())
+            fields = None if is_open or size_bytes > self._line_bytes_max else self._cut(raw)
         except UnicodeDecodeError:
             fields = None
         if fields is None:
             self.unread += lines[:0:-1]
             return None
         return raw, fields
+
+    def _is_odd(self, line: bytes) -> bool:
+        """Whether *line* opens or closes a quoted field that other lines belong to."""
+        return (_ESCAPED.sub(b"", line) if self._is_escaped else line).count(b'"') % 2 == 1
 
     def _next_line(self) -> bytes:
         return self.unread.pop() if self.unread else self._stream.readline(self._limits.record_bytes_max + 1)
@@ -231,7 +276,7 @@ class _RowReader:
         self._lines.clear()
         self.unread.append(line)
         try:
-            fields = next(csv.reader(self._texts(), strict=True), [])
+            fields = next(csv.reader(self._texts(), delimiter=self._separator, strict=True), [])
         except csv.Error as error:
             raise _broken(error, self._lines, self.place, self._limits.field_chars_max) from error
         return b"".join(self._lines), fields
@@ -263,7 +308,9 @@ class _RowReader:
         except UnicodeDecodeError as error:
             where = _Place(self.place.offset + error.start, self.place.line)
             raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}: {encoding_advice(line)}") from error
-        return text.removeprefix("\ufeff") if self.place.offset == 0 else text
+        if not self._lines:
+            text = text.removeprefix("\ufeff")
+        return unescaped(text) if self._is_escaped else text
 
 
 def _broken(error: csv.Error, lines: Sequence[bytes], place: _Place, field_chars_max: int) -> UploadRejected:
@@ -279,8 +326,6 @@ def _broken(error: csv.Error, lines: Sequence[bytes], place: _Place, field_chars
         return UploadRejected("broken_csv", f"a quote that opens at {opened} is never closed; {_QUOTE_ADVICE}")
     if "expected after" not in str(error):
         return UploadRejected("broken_csv", f"the row that starts at {start} isn't CSV: {_LINE_END_ADVICE}")
-    if found := _OTHER_SEPARATOR.search(b"".join(lines)):
-        return UploadRejected("broken_csv", f"the row that starts at {start} {separator_advice(found[1].decode())}")
     return UploadRejected(
         "broken_csv",
         f"the field whose quote opens at {opened} continues after its closing quote: it was not closed where it ends, or "
@@ -309,27 +354,43 @@ def _opening_quote(lines: Sequence[bytes], place: _Place) -> _Place:
     return start
 
 
-def _columns(fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the column names. Raises UploadRejected(`bad_header`)."""
+def _columns(fields: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, tuple[int, ...]]]:
+    """Return what the columns are called, and which names several of them have. Raises UploadRejected(`bad_header`).
+
+    A column without a name, or with one that others have too, is called by its number.
+    """
     if len(fields) > COLUMNS_MAX:
         raise UploadRejected(
             "bad_header",
             f"the CSV header (line 1) has {len(fields):,} columns; {COLUMNS_MAX:,} is the most, as in a sheet",
         )
-    numbers: dict[str, int] = {}
-    for number, name in enumerate(fields, 1):
-        if not name.strip():
-            raise UploadRejected(
-                "bad_header",
-                f"column {number} of the CSV header (line 1) has no name; name it, or remove the empty column",
-            )
-        if numbers.setdefault(name, number) != number:
-            raise UploadRejected(
-                "bad_header",
-                f"columns {numbers[name]} and {number} of the CSV header (line 1) are both called {shown_name(name)}; "
-                "rename one of them",
-            )
-    return tuple(fields)
+    numbers: dict[str, tuple[int, ...]] = {}
+    for number, name in enumerate(map(canonical_name, fields), 1):
+        numbers[name] = (*numbers.get(name, ()), number)
+    repeated = {name: places for name, places in numbers.items() if name and len(places) > 1}
+    taken = frozenset(numbers)
+    named = [
+        free_name(f"column {number}" if not name else f"{name} (column {number})", taken)
+        if not name or name in repeated
+        else name
+        for number, name in enumerate(map(canonical_name, fields), 1)
+    ]
+    return tuple(named), repeated
+
+
+def _cutter(reading: Reading) -> Callable[[bytes], list[str] | None]:
+    """Return what cuts the bytes of a row into fields; None where csv.reader has to look."""
+    separator, mark = reading.separator, codecs.BOM_UTF8
+
+    def cut(line: bytes) -> list[str] | None:
+        # Files that were put together have a mark in the middle; it is part of no field.
+        text = line[3:].decode() if line.startswith(mark) else line.decode()
+        return fields_of_line(text, separator)
+
+    def cut_escaped(line: bytes) -> list[str] | None:
+        return fields_of_line(unescaped(line.decode().removeprefix("\ufeff")), separator)
+
+    return cut_escaped if reading.escape else cut
 
 
 def _ragged(record: Record, width: int) -> Record:
@@ -347,34 +408,48 @@ def _without_line_end(raw: bytes) -> bytes:
     return raw.removesuffix(b"\n").removesuffix(b"\r")
 
 
-def _fate(outcome: Outcome) -> bytes:
-    """Return the answer columns behind the answer, with the comma before them."""
-    if outcome.error is None:
-        return b",succeeded,"
-    return b",failed," + _cell(f"{outcome.error.code}: {outcome.error.message}")
+class _Cells:
+    """Writes cells that are not the user's own, as the file's own are written."""
+
+    def __init__(self, separator: str, escape: str) -> None:
+        self._separator, self._escape = separator, escape
+        self._between = separator.encode()
+        self._succeeded = f"{separator}succeeded{separator}".encode()
+        self._failed = f"{separator}failed{separator}".encode()
+
+    def answer(self, outcome: Outcome) -> bytes:
+        """Return the answer columns, with the separator before them."""
+        answer = self._between + self._cell(_text(outcome.output))
+        if outcome.error is None:
+            return answer + self._succeeded
+        return answer + self._failed + self._cell(f"{outcome.error.code}: {outcome.error.message}")
+
+    def joined(self, fields: Sequence[str]) -> bytes:
+        """Return *fields* as a row without its end."""
+        return self._separator.join(map(self._quoted, fields)).encode()
+
+    def _cell(self, text: str) -> bytes:
+        return self._quoted(disarmed(text)).encode()
+
+    def _quoted(self, field: str) -> str:
+        if not self._needs_quotes(field):
+            return field
+        if self._escape:
+            return '"' + field.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        # Searched first, because replacing looks at each character: ten times as long if there is nothing to replace.
+        return '"' + (field.replace('"', '""') if '"' in field else field) + '"'
+
+    def _needs_quotes(self, field: str) -> bool:
+        """Whether a reader would cut *field* or strip it. Asked sign by sign: one search for all takes twenty times as long."""
+        if not field or field[0].isspace() or field[-1].isspace():
+            return bool(field)
+        is_plain = self._separator not in field and '"' not in field and "\n" not in field and "\r" not in field
+        return not is_plain or (bool(self._escape) and "\\" in field)
 
 
-def _cell(text: str) -> bytes:
-    """Return *text* that is not the user's own as a field."""
-    return _quoted(disarmed(text)).encode()
-
-
-def _joined(fields: Sequence[str]) -> bytes:
-    return ",".join(map(_quoted, fields)).encode()
-
-
-def _quoted(field: str) -> str:
-    if not _needs_quotes(field):
-        return field
-    # Searched first, because replacing looks at each character: ten times as long if there is nothing to replace.
-    return '"' + (field.replace('"', '""') if '"' in field else field) + '"'
-
-
-def _needs_quotes(field: str) -> bool:
-    """Whether a reader would cut *field* or strip it. Asked sign by sign: one search for all takes twenty times as long."""
-    if not field or field[0].isspace() or field[-1].isspace():
-        return bool(field)
-    return "," in field or '"' in field or "\n" in field or "\r" in field
+@lru_cache(maxsize=16)
+def _cells(reading: Reading) -> _Cells:
+    return _Cells(reading.separator, reading.escape)
 
 
 def _text(output: msgspec.Raw) -> str:

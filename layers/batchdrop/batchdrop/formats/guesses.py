@@ -32,7 +32,7 @@ _SIGNATURES: Final = (
 _ENDINGS: Final = {
     **dict.fromkeys(("xlsx", "xlsm", "xls", "ods", "numbers"), _AS_CSV),
     **dict.fromkeys(("gz", "zip", "bz2", "xz", "zst", "tar", "tgz", "7z"), _UNPACK),
-    **dict.fromkeys(("tsv", "tab"), "save it with commas instead of tabs, as .csv"),
+    "txt": 'if it is CSV, say so in its task: `csv: {separator: ";"}`',
     **dict.fromkeys(("yaml", "yml"), "a task goes below tasks/, not below inbox/"),
     **dict.fromkeys(("parquet", "arrow", "feather", "xml"), "export it as JSON lines (.jsonl) or CSV"),
 }
@@ -50,6 +50,9 @@ _WINDOWS_ALONE: Final = re.compile(rb"[\x80-\x9f]")
 _SAVE_AS_UTF8: Final = "save it as UTF-8 (in Excel: `CSV UTF-8`)"
 # An object or array whose first line does not end it.
 _DOCUMENT: Final = re.compile(rb"\s*(?:[\[{][ \t]*\r?\n|\[.*,[ \t]*\r?\n)")
+_JSON: Final = re.compile(rb'\s*(?:\[\s*)?\{\s*"')
+# A first line of words with separators, and a second that has some too.
+_TABLE: Final = re.compile(rb"\s*(?!true|false|null)[A-Za-z_][^{}\[\]:\n]*[,;\t|][^{}\[\]:\n]*\n[^\n]*[,;\t|]")
 _ANTHROPIC: Final = re.compile(rb'\s*\{\s*"requests"\s*:\s*\[')
 
 
@@ -69,6 +72,15 @@ def check_start(start: bytes, extension: str) -> None:
         raise UploadRejected(
             "foreign_format",
             "this is the batch format of Anthropic (`requests`); here a .json file is one array of OpenAI requests",
+        )
+    if extension not in {"json", "jsonl", "ndjson"} and _JSON.match(text):
+        raise UploadRejected(
+            "unknown_format",
+            "the file is JSON, whatever its ending says: name it .jsonl (one record a line) or .json (one array)",
+        )
+    if extension in {"jsonl", "ndjson"} and _TABLE.match(text):
+        raise UploadRejected(
+            "unknown_format", "the file looks like a table, and its first line is not JSON: name it .csv or .tsv"
         )
     if extension in {"jsonl", "ndjson"} and _DOCUMENT.match(text):
         raise UploadRejected(

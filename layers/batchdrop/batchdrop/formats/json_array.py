@@ -13,7 +13,7 @@ from typing import BinaryIO
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
-from batchdrop.formats.records import Columns, Header, JsonValue, Record, check_blanks, in_runs
+from batchdrop.formats.records import Columns, Header, JsonValue, Record, Skipped, check_blanks, in_runs
 
 _SPACE = b" \t\r\n"
 # White space that may precede the array; far more than any tool writes.
@@ -43,8 +43,11 @@ class JsonArray:
         body_start = len(lead) - len(text) + 1
         return Header(body_start, lead[:body_start])
 
-    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
+    def read_runs(
+        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+    ) -> Iterator[list[Record]]:
         """Yield a record for each element; *offset* may be where one starts or where the one before ended."""
+        del skipped
         if not header.head:
             return iter(())
         elements = _Elements(stream, offset, self.record_bytes_max)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, check_blanks
+from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, Skipped, check_blanks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,11 @@ class JsonLines:
         mark = stream.read(len(codecs.BOM_UTF8))
         return Header(len(mark), mark) if mark == codecs.BOM_UTF8 else Header(0)
 
-    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
+    def read_runs(
+        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+    ) -> Iterator[list[Record]]:
         """Yield a record for each line that is not blank. Raises UploadRejected(`record_too_large`)."""
-        del header
+        del header, skipped
         line_bytes_max, start, filled, run = self.record_bytes_max, offset, offset, list[Record]()
         for line in iter(partial(stream.readline, line_bytes_max + 1), b""):
             size_bytes = len(line)

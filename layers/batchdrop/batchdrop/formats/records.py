@@ -4,9 +4,12 @@ Rule: reading may begin at the start of any record, and the same bytes always gi
 resumes, collecting joins and merging all read the upload again.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import BinaryIO, Final, Protocol
 
 import msgspec
@@ -16,7 +19,7 @@ from batchdrop.core.model.outcomes import Outcome
 from batchdrop.core.model.reasons import Reason
 from batchdrop.core.planning.plan import Columns, JsonValue
 
-__all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record"]
+__all__ = ["RUN_BYTES", "RUN_RECORDS", "Columns", "Format", "Header", "JsonValue", "Record", "Skipped"]
 __all__ += ["check_blanks", "in_runs", "read_records"]
 
 # Records that are read together: what is done once for a run is little beside what is done for each, and all that is made of
@@ -31,8 +34,24 @@ class Header:
 
     body_start: int  # byte offset of the first record
     head: bytes = b""  # the bytes before it, as they came (a CSV header with its line end, a byte order mark)
-    columns: tuple[str, ...] = ()  # in CSV; empty elsewhere
+    columns: tuple[str, ...] = ()  # in CSV, each another; empty elsewhere
     line_end: bytes = b"\n"
+    fields: tuple[str, ...] = ()  # of the row that the columns are in, as they came
+    repeated: Mapping[str, tuple[int, ...]] = MappingProxyType({})  # names of several columns, and their numbers
+
+
+@dataclass(slots=True)
+class Skipped:
+    """The rows of a CSV that aren't records, by their first bytes, as far as reading came."""
+
+    blank: "array[int]" = field(default_factory=lambda: array("Q"))
+    headers: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def take(self, end: float) -> tuple[int, int]:
+        """Return how many rows before byte *end* were blank, and how many were headers again. They are counted once."""
+        counts = bisect_left(self.blank, end), bisect_left(self.headers, end)
+        del self.blank[: counts[0]], self.headers[: counts[1]]
+        return counts
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -56,8 +75,12 @@ class Format(Protocol):
     def read_header(self, stream: BinaryIO) -> Header:
         """Return the header; *stream* is at the upload's first byte. Raises UploadRejected."""
 
-    def read_runs(self, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[list[Record]]:
+    def read_runs(
+        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+    ) -> Iterator[list[Record]]:
         """Yield the records from *offset* on, where *stream* is, some at a time; *row* records come before it.
+
+        Rows that aren't records are noted in *skipped*.
 
         No run is empty, and its memory is bounded. Raises UploadRejected where the rest cannot be read as this format; all
         records before it were yielded.

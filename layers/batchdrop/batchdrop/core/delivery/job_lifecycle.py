@@ -320,6 +320,7 @@ def _after_page_planned(job: Job, event: PagePlanned, now: Now) -> Job:
     page = event.page
     planned = replace(
         _given(job),
+        reading=page.reading,
         plan=page.cursor,
         groups=page.groups,
         items=page.items,

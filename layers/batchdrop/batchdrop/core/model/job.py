@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from batchdrop.core.model.reading import AS_EVER, CsvOptions, Reading
 from batchdrop.core.model.reasons import NotificationEvent, Reason, Refusal, Wait, WaitingFor
 from batchdrop.core.model.row import SCHEMA, Lease
 
@@ -68,6 +69,7 @@ class TaskOptions:
     items: ItemAccess = ItemAccess.OBJECTS
     dedupe: bool = False  # identical requests of a shard are sent once
     microdollars_max: int = 0  # what a job may cost before a person has to approve of it; 0 for no limit
+    csv: CsvOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Job:
     task: str = "-"
     snapshot: str = ""  # SHA-256 of the task's snapshot, empty where there is none
     options: TaskOptions = TaskOptions()  # the snapshot's
+    reading: Reading = AS_EVER
     plan: PlanCursor = PlanCursor()
     groups: tuple[Group, ...] = ()
     items: int = 0

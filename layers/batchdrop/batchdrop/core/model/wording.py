@@ -27,7 +27,6 @@ _WRITTEN_KEY: Final = re.compile(
 _DIGEST: Final = re.compile(r"\b[0-9A-Za-z]{32,}\b")
 _MASK: Final = "[key]"
 _SPANS: Final = ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (1, "s"))
-_SEPARATORS: Final = {";": "semicolons (;)", "\t": "tabs", "|": "vertical bars (|)"}
 
 
 def shown_name(name: str) -> str:
@@ -73,21 +72,6 @@ def listed(names: Iterable[str]) -> str:
     shown = ", ".join(map(shown_name, islice(rest, NAMES_MAX)))
     more = sum(1 for _ in rest)
     return f"{shown} and {more:,} more" if more else shown or "none"
-
-
-def separator_of(columns: Iterable[str], wanted: Iterable[str]) -> str | None:
-    """Return what separates the names in *columns*, a header cut at its commas, if all *wanted* are among them; else None."""
-    header = ",".join(columns)
-    for separator in _SEPARATORS:
-        names = {name.strip(' "') for name in header.split(separator)}
-        if separator in header and names.issuperset(wanted):
-            return separator
-    return None
-
-
-def separator_advice(separator: str) -> str:
-    """Return what to do about a file that is separated by *separator*."""
-    return f"looks like it is separated by {_SEPARATORS[separator]}; a .csv here has commas: save it with those"
 
 
 def iso_time(seconds: int) -> str | None:

@@ -20,6 +20,7 @@ from batchdrop.core.model.answer_bounds import UNLIMITED, AnswerBound
 from batchdrop.core.model.errors import BrokenState
 from batchdrop.core.model.job import Group, PlanCursor
 from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.reading import AS_EVER, Reading
 
 type JsonValue = dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None
 type Columns = Mapping[str, Sequence[JsonValue]]  # what consecutive records have in each
@@ -125,6 +126,7 @@ class PlanPage:
     items: int  # records read so far
     refused: int  # of these, so far
     is_last: bool
+    reading: Reading = AS_EVER
 
 
 def encode_page(page: PlanPage) -> bytes:

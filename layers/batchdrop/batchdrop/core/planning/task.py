@@ -5,6 +5,7 @@ Rule: a task is checked whole before the first record is read, and every complai
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,7 +18,8 @@ from batchdrop.core.model.job import TaskOptions
 from batchdrop.core.model.keys import item_name, item_names, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.prices import micro_dollars
-from batchdrop.core.model.wording import listed, separator_advice, separator_of
+from batchdrop.core.model.reading import CsvOptions, canonical_name
+from batchdrop.core.model.wording import listed, shown_name
 from batchdrop.core.planning.plan import Columns, JsonValue, Recipe, Request, RequestRun, Together, are_texts
 from batchdrop.core.planning.requests import LineForm, body_of_line, checked_model, inputs_of, make_request
 from batchdrop.core.planning.template_pieces import RAW_HINT, TemplateInvalid, undefined
@@ -57,8 +59,19 @@ def parse_task(name: str, content: bytes) -> Task:
         reject(name, f"its body uses no column, so all requests would be the same{meant_as_column(fields.body)}")
     bounding: dict[str, object] = {member: fields.body[member] for member in ANSWER_FIELDS if member in fields.body}
     constant = None if is_template(encode_json(bounding).decode()) else bounding
-    options = TaskOptions(items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd))
-    return Task(name, fields.endpoint, None if is_template(model) else model, compiled, fields.id, constant, options)
+    csv = CsvOptions(**fields.csv.model_dump()) if fields.csv else None
+    options = TaskOptions(
+        items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd), csv=csv
+    )
+    return Task(
+        name,
+        fields.endpoint,
+        None if is_template(model) else model,
+        compiled,
+        fields.id and canonical_name(fields.id),
+        constant,
+        options,
+    )
 
 
 def recipe_of_task(task: Task, limits: Limits) -> Recipe:
@@ -68,10 +81,7 @@ def recipe_of_task(task: Task, limits: Limits) -> Recipe:
         if task.id is None:
             return row_name(row)
         record = value if isinstance(value, dict) else _record(value)
-        identifier = record.get(task.id)
-        if isinstance(identifier, str) and identifier and not identifier.isspace():
-            return item_name(identifier)
-        return _unusual_identifier(record, task.id)
+        return _identifier(record.get(task.id)) or _unusual_identifier(record, task.id)
 
     body_of, may_show_files, bytes_per_token = task.body.render, task.body.may_show_files, limits.bytes_per_token
     constant = None if task.bounding is None else answer_bound(task.endpoint, task.bounding)
@@ -111,17 +121,18 @@ def _together(task: Task, columns: frozenset[str], limits: Limits) -> Together |
     return Together(columns, requests)
 
 
-def check_columns(recipe: Recipe, columns: tuple[str, ...]) -> None:
-    """Raise UploadRejected if a table lacks a column that the task names."""
+def check_columns(
+    recipe: Recipe, columns: tuple[str, ...], repeated: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> None:
+    """Raise UploadRejected if a table lacks a column that the task names, or has several of that name."""
+    for name in sorted(recipe.columns & repeated.keys()):
+        numbers = " and ".join(map(str, repeated[name]))
+        message = f"columns {numbers} of the CSV header (line 1) are called {shown_name(name)}, which the task names; rename one"
+        raise UploadRejected("bad_header", message)
     missing = sorted(recipe.columns - set(columns))
     if not missing:
         return
-    separator = separator_of(columns, missing)
-    advice = (
-        f"The file {separator_advice(separator)}"
-        if separator
-        else f"Rename a column, or correct the task, where {RAW_HINT}"
-    )
+    advice = f"Rename a column, or correct the task, where {RAW_HINT}"
     raise UploadRejected(
         "missing_column",
         f"the task names {listed(missing)}, which the CSV header (line 1) lacks; it has {listed(columns)}. {advice}",
@@ -141,6 +152,11 @@ def _usual_names(identifiers: Sequence[JsonValue]) -> Sequence[str] | None:
     return item_names(list(map(str, identifiers))) if set(map(type, identifiers)) == {int} else None
 
 
+def _identifier(value: JsonValue) -> str | None:
+    """Return the name of the item that the text *value* names; None where it isn't a text, or a blank one."""
+    return item_name(value) if isinstance(value, str) and value and not value.isspace() else None
+
+
 def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
     """Return the item's name by the record's *column*, which holds no text. Raises ItemRefused(`no_id`)."""
     identifier = record.get(column)
@@ -149,7 +165,10 @@ def _unusual_identifier(record: dict[str, JsonValue], column: str) -> str:
     if isinstance(identifier, float) and identifier.is_integer():
         return item_name(str(int(identifier)))  # pandas makes `1.0` of whole numbers in a column with a gap
     if column not in record:
-        raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
+        called = next((name for name in record if canonical_name(name) == column), None)
+        if called is None:
+            raise ItemRefused("no_id", undefined(f"the id column `{column}` is undefined", record).message)
+        return _identifier(record[called]) or _unusual_identifier({column: record[called]}, column)
     raise ItemRefused("no_id", f"the id column `{column}` is empty, or neither text nor a whole number")
 
 

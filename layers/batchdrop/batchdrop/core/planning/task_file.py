@@ -50,6 +50,8 @@ _TYPES: Final = (
     ("a text or a list of texts", frozenset({"stop"}), _is_text_or_texts),
     ("true or false", frozenset({"echo", "parallel_tool_calls", "store"}), lambda value: isinstance(value, bool)),
 )  # fmt: skip
+# Titles above a table are some lines.
+HEADER_LINE_MAX = 1_000
 # What may follow a field's place where a complaint begins with it.
 _FIELD_ENDS = ("", ".", "[", ",", ":", " ")
 
@@ -65,6 +67,16 @@ else:
     _Url = Literal[tuple(ENDPOINTS)]  # so that a complaint lists them
 
 
+class CsvFields(BaseModel):
+    """What a task file says of its CSV files."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    separator: Annotated[str, Field(pattern=r'^([^\s"\\]|[\t ])$')] = ""
+    escape: Literal["", "\\"] = ""
+    header: Annotated[int, Field(ge=1, le=HEADER_LINE_MAX)] = 1
+
+
 class TaskFile(BaseModel):
     """The fields of a task file."""
 
@@ -75,6 +87,7 @@ class TaskFile(BaseModel):
     id: str | None = Field(default=None, min_length=1)
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
     dedupe: bool = TaskOptions().dedupe
+    csv: CsvFields | None = None
     # None is the default but isn't a valid value: an author who writes the field with nothing after it meant a cap.
     max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
 

@@ -13,6 +13,7 @@ import msgspec
 
 from batchdrop.core.model.digits import Digits, written
 from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.reading import canonical_name
 from batchdrop.core.planning.plan import JsonValue
 from batchdrop.core.planning.template_bounds import STEPS_MAX, TEXT_BYTES_MAX, Bounds, Unbounded, bounds_of
 from batchdrop.core.planning.template_code import asked_about, members_of_row, names_whole_row, unused_code
@@ -56,7 +57,15 @@ class _ReadOnly(Mapping[str, object]):
         self.inner = inner
 
     def __getitem__(self, name: str) -> object:
-        return _read_only(self.inner[name])
+        return _read_only(self.inner[name] if name in self.inner else self._called(name))
+
+    def _called(self, name: str) -> JsonValue:
+        """Return what is called *name* but for what is invisible. Raises KeyError."""
+        wanted = canonical_name(name)
+        for key, value in self.inner.items():
+            if canonical_name(key) == wanted:
+                return value
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.inner)
@@ -115,7 +124,7 @@ class Engine:
             )
         self._texts.fuel = self._typed.fuel = min(self._texts.fuel or STEPS_MAX, bounds.steps)
         names = self._texts.undeclared_variables_in_str(source) - {"range"}
-        columns = frozenset(((names - {"row"}) | members_of_row(source)) - asked_about(source))
+        columns = frozenset(map(canonical_name, ((names - {"row"}) | members_of_row(source)) - asked_about(source)))
         piece = self._piece(source, place, bounds, field)
         if names_whole_row(source):
             piece = _refusing_a_column_called_row(piece)

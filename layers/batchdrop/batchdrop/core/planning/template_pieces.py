@@ -5,6 +5,7 @@ from typing import Final
 
 from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.errors import ItemRefused
+from batchdrop.core.model.reading import canonical_name
 from batchdrop.core.model.wording import listed
 from batchdrop.core.planning.plan import JsonValue
 
@@ -23,6 +24,17 @@ class TemplateInvalid(ValueError):
 def undefined(what: str, row: Row) -> ItemRefused:
     """Return the refusal of a record that lacks what a template names."""
     return ItemRefused("undefined", f"{what}; the record has: {listed(row)}; {RAW_HINT}")
+
+
+def value_of(row: Row, column: str) -> JsonValue:
+    """Return what *row* has in *column*, a canonical name. Raises ItemRefused where it has no such column."""
+    try:
+        return row[column]
+    except KeyError as error:
+        for name in row:  # of JSON; a table's columns have canonical names
+            if canonical_name(name) == column:
+                return row[name]
+        raise undefined(f"`{column}` is undefined", row) from error
 
 
 def too_large(place: str, bytes_max: int) -> ItemRefused:

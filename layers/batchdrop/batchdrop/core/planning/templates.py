@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.estimates import shows_files
+from batchdrop.core.model.reading import canonical_name
 from batchdrop.core.planning.plan import Columns, JsonValue, are_texts
 from batchdrop.core.planning.template_pieces import (
     Piece,
@@ -20,7 +21,7 @@ from batchdrop.core.planning.template_pieces import (
     as_text_or_parts,
     text_of,
     too_large,
-    undefined,
+    value_of,
 )
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _plain_column(found: re.Match[str]) -> str | None:
     name = found["column"]
     if name is not None:
         return None if name in _RESERVED else name
-    return next(found[group] for group in ("member", "double", "single") if found[group] is not None)
+    return canonical_name(next(found[group] for group in ("member", "double", "single") if found[group] is not None))
 
 
 def _plain_parts(source: str) -> list[str | tuple[str]] | None:
@@ -249,10 +250,7 @@ class _Column:
 
     def __call__(self, row: Row) -> bytes:
         """Return what the record of *row* gives. Raises ItemRefused where it has no such column."""
-        try:
-            return self.together((row[self.column],))[0]
-        except KeyError as error:
-            raise undefined(f"`{self.column}` is undefined", row) from error
+        return self.together((value_of(row, self.column),))[0]
 
     def together(self, values: Sequence[JsonValue]) -> list[bytes]:
         """Return what records give that have *values* in the column."""

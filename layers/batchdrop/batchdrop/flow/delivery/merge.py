@@ -37,7 +37,10 @@ from batchdrop.formats.records import Record
 # As much as is written at once. With an eighth of it an item of 7 KB costs a twentieth more, because each run costs something.
 _HELD_BYTES: Final = 1 << 20
 _UNREAD: Final = Record(0, 0, 0, b"")  # taken for the record of an outcome if there is no upload
-_CONTENT_TYPES: Final = {"csv": "text/csv", "json": "application/json"}
+_CONTENT_TYPES: Final = {
+    "csv": "text/csv", "json": "application/json", "tab": "text/tab-separated-values", "tsv": "text/tab-separated-values",
+    "txt": "text/csv",
+}  # fmt: skip
 
 
 def merge(ports: Ports, planned: PlannedJob, shards: Sequence[Shard], *, waits_for_upload: bool = False) -> Results:

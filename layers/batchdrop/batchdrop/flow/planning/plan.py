@@ -5,11 +5,12 @@ and two planners write the same objects, so that an object that the ledger knows
 """
 
 import hashlib
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Never, Self
 
@@ -21,6 +22,7 @@ from batchdrop.core.model.job import Group, ItemAccess, PlanCursor
 from batchdrop.core.model.keys import refused_name, row_name
 from batchdrop.core.model.limits import Limits
 from batchdrop.core.model.outcomes import Failure, Outcome, encode_outcome
+from batchdrop.core.model.reading import Reading
 from batchdrop.core.planning.plan import (
     Chunk,
     FillingChunk,
@@ -35,12 +37,13 @@ from batchdrop.core.planning.plan import (
 )
 from batchdrop.core.planning.requests import request_line
 from batchdrop.core.planning.task import check_columns, parse_task
-from batchdrop.flow.planned_job import PlannedJob, upload_of
+from batchdrop.flow.planned_job import IN_HAND_BYTES, PlannedJob, upload_of
 from batchdrop.flow.planning.first_look import sampled
 from batchdrop.flow.ports import ObjectWriter
-from batchdrop.formats import format_of
+from batchdrop.formats import CSV_EXTENSIONS, format_of
+from batchdrop.formats.csv_reading import found_reading
 from batchdrop.formats.guesses import START_BYTES, check_start
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Header, Record, Skipped
 
 # Objects of refused items that are held until they are written together.
 _HELD_OBJECTS_MAX = 1_000
@@ -63,14 +66,25 @@ def plan_pages(planned: PlannedJob, should_stop: Callable[[], bool]) -> Iterator
     then read again. May be repeated. Raises UploadRejected where the upload cannot be used; nothing was sent then.
     """
     job, recipe = planned.job, planned.recipe
-    form = format_of(upload_of(job), planned.limits)
-    header = planned.read_header(form, lambda start: check_start(start[:START_BYTES], form.extension))
+    reading = job.reading
+
+    def look(start: bytes) -> Format:
+        """Return the format; how it is read was found by the planner of the first page, or is now."""
+        nonlocal reading
+        extension = format_of(upload_of(job), planned.limits, is_csv=job.options.csv is not None).extension
+        check_start(start[:START_BYTES], extension)
+        if not job.plan.pages and extension in CSV_EXTENSIONS:
+            is_whole = len(start) < IN_HAND_BYTES
+            reading = found_reading(start, extension, recipe.columns, job.options.csv, is_whole=is_whole)
+        return format_of(upload_of(job), planned.limits, reading, is_csv=job.options.csv is not None)
+
+    form, header = planned.read_header(look)
     if header.columns:
-        check_columns(recipe, header.columns)
-    planner = _Planner(planned, recipe=recipe, form=form, header=header)
+        check_columns(recipe, header.columns, header.repeated)
+    planner = _Planner(planned, recipe=recipe, form=form, header=header, reading=reading)
     start = planner.start
     with planned.open_upload(start) as stream:
-        runs = form.read_runs(stream, header, start, job.plan.row)
+        runs = form.read_runs(stream, header, start, job.plan.row, planner.skipped)
         if not job.plan.pages:
             runs = sampled(runs, form, header, recipe)
         is_last = False
@@ -90,8 +104,10 @@ def _refuse_duplicate() -> Never:
 class _Planner:
     """What planning knows between two pages."""
 
-    def __init__(self, planned: PlannedJob, *, recipe: Recipe, form: Format, header: Header) -> None:
+    def __init__(self, planned: PlannedJob, *, recipe: Recipe, form: Format, header: Header, reading: Reading) -> None:
         job = planned.job
+        self.skipped = Skipped()
+        self._reading = reading
         self._planned, self._recipe, self._format, self._header = planned, recipe, form, header
         self._limits, self._keys = planned.limits, planned.keys
         self._cursor = job.plan
@@ -135,8 +151,16 @@ class _Planner:
         """Write what was learnt of the page, the page itself last, and return it."""
         self._items += cursor.row - self._cursor.row
         self._refused += stretch.refused
+        blank, headers = self.skipped.take(math.inf if is_last else cursor.offset)
+        self._reading = replace(
+            self._reading,
+            blank_rows=self._reading.blank_rows + blank,
+            repeated_headers=self._reading.repeated_headers + headers,
+        )
         number = self._cursor.pages
-        page = PlanPage(cursor, tuple(self._groups), tuple(stretch.chunks), self._items, self._refused, is_last)
+        page = PlanPage(
+            cursor, tuple(self._groups), tuple(stretch.chunks), self._items, self._refused, is_last, self._reading
+        )
         if self._recipe.names_from_user:
             digests = stretch.digests.tobytes()
             self._planned.storage.put(self._keys.plan_digests(number), digests, "application/octet-stream")

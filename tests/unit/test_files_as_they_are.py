@@ -1,0 +1,202 @@
+"""Files as people have them, on the whole path: read as they are, and given back as they came."""
+
+import csv
+import io
+import json
+
+import pytest
+from fakes.world import World
+
+from batchdrop.core.model.job import Job
+from batchdrop.core.model.reading import Reading
+
+TASK = b"""
+endpoint: /v1/chat/completions
+body: {model: gpt-4.1-mini, messages: [{role: user, content: "Say: {{ review }}"}]}
+id: id
+"""
+
+
+class Dropped:
+    """A file that was dropped below a task, and what came of it."""
+
+    def __init__(self, name: str, content: bytes, task: bytes = TASK) -> None:
+        self.world = World()
+        self.world.storage.put_task("t", task)
+        self.key = f"inbox/t/{name}"
+        self.id = self.world.drop(self.key, content)
+        self.job: Job = self.world.run(self.id)
+
+    @property
+    def reading(self) -> Reading:
+        """How it was read."""
+        return self.job.reading
+
+    def result(self) -> bytes:
+        """The results, in the file's own format."""
+        return self.world.result(self.id, f"results.{self.key.rpartition('.')[2].lower()}")
+
+    def outcomes(self) -> dict[str, dict[str, object]]:
+        """Each item's record, by its name."""
+        lines = map(json.loads, self.world.result(self.id, "outcomes.jsonl").splitlines())
+        return {line["name"]: line["record"] for line in lines}
+
+    def rows(self, separator: str = ",") -> list[list[str]]:
+        """The rows of the results, the header first."""
+        return list(csv.reader(io.StringIO(self.result().decode("utf-8-sig"), newline=""), delimiter=separator))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "A.CSV"])
+def test_a_separator_is_found_and_given_back(separator: str, name: str) -> None:
+    """What a European Excel and databases write; a field with another separator is one field."""
+    other = ";" if separator == "," else ","
+    content = f"id{separator}review\r\n1{separator}gut{other} 3{other}5\r\n2{separator}schlecht\r\n"
+
+    dropped = Dropped(name, content.encode())
+
+    assert dropped.outcomes() == {
+        "1": {"id": "1", "review": f"gut{other} 3{other}5"},
+        "2": {"id": "2", "review": "schlecht"},
+    }
+    assert dropped.rows(separator)[0] == ["id", "review", "output", "status", "error"]
+    assert dropped.result().startswith(f"id{separator}review{separator}output".encode())
+    assert f"\r\n2{separator}schlecht{separator}".encode() in dropped.result()
+
+
+def test_the_line_that_says_the_separator_is_kept() -> None:
+    """Excel needs it to open the results."""
+    dropped = Dropped("a.csv", b"sep=;\r\nid;review\r\n1;Gut\r\n2;Schlecht\r\n")
+
+    assert list(dropped.outcomes()) == ["1", "2"]
+    assert dropped.result().startswith(b"sep=;\r\nid;review;output;status;error\r\n1;Gut;")
+
+
+@pytest.mark.parametrize(
+    ("header", "task"),
+    [
+        ("\ufeff\ufeffid,review", "{{ review }}"),
+        ("id,review\u00a0", "{{ review }}"),
+        ("id, review\u200b", "{{ review }}"),
+        ("id,Gro\u0308ße", '{{ row["Größe"] }}'),
+        ("id,Größe", '{{ row["Gro\u0308ße"] }}'),
+        ("id,Customer\u00a0Review", '{{ row["Customer Review"] }}'),
+        ("id,review ", '{{ row["review "] }}'),
+        ("id,review", '{{ row["review "]|upper }}'),
+    ],
+)
+def test_a_column_is_found_but_for_what_is_invisible(header: str, task: str) -> None:
+    """Names compare composed, trimmed, and without marks and blanks of other kinds; the header comes back as it came."""
+    text = f"endpoint: /v1/responses\nbody: {{model: m, input: '{task}'}}\nid: id\n"
+
+    dropped = Dropped("a.csv", f"{header}\n1,good\n".encode(), text.encode())
+
+    assert (dropped.job.event, list(dropped.outcomes())) == ("completed", ["1"])
+    assert dropped.result().startswith(f"{header},output".encode())
+
+
+def test_a_column_without_a_name_or_with_anothers_harms_nothing() -> None:
+    """What pandas writes by default, and notes twice: such columns come back, and records know them by their number."""
+    dropped = Dropped("a.csv", b",id,review,note,note\n0,7,good,x,y\n1,8,bad,,z\n")
+
+    assert dropped.outcomes()["7"] == {
+        "column 1": "0", "id": "7", "review": "good", "note (column 4)": "x", "note (column 5)": "y",
+    }  # fmt: skip
+    assert dropped.result().startswith(b",id,review,note,note,output,status,error\n0,7,good,x,y,")
+
+
+def test_a_name_that_two_columns_have_is_ambiguous_where_the_task_uses_it() -> None:
+    """Nothing is sent: which of them is meant is not known."""
+    dropped = Dropped("a.csv", b"id,review,review \n1,a,b\n")
+
+    assert dropped.job.event == "rejected"
+    assert dropped.job.reason
+    assert "columns 2 and 3 of the CSV header (line 1) are called `review`" in dropped.job.reason.message
+    assert not list(dropped.world.simulator.ledger.charges())
+
+
+def test_rows_without_a_value_are_no_records() -> None:
+    """What a spreadsheet leaves behind its last row is neither sent nor paid, and it is said how many there were."""
+    dropped = Dropped("a.csv", b"id,review,note\r\n1,good,x\r\n,,\r\n2,bad,y\r\n,,\r\n , ,\r\n\r\n")
+
+    assert list(dropped.outcomes()) == ["1", "2"]
+    assert (dropped.job.items, dropped.reading.blank_rows) == (2, 3)
+    assert len(dropped.rows()) == 3
+
+
+def test_files_that_were_put_together_are_read_as_one() -> None:
+    """The header again is no record, and the mark before it no part of an id."""
+    dropped = Dropped("a.csv", b"\xef\xbb\xbfid,review\n1,good\n\xef\xbb\xbfid,review\n2,bad\n\xef\xbb\xbf3,odd\n")
+
+    assert list(dropped.outcomes()) == ["1", "2", "3"]
+    assert (dropped.reading.repeated_headers, dropped.reading.blank_rows) == (1, 0)
+
+
+def test_what_is_no_record_is_counted_once_however_planning_goes_on() -> None:
+    """Over pages, and over invocations that died between them."""
+    rows = "".join(f"{number},text\n{',' * (number % 3)}\n" for number in range(1, 301))
+    content = f"id,review\n{rows}".encode()
+    blank = sum(number % 3 > 0 for number in range(1, 301))  # however many fields they have
+
+    world = World()
+    world.storage.put_task("t", TASK)
+    world.limits = world.limits.__class__(plan_checkpoint_bytes=200)
+    job = world.run(world.drop("inbox/t/a.csv", content))
+
+    assert job.plan.pages > 5
+    assert job.reading.blank_rows == blank
+
+
+def test_a_surplus_stays_in_the_last_column() -> None:
+    """A text with a comma that was not quoted fails alone, and is in the results whole."""
+    dropped = Dropped("a.csv", b"id,review\n1,Write a poem, please\n2,Tell me a joke\n")
+
+    assert (dropped.job.succeeded, dropped.job.failed) == (1, 1)
+    assert dropped.rows()[1][:2] == ["1", "Write a poem, please"]
+
+
+def test_quotes_after_a_backslash_are_read_and_written_so() -> None:
+    """As MySQL and old exports write them; a backslash elsewhere stays."""
+    content = b'id,review\n1,"He said \\"fine\\" twice"\n2,"C:\\\\dir\\\\ and\nC:\\new"\n3,ok\n'
+
+    dropped = Dropped("a.csv", content)
+
+    reviews = [record["review"] for record in dropped.outcomes().values()]
+    assert reviews == ['He said "fine" twice', "C:\\dir\\ and\nC:\\new", "ok"]
+    assert (dropped.reading.escape, dropped.reading.separator) == ("\\", ",")
+    assert b'\n1,"He said \\"fine\\" twice",' in dropped.result()
+
+
+def test_a_task_says_how_its_files_are_read() -> None:
+    """It overrides what would be found, and makes a table of a `.txt`."""
+    task = TASK + b'csv: {separator: ":", header: 3}\n'
+
+    dropped = Dropped("a.txt", b"Reviews of May\n\nid:review\n1:good, or not\n", task)
+
+    assert dropped.outcomes() == {"1": {"id": "1", "review": "good, or not"}}
+    assert dropped.result().startswith(b"Reviews of May\n\nid:review:output:status:error\n1:good, or not:")
+    assert dropped.reading == Reading(separator=":", lines_before=2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'id;review\r\n1;"a;b"\r\n2;"say \'x\'"\r\n',
+        b"sep=|\r\nid|review\r\n1|a,b\r\n",
+        b"\xef\xbb\xbf,id\treview\n0\t1\tx\n".replace(b",", b"\t"),
+        b'id,review\n1,"a \\"b\\", c"\n',
+    ],
+)
+def test_failures_that_are_dropped_again_read_the_same(content: bytes) -> None:
+    """The file of failures has the form of the file: each record is what it was."""
+    world = World()
+    world.storage.put_task("t", TASK)
+    world.simulator.faults.switch("line_refused", value=1.0, code="no", status=400)
+    job = world.run(world.drop("inbox/t/a.csv", content))
+    failures = world.result(job.id, "failures.csv")
+
+    assert job.succeeded == 0
+    assert failures == content
+    again = Dropped("again.csv", failures)
+    assert again.reading == job.reading
+    assert again.job.succeeded == job.failed
