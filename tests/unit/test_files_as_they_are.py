@@ -191,7 +191,7 @@ def test_failures_that_are_dropped_again_read_the_same(content: bytes) -> None:
     """The file of failures has the form of the file: each record is what it was."""
     world = World()
     world.storage.put_task("t", TASK)
-    world.simulator.faults.switch("line_refused", value=1.0, code="no", status=400)
+    world.simulator.faults.switch("line_refused", value=99, code="no", status=400)
     job = world.run(world.drop("inbox/t/a.csv", content))
     failures = world.result(job.id, "failures.csv")
 

@@ -7,7 +7,7 @@ run as a formula is disarmed in the answer columns, never in the user's own.
 import codecs
 import csv
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
@@ -166,7 +166,7 @@ def _runs(
 
     A row has a problem where it has not as many fields as the *header*.
     """
-    width, first, cut = len(header), header[0], _cutter(limits.reading)
+    width, first, separator, is_escaped = len(header), header[0], limits.reading.separator, bool(limits.reading.escape)
     line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
     readline, reader = stream.readline, _RowReader(limits, stream, place)
     start, offset, filled, lines, run = place.offset, place.offset, place.offset, 0, list[Record]()
@@ -176,7 +176,8 @@ def _runs(
     ):
         raw = line
         try:
-            fields = cut(line) if len(line) <= line_bytes_max else None
+            text = unescaped(line.decode()) if is_escaped else line.decode()
+            fields = fields_of_line(text, separator) if len(line) <= line_bytes_max else None
         except UnicodeDecodeError:
             fields = None
         if fields is None:
@@ -190,13 +191,9 @@ def _runs(
             lines += raw.count(b"\n") - 1
         lines += 1
         end = offset + len(raw)
-        if (
-            fields
-            and (not "!" <= fields[0] <= "~" or fields[0] == first)
-            and _is_no_record(fields, offset, header, skipped)
-        ):
-            pass
-        elif fields:
+        if fields and (not "!" <= fields[0] <= "~" or fields[0] == first):  # hardly ever
+            fields = _record_fields(raw, fields, offset, header, skipped)
+        if fields:
             row += 1
             record = Record(row, offset, end, raw, fields)
             run.append(record if len(fields) == width else _ragged(record, width))
@@ -210,15 +207,18 @@ def _runs(
     check_blanks(filled, offset, blanks_max)
 
 
-def _is_no_record(fields: list[str], offset: int, header: tuple[str, ...], skipped: Skipped) -> bool:
-    """Whether the row at *offset* has no value, or is the header again, and note that."""
-    if not any(map(str.strip, fields)):
+def _record_fields(raw: bytes, fields: list[str], offset: int, header: tuple[str, ...], skipped: Skipped) -> list[str]:
+    """Return the *fields* of the row at *offset*, without a mark before them; none where it isn't a record, which is noted."""
+    first, *rest = fields
+    is_marked = raw.startswith(codecs.BOM_UTF8)  # files that were put together have a mark in the middle
+    unmarked = [first.removeprefix("\ufeff"), *rest] if is_marked else fields
+    if not any(map(str.strip, unmarked)):
         skipped.blank.append(offset)
-        return True
-    if tuple(fields) == header and len(header) > 1:  # a single column may hold its own name
+        return []
+    if tuple(unmarked) == header and rest:  # a single column may hold its own name
         skipped.headers.append(offset)
-        return True
-    return False
+        return []
+    return unmarked
 
 
 class _RowReader:
@@ -230,7 +230,6 @@ class _RowReader:
         self.place = place
         self._limits, self._stream = limits, stream
         self._separator, self._is_escaped = limits.reading.separator, bool(limits.reading.escape)
-        self._cut = _cutter(limits.reading)
         self._line_bytes_max = min(limits.record_bytes_max, limits.field_chars_max)
         self._lines: list[bytes] = []
         self.unread: list[bytes] = []  # lines that come before the stream, the next one last
@@ -253,7 +252,11 @@ class _RowReader:
             size_bytes += len(following)
         raw = b"".join(lines)
         try:
-            fields = None if is_open or size_bytes > self._line_bytes_max else self._cut(raw)
+            fields = (
+                None
+                if is_open or size_bytes > self._line_bytes_max
+                else fields_of_line(self._plain(raw.decode()), self._separator)
+            )
         except UnicodeDecodeError:
             fields = None
         if fields is None:
@@ -308,8 +311,10 @@ class _RowReader:
         except UnicodeDecodeError as error:
             where = _Place(self.place.offset + error.start, self.place.line)
             raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}: {encoding_advice(line)}") from error
-        if not self._lines:
-            text = text.removeprefix("\ufeff")
+        return self._plain(text if self._lines else text.removeprefix("\ufeff"))
+
+    def _plain(self, text: str) -> str:
+        """Return *text* as it would be with doubled quotes."""
         return unescaped(text) if self._is_escaped else text
 
 
@@ -376,21 +381,6 @@ def _columns(fields: Sequence[str]) -> tuple[tuple[str, ...], Mapping[str, tuple
         for number, name in enumerate(map(canonical_name, fields), 1)
     ]
     return tuple(named), repeated
-
-
-def _cutter(reading: Reading) -> Callable[[bytes], list[str] | None]:
-    """Return what cuts the bytes of a row into fields; None where csv.reader has to look."""
-    separator, mark = reading.separator, codecs.BOM_UTF8
-
-    def cut(line: bytes) -> list[str] | None:
-        # Files that were put together have a mark in the middle; it is part of no field.
-        text = line[3:].decode() if line.startswith(mark) else line.decode()
-        return fields_of_line(text, separator)
-
-    def cut_escaped(line: bytes) -> list[str] | None:
-        return fields_of_line(unescaped(line.decode().removeprefix("\ufeff")), separator)
-
-    return cut_escaped if reading.escape else cut
 
 
 def _ragged(record: Record, width: int) -> Record:
