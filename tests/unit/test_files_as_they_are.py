@@ -124,6 +124,19 @@ def test_rows_without_a_value_are_no_records() -> None:
     assert len(dropped.rows()) == 3
 
 
+def test_how_a_file_was_read_is_said_everywhere() -> None:
+    """In status, summary, report and notification, in one sentence."""
+    dropped = Dropped("a.csv", b"Reviews\r\nid;review\r\n1;good\r\n;\r\n", TASK + b"csv: {header: 2}\n")
+    words = "CSV, semicolons, header in line 2; 1 empty row skipped"
+
+    for name in ("status.json", "summary.json"):
+        assert json.loads(dropped.world.result(dropped.id, name))["read_as"] == words
+    assert f"Read as {words}" in dropped.world.result(dropped.id, "report.html").decode()
+    (notification,) = dropped.world.notifications.published
+    assert json.loads(notification.json)["read_as"] == words
+    assert f"\nRead as: {words}.\n" in notification.text
+
+
 def test_files_that_were_put_together_are_read_as_one() -> None:
     """The header again is no record, and the mark before it no part of an id."""
     dropped = Dropped("a.csv", b"\xef\xbb\xbfid,review\n1,good\n\xef\xbb\xbfid,review\n2,bad\n\xef\xbb\xbf3,odd\n")

@@ -16,6 +16,7 @@ from batchdrop.core.model.errors import NotYet
 from batchdrop.core.model.job import Group, Job
 from batchdrop.core.model.keys import NO_TASK, Keys, Upload
 from batchdrop.core.model.outcomes import Failure, decode_outcome
+from batchdrop.core.model.reading import reading_words
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
@@ -46,6 +47,7 @@ class Checked:
     first_refusals: list[Refusal]
     first_requests: list[bytes]  # as lines of the batch's input, by row
     quotes: list[Quote]
+    read_as: str
     dedupes: bool  # whether requests that repeat are sent once
 
 
@@ -119,7 +121,14 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     quotes = _quotes(last.groups, base_url)
     requests = [line for _, line in trial.requests]
     return Checked(
-        last.items, last.refused, trial.reasons, trial.refusals, requests, quotes, dedupes=job.options.dedupe
+        last.items,
+        last.refused,
+        trial.reasons,
+        trial.refusals,
+        requests,
+        quotes,
+        reading_words(Upload("", job.key, "").extension, last.reading),
+        dedupes=job.options.dedupe,
     )
 
 

@@ -86,6 +86,7 @@ class JobStatus(msgspec.Struct, frozen=True):
     upload: UploadNames
     task: str = "-"
     event: str | None = None
+    read_as: str | None = None
     items: str = "objects"  # how one item can be read; a stack of an older release does not say
     counts: Counts = Counts()
     waiting: Waiting | None = None

@@ -16,6 +16,7 @@ def show_checked(console: Console, checked: Checked, base_url: str) -> None:
     """Print what dropping the file would do."""
     sent = checked.items - checked.refused
     console.print(f"{checked.items:,} records: {sent:,} would be sent, {checked.refused:,} refused.")
+    console.print(text(f"Read as {checked.read_as}."))
     if checked.refused:
         _show_refusals(console, checked)
     if checked.first_requests:

@@ -93,6 +93,7 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
         "file": f"s3://{job.upload.bucket}/{job.upload.key}",
         "version": job.upload.version,
         "task": job.task,
+        "read as": job.read_as or "",
         "state": state_of(job),
         "waits for": wait_of(job.waiting),
         "reason": f"{job.reason.message} ({job.reason.code})" if job.reason else "",

@@ -13,7 +13,7 @@ from batchdrop.core.delivery.receipt import Receipt
 from batchdrop.core.delivery.receipt_text import KINDS, money, parts, places_of, rate, sums, unknown_words
 from batchdrop.core.delivery.report_charts import Curve, curve, durations, lengths, share
 from batchdrop.core.delivery.report_facts import END_CHARS_MAX, NAME_CHARS_MAX, Facts
-from batchdrop.core.delivery.summary import Results
+from batchdrop.core.delivery.summary import Results, read_as
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import NO_TASK
 from batchdrop.core.model.shard import Shard
@@ -37,6 +37,7 @@ def report_values(job: Job, shards: Sequence[Shard], results: Results, facts: Fa
     ends = sorted(facts.ends.items(), key=lambda entry: (-entry[1], entry[0]))
     ended_at, usages = steps[-1][0] if steps else 0, results.usage.values()
     return {
+        "read_as": read_as(job),
         "file": cut(job.key.removeprefix("inbox/"), _KEY_CHARS_MAX),
         "job": job.id,
         "task": "" if job.task == NO_TASK else cut(job.task, NAME_CHARS_MAX),

@@ -16,7 +16,9 @@ from batchdrop.core.collection.outcome_groups import Alike, OutcomeRun, run_of, 
 from batchdrop.core.delivery.receipt import MODEL_CHARS_MAX, MODELS_MAX, OTHER, Receipt, receipt_document
 from batchdrop.core.model.install import CommonWait
 from batchdrop.core.model.job import Job
+from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.outcomes import NO_USAGE, Outcome, Usage
+from batchdrop.core.model.reading import reading_words
 from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.model.shard import Shard, ShardState
 from batchdrop.core.model.wording import iso_time
@@ -237,7 +239,17 @@ def failure_document(failure: FailureCount) -> dict[str, object]:
 
 def _identity(job: Job) -> dict[str, object]:
     upload = {"bucket": job.bucket, "key": job.key, "version": job.version}
-    return {"schema": SCHEMA, "job": job.id, "task": job.task, "upload": upload, "items": job.options.items.value}
+    return {
+        "schema": SCHEMA, "job": job.id, "task": job.task, "upload": upload, "items": job.options.items.value,
+        "read_as": read_as(job),
+    }  # fmt: skip
+
+
+def read_as(job: Job) -> str | None:
+    """Return in words how the upload of *job* was read; None before any of it was."""
+    if not job.plan.pages:
+        return None
+    return reading_words(Upload(job.bucket, job.key, job.version).extension, job.reading)
 
 
 def _shard(shard: Shard) -> dict[str, object]:

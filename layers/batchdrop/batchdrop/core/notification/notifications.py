@@ -16,10 +16,11 @@ from batchdrop.core.admission.quote_text import approval_words, hold_reason, quo
 from batchdrop.core.delivery.advice import meaning, rejection_advice
 from batchdrop.core.delivery.receipt import Receipt, receipt_document
 from batchdrop.core.delivery.receipt_text import receipt_lines
-from batchdrop.core.delivery.summary import Results, failure_document
+from batchdrop.core.delivery.summary import Results, failure_document, read_as
 from batchdrop.core.model.install import CommonWait
 from batchdrop.core.model.job import Hold, ItemAccess, Job
 from batchdrop.core.model.keys import NO_TASK, Keys
+from batchdrop.core.model.reading import AS_EVER
 from batchdrop.core.model.reasons import NotificationEvent, Reason, WaitingFor
 from batchdrop.core.model.wording import iso_time, printable
 
@@ -144,6 +145,8 @@ def _lines(job: Job, results: Results, location: str) -> Iterator[str]:
     yield ""
     if job.event != _E.REJECTED:
         yield f"Items: {_items(job, results):,}, of these {results.succeeded:,} succeeded and {results.failed:,} failed."
+    if job.reading != AS_EVER:
+        yield f"Read as: {read_as(job)}."
     if job.reason is not None:
         yield f"Reason: {_message(job.reason)} ({printable(job.reason.code)})"
     for model, usage in _shown(results.usage.items()) if results.receipt is None else ():
@@ -202,6 +205,7 @@ def _json(job: Job, results: Results, location: str, identity: str) -> str:
         "task": job.task,
         "upload": {"bucket": job.bucket, "key": job.key, "version": job.version},
         "results": location,
+        "read_as": read_as(job),
         "counts": {"items": _items(job, results), "succeeded": results.succeeded, "failed": results.failed},
         "usage": dict(_shown(results.usage.items())),
         "receipt": results.receipt and _brief_receipt(results.receipt),
