@@ -162,8 +162,8 @@ REJECTED = (
         ("ends behind record 2",), "Write the file again: its end is missing.",
     ),
     Wrong(
-        "An array, or one long object, under the name of JSON lines", "inbox/nightly.jsonl",
-        text(f"[\n{native()},\n{native(2)}\n]\n"), "one_document", ("over many lines", ".json"), "Name an array `.json`.",
+        "An array under the name of JSON lines", "inbox/nightly.jsonl",
+        text(f"[\n{native()},\n{native(2)}\n]\n"), "one_document", ("over many lines", ".json"), "Name it `.json`.",
     ),
     Wrong(
         "The batch format of Amazon Bedrock", "inbox/nightly.jsonl", lines({"recordId": "1", "modelInput": {"prompt": CANARY}}),
@@ -175,8 +175,9 @@ REJECTED = (
         "foreign_format", ("Anthropic", "each of the first 3"), "Write OpenAI's lines.",
     ),
     Wrong(
-        "The body of a call to Anthropic's batch API", "inbox/nightly.json", lambda: json.dumps({"requests": [CANARY]}).encode(),
-        "foreign_format", ("Anthropic",), "Write OpenAI's lines.",
+        "The body of a call to Anthropic's batch API", "inbox/nightly.json",
+        lambda: json.dumps({"requests": [{"custom_id": "1", "params": {"messages": [CANARY]}}]}).encode(), "foreign_format",
+        ("Anthropic",), "Write OpenAI's lines.",
     ),
     Wrong(
         "The batch format of Google", "inbox/nightly.jsonl", lines({"request": {"contents": [CANARY]}}), "foreign_format",

@@ -213,3 +213,81 @@ def test_failures_that_are_dropped_again_read_the_same(content: bytes) -> None:
     again = Dropped("again.csv", failures)
     assert again.reading == job.reading
     assert again.job.succeeded == job.failed
+
+
+RECORDS = {"1": {"id": 1, "review": "a"}, "2": {"id": 2, "review": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b'[{"id":1,"review":"a"},{"id":2,"review":"b"}]'),
+        ("a.json", b'{"data": [{"id":1,"review":"a"},{"id":2,"review":"b"}]}'),
+        ("a.json", b'\xef\xbb\xbf {"page": 1, "x": ["y"], "data": [ {"id":1,"review":"a"},\n{"id":2,"review":"b"} ]}'),
+        ("a.json", b'{"id":1,"review":"a"}\n{"id":2,"review":"b"}\n'),
+        ("a.json", b'{\n  "id": 1,\n  "review": "a"\n}\n{\n  "id": 2,\n  "review": "b"\n}'),
+        ("a.jsonl", b'{ "id": 1,\n  "review": "a" }\n{ "id": 2,\n  "review": "b" }\n'),
+        ("a.jsonl", b'{"id":1,"review":"a"}{"id":2,"review":"b"}\n'),
+        ("a.ndjson", b'{"id":1,"review":"a"}, {"id":2,"review":"b"}'),
+        ("a.jsonl", b'{"id":1,"review":"a"}\n{"id":2,"review":"b"}\n'),
+    ],
+)  # fmt: skip
+def test_json_is_read_however_it_is_laid_out(name: str, content: bytes) -> None:
+    """An array, an array within an object, or records one after the other: alone, on a line, or over lines."""
+    dropped = Dropped(name, content)
+
+    assert (dropped.job.event, dropped.outcomes()) == ("completed", RECORDS)
+    again = Dropped(name, dropped.result(), TASK)
+    assert again.job.succeeded == 2
+
+
+def test_what_an_object_has_around_its_array_comes_back() -> None:
+    """Its page, its totals: the results are the same object, with an answer in each record."""
+    dropped = Dropped("a.json", b'{"page": 1, "data": [{"id":1,"review":"a"}], "total": 1.50}')
+
+    results = json.loads(dropped.result())
+    assert (results["page"], results["total"], list(results)) == (1, 1.5, ["page", "data", "total"])
+    assert results["data"][0]["review"] == "a"
+    assert results["data"][0]["status"] == "succeeded"
+    assert dropped.result().endswith(b'], "total": 1.50}')
+
+
+@pytest.mark.parametrize(
+    ("tail", "words"),
+    [
+        (b', "others": [{"id":2}]}', "is another one, `others`"),
+        (b', "more": "' + b"x" * 5_000 + b'"}', "are more than 4,096 bytes"),
+        (b"", "does not end the object"),
+    ],
+)
+def test_an_object_has_one_array_of_records(tail: bytes, words: str) -> None:
+    """Which of two is meant is not known; nothing is sent, and nothing behind the array is lost."""
+    dropped = Dropped("a.json", b'{"data": [{"id":1,"review":"a"}]' + tail)
+
+    assert (dropped.job.event, dropped.job.reason and dropped.job.reason.code) == ("rejected", "not_an_array")
+    assert dropped.job.reason
+    assert words in dropped.job.reason.message
+    assert not list(dropped.world.simulator.ledger.charges())
+
+
+def test_openai_lines_in_an_object_are_taken() -> None:
+    """Whatever the key of their array is called."""
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "hi"}}
+    world = World()
+
+    job = world.run(world.drop("inbox/a.json", json.dumps({"requests": [line, line | {"custom_id": 7}]}).encode()))
+
+    assert (job.event, job.succeeded) == ("completed", 2)
+    names = [json.loads(text)["name"] for text in world.result(job.id, "outcomes.jsonl").splitlines()]
+    assert names == ["a", "7"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_writes_for_no_number_is_null_to_a_template(value: str) -> None:
+    """The record is sent; in outcomes it is null, and in the results as it came. In a text it is a word."""
+    line = f'{{"id":1,"review":"a NaN","score":{value}, "more": [{value}]}}'.encode()
+
+    dropped = Dropped("a.jsonl", line + b"\n")
+
+    assert dropped.outcomes() == {"1": {"id": 1, "review": "a NaN", "score": None, "more": [None]}}
+    assert dropped.result().startswith(line[:-1] + b',"output":')

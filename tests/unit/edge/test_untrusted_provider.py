@@ -470,7 +470,7 @@ def test_what_is_put_into_results_nests_no_deeper(opens: str, depth: int) -> Non
     text = opens * depth + "1" + {"[": "]"}.get(opens, "}") * depth
 
     assert one_line(f" {text}\n".encode()) == (text.encode() if depth <= NESTING_MAX else b"null")
-    assert json.loads(with_answer(one_line(text.encode()), Outcome(name="R", row=1, status="failed")))
+    assert json.loads(with_answer(one_line(text.encode()), Outcome(name="R", row=1, status="failed"), b""))
 
 
 @pytest.mark.parametrize("depth", [NESTING_MAX - 2, NESTING_MAX + 10])

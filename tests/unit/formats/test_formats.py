@@ -285,7 +285,7 @@ def test_json_lines_skip_blank_lines_and_the_mark() -> None:
         (b'{"a" 1}', r"line 2 \(at byte 3\) is not JSON at column 6: expecting"),
         (b'{"a": 1', "column 8"),
         (b"{'a': 1}", "column 2"),
-        (b'{"a": NaN}', "NaN isn't a JSON number"),
+        (b'{"a": NaN1}', "NaN isn't a JSON number"),
         (b'{"a": "\xff"}', "not UTF-8 at its byte 8: it looks like"),
         (b'"\\ud800"', "surrogate"),
         (b"1e999", "out of range"),

@@ -80,7 +80,7 @@ def test_a_bare_body_with_messages_is_a_chat() -> None:
         (line(method="absent", body="absent"), "bad_request", "lacks `method`, `body`"),
         (line(custom_id="absent"), "no_id", "custom_id"),
         (line(custom_id=" "), "no_id", "custom_id"),
-        (line(custom_id=7), "no_id", "custom_id"),
+        (line(custom_id=True), "no_id", "custom_id"),
         (line(method="GET"), "bad_request", "`GET`"),
         (line(url="/v1/audio/speech"), "bad_request", "takes /v1/chat/completions, "),
         (line(url=["/v1/responses"]), "bad_request", "`url`"),

@@ -45,7 +45,7 @@ class _Try:
         return columns <= self.names, width > 1, not self.is_broken, share
 
 
-def found_reading(
+def csv_reading(
     start: bytes, extension: str, columns: AbstractSet[str], options: CsvOptions | None, *, is_whole: bool
 ) -> Reading:
     """Return how the CSV that begins with *start* is read, of whose columns the task names *columns*.

@@ -48,12 +48,11 @@ _NUL_SHARE_MIN: Final = 0.4
 # Bytes that are control characters in Latin-1 and quotes, dashes or the euro sign in Windows-1252.
 _WINDOWS_ALONE: Final = re.compile(rb"[\x80-\x9f]")
 _SAVE_AS_UTF8: Final = "save it as UTF-8 (in Excel: `CSV UTF-8`)"
-# An object or array whose first line does not end it.
-_DOCUMENT: Final = re.compile(rb"\s*(?:[\[{][ \t]*\r?\n|\[.*,[ \t]*\r?\n)")
+# An array whose first line does not end it.
+_DOCUMENT: Final = re.compile(rb"\s*(?:\[[ \t]*\r?\n|\[.*,[ \t]*\r?\n)")
 _JSON: Final = re.compile(rb'\s*(?:\[\s*)?\{\s*"')
 # A first line of words with separators, and a second that has some too.
 _TABLE: Final = re.compile(rb"\s*(?!true|false|null)[A-Za-z_][^{}\[\]:\n]*[,;\t|][^{}\[\]:\n]*\n[^\n]*[,;\t|]")
-_ANTHROPIC: Final = re.compile(rb'\s*\{\s*"requests"\s*:\s*\[')
 
 
 def check_start(start: bytes, extension: str) -> None:
@@ -68,11 +67,6 @@ def check_start(start: bytes, extension: str) -> None:
     if _has_nul_pattern(start):
         raise _not_utf8("every other byte is NUL, so it looks like UTF-16 without a mark")
     text = start.removeprefix(codecs.BOM_UTF8)
-    if extension == "json" and _ANTHROPIC.match(text):
-        raise UploadRejected(
-            "foreign_format",
-            "this is the batch format of Anthropic (`requests`); here a .json file is one array of OpenAI requests",
-        )
     if extension not in {"json", "jsonl", "ndjson"} and _JSON.match(text):
         raise UploadRejected(
             "unknown_format",
@@ -85,8 +79,7 @@ def check_start(start: bytes, extension: str) -> None:
     if extension in {"jsonl", "ndjson"} and _DOCUMENT.match(text):
         raise UploadRejected(
             "one_document",
-            f"a .{extension} file holds one JSON record a line, and the first line is not whole: this is one document over many "
-            "lines. An array of records is named .json; an object has to be on one line",
+            f"a .{extension} file holds one JSON record a line, and this is one array over many lines: name it .json",
         )
 
 

@@ -12,7 +12,10 @@ from typing import BinaryIO
 
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import NULL, Outcome
+from batchdrop.core.model.reading import AS_EVER, NESTED, Reading
+from batchdrop.formats.json_reading import TAIL_BYTES_MAX, checked_tail
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
+from batchdrop.formats.jsonl import JsonLines
 from batchdrop.formats.records import Columns, Header, JsonValue, Record, Skipped, check_blanks, in_runs
 
 _SPACE = b" \t\r\n"
@@ -31,9 +34,13 @@ class JsonArray:
 
     record_bytes_max: int
     extension: str = "json"
+    reading: Reading = AS_EVER
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return where the elements start. Raises UploadRejected(`not_an_array`); nothing but white space holds none."""
+        if self.reading.shape == NESTED:
+            head = stream.read(self.reading.body_start)
+            return Header(len(head), head)
         lead = stream.read(_LEAD_BYTES_MAX)
         text = lead.removeprefix(codecs.BOM_UTF8).lstrip(_SPACE)
         if not text:
@@ -47,10 +54,10 @@ class JsonArray:
         self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield a record for each element; *offset* may be where one starts or where the one before ended."""
-        del skipped
         if not header.head:
             return iter(())
-        elements = _Elements(stream, offset, self.record_bytes_max)
+        tail = skipped or Skipped()
+        elements = _Elements(stream, offset, self.record_bytes_max, tail if self.reading.shape == NESTED else None)
         return in_runs(_records(elements, row, is_first=offset == header.body_start))
 
     def decode(self, header: Header, record: Record) -> JsonValue:
@@ -69,25 +76,23 @@ class JsonArray:
         return one_line(record.raw, is_valid=is_valid)
 
     def result_head(self, header: Header) -> bytes:
-        """Return the opening bracket."""
-        del header
-        return b"["
+        """Return the opening bracket, and what an object has before it."""
+        return header.head if self.reading.shape == NESTED else b"["
 
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the element with its answer, on a line of its own."""
         return _separator(is_first=is_first) + with_answer(
-            self.json_text(header, record, is_valid=outcome.record != NULL), outcome
+            self.json_text(header, record, is_valid=outcome.record != NULL), outcome, record.raw
         )
 
     def result_tail(self, header: Header) -> bytes:
-        """Return the closing bracket."""
+        """Return the closing bracket, and what an object has behind it."""
         del header
-        return b"\n]\n"
+        return b"\n]" + (self.reading.tail.encode() if self.reading.shape == NESTED else b"\n")
 
     def failure_head(self, header: Header) -> bytes:
-        """Return the opening bracket."""
-        del header
-        return b"["
+        """Return the opening bracket, and what an object has before it."""
+        return self.result_head(header)
 
     def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
         """Return the element as it came, on lines of its own."""
@@ -95,9 +100,9 @@ class JsonArray:
         return _separator(is_first=is_first) + record.raw
 
     def failure_tail(self, header: Header) -> bytes:
-        """Return the closing bracket."""
+        """Return the closing bracket, and what an object has behind it."""
         del header
-        return b"\n]\n"
+        return b"\n]" + (self.reading.tail.encode() if self.reading.shape == NESTED else b"\n")
 
 
 def _no_array(text: bytes) -> str:
@@ -127,7 +132,8 @@ def _records(elements: "_Elements", row: int, *, is_first: bool) -> Iterator[Rec
 class _Elements:
     """Cuts elements from a stream; holds one element and what was read beyond it."""
 
-    def __init__(self, stream: BinaryIO, offset: int, element_bytes_max: int) -> None:
+    def __init__(self, stream: BinaryIO, offset: int, element_bytes_max: int, skipped: Skipped | None = None) -> None:
+        self._skipped = skipped  # where what follows the array within an object is noted
         self._stream = stream
         self._element_bytes_max = element_bytes_max
         self._buffer = b""
@@ -147,6 +153,12 @@ class _Elements:
             case b"," if not is_first:
                 self._position += 1
         return True
+
+    def has_value(self) -> bool:
+        """Whether a value follows, where no array is around them; steps over a comma."""
+        if self._next_byte() == b",":
+            self._position += 1
+        return self._next_byte() != b""
 
     def goes_on(self, row: int) -> bool:
         """Whether another element follows the one that was taken; steps over the comma."""
@@ -239,8 +251,12 @@ class _Elements:
                 return b""
 
     def _close(self) -> None:
-        """Step over the closing bracket; nothing may follow."""
+        """Step over the closing bracket; nothing may follow but the rest of an object."""
         self._position += 1
+        if self._skipped is not None:
+            rest = self._buffer[self._position :] + self._stream.read(TAIL_BYTES_MAX + 1)
+            self._skipped.tail = checked_tail(rest, self._offset)
+            return
         if found := self._next_byte():
             raise _broken(f"behind the array, at byte {self._offset}, stands {found.decode(errors='replace')!r}")
 
@@ -249,3 +265,32 @@ def _broken(message: str) -> UploadRejected:
     return UploadRejected(
         "broken_array", f"{message}; a .json file is one JSON array of records, with commas between them"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class JsonValues(JsonLines):
+    """JSON records one after the other, over lines as they like, with commas between them or not; results are one a line."""
+
+    def read_runs(
+        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+    ) -> Iterator[list[Record]]:
+        """Yield a record for each value."""
+        del header, skipped
+        return in_runs(_values(_Elements(stream, offset, self.record_bytes_max), row))
+
+    def decode(self, header: Header, record: Record) -> JsonValue:
+        """Return the record's value. Raises ItemRefused(`not_json`)."""
+        del header
+        return decode_record(record.raw, record.row, record.start)
+
+    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+        """Return the record as it came, and a line end."""
+        del header, is_first
+        return record.raw + b"\n"
+
+
+def _values(elements: _Elements, row: int) -> Iterator[Record]:
+    while elements.has_value():
+        row += 1
+        start, raw = elements.take(row)
+        yield Record(row, start, start + len(raw), raw)

@@ -4,6 +4,7 @@ Rule: the user's text is copied, never decoded and encoded again, so that number
 """
 
 import json
+import re
 from collections.abc import Collection, Container, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -20,6 +21,7 @@ from batchdrop.core.planning.plan import Columns, JsonValue, are_objects
 from batchdrop.formats.guesses import encoding_advice
 
 NULL = b"null"
+_CONSTANT: Final = re.compile(rb'(?P<text>"(?:[^"\\]++|\\.)*+")|-?\b(?:NaN|Infinity)\b', re.DOTALL)
 _encode = msgspec.json.Encoder().encode
 _raw_of = msgspec.json.Decoder(msgspec.Raw).decode
 _members_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -36,10 +38,27 @@ def decode_record(text: bytes, row: int, start: int, kind: str = "record") -> Js
         message = f"{kind} {row} (at byte {start}) is nested deeper than {NESTING_MAX} levels, the limit"
         raise ItemRefused("not_json", message)
     try:
-        value: JsonValue = decode_json(text)
+        value: JsonValue = _decoded(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ItemRefused("not_json", f"{kind} {row} (at byte {start}) is {_why(text, error)}") from error
     return value
+
+
+def _decoded(text: bytes) -> JsonValue:
+    try:
+        value: JsonValue = decode_json(text)
+    except msgspec.DecodeError:
+        if (written := without_constants(text)) == text:
+            raise
+        value = decode_json(written)
+    return value
+
+
+def without_constants(text: bytes) -> bytes:
+    """Return JSON *text* with null in place of NaN and Infinity, which Python and pandas write and JSON does not have."""
+    if b"NaN" not in text and b"Infinity" not in text:
+        return text
+    return _CONSTANT.sub(lambda found: found["text"] or NULL, text)
 
 
 def columns_of_texts(texts: Sequence[bytes], names: Collection[str]) -> Columns | None:
@@ -81,7 +100,7 @@ def _refuse_constant(name: str) -> None:
 
 def one_line(text: bytes, *, is_valid: bool = False) -> bytes:
     """Return the JSON *text* on one line with its digits as they are, or `null` if it isn't JSON."""
-    text = text.strip()
+    text = without_constants(text.strip())
     try:
         if not is_valid:
             _raw_of(text)
@@ -103,11 +122,12 @@ def free_name(name: str, taken: Container[str]) -> str:
     return free
 
 
-def with_answer(record: bytes, outcome: Outcome) -> bytes:
+def with_answer(record: bytes, outcome: Outcome, raw: bytes) -> bytes:
     """Return a record's JSON with its answer.
 
     A native request line becomes OpenAI's output line with the user's custom_id; an object gains `output`, `status` and
-    `error` (suffixed where it has such members); anything else becomes the member `record` of a new object.
+    `error` (suffixed where it has such members); anything else becomes the member `record` of a new object. Where the record
+    as it came, *raw*, has NaN or Infinity it is given back so.
     """
     members = _members(record)
     if members is None:
@@ -119,7 +139,10 @@ def with_answer(record: bytes, outcome: Outcome) -> bytes:
         answer = {free_name(name, members): value for name, value in answer.items()}
     if not members:
         return _encode(answer)
-    return b"".join((record.rstrip()[:-1].rstrip(), b",", _encode(answer)[1:]))
+    written = raw.strip()
+    if b"\n" in written or without_constants(written) == written:
+        written = record
+    return b"".join((written.rstrip()[:-1].rstrip(), b",", _encode(answer)[1:]))
 
 
 def _members(record: bytes) -> dict[str, msgspec.Raw] | None:

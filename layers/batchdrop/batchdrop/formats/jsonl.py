@@ -83,7 +83,7 @@ class JsonLines:
     def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the record with its answer on one line."""
         del is_first
-        return with_answer(self.json_text(header, record, is_valid=outcome.record != NULL), outcome) + b"\n"
+        return with_answer(self.json_text(header, record, is_valid=outcome.record != NULL), outcome, record.raw) + b"\n"
 
     def result_tail(self, header: Header) -> bytes:
         """Return nothing."""

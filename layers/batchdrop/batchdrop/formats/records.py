@@ -42,10 +42,11 @@ class Header:
 
 @dataclass(slots=True)
 class Skipped:
-    """The rows of a CSV that aren't records, by their first bytes, as far as reading came."""
+    """What of an upload isn't a record, as far as reading came: rows of a CSV by their first bytes."""
 
     blank: "array[int]" = field(default_factory=lambda: array("Q"))
     headers: "array[int]" = field(default_factory=lambda: array("Q"))
+    tail: bytes = b""  # of JSON within an object: what is behind its array, once reading came there
 
     def take(self, end: float) -> tuple[int, int]:
         """Return how many rows before byte *end* were blank, and how many were headers again. They are counted once."""

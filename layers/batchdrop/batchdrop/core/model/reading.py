@@ -10,6 +10,8 @@ from typing import Final
 from unicodedata import normalize
 
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+VALUES: Final = "values"  # records one after the other, over lines as they like
+NESTED: Final = "nested"  # one array of records, within an object
 # Marks and signs of no width, which a program may put into a name; and blanks that are not the space bar's.
 _UNSEEN: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _BLANKS: Final = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
@@ -31,6 +33,9 @@ class Reading:
     separator: str = ","  # these three of CSV
     escape: str = ""  # what is before a quote in a quoted field; empty where quotes are doubled
     lines_before: int = 0  # before the header
+    shape: str = ""  # these three of JSON that is laid out as its ending does not say
+    body_start: int = 0  # of NESTED: where the first record is
+    tail: str = ""  # of NESTED: what is behind the last one, once that was read
     blank_rows: int = 0  # without any value
     repeated_headers: int = 0
 
@@ -54,6 +59,8 @@ def reading_words(extension: str, reading: Reading) -> str:
 def _form_words(extension: str, reading: Reading) -> Iterator[str]:
     if extension not in ("csv", "tsv", "txt"):
         yield {"json": "JSON", "jsonl": "JSON lines", "ndjson": "JSON lines"}.get(extension, extension)
+        if reading.shape:
+            yield {VALUES: "records one after the other", NESTED: "the array within an object"}[reading.shape]
         return
     yield "CSV"
     yield SEPARATORS.get(reading.separator, f"separated by `{reading.separator}`")

@@ -210,8 +210,12 @@ def _ready_made_name(value: JsonValue, row: int) -> str:
     if not _is_line(record):
         return row_name(row)
     custom_id = record.get("custom_id")
+    if isinstance(custom_id, int) and not isinstance(custom_id, bool):
+        return item_name(str(custom_id))
     if not isinstance(custom_id, str) or not custom_id.strip():
-        raise ItemRefused("no_id", "`custom_id` is missing, empty or no text; each line needs one of its own")
+        raise ItemRefused(
+            "no_id", "`custom_id` is missing, empty, or neither text nor a whole number; each line needs its own"
+        )
     return item_name(custom_id)
 
 

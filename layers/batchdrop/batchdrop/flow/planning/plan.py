@@ -40,8 +40,7 @@ from batchdrop.core.planning.task import check_columns, parse_task
 from batchdrop.flow.planned_job import IN_HAND_BYTES, PlannedJob, upload_of
 from batchdrop.flow.planning.first_look import sampled
 from batchdrop.flow.ports import ObjectWriter
-from batchdrop.formats import CSV_EXTENSIONS, format_of
-from batchdrop.formats.csv_reading import found_reading
+from batchdrop.formats import format_of, found_reading
 from batchdrop.formats.guesses import START_BYTES, check_start
 from batchdrop.formats.records import Format, Header, Record, Skipped
 
@@ -73,7 +72,7 @@ def plan_pages(planned: PlannedJob, should_stop: Callable[[], bool]) -> Iterator
         nonlocal reading
         extension = format_of(upload_of(job), planned.limits, is_csv=job.options.csv is not None).extension
         check_start(start[:START_BYTES], extension)
-        if not job.plan.pages and extension in CSV_EXTENSIONS:
+        if not job.plan.pages:
             is_whole = len(start) < IN_HAND_BYTES
             reading = found_reading(start, extension, recipe.columns, job.options.csv, is_whole=is_whole)
         return format_of(upload_of(job), planned.limits, reading, is_csv=job.options.csv is not None)
@@ -156,6 +155,7 @@ class _Planner:
             self._reading,
             blank_rows=self._reading.blank_rows + blank,
             repeated_headers=self._reading.repeated_headers + headers,
+            tail=self.skipped.tail.decode() if is_last else "",
         )
         number = self._cursor.pages
         page = PlanPage(
