@@ -96,11 +96,13 @@ class FolderStorage:
         """Return an object whole."""
         return self.path(key).read_bytes() if self.path(key).exists() else None
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open an object."""
         if not self.path(key).exists():
             raise NotYet(key)
-        return self.path(key).open("rb", buffering=1 << 20)
+        stream = self.path(key).open("rb", buffering=1 << 20)
+        stream.seek(start)
+        return stream
 
     def size_bytes(self, key: str) -> int | None:
         """Return an object's size."""

@@ -306,12 +306,12 @@ class MemoryStorage:
         """Return the object in the results bucket whole, or None where there is none."""
         return self.objects.get(checked_key(key))
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open an object of the results bucket."""
         content = self.read(key)
         if content is None:
             raise NotYet(f"{key} is not there")
-        return io.BytesIO(content)
+        return io.BytesIO(content[start:])
 
     def size_bytes(self, key: str) -> int | None:
         """Return the size of an object of the results bucket, or None where there is none."""

@@ -169,7 +169,7 @@ class SpoolStorage:
         self._count("GET")
         return self._path(key).read_bytes() if self._path(key).exists() else None
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open an object."""
         size_bytes = self.size_bytes(key)
         if size_bytes is None:
@@ -181,7 +181,7 @@ class SpoolStorage:
             stream.seek(start)
             return stream.read(size_bytes)
 
-        return self._reader(_Blocks(read, size_bytes, 0, self._count, end))
+        return self._reader(_Blocks(read, size_bytes, start, self._count, end))
 
     def size_bytes(self, key: str) -> int | None:
         """Return an object's size."""

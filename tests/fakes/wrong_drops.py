@@ -110,20 +110,10 @@ REJECTED = (
         ("columns 1 and 2", "`review`"), "Rename one of them.",
     ),
     Wrong(
-        "The file is in Latin-1 or Windows-1252", CSV, text(f"{HEADER}R-0,good\nR-1,café {CANARY}\n", "latin-1"), "not_utf8",
-        ("line 3 (byte 33)", "looks like Latin-1 or Windows-1252"), "Save it as UTF-8.",
-    ),
-    Wrong(
-        "The file is in Windows-1252", CSV, text(f"{HEADER}R-1,“{CANARY}”\n", "cp1252"), "not_utf8",
-        ("line 2 (byte 21)", "looks like Windows-1252"), "Save it as UTF-8.",
-    ),
-    Wrong(
-        "The file is in UTF-16 (Excel: `Unicode text`)", CSV, text(TABLE, "utf-16"), "not_utf8", ("the mark of UTF-16",),
-        "Save it as UTF-8.",
-    ),
-    Wrong(
-        "The file is in UTF-16 without its mark", "inbox/nightly.jsonl", text(native(), "utf-16-le"), "not_utf8",
-        ("looks like UTF-16",), "Save it as UTF-8.",
+        "The file is in an encoding that its bytes do not tell for certain", CSV,
+        text(f"{HEADER}R-0,good\nR-1,też {CANARY}\n", "windows-1250"), "not_utf8",
+        ("line 3 (byte", "Windows-1250", "`encoding: windows-1250`"),
+        "Say the encoding in the task, or save the file as UTF-8.",
     ),
     Wrong(
         "A quote is never closed", CSV, text(f'{HEADER}R-0,good\nR-1,"{CANARY}\nR-2,next\n'), "broken_csv",
@@ -146,12 +136,11 @@ REJECTED = (
         ("Excel workbook", "CSV UTF-8"), "Save the sheet as `CSV UTF-8`; renaming changes nothing.",
     ),
     Wrong(
-        "A packed file", "inbox/sentiment/reviews.csv.gz", lambda: gzip.compress(TABLE.encode()), "unknown_format",
-        (".gz", "unpack it"), "Unpack it.",
+        "A packed file that is broken", "inbox/sentiment/reviews.csv.gz", lambda: gzip.compress(TABLE.encode())[:-9],
+        "broken_gzip", ("packed with gzip and cannot be unpacked",), "Pack it again.",
     ),
     Wrong(
-        "A packed file under another name", CSV, lambda: gzip.compress(TABLE.encode()), "unknown_format",
-        ("packed with gzip", "unpack it"), "Unpack it.",
+        "An archive", "inbox/sentiment/reviews.zip", lambda: b"PK\x03\x04", "unknown_format", (".zip", "unpack it"), "Unpack it.",
     ),
     Wrong(
         "A JSON file that isn't an array", "inbox/nightly.json", text(native()), "not_an_array", ("between [ and ]", ".jsonl"),

@@ -4,6 +4,7 @@ Rule: judged on the provider's own ledger, the buckets and the topic. Numbers 10
 checked at each of its writes (`journals`), 17 at each request (`installation`), 24 while a call is refused for good (`refusals`).
 """
 
+import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -130,17 +131,23 @@ def is_rejected(seen: Evidence, upload: Upload) -> bool:
 
 
 def items_of(here: Installation, upload: Upload) -> int:
-    """Return how many records *upload* has: one a line, and a header where it is a table."""
+    """Return how many records *upload* has."""
+    return len(_lines_of(here, upload))
+
+
+def _lines_of(here: Installation, upload: Upload) -> list[str]:
+    """Return the records of *upload* as lines: one a line, and a header before them where it is a table."""
     content = here.storage.uploads[upload.key, upload.version][0]
-    return len(content.splitlines()) - upload.key.endswith(".csv")
+    packed = upload.key.endswith(".gz")
+    text = gzip.decompress(content).decode("utf-16") if packed else content.decode(errors="replace")
+    return text.splitlines()[upload.extension == "csv" :]
 
 
 def answers_are_the_items_own(seen: Evidence) -> Iterator[str]:
     """5: a success derives from the answer to that item of that version."""
     batches = {sent.batch.id: sent for sent in seen.sent}
     for upload, results, _ in _accepted(seen):
-        content = seen.here.storage.uploads[upload.key, upload.version][0].decode(errors="replace")
-        lines = content.splitlines()[upload.key.endswith(".csv") :]
+        lines = _lines_of(seen.here, upload)
         outcomes = [json.loads(line) for line in results.outcome_lines]
         rows = {outcome["name"]: outcome["row"] for outcome in outcomes}
         for outcome in outcomes:

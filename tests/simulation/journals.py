@@ -46,9 +46,9 @@ JOB_EDGES: Final = {
 }
 _RESULT = re.compile(
     r"results/.+/(?P<job>[0-9a-f]{20})/"
-    r"(status\.json|summary\.json|report\.html|outcomes\.(jsonl|index)|(results|failures)\.\w+|items/[^/]+\.json)"
+    r"(status\.json|summary\.json|report\.html|outcomes\.(jsonl|index)|(results|failures)\.\w+(\.gz)?|items/[^/]+\.json)"
 )
-_INTERNAL = re.compile(r"internal/(?P<job>[0-9a-f]{20})/(task\.yaml|(chunks|plan|refused|shards)/.+)")
+_INTERNAL = re.compile(r"internal/(?P<job>[0-9a-f]{20})/(task\.yaml|upload|(chunks|plan|refused|shards)/.+)")
 
 
 @dataclass(frozen=True, slots=True)

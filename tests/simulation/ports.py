@@ -136,9 +136,9 @@ class GatedStorage:
         """Return an object whole."""
         return self._gate.call("storage.read", lambda: self._inner.read(key))
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
         """Open an object."""
-        return self._gate.call("storage.open", lambda: self._inner.open(key))
+        return self._gate.call("storage.open", lambda: self._inner.open(key, start))
 
     def size_bytes(self, key: str) -> int | None:
         """Return an object's size."""

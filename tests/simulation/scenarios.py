@@ -3,6 +3,7 @@
 Rule: a story comes to its end by itself, and says which failures its items may end with.
 """
 
+import gzip
 from collections.abc import Mapping
 
 from simulation.refused_stories import REFUSED_STORIES
@@ -27,12 +28,17 @@ from simulation.wire import KEYS
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE
 
 _SMALL = {"chunk_lines_max": 2}
+_PACKED = gzip.compress(reviews(5).decode().replace(",", ";").encode("utf-16"), mtime=0)
 # The last ones come when all faults are over, and the job is held for certain.
 _APPROVALS = (10 * MINUTE, 4 * HOUR, 8 * HOUR)
 _SHARDS = {**_SMALL, "shard_requests_max": 2, "enqueued_tokens_per_model": 75}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(name="small", happenings=(dropped("inbox/three.jsonl", bodies(3)),), limits=_SMALL),
+    Scenario(
+        # Packed and not in UTF-8: it is read from its copy, which is written before the plan.
+        name="packed", happenings=(Happening(-1, with_task), dropped("inbox/sentiment/reviews.csv.gz", _PACKED)), limits=_SMALL,
+    ),
     Scenario(
         # What lasts is repaired within the slack of a new installation: a table that cannot be written for longer than that
         # makes the drop look older than the installation, and the person is told to drop it again.
@@ -154,7 +160,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="poison",
         happenings=(
-            Happening(-1, with_task), dropped("inbox/sentiment/bad.csv", b"review_id,review\r\nr1,caf\xe9\r\n"),
+            Happening(-1, with_task), dropped("inbox/sentiment/bad.csv", b"review_id,review\r\nr1,caf\x81\r\n"),
             dropped("inbox/three.jsonl", bodies(3)),
         ),
         rejections=frozenset({"not_utf8"}),

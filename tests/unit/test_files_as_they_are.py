@@ -1,14 +1,24 @@
-"""Files as people have them, on the whole path: read as they are, and given back as they came."""
+"""Files as people have them, on the whole path: read as they are, and given back as they came.
+
+Run as a script it writes the table of docs/files.md anew.
+"""
 
 import csv
+import gzip
+import hashlib
 import io
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes.world import World
 
+from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.reading import Reading
+from batchdrop.core.planning.task import parse_task
 
 TASK = b"""
 endpoint: /v1/chat/completions
@@ -291,3 +301,182 @@ def test_what_python_writes_for_no_number_is_null_to_a_template(value: str) -> N
 
     assert dropped.outcomes() == {"1": {"id": 1, "review": "a NaN", "score": None, "more": [None]}}
     assert dropped.result().startswith(line[:-1] + b',"output":')
+
+
+TEXTS = {
+    "German": "Das Café war “prima”: für 5 € und süß", "French": "Où est le cœur du garçon ? Déçu, très naïf : « à bientôt »",
+    "Spanish": "¿Mañana? El niño comió piña, ¡qué español!", "Portuguese": "As razões são más, você não vê: ação e coração",
+    "Danish": "Smørrebrød på øen var værd at få", "Italian": "Perché è così, più caffè", "Dutch": "De coördinatie was één ramp",
+}  # fmt: skip
+OTHERS = {
+    "windows-1250": "Zażółć gęślą jaźń, bardzo dobry żurek", "windows-1251": "Очень хорошо, спасибо большое",
+    "iso8859-2": "Příliš žluťoučký kůň úpěl", "cp1254": "Çok güzel, teşekkürler", "shift_jis": "とても美味しかったです",
+    "gbk": "非常好吃,我还会再来", "cp949": "아주 맛있어요", "koi8_r": "Очень хорошо",
+}  # fmt: skip
+
+
+def table(text: str) -> str:
+    """A table of two records."""
+    return f"id;review\r\n1;{text}\r\n2;plain\r\n"
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_table_of_western_europe_is_read_as_windows_1252(language: str) -> None:
+    """As Excel saves it; the results are in UTF-8 with a mark, so that Excel shows them right."""
+    dropped = Dropped("a.csv", table(TEXTS[language]).encode("windows-1252"))
+
+    assert dropped.outcomes()["1"] == {"id": "1", "review": TEXTS[language]}
+    assert dropped.reading.encoding == "windows-1252"
+    assert dropped.result().startswith(f"\ufeffid;review;output;status;error\r\n1;{TEXTS[language]};".encode())
+
+
+@pytest.mark.parametrize("encoding", OTHERS)
+def test_what_is_not_certain_is_asked_for(encoding: str) -> None:
+    """No text is changed by a guess: the file is rejected with what it could be, and read as its task says."""
+    content = table(OTHERS[encoding].replace(",", "")).encode(encoding)
+
+    refused = Dropped("a.csv", content)
+    said = Dropped("a.csv", content, TASK + f"encoding: {encoding}\n".encode())
+
+    assert (refused.job.event, refused.job.reason and refused.job.reason.code) == ("rejected", "not_utf8")
+    assert said.outcomes()["1"]["review"] == OTHERS[encoding].replace(",", "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_utf_16_is_read(encoding: str, name: str) -> None:
+    """With its mark (Excel: `Unicode text`) and without, in tables and in JSON."""
+    text = "id\treview\n1\tnaïve 日本\n" if name == "a.csv" else '{"id": "1", "review": "naïve 日本"}\n'
+    if encoding in ("utf-16-le", "utf-16-be"):
+        text = text.replace("日本", "")
+    content = text.encode(encoding)
+
+    dropped = Dropped(name, content)
+
+    assert dropped.outcomes()["1"]["review"] == text.rstrip('\n}"').rpartition("\t" if name == "a.csv" else '"')[2]
+    assert dropped.reading.encoding
+
+
+def test_a_byte_that_an_encoding_lacks_is_named() -> None:
+    """Far down the file as well; nothing is sent."""
+    content = table("ok").encode() + b"3;ok\r\n" * 300_000 + b"4;\x81\r\n"
+
+    dropped = Dropped("a.csv", content, TASK + b"encoding: windows-1252\n")
+
+    assert dropped.job.reason
+    assert dropped.job.reason.code == "not_utf8"
+    assert f"not windows-1252 at byte {len(content) - 3} of its text" in dropped.job.reason.message
+
+
+def test_lines_may_end_in_carriage_returns_alone() -> None:
+    """As on old Macs; the results have line feeds."""
+    dropped = Dropped("a.csv", b"id,review\r1,good\r2,bad\r")
+
+    assert list(dropped.outcomes()) == ["1", "2"]
+    assert b"\n1,good," in dropped.result()
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "A.CSV.GZ", "a.jsonl.gz", "a.json.gz"])
+def test_gzip_is_read_and_given_back(name: str) -> None:
+    """By its ending: what comes back is packed again, and reads the same."""
+    plain = {"csv": table("gut").encode(), "jsonl": b'{"id":"1","review":"gut"}\n{"id":"2","review":"plain"}\n'}
+    plain["json"] = b'[{"id":"1","review":"gut"},{"id":"2","review":"plain"}]'
+    ending = name.lower().split(".")[1]
+
+    dropped = Dropped(name, gzip.compress(plain[ending], mtime=0))
+
+    assert dropped.outcomes() == {"1": {"id": "1", "review": "gut"}, "2": {"id": "2", "review": "plain"}}
+    packed = dropped.world.result(dropped.id, f"results.{ending}.gz")
+    assert b"gut" in gzip.decompress(packed)
+    files = json.loads(dropped.world.result(dropped.id, "summary.json"))["files"]
+    sizes = {file["name"]: (file["size_bytes"], file["sha256"]) for file in files}
+    assert sizes[f"results.{ending}.gz"] == (len(packed), hashlib.sha256(packed).hexdigest())
+    assert Dropped("again." + ending, gzip.decompress(packed)).job.succeeded == 2
+
+
+def test_what_is_packed_under_a_plain_name_is_read() -> None:
+    """As S3 keeps what was put with a Content-Encoding; it comes back under its name, and so unpacked."""
+    dropped = Dropped(
+        "a.csv", gzip.compress(table("gut").encode("windows-1252"), mtime=0) + gzip.compress(b"3;more\r\n", mtime=0)
+    )
+
+    assert list(dropped.outcomes()) == ["1", "2", "3"]
+    assert (dropped.reading.is_packed, dropped.result()[:9]) == (True, b"id;review")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (gzip.compress(table("x").encode(), mtime=0)[:-9], "broken_gzip"),
+        (gzip.compress(table("x").encode(), mtime=0)[:-4] + b"\0\0\0\0", "broken_gzip"),
+        (b"\x1f\x8b\x08\x00rubbish", "broken_gzip"),
+        (gzip.compress(table("x").encode() + b"3;" + b"x" * 50_000_000, mtime=0), "unpacks_too_large"),
+    ],
+)
+def test_a_gzip_that_is_broken_or_a_bomb_ends_in_words(content: bytes, code: str) -> None:
+    """Nothing is sent, and memory is that of a block."""
+    world = World()
+    world.storage.put_task("t", TASK)
+    world.limits = replace(world.limits, unpacked_bytes_max=40_000_000)
+
+    job = world.run(world.drop("inbox/t/a.csv.gz", content))
+
+    assert (job.event, job.reason and job.reason.code) == ("rejected", code)
+    assert not list(world.simulator.ledger.charges())
+
+
+@pytest.mark.parametrize("encoding", ["base64", "rot13", "nonsense", "7"])
+def test_an_encoding_is_one_of_text(encoding: str) -> None:
+    """A task that names another one is refused, with the field."""
+    with pytest.raises(UploadRejected, match=r"line \d: `encoding`"):
+        parse_task("t", TASK + f"encoding: '{encoding}'\n".encode())
+
+
+KINDS = (
+    ("CSV with commas", "reviews.csv", b"id,review\n1,good\n"),
+    ("CSV with semicolons, tabs or bars", "reviews.csv", b"id;review\r\n1;good\r\n"),
+    ("CSV that says its separator", "reviews.csv", b"sep=;\r\nid;review\r\n1;good\r\n"),
+    ("CSV with quotes after backslashes", "reviews.csv", b'id,review\n1,"a \\"good\\" one"\n'),
+    ("CSV with tabs", "reviews.tsv", b"id\treview\n1\tgood\n"),
+    ("CSV of Excel in Western Europe", "reviews.csv", "id;review\r\n1;déjà vu\r\n".encode("windows-1252")),
+    ("`Unicode text` of Excel", "reviews.csv", "id\treview\r\n1\tgood\r\n".encode("utf-16")),
+    ("JSON lines", "reviews.jsonl", b'{"id": 1, "review": "good"}\n'),
+    ("JSON records over several lines", "reviews.jsonl", b'{\n "id": 1,\n "review": "good"\n}\n'),
+    ("a JSON array", "reviews.json", b'[{"id": 1, "review": "good"}]'),
+    ("a JSON array within an object", "reviews.json", b'{"page": 1, "data": [{"id": 1, "review": "good"}]}'),
+    ("any of them, packed with gzip", "reviews.csv.gz", gzip.compress(b"id,review\n1,good\n", mtime=0)),
+)
+NOT_TAKEN = (
+    ("a workbook", "reviews.xlsx"), ("Parquet", "reviews.parquet"), ("an archive", "reviews.zip"), ("a document", "letter.pdf"),
+)  # fmt: skip
+GENERATED = re.compile(r"<!-- files -->\n.*?<!-- /files -->", re.DOTALL)
+PAGE = Path(__file__).parents[2] / "docs/files.md"
+
+
+def generated(page: str) -> str:
+    """The page with its table as the system has it: each kind is dropped, and what comes back is looked at."""
+    rows = ["| file | such as | read as | comes back as |", "|---|---|---|---|"]
+    for what, name, content in KINDS:
+        dropped = Dropped(name, content)
+        assert dropped.job.succeeded == 1, what
+        names = (key.rpartition("/")[2] for key in dropped.world.storage.objects)
+        (result,) = (found for found in names if found.startswith("results."))
+        said = json.loads(dropped.world.result(dropped.id, "status.json"))["read_as"]
+        rows.append(f"| {what} | `{name}` | {said} | `{result}` |")
+    for what, name in NOT_TAKEN:
+        refused = Dropped(name, b"PK")
+        assert refused.job.reason, what
+        rows.append(f"| {what} | `{name}` | not taken: `{refused.job.reason.code}` | |")
+    table = "\n".join(rows)
+    return GENERATED.sub(lambda _: f"<!-- files -->\n{table}\n<!-- /files -->", page)
+
+
+def test_the_page_says_what_is_read() -> None:
+    """Its table is what comes of a file of each kind."""
+    page = PAGE.read_text()
+
+    assert generated(page) == page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(generated(PAGE.read_text()))

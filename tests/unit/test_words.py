@@ -32,6 +32,7 @@ DONE: Final = (
     "README.md",
     "docs/command.md",
     "docs/cost.md",
+    "docs/files.md",
     "docs/notifications.md",
     "docs/operating.md",
     "docs/promises.md",

@@ -122,7 +122,7 @@ def test_a_word_that_comes_twice_starts_it_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "event"), [(ROWS, "completed"), (b"review_id,review\r\nr1,caf\xe9\r\n", "rejected"), (b"", "completed")]
+    ("content", "event"), [(ROWS, "completed"), (b"review_id,review\r\nr1,caf\x81\r\n", "rejected"), (b"", "completed")]
 )
 def test_what_ended_for_good_stays_so(content: bytes, event: str) -> None:
     """Neither what was answered nor a file that is wrong is started again; the log says what to do instead."""

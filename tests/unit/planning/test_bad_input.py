@@ -1,7 +1,6 @@
 """What is dropped by mistake, on the whole way. Run this file as a script to write docs/troubleshooting.md anew."""
 
 import bz2
-import gzip
 import io
 import json
 import lzma
@@ -322,16 +321,13 @@ def zipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (gzip.compress(b"x"), "gzip"),
         (bz2.compress(b"x"), "bzip2"),
         (lzma.compress(b"x"), "xz"),
         (zipped(), "zip"),
         (b"<!DOCTYPE html>", "web page"),
-        ("review".encode("utf-32"), "UTF-32"),
-        ("Größe,日本\n1,2\n".encode("utf-16-be"), "UTF-16"),
     ],
     # By name: packed bytes bear the time, and two workers must collect the same tests.
-    ids=["gzip", "bzip2", "xz", "zip", "web page", "UTF-32", "UTF-16"],
+    ids=["bzip2", "xz", "zip", "web page"],
 )
 def test_what_is_no_text_is_known_by_its_first_bytes(content: bytes, name: str) -> None:
     """Whatever its ending says, with what Python itself writes."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
@@ -20,6 +21,7 @@ from batchdrop.core.model.reading import reading_words
 from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
+from batchdrop.flow.ports import ObjectWriter
 from batchdrop_cli.jobs.quote import Quote, batch_price
 from batchdrop_cli.jobs.upload import inbox_key
 
@@ -57,6 +59,7 @@ class _Trial:
 
     path: Path
     keys: Keys
+    folder: Path  # of its own
     reasons: Counter[str] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     requests: list[tuple[int, bytes]] = field(default_factory=list)  # the first ones, with their rows
@@ -71,8 +74,16 @@ class _Trial:
     def read(self, key: str) -> bytes | None:
         return self._kept.get(key)
 
-    def open(self, key: str) -> BinaryIO:
-        raise NotYet(f"{key} was never written")
+    def open(self, key: str, start: int = 0) -> BinaryIO:
+        if key != self.keys.copy:
+            raise NotYet(f"{key} was never written")
+        stream = self._copy.open("rb")
+        stream.seek(start)
+        return stream
+
+    @property
+    def _copy(self) -> Path:
+        return self.folder / "copy"
 
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:  # noqa: ARG002 - the port's
         """Look at a chunk and let it go; keep the task, which is read again. Pages of the plan are not needed."""
@@ -91,9 +102,13 @@ class _Trial:
         return sum(1 for _ in objects)
 
     @contextmanager
-    def writer(self, _key: str, content_type: str = "application/x-ndjson") -> Iterator["_Trial"]:  # noqa: ARG002 - the port's
-        """Planning writes one thing piece by piece: the outcomes of what it refuses, a line each."""
-        yield self
+    def writer(self, key: str, content_type: str = "application/x-ndjson") -> Iterator[ObjectWriter]:  # noqa: ARG002 - the port's
+        """Planning writes two things piece by piece: the copy of a file, and the outcomes of what it refuses, a line each."""
+        if key != self.keys.copy:
+            yield self
+            return
+        with self._copy.open("wb") as copy:
+            yield copy
 
     def write(self, content: bytes) -> None:
         outcome = decode_outcome(content)
@@ -112,12 +127,13 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
         id="0" * 20, bucket=NO_TASK, key=inbox_key(path, None if task is None else task_name), version=NO_TASK,
         created_at=0, task=task_name,
     )  # fmt: skip
-    trial = _Trial(path, Keys(job.id, job.key))
-    if task is not None:
-        pinned = pin_task(PlannedJob(trial, job), task)
-        job = replace(job, snapshot=pinned.digest, options=pinned.options)
-    # A plan has a page, even of an empty file; the last one has all groups.
-    last = deque(plan_pages(PlannedJob(trial, job), should_stop=lambda: False), maxlen=1).pop()
+    with TemporaryDirectory() as folder:
+        trial = _Trial(path, Keys(job.id, job.key), Path(folder))
+        if task is not None:
+            pinned = pin_task(PlannedJob(trial, job), task)
+            job = replace(job, snapshot=pinned.digest, options=pinned.options)
+        # A plan has a page, even of an empty file; the last one has all groups.
+        last = deque(plan_pages(PlannedJob(trial, job), should_stop=lambda: False), maxlen=1).pop()
     quotes = _quotes(last.groups, base_url)
     requests = [line for _, line in trial.requests]
     return Checked(

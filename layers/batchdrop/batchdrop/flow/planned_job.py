@@ -59,6 +59,7 @@ class PlannedJob:
         self._in_hand: dict[str, bytes] = {}
         self._in_hand_bytes = 0
         self._upload: bytes | None = None  # whole, where it is small
+        self.is_copied = job.reading.is_copied  # whether the upload is read from its copy
 
     # ------------------------------------------------------------------ objects of the results bucket
 
@@ -169,17 +170,29 @@ class PlannedJob:
         return self.read_header(lambda _start: self.form)[1]
 
     def read_header(self, look: Callable[[bytes], Format]) -> tuple[Format, Header]:
-        """Return the format that *look* sees in the first bytes of the upload, and the header. Raises UploadRejected."""
-        with self.storage.open_upload(upload_of(self.job)) as stream:
-            start = stream.read(IN_HAND_BYTES)
-            form = look(start)
-            if len(start) < IN_HAND_BYTES:
-                self._upload = start
-            return form, form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
+        """Return the format that *look* sees in the first bytes of the upload, and the header. Raises UploadRejected.
+
+        Where *look* makes the copy that the upload is to be read from, it sees the first bytes of that next.
+        """
+        while True:
+            is_copied = self.is_copied
+            with self.open_upload(0) as stream:
+                start = stream.read(IN_HAND_BYTES)
+                form = look(start)
+                if self.is_copied == is_copied:
+                    if len(start) < IN_HAND_BYTES:
+                        self._upload = start
+                    return form, form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
+
+    def read_from_copy(self) -> None:
+        """Read the upload from its copy from now on."""
+        self.is_copied, self._upload = True, None
 
     def open_upload(self, start: int) -> AbstractContextManager[BinaryIO]:
-        """Open the upload for buffered reading from byte *start*; raises as the port does."""
+        """Open the upload, or its copy, for buffered reading from byte *start*; raises as the port does."""
         if self._upload is None:
+            if self.is_copied:
+                return self.storage.open(self.keys.copy, start)
             return self.storage.open_upload(upload_of(self.job), start)
         stream = io.BytesIO(self._upload)
         stream.seek(start)

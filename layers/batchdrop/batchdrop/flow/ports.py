@@ -134,8 +134,8 @@ class PlanStorage(Protocol):
     def read(self, key: str) -> bytes | None:
         """Return the object in the results bucket whole, or None where there is none."""
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open an object of the results bucket for buffered reading from byte *start*. Raises NotYet where there is none."""
 
     def put(self, key: str, content: bytes, content_type: str = "application/json") -> None:
         """Write one object of the results bucket."""

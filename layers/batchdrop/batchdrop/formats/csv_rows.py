@@ -20,7 +20,7 @@ from batchdrop.core.model.reading import AS_EVER, Reading, canonical_name
 from batchdrop.core.model.reasons import Reason
 from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_reading import unescaped
-from batchdrop.formats.guesses import encoding_advice
+from batchdrop.formats.encodings import ENCODING_ADVICE
 from batchdrop.formats.json_text import NULL, free_name
 from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, Skipped, check_blanks
 
@@ -310,7 +310,7 @@ class _RowReader:
             text = line.decode()
         except UnicodeDecodeError as error:
             where = _Place(self.place.offset + error.start, self.place.line)
-            raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}: {encoding_advice(line)}") from error
+            raise UploadRejected("not_utf8", f"the CSV is not UTF-8 at {where}: {ENCODING_ADVICE}") from error
         return self._plain(text if self._lines else text.removeprefix("\ufeff"))
 
     def _plain(self, text: str) -> str:

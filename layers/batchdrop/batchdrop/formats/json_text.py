@@ -18,7 +18,7 @@ from batchdrop.core.model.limits import NESTING_MAX
 from batchdrop.core.model.nesting import has_many_brackets, is_too_deep
 from batchdrop.core.model.outcomes import Outcome
 from batchdrop.core.planning.plan import Columns, JsonValue, are_objects
-from batchdrop.formats.guesses import encoding_advice
+from batchdrop.formats.encodings import ENCODING_ADVICE
 
 NULL = b"null"
 _CONSTANT: Final = re.compile(rb'(?P<text>"(?:[^"\\]++|\\.)*+")|-?\b(?:NaN|Infinity)\b', re.DOTALL)
@@ -88,7 +88,7 @@ def _why(text: bytes, error: Exception) -> str:
         its_line = f"its line {precise.lineno}, " if b"\n" in text else ""
         return f"not JSON at {its_line}column {precise.colno}: {precise.msg[:1].lower()}{precise.msg[1:]}"
     except UnicodeDecodeError as precise:
-        return f"not UTF-8 at its byte {precise.start + 1}: {encoding_advice(text)}"
+        return f"not UTF-8 at its byte {precise.start + 1}: {ENCODING_ADVICE}"
     except (ValueError, RecursionError) as precise:
         return f"not JSON: {precise}"
     return "not JSON: a number is out of range or half of a surrogate pair is alone"

@@ -70,6 +70,7 @@ class TaskOptions:
     dedupe: bool = False  # identical requests of a shard are sent once
     microdollars_max: int = 0  # what a job may cost before a person has to approve of it; 0 for no limit
     csv: CsvOptions | None = None
+    encoding: str = ""  # of its files; empty where it says nothing
 
 
 @dataclass(frozen=True, slots=True)

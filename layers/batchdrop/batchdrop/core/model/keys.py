@@ -30,7 +30,7 @@ _HASH_CHARS = 16
 _JOB_ID = re.compile(r"[0-9a-f]{20}").fullmatch
 # What a job writes into its folder, beside its items; `results` and `failures` have the ending of the upload.
 _RESULT_NAME = re.compile(
-    r"status\.json|summary\.json|outcomes\.jsonl|outcomes\.index|report\.html|(?:results|failures)\.\w+|items/[^/]+\.json"
+    r"status\.json|summary\.json|outcomes\.jsonl|outcomes\.index|report\.html|(?:results|failures)\.\w+(?:\.gz)?|items/[^/]+\.json"
 ).fullmatch
 _SAFE = r"\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*+"
 _SAFE_NAME = re.compile(_SAFE).fullmatch
@@ -67,9 +67,9 @@ class Upload:
 
     @property
     def extension(self) -> str:
-        """The key's ending in lower case, without its dot; empty where there is none."""
-        name = self.key.rsplit("/", 1)[-1]
-        return name.rpartition(".")[2].lower() if "." in name else ""
+        """The key's ending in lower case, without its dot and without `.gz`; empty where there is none."""
+        name = self.key.rsplit("/", 1)[-1].lower().removesuffix(".gz")
+        return name.rpartition(".")[2] if "." in name else ""
 
 
 def task_keys(name: str) -> tuple[str, ...]:
@@ -237,6 +237,11 @@ class Keys:
     def failures(self, extension: str) -> str:
         """Only the failed records, ready to be dropped again."""
         return f"{self.results}failures.{extension}"
+
+    @property
+    def copy(self) -> str:
+        """The upload in UTF-8 and unpacked, where it could not be read from any byte on."""
+        return f"{self.internal}upload"
 
     @property
     def task_snapshot(self) -> str:

@@ -56,6 +56,7 @@ class Limits:
     open_chunks_bytes_max: int = _limit(
         48_000_000, "Most bytes of chunks that are in memory at once while a file is planned"
     )
+    unpacked_bytes_max: int = _limit(5_000_000_000, "Most bytes that a packed file may unpack to")
     groups_max: int = _limit(100, "Most pairs of endpoint and model in one file")
     # One record, in bytes: a request line has to fit a shard many times over, and is held in memory.
     record_bytes_max: int = _limit(16_000_000, "Longest record, in bytes")

@@ -30,6 +30,9 @@ class CsvOptions:
 class Reading:
     """How an upload is read, and which of its rows aren't records."""
 
+    is_packed: bool = False  # with gzip
+    encoding: str = ""  # empty for UTF-8
+    is_copied: bool = False  # it is read from its copy in UTF-8, because it cannot be read from any byte on as it is
     separator: str = ","  # these three of CSV
     escape: str = ""  # what is before a quote in a quoted field; empty where quotes are doubled
     lines_before: int = 0  # before the header
@@ -53,11 +56,13 @@ def canonical_name(name: str) -> str:
 
 def reading_words(extension: str, reading: Reading) -> str:
     """Return how an upload with that *extension* is read, in words: `CSV, semicolons; 12 empty rows skipped`."""
-    return "; ".join((", ".join(_form_words(extension, reading)), *_skipped_words(reading)))
+    packing = ("packed with gzip",) if reading.is_packed else ()
+    encoding = (reading.encoding,) if reading.encoding else ()
+    return "; ".join((", ".join((*_form_words(extension, reading), *encoding, *packing)), *_skipped_words(reading)))
 
 
 def _form_words(extension: str, reading: Reading) -> Iterator[str]:
-    if extension not in ("csv", "tsv", "txt"):
+    if extension not in ("csv", "tab", "tsv", "txt"):
         yield {"json": "JSON", "jsonl": "JSON lines", "ndjson": "JSON lines"}.get(extension, extension)
         if reading.shape:
             yield {VALUES: "records one after the other", NESTED: "the array within an object"}[reading.shape]

@@ -61,7 +61,11 @@ def parse_task(name: str, content: bytes) -> Task:
     constant = None if is_template(encode_json(bounding).decode()) else bounding
     csv = CsvOptions(**fields.csv.model_dump()) if fields.csv else None
     options = TaskOptions(
-        items=fields.items, dedupe=fields.dedupe, microdollars_max=micro_dollars(fields.max_cost_usd), csv=csv
+        items=fields.items,
+        dedupe=fields.dedupe,
+        microdollars_max=micro_dollars(fields.max_cost_usd),
+        csv=csv,
+        encoding=fields.encoding,
     )
     return Task(
         name,

@@ -4,12 +4,13 @@ Rule: a complaint names the line and the field. Importing this module imports py
 when the first task is read: most invocations read none.
 """
 
+import codecs
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Never
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from batchdrop.core.model.digits import encode_json
 from batchdrop.core.model.endpoints import ENDPOINTS, FULL_URLS
@@ -67,6 +68,15 @@ else:
     _Url = Literal[tuple(ENDPOINTS)]  # so that a complaint lists them
 
 
+def _known_encoding(name: str) -> str:
+    try:
+        if codecs.lookup(name)._is_text_encoding:  # noqa: SLF001 - the only way to tell text from `base64`
+            return name
+    except LookupError:
+        pass
+    raise ValueError(f"`{name}` isn't an encoding; for example windows-1250, shift_jis, gbk")
+
+
 class CsvFields(BaseModel):
     """What a task file says of its CSV files."""
 
@@ -88,6 +98,7 @@ class TaskFile(BaseModel):
     items: ItemAccess = Field(default=TaskOptions().items, strict=False)  # YAML has the value, not the member
     dedupe: bool = TaskOptions().dedupe
     csv: CsvFields | None = None
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = ""
     # None is the default but isn't a valid value: an author who writes the field with nothing after it meant a cap.
     max_cost_usd: Decimal = Field(default=Decimal(), gt=0, le=MAX_COST_USD_MAX, decimal_places=6, strict=False)
 

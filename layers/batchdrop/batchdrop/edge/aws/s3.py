@@ -253,9 +253,9 @@ class S3Storage:
         """Return the object in the results bucket whole, or None where there is none."""
         return _content(self._results, key)
 
-    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """Open an object of the results bucket for buffered reading. Raises NotYet where there is none."""
-        return _reader(self._current(key), 0)
+    def open(self, key: str, start: int = 0) -> AbstractContextManager[BinaryIO]:
+        """Open an object of the results bucket for buffered reading from byte *start*. Raises NotYet where there is none."""
+        return _reader(self._current(key), start)
 
     def _current(self, key: str) -> _ObjectContent:
         """Return the content that an object of the results bucket has now. Raises NotYet where there is none."""

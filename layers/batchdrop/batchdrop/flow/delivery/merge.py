@@ -32,6 +32,7 @@ from batchdrop.flow.collection.buffered_writers import GrowingObject
 from batchdrop.flow.collection.described import Described, describer
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.ports import PlanStorage, Ports
+from batchdrop.formats.packing import Packer
 from batchdrop.formats.records import Record
 
 # As much as is written at once. With an eighth of it an item of 7 KB costs a twentieth more, because each run costs something.
@@ -194,8 +195,10 @@ class _ResultFiles:
         self._form, self._header = form, header
         content_type = _CONTENT_TYPES.get(form.extension, "application/x-ndjson")
         self._outcomes = _Outcomes(planned, objects)
-        self._results = _Measured(storage, keys.merged(form.extension), objects, content_type)
-        self._failures = _Measured(storage, keys.failures(form.extension), objects, content_type)
+        ending = form.extension + (".gz" if planned.job.key.lower().endswith(".gz") else "")
+        content_type = "application/gzip" if ending.endswith(".gz") else content_type
+        self._results = _Measured(storage, keys.merged(ending), objects, content_type)
+        self._failures = _Measured(storage, keys.failures(ending), objects, content_type)
         self._results.write(form.result_head(header))
         self._is_first = True
         self._is_first_failure = True
@@ -272,15 +275,23 @@ class _Measured(GrowingObject):
     ) -> None:
         super().__init__(storage, key, objects, content_type)
         self._digest = hashlib.sha256()
+        self._packer = Packer() if key.endswith(".gz") else None
+        self._written_bytes = 0
 
     def finished(self) -> WrittenFile:
         """Hand over the rest and return what was written; the object exists, even if that is nothing."""
         self.begin()
         self.flush()
-        return WrittenFile(self.key.rpartition("/")[2], self.size_bytes, self._digest.hexdigest())
+        if self._packer:
+            self._give(self._packer.rest())
+        return WrittenFile(self.key.rpartition("/")[2], self._written_bytes, self._digest.hexdigest())
 
     def _hand_over(self, content: bytes) -> None:
+        self._give(self._packer.pack(content) if self._packer else content)
+
+    def _give(self, content: bytes) -> None:
         self._digest.update(content)
+        self._written_bytes += len(content)
         super()._hand_over(content)
 
 

@@ -38,6 +38,7 @@ from batchdrop.core.planning.plan import (
 from batchdrop.core.planning.requests import request_line
 from batchdrop.core.planning.task import check_columns, parse_task
 from batchdrop.flow.planned_job import IN_HAND_BYTES, PlannedJob, upload_of
+from batchdrop.flow.planning.copy import copied_if_needed, with_packing
 from batchdrop.flow.planning.first_look import sampled
 from batchdrop.flow.ports import ObjectWriter
 from batchdrop.formats import format_of, found_reading
@@ -65,19 +66,25 @@ def plan_pages(planned: PlannedJob, should_stop: Callable[[], bool]) -> Iterator
     then read again. May be repeated. Raises UploadRejected where the upload cannot be used; nothing was sent then.
     """
     job, recipe = planned.job, planned.recipe
-    reading = job.reading
+    reading, is_csv = job.reading, job.options.csv is not None
 
     def look(start: bytes) -> Format:
         """Return the format; how it is read was found by the planner of the first page, or is now."""
         nonlocal reading
-        extension = format_of(upload_of(job), planned.limits, is_csv=job.options.csv is not None).extension
-        check_start(start[:START_BYTES], extension)
-        if not job.plan.pages:
+        extension = format_of(upload_of(job), planned.limits, is_csv=is_csv).extension
+        if not job.plan.pages and not planned.is_copied:
+            check_start(start[:START_BYTES], extension)
+            reading = copied_if_needed(planned, start, should_stop)
+        if not job.plan.pages and planned.is_copied == reading.is_copied:
             is_whole = len(start) < IN_HAND_BYTES
-            reading = found_reading(start, extension, recipe.columns, job.options.csv, is_whole=is_whole)
-        return format_of(upload_of(job), planned.limits, reading, is_csv=job.options.csv is not None)
+            found = found_reading(start, extension, recipe.columns, job.options.csv, is_whole=is_whole)
+            reading = with_packing(found, reading)
+        return format_of(upload_of(job), planned.limits, reading, is_csv=is_csv)
 
-    form, header = planned.read_header(look)
+    try:
+        form, header = planned.read_header(look)
+    except OutOfTime:
+        return
     if header.columns:
         check_columns(recipe, header.columns, header.repeated)
     planner = _Planner(planned, recipe=recipe, form=form, header=header, reading=reading)
