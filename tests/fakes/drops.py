@@ -15,7 +15,7 @@ from batchdrop.core.planning.plan import PlanPage
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import Storage
-from batchdrop.formats.records import Format, Header, Record, read_records
+from batchdrop.formats.records import Format, Record, read_records
 
 LIMITS = Limits()
 
@@ -65,8 +65,8 @@ def refused_outcomes(storage: Storage, job: Job) -> list[Outcome]:
     ]
 
 
-def records_of(form: Format, content: bytes) -> tuple[Header, list[Record]]:
-    """Return the header and all records of *content*."""
-    header = form.read_header(io.BytesIO(content))
-    stream = io.BytesIO(content[header.body_start :])
-    return header, list(read_records(form, stream, header, header.body_start, 0))
+def records_of(form: Format, content: bytes) -> tuple[Format, list[Record]]:
+    """Return the format, opened, and all records of *content*."""
+    opened = form.open(io.BytesIO(content))
+    stream = io.BytesIO(content[opened.header.body_start :])
+    return opened, list(read_records(opened, stream, opened.header.body_start, 0))

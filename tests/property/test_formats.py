@@ -17,7 +17,7 @@ from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_rows import CsvRows, disarmed
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Format, Header, Record, read_records
+from batchdrop.formats.records import Format, Record, read_records
 
 CSV = CsvRows(record_bytes_max=10_000, field_chars_max=5_000)
 LINES = JsonLines(record_bytes_max=10_000)
@@ -67,18 +67,18 @@ def tables(draw: st.DrawFn) -> tuple[bytes, list[list[str]]]:
     return whole.encode(), list(filter(is_record, rows))
 
 
-def resumed(form: Format, content: bytes, header: Header, record: Record, offset: int) -> list[Record]:
+def resumed(form: Format, content: bytes, record: Record, offset: int) -> list[Record]:
     """Return the records that follow *record*, read from *offset*."""
-    return list(read_records(form, io.BytesIO(content[offset:]), header, offset, record.row))
+    return list(read_records(form, io.BytesIO(content[offset:]), offset, record.row))
 
 
 def assert_resumes(form: Format, content: bytes) -> None:
     """Reading may begin at the start of each record, and behind it."""
-    header, records = records_of(form, content)
+    form, records = records_of(form, content)
     for number, record in enumerate(records):
-        assert resumed(form, content, header, record, record.end) == records[number + 1 :]
+        assert resumed(form, content, record, record.end) == records[number + 1 :]
         before = Record(record.row - 1, 0, 0, b"")
-        assert resumed(form, content, header, before, record.start) == records[number:]
+        assert resumed(form, content, before, record.start) == records[number:]
 
 
 @given(st.text('a",\r\n \0ü', max_size=14))
@@ -150,10 +150,10 @@ def test_a_table_can_be_read_on_from_any_record(table: tuple[bytes, list[list[st
 def test_results_of_a_table_are_a_table(table: tuple[bytes, list[list[str]]], message: str) -> None:
     """Every row comes back with its answer, in as many columns as the header names."""
     content, rows = table
-    header, records = records_of(CSV, content)
+    form, records = records_of(CSV, content)
     outcome = Outcome(name="n", row=1, status="failed", error=Failure("code", message))
 
-    text = CSV.result_head(header) + b"".join(CSV.result(header, record, outcome, is_first=False) for record in records)
+    text = form.result_head() + b"".join(form.result(record, outcome, is_first=False) for record in records)
 
     again = list(csv.reader(io.StringIO(text.decode(), newline=""), strict=True))[1:]
     assert again == [[*row, "", "failed", disarmed(f"code: {message}")] for row in rows]
@@ -168,9 +168,9 @@ def test_an_array_is_read_whatever_its_layout(values: list[object], layout: dict
     content = json.dumps(values, **layout).encode()
 
     with reads_of(read_bytes):
-        header, records = records_of(ARRAY, content)
+        form, records = records_of(ARRAY, content)
 
-    assert [ARRAY.decode(header, record) for record in records] == values
+    assert [form.decode(record) for record in records] == values
     assert all(content[record.start : record.end] == record.raw for record in records)
 
 
@@ -186,9 +186,9 @@ def test_lines_are_read_on_from_any_line(values: list[object], line_end: bytes) 
     """Blank lines between records change neither rows nor values."""
     content = b"".join(json.dumps(value).encode() + line_end for value in values)
 
-    header, records = records_of(LINES, content)
+    form, records = records_of(LINES, content)
 
-    assert [LINES.decode(header, record) for record in records] == values
+    assert [form.decode(record) for record in records] == values
     assert_resumes(LINES, content)
 
 
@@ -200,13 +200,13 @@ def test_results_of_json_keep_every_record(values: list[object], form: Format) -
         if form is ARRAY
         else b"".join(json.dumps(value).encode() + b"\n" for value in values)
     )
-    header, records = records_of(form, content)
+    form, records = records_of(form, content)
     outcome = Outcome(name="n", row=1, status="succeeded")
 
-    pieces = [form.result(header, record, outcome, is_first=not number) for number, record in enumerate(records)]
-    text = b"".join([form.result_head(header), *pieces, form.result_tail(header)])
+    pieces = [form.result(record, outcome, is_first=not number) for number, record in enumerate(records)]
+    text = b"".join([form.result_head(), *pieces, form.result_tail()])
 
-    again = json.loads(text) if form is ARRAY else [json.loads(line) for line in text.split(b"\n")[:-1]]
+    again = json.loads(text) if isinstance(form, JsonArray) else [json.loads(line) for line in text.split(b"\n")[:-1]]
     for value, result in zip(values, again, strict=True):
         kept = value if isinstance(value, dict) else {"record": value}
         assert {name: result[name] for name in kept} == kept
@@ -220,9 +220,9 @@ UPLOADS = st.binary(max_size=80) | st.text('[]{}",:\\ \n\r1a\ufeff', max_size=40
 def test_no_upload_breaks_a_reader(content: bytes, form: Format) -> None:
     """Whatever is dropped is read, refused by record or rejected whole; nothing else is ever raised."""
     with suppress(UploadRejected):
-        header, records = records_of(form, content)
+        form, records = records_of(form, content)
         for record in records:
             assert content[record.start : record.end].endswith(record.raw)
-            text = json.loads(form.json_text(header, record))
+            text = json.loads(form.json_text(record))
             with suppress(ItemRefused):
-                assert form.decode(header, record) == text
+                assert form.decode(record) == text

@@ -30,12 +30,12 @@ GROWTH_MAX = 2.5**2
 def read(form: Format, content: bytes) -> None:
     """Read *content* and give each record back, as far as it can be read."""
     with suppress(UploadRejected):
-        header, records = records_of(form, content)
-        form.result_head(header)
+        form, records = records_of(form, content)
+        form.result_head()
         for record in records:
-            form.result(header, record, Outcome(name="n", row=record.row, status="succeeded"), is_first=True)
+            form.result(record, Outcome(name="n", row=record.row, status="succeeded"), is_first=True)
             with suppress(ItemRefused):
-                form.decode(header, record)
+                form.decode(record)
 
 
 def compiled(task: str) -> None:
@@ -139,8 +139,8 @@ def test_a_stretch_of_blanks_ends_at_the_limit_of_a_record(
 ) -> None:
     """The clock is asked between records, so what stands between two of them is bounded as they are; what came before is read."""
     content = first + blank * 1_000_000 + second
-    header = form.read_header(io.BytesIO(content))
-    runs = form.read_runs(io.BytesIO(content[header.body_start :]), header, header.body_start, 0)
+    form = form.open(io.BytesIO(content))
+    runs = form.read_runs(io.BytesIO(content[form.header.body_start :]), form.header.body_start, 0)
 
     assert [record.row for record in next(runs)] == [1]
     with pytest.raises(UploadRejected, match="00 bytes of blank lines and spaces, the limit between two records"):

@@ -19,7 +19,7 @@ from batchdrop.core.planning.task import parse_task, recipe_of_task
 from batchdrop.formats.csv_rows import CsvRows
 from batchdrop.formats.json_array import JsonArray
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Record
 
 TEXTS = st.sampled_from(["", " ", "a", "b", "x/y", "%d %b", '"', "{{ b }}", "ü" * 120]) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=8
@@ -57,11 +57,11 @@ def alone(recipe: Recipe, value: JsonValue, row: int) -> Request | None:
         return None
 
 
-def together(recipe: Recipe, header: Header, records: list[Record], rows: range) -> RequestRun | None:
+def together(recipe: Recipe, form: Format, records: list[Record], rows: range) -> RequestRun | None:
     """Return what *records* become together, if they do."""
     if recipe.together is None:
         return None
-    columns = FORMS[1].columns(header, records, recipe.together.columns)
+    columns = form.columns(records, recipe.together.columns)
     return None if columns is None else recipe.together.requests(columns, rows)
 
 
@@ -87,10 +87,10 @@ def test_requests_made_together_are_those_made_alone(
     recipe = recipe_of(endpoint, body, column)
     rows = range(98, 98 + len(records))
     content = b"\n".join(map(msgspec.json.encode, records))
-    header, read = records_of(FORMS[1], content)
+    form, read = records_of(FORMS[1], content)
     expected = [alone(recipe, record, row) for row, record in zip(rows, records, strict=True)]
 
-    run = together(recipe, header, read, rows)
+    run = together(recipe, form, read, rows)
 
     if run is not None:
         assert bool(run.names) == bool(column)
@@ -123,9 +123,9 @@ ALIKE = st.tuples(READY_LINES, st.integers(1, 3)).map(lambda pair: [pair[0]] * p
 def test_batch_lines_taken_together_are_those_taken_alone(lines: list[dict[str, JsonValue]]) -> None:
     """Lines that ask different things, or that one could not send, are looked at one by one."""
     recipe, rows = ready_made(Limits()), range(1, len(lines) + 1)
-    header, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
+    form, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
 
-    run = together(recipe, header, read, rows)
+    run = together(recipe, form, read, rows)
 
     if run is not None:
         assert_same(run, [alone(recipe, line, row) for row, line in zip(rows, lines, strict=True)])
@@ -136,9 +136,9 @@ def test_usual_batch_lines_are_taken_together(endpoint: str) -> None:
     """One model, one endpoint: so are nearly all files."""
     body: JsonValue = {"model": "m", "input": "text", "max_output_tokens": 5}
     lines = [{"custom_id": name, "method": "POST", "url": endpoint, "body": body} for name in ("a", "b/c")]
-    header, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
+    form, read = records_of(FORMS[1], b"\n".join(map(msgspec.json.encode, lines)))
 
-    run = together(ready_made(Limits()), header, read, range(1, 3))
+    run = together(ready_made(Limits()), form, read, range(1, 3))
 
     assert run is not None
     assert list(run.names) == ["a", "b%2Fc"]
@@ -162,12 +162,12 @@ def test_columns_are_what_the_records_have(records: list[dict[str, JsonValue]], 
         "jsonl": "\n".join(lines),
         "json": f"[{','.join(lines)}]",
     }
-    header, read = records_of(form, contents[form.extension].encode())
-    names &= set(header.columns) or names
+    form, read = records_of(form, contents[form.extension].encode())
+    names &= set(form.header.columns) or names
 
-    columns = form.columns(header, read, names) if read else {}
+    columns = form.columns(read, names) if read else {}
 
-    values = [form.decode(header, record) for record in read]
+    values = [form.decode(record) for record in read]
     has_all = all(isinstance(value, dict) and names <= value.keys() for value in values)
     assert (columns is not None) == has_all
     if columns and names:
@@ -178,10 +178,10 @@ def test_columns_are_what_the_records_have(records: list[dict[str, JsonValue]], 
 
 def test_a_row_that_fits_no_header_has_no_columns() -> None:
     """Nobody knows which of its fields belongs where."""
-    header, read = records_of(FORMS[0], b"a,b\n1,2\n3\n")
+    form, read = records_of(FORMS[0], b"a,b\n1,2\n3\n")
 
-    assert FORMS[0].columns(header, read, {"a"}) is None
-    assert FORMS[0].columns(header, read[:1], {"a"}) == {"a": ("1",), "b": ("2",)}
+    assert form.columns(read, {"a"}) is None
+    assert form.columns(read[:1], {"a"}) == {"a": ("1",), "b": ("2",)}
 
 
 @given(

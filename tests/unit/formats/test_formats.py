@@ -29,19 +29,19 @@ def answered(row: int, output: object = "positive", **fields: object) -> Outcome
 
 def results(form: Format, content: bytes, outcomes: list[Outcome]) -> bytes:
     """Return the result file of *content*."""
-    header, records = records_of(form, content)
-    pieces = [form.result_head(header)]
+    form, records = records_of(form, content)
+    pieces = [form.result_head()]
     for number, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
-        pieces.append(form.result(header, record, outcome, is_first=not number))
-    return b"".join([*pieces, form.result_tail(header)])
+        pieces.append(form.result(record, outcome, is_first=not number))
+    return b"".join([*pieces, form.result_tail()])
 
 
 def failures(form: Format, content: bytes, rows: set[int]) -> bytes:
     """Return the file of failures of *content*, where *rows* failed."""
-    header, records = records_of(form, content)
+    form, records = records_of(form, content)
     kept = [record for record in records if record.row in rows]
-    pieces = [form.failure(header, record, is_first=not number) for number, record in enumerate(kept)]
-    return b"".join([form.failure_head(header), *pieces, form.failure_tail(header)])
+    pieces = [form.failure(record, is_first=not number) for number, record in enumerate(kept)]
+    return b"".join([form.failure_head(), *pieces, form.failure_tail()])
 
 
 @pytest.mark.parametrize(
@@ -91,26 +91,26 @@ def test_csv_records_carry_their_bytes_and_fields(mark: str, line_end: str) -> N
     rows = ['1,"a, ""b"""', f'2,"ü{line_end}{line_end}x"', "3,"]
     content = (mark + line_end.join(['"id",text', *rows]) + line_end).encode()
 
-    header, records = records_of(CSV, content)
+    form, records = records_of(CSV, content)
 
-    assert header.columns == ("id", "text")
+    assert form.header.columns == ("id", "text")
     assert [record.fields for record in records] == [
         ["1", 'a, "b"'],
         ["2", f"ü{line_end}{line_end}x"],
         ["3", ""],
     ]
     assert all(content[record.start : record.end] == record.raw for record in records)
-    assert header.head + b"".join(record.raw for record in records) == content
+    assert form.header.head + b"".join(record.raw for record in records) == content
 
 
 def test_a_header_may_stand_on_several_lines_behind_blank_ones() -> None:
     """The records begin where it ends, wherever it began."""
     content = b'\n\r\n"a\nb",c\n1,2\n'
 
-    header, records = records_of(CSV, content)
+    form, records = records_of(CSV, content)
 
-    assert header.columns == ("a\nb", "c")
-    assert content[: header.body_start] == b'\n\r\n"a\nb",c\n'
+    assert form.header.columns == ("a\nb", "c")
+    assert content[: form.header.body_start] == b'\n\r\n"a\nb",c\n'
     assert [record.fields for record in records] == [["1", "2"]]
 
 
@@ -127,13 +127,13 @@ def test_a_ragged_row_fails_alone() -> None:
     """A row that does not fit the header is refused; its neighbours go on."""
     content = b"a,b\n1\n2,3\n4,5,6\n"
 
-    header, records = records_of(CSV, content)
+    form, records = records_of(CSV, content)
 
     assert [record.problem.code if record.problem else None for record in records] == ["ragged_row", None, "ragged_row"]
-    assert CSV.decode(header, records[1]) == {"a": "2", "b": "3"}
-    assert CSV.json_text(header, records[0]) == b"null"
+    assert form.decode(records[1]) == {"a": "2", "b": "3"}
+    assert form.json_text(records[0]) == b"null"
     with pytest.raises(ItemRefused, match="row 3 has 3 fields; the header names 2 columns"):
-        CSV.decode(header, records[2])
+        form.decode(records[2])
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_a_broken_csv_is_rejected_with_its_place(content: bytes, code: str, mess
 def test_a_place_deep_in_a_csv_is_named_by_its_byte() -> None:
     """Where reading began in the middle, lines cannot be known and are not made up."""
     content = b"a\nx\ncaf\xe9\n"
-    header = CSV.read_header(io.BytesIO(content))
+    form = CSV.open(io.BytesIO(content))
 
     with pytest.raises(UploadRejected, match="not UTF-8 at byte 7: "):
-        list(read_records(CSV, io.BytesIO(content[4:]), header, 4, 1))
+        list(read_records(form, io.BytesIO(content[4:]), 4, 1))
 
 
 @pytest.mark.parametrize("form", [CSV, LINES, ARRAY])
@@ -269,9 +269,9 @@ def test_json_lines_skip_blank_lines_and_the_mark() -> None:
     """Offsets name each line's own bytes."""
     content = b'\xef\xbb\xbf{"a": 1}\r\n\n  \n"x"\n[1]'
 
-    header, records = records_of(LINES, content)
+    form, records = records_of(LINES, content)
 
-    assert [LINES.decode(header, record) for record in records] == [{"a": 1}, "x", [1]]
+    assert [form.decode(record) for record in records] == [{"a": 1}, "x", [1]]
     assert [(record.row, content[record.start : record.end]) for record in records] == [
         (1, b'{"a": 1}\r\n'),
         (2, b'"x"\n'),
@@ -296,20 +296,20 @@ def test_a_line_that_is_no_json_fails_alone(line: bytes, message: str) -> None:
     """The message names the record, its byte and the column; the lines around it are read."""
     content = b"{}\n" + line + b"\n{}\n"
 
-    header, records = records_of(LINES, content)
+    form, records = records_of(LINES, content)
 
     with pytest.raises(ItemRefused, match=message) as refused:
-        LINES.decode(header, records[1])
+        form.decode(records[1])
     assert refused.value.code == "not_json"
-    assert LINES.json_text(header, records[0]) == b"{}"
-    assert LINES.decode(header, records[2]) == {}
+    assert form.json_text(records[0]) == b"{}"
+    assert form.decode(records[2]) == {}
 
 
 def test_an_invalid_line_is_null_in_outcomes() -> None:
     """What is no JSON cannot stand in a JSON document."""
-    header, records = records_of(LINES, b'{"a": \n{"a": "\xff"}\n')
+    form, records = records_of(LINES, b'{"a": \n{"a": "\xff"}\n')
 
-    texts = [LINES.json_text(header, record) for record in records]
+    texts = [form.json_text(record) for record in records]
 
     assert texts == [b"null", b"null"]
 
@@ -374,21 +374,21 @@ def test_a_field_of_exactly_the_limit_is_taken(field: str, quote: str) -> None:
         field = field.replace("\n", "-")
 
     for row in (f"{quote}{field}{quote},b\n1,2\n", f"a,b\n{quote}{field}{quote},2\n3,4\n"):
-        header, records = records_of(CsvRows(2_000, 500), row.encode())
-        assert field in (*header.fields, *records[0].fields)
+        form, records = records_of(CsvRows(2_000, 500), row.encode())
+        assert field in (*form.header.fields, *records[0].fields)
         with pytest.raises(UploadRejected, match="longer than 500 characters"):
             records_of(CsvRows(2_000, 500), row.replace(field, f"{field}y").encode())
 
 
 def test_a_csv_header_of_exactly_the_limit_is_taken() -> None:
     """As a row is."""
-    form = CsvRows(record_bytes_max=100, field_chars_max=100)
+    form: Format = CsvRows(record_bytes_max=100, field_chars_max=100)
 
-    header, _ = records_of(form, b"a" * 49 + b"," + b"b" * 49 + b"\n1,2\n")
+    form, _ = records_of(form, b"a" * 49 + b"," + b"b" * 49 + b"\n1,2\n")
     with pytest.raises(UploadRejected, match="longer than 100 bytes"):
         records_of(form, b"a" * 50 + b"," + b"b" * 49 + b"\n1,2\n")
 
-    assert (header.body_start, len(header.columns)) == (100, 2)
+    assert (form.header.body_start, len(form.header.columns)) == (100, 2)
 
 
 @pytest.mark.parametrize(
@@ -404,14 +404,14 @@ def test_a_byte_order_mark_that_begins_a_row_is_part_of_no_field(row: str, field
     """Files that were put together have one in the middle: wherever reading begins, and however the row is quoted."""
     content = f"\ufeffa,b\n1,2\n{row}\n3,4\n".encode()
 
-    header, records = records_of(CSV, content)
+    form, records = records_of(CSV, content)
     start = records[1].start
-    resumed = list(read_records(CSV, io.BytesIO(content[start:]), header, start, 1))
+    resumed = list(read_records(form, io.BytesIO(content[start:]), start, 1))
 
-    assert header.columns == ("a", "b")
+    assert form.header.columns == ("a", "b")
     assert [record.fields for record in records] == [["1", "2"], [field, "2"], ["3", "4"]]
     assert resumed == records[1:]
-    assert b"".join(record.raw for record in records) == content[header.body_start :]
+    assert b"".join(record.raw for record in records) == content[form.header.body_start :]
 
 
 @pytest.mark.parametrize("content", [b'{}\n\xef\xbb\xbf{"a": 1}\n{}\n', b'[{},\xef\xbb\xbf{"a": 1},{}]'])
@@ -419,11 +419,11 @@ def test_a_byte_order_mark_before_a_later_record_fails_it_alone(content: bytes) 
     """It is no JSON there; its neighbours go on."""
     form: Format = ARRAY if content.startswith(b"[") else LINES
 
-    header, records = records_of(form, content)
+    form, records = records_of(form, content)
 
-    assert [form.decode(header, records[at]) for at in (0, 2)] == [{}, {}]
+    assert [form.decode(records[at]) for at in (0, 2)] == [{}, {}]
     with pytest.raises(ItemRefused, match=r"record 2|line 2"):
-        form.decode(header, records[1])
+        form.decode(records[1])
 
 
 def test_a_line_that_is_no_json_does_not_break_the_results() -> None:
@@ -522,11 +522,11 @@ def test_an_array_is_cut_into_its_elements() -> None:
     elements = [b'{"a": "]},{[\\\\\\" \\"", "b": [1, {"c": []}]}', b"-1.5e3", b'"x, ]"', b"null", b"[ ]"]
     content = b"\n[ " + b" ,\r\n\t".join(elements) + b"\n]\n\n"
 
-    header, records = records_of(ARRAY, content)
+    form, records = records_of(ARRAY, content)
 
     assert [record.raw for record in records] == elements
     assert all(content[record.start : record.end] == record.raw for record in records)
-    assert [ARRAY.decode(header, record) for record in records] == [json.loads(element) for element in elements]
+    assert [form.decode(record) for record in records] == [json.loads(element) for element in elements]
 
 
 @pytest.mark.parametrize(
@@ -559,12 +559,12 @@ def test_a_bad_element_fails_alone() -> None:
     """While brackets balance, an element that is no JSON leaves its neighbours in peace."""
     content = b'[1, {"a": tru}, 3]'
 
-    header, records = records_of(ARRAY, content)
+    form, records = records_of(ARRAY, content)
 
     with pytest.raises(ItemRefused, match=r"record 2 \(at byte 4\) is not JSON"):
-        ARRAY.decode(header, records[1])
-    assert ARRAY.json_text(header, records[1]) == b"null"
-    assert ARRAY.decode(header, records[2]) == 3
+        form.decode(records[1])
+    assert form.json_text(records[1]) == b"null"
+    assert form.decode(records[2]) == 3
 
 
 def test_array_results_are_an_array() -> None:
@@ -608,9 +608,9 @@ def test_records_are_read_in_runs(form: Format, text_bytes: int, sizes: list[int
         "jsonl": "".join(f'"{text}"\n' for text in texts),
         "json": json.dumps(texts),
     }[form.extension].encode()
-    header = form.read_header(io.BytesIO(content))
+    form = form.open(io.BytesIO(content))
 
-    runs = list(form.read_runs(io.BytesIO(content[header.body_start :]), header, header.body_start, 0))
+    runs = list(form.read_runs(io.BytesIO(content[form.header.body_start :]), form.header.body_start, 0))
 
     assert [len(run) for run in runs] == sizes
     assert [record.row for run in runs for record in run] == list(range(1, 301))
@@ -621,8 +621,8 @@ def test_records_are_read_in_runs(form: Format, text_bytes: int, sizes: list[int
 )
 def test_what_stands_before_a_broken_place_is_read(form: Format, content: bytes) -> None:
     """Whoever looks at the first records only need not care for the rest."""
-    header = form.read_header(io.BytesIO(content))
-    records = read_records(form, io.BytesIO(content[header.body_start :]), header, header.body_start, 0)
+    form = form.open(io.BytesIO(content))
+    records = read_records(form, io.BytesIO(content[form.header.body_start :]), form.header.body_start, 0)
 
     assert [next(records).row, next(records).row] == [1, 2]
     with pytest.raises(UploadRejected):

@@ -36,10 +36,10 @@ def cut_first(path: Path, task: str | None, count: int, folder: Path) -> Path:
     form = format_of(Upload("-", inbox_key(path, task), "-"))
     target = folder / f"{path.stem}.first-{count}{path.suffix}"
     with path.open("rb") as source, target.open("xb") as cut:
-        header = form.read_header(source)
-        source.seek(header.body_start)
-        cut.write(form.failure_head(header))
-        for number, record in enumerate(islice(read_records(form, source, header, header.body_start, 0), count)):
-            cut.write(form.failure(header, record, is_first=number == 0))
-        cut.write(form.failure_tail(header))
+        form = form.open(source)
+        source.seek(form.header.body_start)
+        cut.write(form.failure_head())
+        for number, record in enumerate(islice(read_records(form, source, form.header.body_start, 0), count)):
+            cut.write(form.failure(record, is_first=number == 0))
+        cut.write(form.failure_tail())
     return target

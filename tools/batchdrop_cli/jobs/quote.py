@@ -42,11 +42,11 @@ def requests_of(key: str, content: bytes, task: bytes | None, limits: Limits) ->
     """
     upload = Upload("-", key, "-")
     form = format_of(upload, limits)
-    header = form.read_header(io.BytesIO(content))
+    form = form.open(io.BytesIO(content))
     recipe = recipe_of_task(parse_task(upload.task, task), limits) if task is not None else ready_made(limits)
-    for record in read_records(form, io.BytesIO(content[header.body_start :]), header, header.body_start, 0):
+    for record in read_records(form, io.BytesIO(content[form.header.body_start :]), form.header.body_start, 0):
         try:
-            yield _request(recipe, form.decode(header, record), record.row)
+            yield _request(recipe, form.decode(record), record.row)
         except ItemRefused:
             continue
 

@@ -23,7 +23,7 @@ from batchdrop.core.planning.requests import ready_made
 from batchdrop.core.planning.task import parse_task, recipe_of_task
 from batchdrop.flow.ports import PlanStorage
 from batchdrop.formats import format_of
-from batchdrop.formats.records import Format, Header, Record, read_records
+from batchdrop.formats.records import Format, Record, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
@@ -161,16 +161,11 @@ class PlannedJob:
 
     @cached_property
     def form(self) -> Format:
-        """The format of the upload, as it was planned."""
-        return upload_format(self.job)
+        """The format of the upload, as it was planned, opened. Raises UploadRejected where the upload is gone."""
+        return self.opened(lambda _start: upload_format(self.job))
 
-    @cached_property
-    def header(self) -> Header:
-        """The upload's header. Raises UploadRejected where the upload is gone."""
-        return self.read_header(lambda _start: self.form)[1]
-
-    def read_header(self, look: Callable[[bytes], Format]) -> tuple[Format, Header]:
-        """Return the format that *look* sees in the first bytes of the upload, and the header. Raises UploadRejected.
+    def opened(self, look: Callable[[bytes], Format]) -> Format:
+        """Return the format that *look* sees in the first bytes of the upload, opened. Raises UploadRejected.
 
         Where *look* makes the copy that the upload is to be read from, it sees the first bytes of that next.
         """
@@ -182,7 +177,7 @@ class PlannedJob:
                 if self.is_copied == is_copied:
                     if len(start) < IN_HAND_BYTES:
                         self._upload = start
-                    return form, form.read_header(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
+                    return form.open(cast(BinaryIO, io.BufferedReader(_Rejoined(start, stream))))
 
     def read_from_copy(self) -> None:
         """Read the upload from its copy from now on."""
@@ -200,7 +195,7 @@ class PlannedJob:
 
     def all_records(self) -> Iterator[Record]:
         """Yield every record of the upload. Raises UploadRejected where the upload is gone."""
-        yield from self._records(self.header.body_start, 0)
+        yield from self._records(self.form.header.body_start, 0)
 
     def records(self, shard: Shard, rows: Iterator[int]) -> Iterator[Record]:
         """Yield the records of *rows*, which ascend and belong to the group of *shard*.
@@ -228,9 +223,9 @@ class PlannedJob:
             yield record
 
     def _records(self, offset: int, row: int) -> Iterator[Record]:
-        header = self.header
+        form = self.form
         with self.open_upload(offset) as stream:
-            yield from read_records(self.form, stream, header, offset, row)
+            yield from read_records(form, stream, offset, row)
 
 
 class _Rejoined(io.RawIOBase):

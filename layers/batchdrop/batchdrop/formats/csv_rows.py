@@ -8,9 +8,9 @@ import codecs
 import csv
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import msgspec
 
@@ -22,7 +22,17 @@ from batchdrop.formats.csv_fields import fields_of_line
 from batchdrop.formats.csv_reading import unescaped
 from batchdrop.formats.encodings import ENCODING_ADVICE
 from batchdrop.formats.json_text import NULL, free_name
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, Skipped, check_blanks
+from batchdrop.formats.records import (
+    NO_HEADER,
+    RUN_BYTES,
+    RUN_RECORDS,
+    Columns,
+    Header,
+    JsonValue,
+    Record,
+    Skipped,
+    check_blanks,
+)
 
 # As many as a sheet of Excel or LibreOffice has.
 COLUMNS_MAX = 16_384
@@ -51,6 +61,11 @@ class CsvRows:
     field_chars_max: int
     extension: str = "csv"
     reading: Reading = AS_EVER
+    header: Header = NO_HEADER
+
+    def open(self, stream: BinaryIO) -> Self:
+        """Return the format of the upload in *stream*, which is at its first byte. Raises UploadRejected as `read_header`."""
+        return replace(self, header=self.read_header(stream))
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return the columns; none in an empty file. Raises UploadRejected where there are too many."""
@@ -70,44 +85,46 @@ class CsvRows:
         return Header(0)
 
     def read_runs(
-        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+        self, stream: BinaryIO, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield the rows. A row with too few or too many fields has a problem.
 
         Blank lines, rows without any value, and the header again aren't records.
         """
-        if not header.columns:
+        if not self.header.columns:
             return iter(())  # nothing but blank lines
-        known_line = header.head.count(b"\n") + 1 if offset == header.body_start else None
-        return _runs(self, stream, _Place(offset, known_line), row, header=header.fields, skipped=skipped or Skipped())
+        known_line = self.header.head.count(b"\n") + 1 if offset == self.header.body_start else None
+        return _runs(
+            self, stream, _Place(offset, known_line), row, header=self.header.fields, skipped=skipped or Skipped()
+        )
 
-    def decode(self, header: Header, record: Record) -> JsonValue:
+    def decode(self, record: Record) -> JsonValue:
         """Return the row as an object by column; every value is text. Raises ItemRefused(`ragged_row`)."""
         if record.problem:
             raise ItemRefused(record.problem.code, record.problem.message)
-        return {name: field for name, field in zip(header.columns, record.fields, strict=True)}  # noqa: C416  `dict` takes twice as long
+        return {name: field for name, field in zip(self.header.columns, record.fields, strict=True)}  # noqa: C416  `dict` takes twice as long
 
-    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+    def columns(self, records: Sequence[Record], names: Collection[str]) -> Columns | None:
         """Return all columns, or None where a row does not fit the header."""
         del names  # all of them are there, or planning would not have begun
         if any([record.problem for record in records]):  # noqa: C419  `any` over a generator takes three times as long
             return None
-        return dict(zip(header.columns, zip(*[record.fields for record in records], strict=True), strict=True))
+        return dict(zip(self.header.columns, zip(*[record.fields for record in records], strict=True), strict=True))
 
-    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
+    def json_text(self, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the row as JSON, or `null` where its fields do not fit the header."""
         del is_valid
-        return NULL if record.problem else _encode(dict(zip(header.columns, record.fields, strict=True)))
+        return NULL if record.problem else _encode(dict(zip(self.header.columns, record.fields, strict=True)))
 
-    def result_head(self, header: Header) -> bytes:
+    def result_head(self) -> bytes:
         """Return the header with the answer columns; nothing for an empty file."""
-        if not header.columns:
-            return header.head
-        taken = frozenset(header.columns)
+        if not self.header.columns:
+            return self.header.head
+        taken = frozenset(self.header.columns)
         names = [free_name(name, taken) for name in _ANSWER_COLUMNS]
-        return _without_line_end(header.head) + _cells(self.reading).joined(("", *names)) + header.line_end
+        return _without_line_end(self.header.head) + _cells(self.reading).joined(("", *names)) + self.header.line_end
 
-    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+    def result(self, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the row as it came, then its answer.
 
         A row that does not fit the header is filled up to it, or has in its last column what would be behind that.
@@ -116,28 +133,26 @@ class CsvRows:
         cells = _cells(self.reading)
         row = _without_line_end(record.raw)
         if record.problem:
-            own = len(header.columns) - 1
+            own = len(self.header.columns) - 1
             last = self.reading.separator.join(record.fields[own:])
             row = cells.joined((*(*record.fields, *[""] * own)[:own], last))
-        return b"".join((row, cells.answer(outcome), header.line_end))
+        return b"".join((row, cells.answer(outcome), self.header.line_end))
 
-    def result_tail(self, header: Header) -> bytes:
+    def result_tail(self) -> bytes:
         """Return nothing."""
-        del header
         return b""
 
-    def failure_head(self, header: Header) -> bytes:
+    def failure_head(self) -> bytes:
         """Return the header as it came."""
-        return header.head
+        return self.header.head
 
-    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+    def failure(self, record: Record, *, is_first: bool) -> bytes:
         """Return the row as it came."""
-        del header, is_first
+        del is_first
         return record.raw
 
-    def failure_tail(self, header: Header) -> bytes:
+    def failure_tail(self) -> bytes:
         """Return nothing."""
-        del header
         return b""
 
 

@@ -7,8 +7,8 @@ is decoded, so that a bad element fails alone while its brackets and quotes bala
 import codecs
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Self
 
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import NULL, Outcome
@@ -16,7 +16,7 @@ from batchdrop.core.model.reading import AS_EVER, NESTED, Reading
 from batchdrop.formats.json_reading import TAIL_BYTES_MAX, checked_tail
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
 from batchdrop.formats.jsonl import JsonLines
-from batchdrop.formats.records import Columns, Header, JsonValue, Record, Skipped, check_blanks, in_runs
+from batchdrop.formats.records import NO_HEADER, Columns, Header, JsonValue, Record, Skipped, check_blanks, in_runs
 
 _SPACE = b" \t\r\n"
 # White space that may precede the array; far more than any tool writes.
@@ -35,6 +35,11 @@ class JsonArray:
     record_bytes_max: int
     extension: str = "json"
     reading: Reading = AS_EVER
+    header: Header = NO_HEADER
+
+    def open(self, stream: BinaryIO) -> Self:
+        """Return the format of the upload in *stream*, which is at its first byte. Raises UploadRejected as `read_header`."""
+        return replace(self, header=self.read_header(stream))
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return where the elements start. Raises UploadRejected(`not_an_array`); nothing but white space holds none."""
@@ -51,57 +56,51 @@ class JsonArray:
         return Header(body_start, lead[:body_start])
 
     def read_runs(
-        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+        self, stream: BinaryIO, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield a record for each element; *offset* may be where one starts or where the one before ended."""
-        if not header.head:
+        if not self.header.head:
             return iter(())
         tail = skipped or Skipped()
         elements = _Elements(stream, offset, self.record_bytes_max, tail if self.reading.shape == NESTED else None)
-        return in_runs(_records(elements, row, is_first=offset == header.body_start))
+        return in_runs(_records(elements, row, is_first=offset == self.header.body_start))
 
-    def decode(self, header: Header, record: Record) -> JsonValue:
+    def decode(self, record: Record) -> JsonValue:
         """Return the element's value. Raises ItemRefused(`not_json`)."""
-        del header
         return decode_record(record.raw, record.row, record.start)
 
-    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+    def columns(self, records: Sequence[Record], names: Collection[str]) -> Columns | None:
         """Return the columns *names*, or None if a record lacks one of them or isn't an object."""
-        del header
         return columns_of_texts([record.raw for record in records], names)
 
-    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
+    def json_text(self, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the element on one line, or `null` if it isn't JSON."""
-        del header
         return one_line(record.raw, is_valid=is_valid)
 
-    def result_head(self, header: Header) -> bytes:
+    def result_head(self) -> bytes:
         """Return the opening bracket, and what an object has before it."""
-        return header.head if self.reading.shape == NESTED else b"["
+        return self.header.head if self.reading.shape == NESTED else b"["
 
-    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+    def result(self, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the element with its answer, on a line of its own."""
         return _separator(is_first=is_first) + with_answer(
-            self.json_text(header, record, is_valid=outcome.record != NULL), outcome, record.raw
+            self.json_text(record, is_valid=outcome.record != NULL), outcome, record.raw
         )
 
-    def result_tail(self, header: Header) -> bytes:
+    def result_tail(self) -> bytes:
         """Return the closing bracket, and what an object has behind it."""
-        del header
         return b"\n]" + (self.reading.tail.encode() if self.reading.shape == NESTED else b"\n")
 
-    def failure_head(self, header: Header) -> bytes:
+    def failure_head(self) -> bytes:
         """Return the opening bracket, and what an object has before it."""
-        return self.result_head(header)
+        return self.result_head()
 
-    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+    def failure(self, record: Record, *, is_first: bool) -> bytes:
         """Return the element as it came, on lines of its own."""
-        del header
         return _separator(is_first=is_first) + record.raw
 
-    def failure_tail(self, header: Header) -> bytes:
+    def failure_tail(self) -> bytes:
         """Return the closing bracket, and what an object has behind it."""
-        del header
         return b"\n]" + (self.reading.tail.encode() if self.reading.shape == NESTED else b"\n")
 
 
@@ -272,20 +271,19 @@ class JsonValues(JsonLines):
     """JSON records one after the other, over lines as they like, with commas between them or not; results are one a line."""
 
     def read_runs(
-        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+        self, stream: BinaryIO, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield a record for each value."""
-        del header, skipped
+        del skipped
         return in_runs(_values(_Elements(stream, offset, self.record_bytes_max), row))
 
-    def decode(self, header: Header, record: Record) -> JsonValue:
+    def decode(self, record: Record) -> JsonValue:
         """Return the record's value. Raises ItemRefused(`not_json`)."""
-        del header
         return decode_record(record.raw, record.row, record.start)
 
-    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+    def failure(self, record: Record, *, is_first: bool) -> bytes:
         """Return the record as it came, and a line end."""
-        del header, is_first
+        del is_first
         return record.raw + b"\n"
 
 

@@ -5,14 +5,24 @@ Rule: a line that is not JSON fails alone.
 
 import codecs
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from batchdrop.core.model.errors import UploadRejected
 from batchdrop.core.model.outcomes import NULL, Outcome
 from batchdrop.formats.json_text import columns_of_texts, decode_record, one_line, with_answer
-from batchdrop.formats.records import RUN_BYTES, RUN_RECORDS, Columns, Header, JsonValue, Record, Skipped, check_blanks
+from batchdrop.formats.records import (
+    NO_HEADER,
+    RUN_BYTES,
+    RUN_RECORDS,
+    Columns,
+    Header,
+    JsonValue,
+    Record,
+    Skipped,
+    check_blanks,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +31,11 @@ class JsonLines:
 
     record_bytes_max: int
     extension: str = "jsonl"
+    header: Header = NO_HEADER
+
+    def open(self, stream: BinaryIO) -> Self:
+        """Return the format of the upload in *stream*, which is at its first byte."""
+        return replace(self, header=self.read_header(stream))
 
     def read_header(self, stream: BinaryIO) -> Header:
         """Return where the lines start: behind a byte order mark."""
@@ -28,10 +43,10 @@ class JsonLines:
         return Header(len(mark), mark) if mark == codecs.BOM_UTF8 else Header(0)
 
     def read_runs(
-        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+        self, stream: BinaryIO, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield a record for each line that is not blank. Raises UploadRejected(`record_too_large`)."""
-        del header, skipped
+        del skipped
         line_bytes_max, start, filled, run = self.record_bytes_max, offset, offset, list[Record]()
         for line in iter(partial(stream.readline, line_bytes_max + 1), b""):
             size_bytes = len(line)
@@ -60,46 +75,40 @@ class JsonLines:
             "(record_bytes_max); each record is on a line of its own",
         )
 
-    def decode(self, header: Header, record: Record) -> JsonValue:
+    def decode(self, record: Record) -> JsonValue:
         """Return the line's value. Raises ItemRefused(`not_json`)."""
-        del header
         return decode_record(record.raw.strip(), record.row, record.start, "line")
 
-    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+    def columns(self, records: Sequence[Record], names: Collection[str]) -> Columns | None:
         """Return the columns *names*, or None if a record lacks one of them or isn't an object."""
-        del header
         return columns_of_texts([record.raw for record in records], names)
 
-    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
+    def json_text(self, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the line without its ends, or `null` if it isn't JSON."""
-        del header
         return one_line(record.raw, is_valid=is_valid)
 
-    def result_head(self, header: Header) -> bytes:
+    def result_head(self) -> bytes:
         """Return nothing: a byte order mark would be in the way of every reader."""
-        del header
         return b""
 
-    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+    def result(self, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the record with its answer on one line."""
         del is_first
-        return with_answer(self.json_text(header, record, is_valid=outcome.record != NULL), outcome, record.raw) + b"\n"
+        return with_answer(self.json_text(record, is_valid=outcome.record != NULL), outcome, record.raw) + b"\n"
 
-    def result_tail(self, header: Header) -> bytes:
+    def result_tail(self) -> bytes:
         """Return nothing."""
-        del header
         return b""
 
-    def failure_head(self, header: Header) -> bytes:
+    def failure_head(self) -> bytes:
         """Return the byte order mark, where there was one."""
-        return header.head
+        return self.header.head
 
-    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+    def failure(self, record: Record, *, is_first: bool) -> bytes:
         """Return the line as it came."""
-        del header, is_first
+        del is_first
         return record.raw
 
-    def failure_tail(self, header: Header) -> bytes:
+    def failure_tail(self) -> bytes:
         """Return nothing."""
-        del header
         return b""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, Self
 
 import msgspec
 
@@ -55,6 +55,9 @@ class Skipped:
         return counts
 
 
+NO_HEADER: Final = Header(0)
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as it is in the upload. A Struct, because a frozen dataclass takes ten times as long to make."""
 
@@ -67,17 +70,21 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Format(Protocol):
-    """One file format. All positions are byte offsets in the upload."""
+    """One file format; opened, one upload in it. All positions are byte offsets in the upload, or in its copy."""
 
     @property
     def extension(self) -> str:
         """The ending of result files, without a dot."""
 
-    def read_header(self, stream: BinaryIO) -> Header:
-        """Return the header; *stream* is at the upload's first byte. Raises UploadRejected."""
+    @property
+    def header(self) -> Header:
+        """What the start of the opened upload says about the rest."""
+
+    def open(self, stream: BinaryIO) -> Self:
+        """Return the format of the upload in *stream*, which is at its first byte: it knows its header. Raises UploadRejected."""
 
     def read_runs(
-        self, stream: BinaryIO, header: Header, offset: int, row: int, skipped: Skipped | None = None
+        self, stream: BinaryIO, offset: int, row: int, skipped: Skipped | None = None
     ) -> Iterator[list[Record]]:
         """Yield the records from *offset* on, where *stream* is, some at a time; *row* records come before it.
 
@@ -87,31 +94,31 @@ class Format(Protocol):
         records before it were yielded.
         """
 
-    def decode(self, header: Header, record: Record) -> JsonValue:
+    def decode(self, record: Record) -> JsonValue:
         """Return the record's value: an object by column in CSV. Raises ItemRefused."""
 
-    def columns(self, header: Header, records: Sequence[Record], names: Collection[str]) -> Columns | None:
+    def columns(self, records: Sequence[Record], names: Collection[str]) -> Columns | None:
         """Return what *records* have in the columns *names*, at least; None if one lacks a column, or isn't an object."""
 
-    def json_text(self, header: Header, record: Record, *, is_valid: bool = False) -> bytes:
+    def json_text(self, record: Record, *, is_valid: bool = False) -> bytes:
         """Return the record as JSON on one line; `null` if it isn't a valid record. *is_valid* saves the check."""
 
-    def result_head(self, header: Header) -> bytes:
+    def result_head(self) -> bytes:
         """Return the bytes before the first result."""
 
-    def result(self, header: Header, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
+    def result(self, record: Record, outcome: Outcome, *, is_first: bool) -> bytes:
         """Return the record with its answer."""
 
-    def result_tail(self, header: Header) -> bytes:
+    def result_tail(self) -> bytes:
         """Return the bytes after the last result."""
 
-    def failure_head(self, header: Header) -> bytes:
+    def failure_head(self) -> bytes:
         """Return the bytes before the first failed record."""
 
-    def failure(self, header: Header, record: Record, *, is_first: bool) -> bytes:
+    def failure(self, record: Record, *, is_first: bool) -> bytes:
         """Return the record as it came."""
 
-    def failure_tail(self, header: Header) -> bytes:
+    def failure_tail(self) -> bytes:
         """Return the bytes after the last failed record."""
 
 
@@ -128,9 +135,9 @@ def check_blanks(start: int, end: int, bytes_max: int) -> None:
         raise UploadRejected("too_many_blanks", message)
 
 
-def read_records(form: Format, stream: BinaryIO, header: Header, offset: int, row: int) -> Iterator[Record]:
+def read_records(form: Format, stream: BinaryIO, offset: int, row: int) -> Iterator[Record]:
     """Return the records that `Format.read_runs` yields, one by one."""
-    return chain.from_iterable(form.read_runs(stream, header, offset, row))
+    return chain.from_iterable(form.read_runs(stream, offset, row))
 
 
 def in_runs(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -72,14 +72,14 @@ def _items(ports: Ports, planned: PlannedJob, shard: Shard) -> Iterator[tuple[by
 
 def describer(planned: PlannedJob) -> Callable[[Record], Described]:
     """Return how the records that this job planned are described. Raises UploadRejected where the upload is gone."""
-    form, header, recipe, job = planned.form, planned.header, planned.recipe, planned.job.id
+    form, recipe, job = planned.form, planned.recipe, planned.job.id
 
     def describe_record(record: Record) -> Described:
         try:
-            name = recipe.name(form.decode(header, record), record.row) if recipe.names_from_user else None
+            name = recipe.name(form.decode(record), record.row) if recipe.names_from_user else None
         except ItemRefused as error:
             raise BrokenState(f"job {job}: row {record.row} was planned and has no name: {error.message}") from error
-        text = form.json_text(header, record, is_valid=True)  # it became a request
+        text = form.json_text(record, is_valid=True)  # it became a request
         return Described(record.row, name or row_name(record.row), msgspec.Raw(text))
 
     return describe_record

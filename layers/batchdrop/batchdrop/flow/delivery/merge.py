@@ -164,14 +164,14 @@ def never_sent(planned: PlannedJob) -> Callable[[Record], bytes]:
 
     Beyond the plan it was not checked whether names exist and differ: such items are called by their rows.
     """
-    form, header, last_row = planned.form, planned.header, planned.job.plan.row
+    form, last_row = planned.form, planned.job.plan.row
     describe = describer(planned)
 
     def line_of(record: Record) -> bytes:
         if record.row <= last_row:
             return _cancelled_line(describe(record))
         name = refused_name(record.row, CANCELLED.code)
-        return _cancelled_line(Described(record.row, name, msgspec.Raw(form.json_text(header, record))))
+        return _cancelled_line(Described(record.row, name, msgspec.Raw(form.json_text(record))))
 
     return line_of
 
@@ -191,15 +191,15 @@ class _ResultFiles:
     """The files of a job with a readable upload."""
 
     def __init__(self, planned: PlannedJob, objects: ExitStack) -> None:
-        keys, storage, form, header = planned.keys, planned.storage, planned.form, planned.header
-        self._form, self._header = form, header
+        keys, storage, form = planned.keys, planned.storage, planned.form
+        self._form = form
         content_type = _CONTENT_TYPES.get(form.extension, "application/x-ndjson")
         self._outcomes = _Outcomes(planned, objects)
         ending = form.extension + (".gz" if planned.job.key.lower().endswith(".gz") else "")
         content_type = "application/gzip" if ending.endswith(".gz") else content_type
         self._results = _Measured(storage, keys.merged(ending), objects, content_type)
         self._failures = _Measured(storage, keys.failures(ending), objects, content_type)
-        self._results.write(form.result_head(header))
+        self._results.write(form.result_head())
         self._is_first = True
         self._is_first_failure = True
 
@@ -207,10 +207,10 @@ class _ResultFiles:
         """Write the next items to each file that they belong to."""
         outcomes = self._outcomes.write(lines)
         tally.add(outcomes)
-        result, header = self._form.result, self._header
+        result = self._form.result
         results = []
         for record, outcome in zip(records, outcomes, strict=True):
-            results.append(result(header, record, outcome, is_first=self._is_first))
+            results.append(result(record, outcome, is_first=self._is_first))
             self._is_first = False
             if outcome.error is not None:
                 self._add_failure(record)
@@ -218,15 +218,15 @@ class _ResultFiles:
 
     def _add_failure(self, record: Record) -> None:
         if self._is_first_failure:
-            self._failures.write(self._form.failure_head(self._header))
-        self._failures.write(self._form.failure(self._header, record, is_first=self._is_first_failure))
+            self._failures.write(self._form.failure_head())
+        self._failures.write(self._form.failure(record, is_first=self._is_first_failure))
         self._is_first_failure = False
 
     def finish(self) -> None:
         """Write the bytes after the last record."""
-        self._results.write(self._form.result_tail(self._header))
+        self._results.write(self._form.result_tail())
         if not self._is_first_failure:
-            self._failures.write(self._form.failure_tail(self._header))
+            self._failures.write(self._form.failure_tail())
 
     def written(self) -> Iterator[WrittenFile]:
         """Yield the files; there are no failures where no item failed."""

@@ -11,7 +11,7 @@ from typing import Final
 from batchdrop.core.model.errors import ItemRefused, UploadRejected
 from batchdrop.core.planning.plan import Recipe
 from batchdrop.core.planning.requests import FOREIGN
-from batchdrop.formats.records import Format, Header, Record
+from batchdrop.formats.records import Format, Record
 
 # This many records that are invalid for one reason aren't an accident. Chosen.
 SAMPLE_RECORDS: Final = 20
@@ -21,14 +21,14 @@ _SAMPLE_BYTES: Final = 1_000_000
 _QUOTING: Final = "template_failed"
 
 
-def sampled(runs: Iterator[list[Record]], form: Format, header: Header, recipe: Recipe) -> Iterator[list[Record]]:
+def sampled(runs: Iterator[list[Record]], form: Format, recipe: Recipe) -> Iterator[list[Record]]:
     """Return *runs* whole. Raises UploadRejected where the first of them are all refused for one reason.
 
     SAMPLE_RECORDS of them, but for another provider's format: there all of a shorter file are enough.
     """
     held: list[list[Record]] = []
     sample = list(_sample(chain.from_iterable(_held(runs, held))))
-    refusals = [refusal for record in sample if (refusal := _refusal(record, form, header, recipe))]
+    refusals = [refusal for record in sample if (refusal := _refusal(record, form, recipe))]
     codes = {refusal.code for refusal in refusals}
     is_enough = len(sample) == SAMPLE_RECORDS or codes == {FOREIGN}
     if len(refusals) == len(sample) and len(codes) == 1 and is_enough:
@@ -52,10 +52,10 @@ def _sample(records: Iterator[Record]) -> Iterator[Record]:
             return
 
 
-def _refusal(record: Record, form: Format, header: Header, recipe: Recipe) -> ItemRefused | None:
+def _refusal(record: Record, form: Format, recipe: Recipe) -> ItemRefused | None:
     """Return why the record, looked at alone, cannot become a request; None where it can."""
     try:
-        value = form.decode(header, record)
+        value = form.decode(record)
         recipe.build(value, recipe.name(value, record.row))
     except ItemRefused as refusal:
         return refusal

@@ -43,7 +43,7 @@ from batchdrop.flow.planning.first_look import sampled
 from batchdrop.flow.ports import ObjectWriter
 from batchdrop.formats import format_of, found_reading
 from batchdrop.formats.guesses import START_BYTES, check_start
-from batchdrop.formats.records import Format, Header, Record, Skipped
+from batchdrop.formats.records import Format, Record, Skipped
 
 # Objects of refused items that are held until they are written together.
 _HELD_OBJECTS_MAX = 1_000
@@ -82,17 +82,17 @@ def plan_pages(planned: PlannedJob, should_stop: Callable[[], bool]) -> Iterator
         return format_of(upload_of(job), planned.limits, reading, is_csv=is_csv)
 
     try:
-        form, header = planned.read_header(look)
+        form = planned.opened(look)
     except OutOfTime:
         return
-    if header.columns:
-        check_columns(recipe, header.columns, header.repeated)
-    planner = _Planner(planned, recipe=recipe, form=form, header=header, reading=reading)
+    if form.header.columns:
+        check_columns(recipe, form.header.columns, form.header.repeated)
+    planner = _Planner(planned, recipe=recipe, form=form, reading=reading)
     start = planner.start
     with planned.open_upload(start) as stream:
-        runs = form.read_runs(stream, header, start, job.plan.row, planner.skipped)
+        runs = form.read_runs(stream, start, job.plan.row, planner.skipped)
         if not job.plan.pages:
-            runs = sampled(runs, form, header, recipe)
+            runs = sampled(runs, form, recipe)
         is_last = False
         while not is_last:
             try:
@@ -110,11 +110,11 @@ def _refuse_duplicate() -> Never:
 class _Planner:
     """What planning knows between two pages."""
 
-    def __init__(self, planned: PlannedJob, *, recipe: Recipe, form: Format, header: Header, reading: Reading) -> None:
+    def __init__(self, planned: PlannedJob, *, recipe: Recipe, form: Format, reading: Reading) -> None:
         job = planned.job
         self.skipped = Skipped()
         self._reading = reading
-        self._planned, self._recipe, self._format, self._header = planned, recipe, form, header
+        self._planned, self._recipe, self._format = planned, recipe, form
         self._limits, self._keys = planned.limits, planned.keys
         self._cursor = job.plan
         self._rest: list[Record] = []  # of the run that the last page ended in
@@ -135,7 +135,7 @@ class _Planner:
     @property
     def start(self) -> int:
         """The byte where the next page begins."""
-        return self._cursor.offset if self._cursor.pages else self._header.body_start
+        return self._cursor.offset if self._cursor.pages else self._format.header.body_start
 
     def page(self, runs: Iterator[list[Record]], should_stop: Callable[[], bool]) -> PlanPage:
         """Return the next page, written. Raises OutOfTime where it has to stop before. It is asked between two *runs*."""
@@ -199,14 +199,14 @@ class _Planner:
         together = self._recipe.together
         if together is None:
             return None
-        columns = self._format.columns(self._header, run, together.columns)
+        columns = self._format.columns(run, together.columns)
         return None if columns is None else together.requests(columns, range(run[0].row, run[-1].row + 1))
 
     def _take(self, record: Record, stretch: "_Stretch") -> None:
         """Add the record's request to its chunk, or its refusal to the refused. Every call in here is made for each row."""
         recipe, name = self._recipe, None
         try:
-            value = self._format.decode(self._header, record)
+            value = self._format.decode(record)
             unclaimed = recipe.name(value, record.row)
             if recipe.names_from_user:
                 stretch.digests.append(self._seen.add(unclaimed) or _refuse_duplicate())
@@ -253,7 +253,7 @@ class _Planner:
             name=name,
             row=record.row,
             status="failed",
-            record=msgspec.Raw(self._format.json_text(self._header, record)),
+            record=msgspec.Raw(self._format.json_text(record)),
             error=Failure(refusal.code, refusal.message),
         )
 
