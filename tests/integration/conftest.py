@@ -14,11 +14,11 @@ from integration.subscriber import Subscriber
 from batchdrop_cli.local.emulator import Address, free_port, running_emulator
 from batchdrop_cli.local.environments import Environments, prepare, prepare_tool
 from batchdrop_cli.local.processes import Child
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import LocalProvider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack
 
 PROBE = Path(__file__).with_name("probe")
-NOBODY = Provider(
+NOBODY = LocalProvider(
     "http://127.0.0.1:9/v1", "sk-nobody", simulated=True, control_token="none"
 )  # the discard port: nothing listens there
 

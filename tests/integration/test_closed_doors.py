@@ -22,7 +22,7 @@ from obstore.store import S3Store
 
 from batchdrop_cli.local.description import NoStack, StackDescription, keys_file_beside
 from batchdrop_cli.local.emulator import Address, is_healthy
-from batchdrop_cli.local.signed_requests import ALGORITHM, Asked, read_claim, sha256_of
+from batchdrop_cli.local.signed_requests import ALGORITHM, AskedOfProxy, read_claim, sha256_of
 from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.views.local import how_to_use
 
@@ -105,7 +105,7 @@ def put_chunked(emulator: Address, path: str, chunks: list[bytes], change: tuple
     request = AWSRequest(method="PUT", url=f"{emulator.endpoint_url}{path}", data=b"", headers=headers)
     Streaming(Credentials(emulator.access_key_id, emulator.secret_access_key), "s3", emulator.region).add_auth(request)
     sent = {name: str(value) for name, value in request.headers.items()}
-    claim = read_claim(Asked.of("PUT", path, "", [*sent.items(), ("host", "")]))
+    claim = read_claim(AskedOfProxy.of("PUT", path, "", [*sent.items(), ("host", "")]))
     key = f"AWS4{emulator.secret_access_key}".encode()
     for part in claim.scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")

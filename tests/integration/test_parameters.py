@@ -17,7 +17,7 @@ from batchdrop.edge.aws.dynamodb import DynamoLedger
 from batchdrop_cli.local.deployment import Sources, deploy
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Environments
-from batchdrop_cli.local.provider import Provider, running_simulator
+from batchdrop_cli.local.provider import LocalProvider, running_simulator
 from batchdrop_cli.local.stack import REPOSITORY, parameters, put_key
 from batchdrop_cli.local.ticker import Ticker, ticking
 
@@ -36,7 +36,7 @@ class Pair:
     """Two stacks of one account, by name, and the provider of both."""
 
     address: Address
-    provider: Provider
+    provider: LocalProvider
     outputs: dict[str, dict[str, str]]
     tickers: dict[str, Ticker]
     parameters: dict[str, str]  # those of the stack "own"
@@ -74,7 +74,7 @@ class Pair:
         pytest.fail(f"no job of {name} was finished")
 
 
-def own_things(address: Address, provider: Provider) -> dict[str, str]:
+def own_things(address: Address, provider: LocalProvider) -> dict[str, str]:
     """Make a secret with the key, a KMS key and a boundary, as an organization would, and return them as parameters."""
     options = address.client_options()
     secret = boto3.client("secretsmanager", **options).create_secret(Name="ours", SecretString=provider.api_key)

@@ -24,7 +24,7 @@ from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.deployment import Sources, upload
 from batchdrop_cli.local.description import STACK_NAME
 from batchdrop_cli.local.environments import Environments
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import LocalProvider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack, parameters, put_key
 from batchdrop_cli.local.template import localized, parse
 from batchdrop_cli.main import main
@@ -257,7 +257,7 @@ def complete(drill: Drill, environments: Environments) -> None:
     sources = Sources(REPOSITORY, environments, Path(at.logs))
     template = parse((REPOSITORY / "template.yaml").read_text())
     cloudformation = boto3.client("cloudformation", **drill.options)
-    given = parameters(Provider(at.openai_base_url, KEY, simulated=True))
+    given = parameters(LocalProvider(at.openai_base_url, KEY, simulated=True))
     cloudformation.update_stack(
         StackName=STACK_NAME,
         TemplateBody=json.dumps(localized(template, upload(at.address, sources, template))),

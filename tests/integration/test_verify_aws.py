@@ -13,22 +13,22 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from batchdrop_cli.account import Account
+from batchdrop_cli.account import AwsAccount
 from batchdrop_cli.aws import deploying
 from batchdrop_cli.aws.deploying import Plan
-from batchdrop_cli.commands.verify_aws import Asked, planned_trial
+from batchdrop_cli.commands.verify_aws import AskedTrial, planned_trial
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.local.deployment import ARTIFACTS_BUCKET, DeploymentFailed, Sources, deploy
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Environments
-from batchdrop_cli.local.provider import Provider, running_simulator
+from batchdrop_cli.local.provider import LocalProvider, running_simulator
 from batchdrop_cli.local.stack import REPOSITORY, parameters
 from batchdrop_cli.local.ticker import ticking
 from batchdrop_cli.main import main
 from batchdrop_cli.verify import account_cleaning, account_trial
 from batchdrop_cli.verify.account_cleaning import kept_parts
 from batchdrop_cli.verify.account_trial import AFTER, BEFORE, Trial, look_at_all
-from batchdrop_cli.verify.seen import Seen, Verdict
+from batchdrop_cli.verify.seen import Seen, SeenVerdict
 
 NAME = "batchdrop-verify-0123abcd"
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
@@ -45,7 +45,7 @@ class Ground:
     """An account of the emulator, and what deploys a trial's stack to it."""
 
     address: Address
-    provider: Provider
+    provider: LocalProvider
     sources: Sources
     exits: ExitStack = field(default_factory=ExitStack)
 
@@ -93,7 +93,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account_trial, "ANNOUNCED_SECONDS_MAX", 20.0)
 
 
-def verdicts(seen: list[Seen]) -> dict[str, Verdict]:
+def verdicts(seen: list[Seen]) -> dict[str, SeenVerdict]:
     """Return what was found of each assumption."""
     return {one.assumption: one.verdict for one in seen}
 
@@ -104,8 +104,8 @@ def test_a_good_account_keeps_every_assumption(account: Ground) -> None:
 
     found = verdicts(seen)
     assert list(found) == [*BEFORE, *AFTER]
-    assert found.pop(NOT_MODELLED) is Verdict.NOT_SEEN
-    assert set(found.values()) == {Verdict.HOLDS}, seen
+    assert found.pop(NOT_MODELLED) is SeenVerdict.NOT_SEEN
+    assert set(found.values()) == {SeenVerdict.HOLDS}, seen
     assert account.left() == []
     buckets = boto3.client("s3", **account.address.client_options()).list_buckets()["Buckets"]
     assert [bucket["Name"] for bucket in buckets] == [ARTIFACTS_BUCKET]
@@ -167,12 +167,12 @@ def test_what_does_not_hold_is_seen_and_everything_is_deleted(account: Ground, m
     seen = {one.assumption: one for one in look_at_all(account.trial(spoil))}
 
     for assumption, verdict, said in (
-        ("both files come back answered", Verdict.HOLDS, "completed: 2 of 2, completed: 3 of 3"),
-        ("an alarm is sent to its topic", Verdict.BREACHED, "did not hear of"),
-        ("no alarm sounds on a stack that is well", Verdict.NOT_SEEN, "not within"),
-        ("doctor finds all well", Verdict.BREACHED, "schedule: disabled"),
-        ("what holds work outlives the stack", Verdict.BREACHED, "2 buckets, 1 with a policy"),
-        ("nothing is left after cleaning up", Verdict.HOLDS, "nothing"),
+        ("both files come back answered", SeenVerdict.HOLDS, "completed: 2 of 2, completed: 3 of 3"),
+        ("an alarm is sent to its topic", SeenVerdict.BREACHED, "did not hear of"),
+        ("no alarm sounds on a stack that is well", SeenVerdict.NOT_SEEN, "not within"),
+        ("doctor finds all well", SeenVerdict.BREACHED, "schedule: disabled"),
+        ("what holds work outlives the stack", SeenVerdict.BREACHED, "2 buckets, 1 with a policy"),
+        ("nothing is left after cleaning up", SeenVerdict.HOLDS, "nothing"),
     ):
         assert (seen[assumption].verdict, said in seen[assumption].seen) == (verdict, True), seen[assumption]
     assert account.left() == []
@@ -193,8 +193,8 @@ def test_a_deployment_that_fails_leaves_nothing_either(account: Ground) -> None:
     seen = {one.assumption: one for one in look_at_all(trial)}
 
     assert seen["the template deploys as it is"].seen == "`sam deploy` failed"
-    assert {one.verdict for assumption, one in seen.items() if assumption in BEFORE} == {Verdict.NOT_SEEN}
-    assert seen["what holds work outlives the stack"].verdict is Verdict.NOT_SEEN
+    assert {one.verdict for assumption, one in seen.items() if assumption in BEFORE} == {SeenVerdict.NOT_SEEN}
+    assert seen["what holds work outlives the stack"].verdict is SeenVerdict.NOT_SEEN
     assert account.left() == []
 
 
@@ -212,9 +212,9 @@ def test_a_drop_that_is_not_announced_and_a_table_that_stays_are_named(
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     cleaned = CliRunner().invoke(main, ["verify-aws", "--clean", NAME], env=environment(account))
 
-    assert seen["S3 announces a drop, and submit takes it"].verdict is Verdict.NOT_SEEN
-    assert seen["each job's notification arrives"].verdict is Verdict.BREACHED
-    assert seen["nothing is left after cleaning up"].verdict is Verdict.BREACHED
+    assert seen["S3 announces a drop, and submit takes it"].verdict is SeenVerdict.NOT_SEEN
+    assert seen["each job's notification arrives"].verdict is SeenVerdict.BREACHED
+    assert seen["nothing is left after cleaning up"].verdict is SeenVerdict.BREACHED
     assert f"tables: {NAME}-Table-" in seen["nothing is left after cleaning up"].seen
     assert (cleaned.exit_code, cleaned.stdout) == (0, f"Nothing of {NAME} is left in us-east-1.\n"), cleaned.output
     assert account.left() == []
@@ -237,7 +237,7 @@ def test_whoever_interrupts_leaves_nothing(account: Ground) -> None:
     with pytest.raises(KeyboardInterrupt):
         looks.throw(KeyboardInterrupt)
 
-    assert first.verdict is Verdict.HOLDS
+    assert first.verdict is SeenVerdict.HOLDS
     assert NAME in standing
     assert account.left() == []
 
@@ -297,9 +297,9 @@ def test_the_trial_is_deployed_as_make_deploy_does(
     monkeypatch.setattr(deploying, "carry_out", lambda plan, _report: made.append(plan))
     for variable, value in environment(account).items():
         monkeypatch.setenv(variable, value)
-    asked = Asked(NAME, "sk-canary", "https://provider.example/v1", "gpt-4.1-mini", 5, ("ProviderDialect=ogx",))
+    asked = AskedTrial(NAME, "sk-canary", "https://provider.example/v1", "gpt-4.1-mini", 5, ("ProviderDialect=ogx",))
 
-    trial = planned_trial(Account("0", "root", "us-east-1", "AWS_REGION"), asked, tmp_path)
+    trial = planned_trial(AwsAccount("0", "root", "us-east-1", "AWS_REGION"), asked, tmp_path)
     trial.deploy()
 
     (plan,) = made

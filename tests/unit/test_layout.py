@@ -344,12 +344,48 @@ def test_help_waits_for_nothing_heavy() -> None:
     assert "boto3" in loaded_by("batchdrop_cli.jobs.results")
 
 
-def test_no_two_classes_of_the_layer_have_one_name() -> None:
-    """A name means one thing, private ones included: whoever searches for it finds one place."""
+def homes_of_classes(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """The files that define each class, private ones included, where it is more than one."""
     homes: dict[str, list[str]] = {}
-    for path in modules():
-        for node in ast.walk(ast.parse(path.read_text())):
+    for name, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ClassDef):
-                homes.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+                homes.setdefault(node.name, []).append(name)
+    return {name: found for name, found in homes.items() if len(found) > 1}
 
-    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+PRODUCTS = (("layers/batchdrop/batchdrop", "functions", "tools/batchdrop_cli"), ("tools/openai_batch_simulator",))
+
+
+@pytest.mark.parametrize("folders", PRODUCTS, ids=["Batchdrop", "the simulator"])
+def test_no_two_classes_have_one_name(folders: tuple[str, ...]) -> None:
+    """A name means one thing: a search for it finds one place. The simulator is a product of its own."""
+    assert homes_of_classes(python_of(folders)) == {}
+
+
+def test_a_second_class_of_a_name_is_found() -> None:
+    """The search bites."""
+    assert homes_of_classes({"a.py": "class X: pass", "b.py": "def f():\n    class X: pass"}) == {"X": ["a.py", "b.py"]}
+
+
+DOLLARS = re.compile(r"\$\{[^}]*:[^}]*\d[^}]*\}|\}[\"']?\s*(?:f[\"'])?\s*US dollars")
+
+
+def test_dollars_are_written_in_one_place() -> None:
+    """How an amount looks is decided once, for mails, reports and the command."""
+    found = [name for name, source in python_of(PRODUCTS[0]).items() if DOLLARS.search(source)]
+
+    assert found == ["layers/batchdrop/batchdrop/core/model/money.py"]
+
+
+@pytest.mark.parametrize("source", ['f"${usd:,.2f}"', 'f"about ${idle:.2f} a month"', 'f"{usd:,.4f} US dollars"'])
+def test_dollars_that_are_written_elsewhere_are_found(source: str) -> None:
+    """The search bites."""
+    assert DOLLARS.search(source)
+
+
+def python_of(folders: tuple[str, ...]) -> dict[str, str]:
+    """The Python files below *folders*, by their paths in the repository."""
+    root = Path(__file__).parents[2]
+    paths = [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+    return {path.relative_to(root).as_posix(): path.read_text() for path in paths}

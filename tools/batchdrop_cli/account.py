@@ -33,7 +33,7 @@ REFUSED_CREDENTIALS = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AwsAccount:
     """An account of AWS, who is asking, and the region that was chosen; *region_source* says by what."""
 
     id: str
@@ -59,7 +59,7 @@ def person_options() -> ClientOptions:
     return {"region_name": region}
 
 
-def identify() -> Account:
+def identify() -> AwsAccount:
     """Return who would act where. Raises CommandFailed for want of a region or of credentials that AWS takes."""
     region, source = chosen_region()
     try:
@@ -67,7 +67,7 @@ def identify() -> Account:
         found = identities.get_caller_identity()
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise CommandFailed(explained(error) or f"AWS did not say whose credentials these are: {error}") from error
-    return Account(found["Account"], found["Arn"], region, source)
+    return AwsAccount(found["AwsAccount"], found["Arn"], region, source)
 
 
 def explained(error: Exception) -> str | None:

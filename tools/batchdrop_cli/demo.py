@@ -18,7 +18,7 @@ from batchdrop.core.planning.plan import Request
 from batchdrop.edge.prices import BundledPrices
 from batchdrop_cli.jobs.list_price import at_list_price
 from batchdrop_cli.jobs.notifications import ReceivedNotification, mail_text, receive_notifications
-from batchdrop_cli.jobs.quote import Quote, quotes, requests_of
+from batchdrop_cli.jobs.quote import FileQuote, quotes, requests_of
 from batchdrop_cli.jobs.status import COMPLETED, JobStatus
 from batchdrop_cli.jobs.tasks import put_tasks
 from batchdrop_cli.jobs.upload import inbox_key
@@ -45,7 +45,7 @@ EXIT_COMPLETED, EXIT_FAILED, EXIT_STOPPED = 0, 1, 130
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleFile:
     """A file to drop, and its task; None where it holds ready-made requests."""
 
     path: Path
@@ -67,11 +67,11 @@ class Examples:
         """Return every task, by name."""
         return sorted((self.folder / "tasks").glob("*.yaml"))
 
-    def drops(self) -> list[Example]:
+    def drops(self) -> list[ExampleFile]:
         """Return every drop: the ready-made requests first."""
         drops = self.folder / "drops"
-        ready_made = [Example(path, None) for path in sorted(drops.glob("*.*")) if path.is_file()]
-        tables = [Example(path, path.parent.name) for path in sorted(drops.glob("*/*.*")) if path.is_file()]
+        ready_made = [ExampleFile(path, None) for path in sorted(drops.glob("*.*")) if path.is_file()]
+        tables = [ExampleFile(path, path.parent.name) for path in sorted(drops.glob("*/*.*")) if path.is_file()]
         return ready_made + tables
 
 
@@ -154,7 +154,7 @@ def show_totals(console: Console, jobs: Sequence[JobStatus], notifications: Sequ
     )
 
 
-def estimates(repository: Path, base_url: str) -> list[Quote]:
+def estimates(repository: Path, base_url: str) -> list[FileQuote]:
     """Return what all examples may cost at *base_url*, by model."""
     return quotes((request for drop in _request_batches(repository) for request in drop), base_url)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchdrop.core.admission.budget import allowed_microdollars, approved_of, cost_of, quote_of_rest
 from batchdrop.core.admission.quota_estimator import TASKS_MAX, Expected, after_answers, expected_answers, lengths_of
-from batchdrop.core.admission.quote_text import dollar_words, quote_document
+from batchdrop.core.admission.quote_text import quote_document
 from batchdrop.core.model.answer_bounds import (
     ANSWER_FIELDS,
     ANSWER_TOKENS_ASSUMED,
@@ -21,6 +21,7 @@ from batchdrop.core.model.answer_bounds import (
 )
 from batchdrop.core.model.job import Group, Job, JobMoney, Quote, Rate
 from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.money import dollar_words
 from batchdrop.core.model.quota import Lengths, QuotaEstimate
 from batchdrop.core.planning.task import parse_task, recipe_of_task
 

@@ -28,11 +28,10 @@ from batchdrop_cli.demo import Examples
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.jobs import waiting
 from batchdrop_cli.jobs.notifications import mail_text, read_notification
-from batchdrop_cli.jobs.quote import Quote, batch_price, quotes, requests_of
-from batchdrop_cli.jobs.status import Counts, JobStatus, UploadNames, Waiting
-from batchdrop_cli.jobs.status import Reason as StatusReason
+from batchdrop_cli.jobs.quote import FileQuote, batch_price, quotes, requests_of
+from batchdrop_cli.jobs.status import Counts, JobStatus, StatusReason, UploadNames, Waiting
 from batchdrop_cli.jobs.waiting import wait_for
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import LocalProvider
 from batchdrop_cli.local.stack import REPOSITORY, LocalSettings
 from batchdrop_cli.main import main
 from batchdrop_cli.stack import Connection
@@ -247,7 +246,7 @@ def test_an_unknown_price_is_said_to_be_unknown(model: str, base_url: str) -> No
     """What nobody knows is never shown as nothing."""
     console = pipe()
 
-    show_estimates(console, [Quote(model, 1, 10, 10, batch_price(model, 1, 10, 10, base_url))], base_url)
+    show_estimates(console, [FileQuote(model, 1, 10, 10, batch_price(model, 1, 10, 10, base_url))], base_url)
 
     assert f"an unknown price for {model}." in written(console)
     assert "0.0000" not in written(console)
@@ -292,7 +291,7 @@ def test_the_demo_uses_the_provider_that_was_agreed_to(started: Iterator[list[Lo
     (settings,) = next(started)
     assert "Estimated cost at https://api.openai.com/v1" in result.stdout
     assert "sk-none" not in result.output
-    assert settings.provider == Provider(OPENAI, "sk-none", simulated=False)
+    assert settings.provider == LocalProvider(OPENAI, "sk-none", simulated=False)
 
 
 def test_every_example_has_its_task() -> None:

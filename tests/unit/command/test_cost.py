@@ -26,7 +26,7 @@ from batchdrop.core.model.limits import DAY, MINUTE
 from batchdrop.core.operations.metrics import COUNTED, NAMESPACE, counted
 from batchdrop.edge.aws.telemetry import PowertoolsLog
 from batchdrop_cli.aws import cost_model
-from batchdrop_cli.aws.cost_model import Drop, Line, Month, Request, idle_lines, requests, total, work_lines
+from batchdrop_cli.aws.cost_model import BillLine, DropSize, Month, RequestKind, idle_lines, requests, total, work_lines
 from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main
@@ -76,7 +76,7 @@ def tick_bytes(fields: dict[str, Any]) -> int:
     return sum(len(line) + LINE_BYTES for line in written) + PLATFORM_BYTES
 
 
-def table(lines: list[Line], heading: str) -> str:
+def table(lines: list[BillLine], heading: str) -> str:
     """Return a bill as a Markdown table."""
     rows = [f"| {line.what} | {line.count} | ${line.dollars:.2f} |" for line in lines]
     head = [f"| {heading} | how much | list price |", "|---|---|---|"]
@@ -150,7 +150,7 @@ def test_a_drop_takes_what_the_model_says(
 ) -> None:
     """As the flows ask, within a seventh, the bytes that stay too; what is read with each round depends on how many there are."""
     scaled = Scaled(tmp_path, items, access, limits=replace(LIMITS, shard_requests_max=shard_requests_max))
-    drop = Drop(items, access, Table.ROW_BYTES, scaled.provider.answer_bytes)
+    drop = DropSize(items, access, Table.ROW_BYTES, scaled.provider.answer_bytes)
     shards = -(-items // shard_requests_max)
 
     scaled.run()
@@ -158,7 +158,7 @@ def test_a_drop_takes_what_the_model_says(
 
     assert scaled.job().shards == shards
     for kind, count in expected.items():
-        assert scaled.counts[kind] == pytest.approx(count, rel=0.5 if kind is Request.HALF_READ else 0.15), kind
+        assert scaled.counts[kind] == pytest.approx(count, rel=0.5 if kind is RequestKind.HALF_READ else 0.15), kind
     assert scaled.storage.stored_bytes.total() + drop.upload_bytes == pytest.approx(drop.stored_bytes, rel=0.1)
 
 

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from click.testing import CliRunner
 
 from batchdrop_cli import account
-from batchdrop_cli.account import Account, chosen_region, explained
+from batchdrop_cli.account import AwsAccount, chosen_region, explained
 from batchdrop_cli.aws.deploying import PLAN_LINES_MAX, Plan, Wish, make_plan, plan_lines, resource_counts
 from batchdrop_cli.aws.layer import MACHINES, check_layer, machine_of
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
@@ -28,7 +28,7 @@ from batchdrop_cli.local.stack import REPOSITORY
 from batchdrop_cli.local.template import parse
 from batchdrop_cli.main import main
 
-ACCOUNT = Account("111122223333", "arn:aws:iam::111122223333:user/ada", "eu-central-1", "AWS_REGION")
+ACCOUNT = AwsAccount("111122223333", "arn:aws:iam::111122223333:user/ada", "eu-central-1", "AWS_REGION")
 
 type Stacks = Callable[..., None]
 
@@ -320,7 +320,7 @@ def test_the_account_is_asked_in_the_chosen_region(monkeypatch: pytest.MonkeyPat
 
     class Identities:
         def get_caller_identity(self) -> dict[str, str]:
-            return {"Account": ACCOUNT.id, "Arn": ACCOUNT.caller}
+            return {"AwsAccount": ACCOUNT.id, "Arn": ACCOUNT.caller}
 
     def client(service: str, region_name: str) -> Identities:
         asked.append(f"{service} in {region_name}")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import boto3
 import pytest
 
-from batchdrop_cli.aws.restoring import FUNCTION_SECONDS_MAX, Request, moment_of, recover, restore
+from batchdrop_cli.aws.restoring import FUNCTION_SECONDS_MAX, RestoreRequest, moment_of, recover, restore
 from batchdrop_cli.aws.table_copy import TRIES_MAX, check_moment, copy
 from batchdrop_cli.failures import CommandFailed
 from batchdrop_cli.stack import Site
@@ -178,6 +178,8 @@ def test_the_table_is_not_touched_before_the_wait(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("batchdrop_cli.aws.restoring._fill", refused)
     with pytest.raises(CommandFailed, match=r"switched off.*--from backup"):
-        restore(SITE, Request(None, "backup"), lambda _line: None, sleep=lambda seconds: did.append(f"{seconds:g} s"))
+        restore(
+            SITE, RestoreRequest(None, "backup"), lambda _line: None, sleep=lambda seconds: did.append(f"{seconds:g} s")
+        )
 
     assert did == ["on=False", *["60 s"] * 30, "filled"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from batchdrop_cli.local.signed_requests import (
     ALGORITHM,
-    Asked,
+    AskedOfProxy,
     NotSignedError,
     check_payload,
     check_signature,
@@ -33,15 +33,15 @@ BODY = b'{"SecretId": "key"}'
 NOW = datetime.now(UTC)  # what stands in the lists below is signed when this file is imported
 
 
-def asked_of(request: AWSRequest, **changed: str) -> Asked:
+def asked_of(request: AWSRequest, **changed: str) -> AskedOfProxy:
     """The head of *request* as a server receives it."""
     url = urlsplit(request.prepare().url)
     assert request.method
     headers = {"host": HOST} | {name.lower(): str(value) for name, value in request.headers.items()} | changed
-    return Asked.of(request.method, url.path, url.query, list(headers.items()))
+    return AskedOfProxy.of(request.method, url.path, url.query, list(headers.items()))
 
 
-def signed(method: str, path: str, body: bytes = b"", *, service: str = "s3", **headers: str) -> Asked:
+def signed(method: str, path: str, body: bytes = b"", *, service: str = "s3", **headers: str) -> AskedOfProxy:
     """A request signed in its header, as boto3 does."""
     request = AWSRequest(method=method, url=f"http://{HOST}{path}", data=body, headers=headers)
     request.context["payload_signing_enabled"] = True
@@ -50,21 +50,21 @@ def signed(method: str, path: str, body: bytes = b"", *, service: str = "s3", **
     return asked_of(request)
 
 
-def presigned(path: str, *, seconds: int = 60) -> Asked:
+def presigned(path: str, *, seconds: int = 60) -> AskedOfProxy:
     """A request by a presigned address of S3."""
     request = AWSRequest(method="GET", url=f"http://{HOST}{path}")
     S3SigV4QueryAuth(CREDENTIALS, "s3", "us-east-1", expires=seconds).add_auth(request)
     return asked_of(request)
 
 
-def version_2(path: str, *, seconds: int = 60) -> Asked:
+def version_2(path: str, *, seconds: int = 60) -> AskedOfProxy:
     """A request by an address that is presigned as boto3 does when nobody says how."""
     request = AWSRequest(method="GET", url=f"http://{HOST}{path}")
     HmacV1QueryAuth(CREDENTIALS, expires=seconds).add_auth(request)
     return asked_of(request)
 
 
-def check(asked: Asked, body: bytes = b"", *, secret: str = SECRET, later_seconds: float = 0) -> None:
+def check(asked: AskedOfProxy, body: bytes = b"", *, secret: str = SECRET, later_seconds: float = 0) -> None:
     """Check all that there is to check, as if it were signed just now, or so long ago. Raises NotSignedError."""
     claim = read_claim(asked)
     check_time(claim, NOW.timestamp() + later_seconds)
@@ -87,7 +87,7 @@ def check(asked: Asked, body: bytes = b"", *, secret: str = SECRET, later_second
         (version_2("/bucket/a.csv?versionId=1&response-content-type=text/plain"), b""),
     ],
 )
-def test_what_the_library_signs_is_taken(asked: Asked, body: bytes) -> None:
+def test_what_the_library_signs_is_taken(asked: AskedOfProxy, body: bytes) -> None:
     """Keys, queries and paths are signed as S3 wants them, or as every other service does."""
     check(asked, body)
 
@@ -104,7 +104,7 @@ def test_any_key_of_an_object_is_taken(key: str) -> None:
     check(asked_of(request), BODY, later_seconds=datetime.now(UTC).timestamp() - NOW.timestamp())
 
 
-def with_header(name: str, value: str) -> Callable[[Asked], Asked]:
+def with_header(name: str, value: str) -> Callable[[AskedOfProxy], AskedOfProxy]:
     """Return what sets a header after signing."""
     return lambda asked: replace(asked, headers=asked.headers | {name: value})
 
@@ -127,7 +127,7 @@ def with_header(name: str, value: str) -> Callable[[Asked], Asked]:
         lambda asked: replace(asked, query=(("AWSAccessKeyId", "test"), ("Signature", "x"), ("Expires", "9999999999"))),
     ],
 )
-def test_what_was_changed_after_signing_is_refused(change: Callable[[Asked], Asked]) -> None:
+def test_what_was_changed_after_signing_is_refused(change: Callable[[AskedOfProxy], AskedOfProxy]) -> None:
     """Method, path, query, host, time, body and who it is from are all signed; two signatures are none."""
     asked = signed("PUT", "/bucket/inbox/x.csv", BODY)
 
@@ -138,7 +138,7 @@ def test_what_was_changed_after_signing_is_refused(change: Callable[[Asked], Ask
 @pytest.mark.parametrize(
     "make", [lambda: signed("GET", "/bucket/x"), lambda: presigned("/b/x"), lambda: version_2("/b/x")]
 )
-def test_another_secret_is_refused(make: Callable[[], Asked]) -> None:
+def test_another_secret_is_refused(make: Callable[[], AskedOfProxy]) -> None:
     """Who knows the access key and not its secret gets nothing, in each of the three ways to sign."""
     with pytest.raises(NotSignedError, match="secret"):
         check(make(), secret="test")  # the emulator's own default
@@ -162,7 +162,7 @@ def test_another_body_is_refused() -> None:
         (version_2("/bucket/x", seconds=60), 62, "expired"),
     ],
 )
-def test_what_is_too_old_or_not_yet_is_refused(asked: Asked, later_seconds: float, message: str) -> None:
+def test_what_is_too_old_or_not_yet_is_refused(asked: AskedOfProxy, later_seconds: float, message: str) -> None:
     """A signature is for now, a presigned address for as long as it says, a week at most."""
     with pytest.raises(NotSignedError, match=message):
         check(asked, later_seconds=later_seconds)
@@ -186,7 +186,7 @@ def test_only_addresses_of_s3_are_presigned() -> None:
         read_claim(asked_of(request))
 
 
-def chunked(asked: Asked, chunks: list[bytes], secret: str = SECRET) -> bytes:
+def chunked(asked: AskedOfProxy, chunks: list[bytes], secret: str = SECRET) -> bytes:
     """The body of a chunked upload, signed as Amazon's page on it says."""
     claim = read_claim(asked)
     key = f"AWS4{secret}".encode()
@@ -203,7 +203,7 @@ def chunked(asked: Asked, chunks: list[bytes], secret: str = SECRET) -> bytes:
 
 
 @pytest.fixture
-def streaming() -> Asked:
+def streaming() -> AskedOfProxy:
     """The head of a chunked upload."""
 
     class Streaming(S3SigV4Auth):
@@ -216,7 +216,7 @@ def streaming() -> Asked:
     return asked_of(request)
 
 
-def test_chunks_follow_from_one_another(streaming: Asked) -> None:
+def test_chunks_follow_from_one_another(streaming: AskedOfProxy) -> None:
     """Each chunk's signature is checked: one that was changed, cut off, swapped or signed by another is refused."""
     body = chunked(streaming, [b"first", b"second"])
     first, second = body.index(b"first"), body.index(b"second")
@@ -232,7 +232,7 @@ def test_chunks_follow_from_one_another(streaming: Asked) -> None:
 @given(st.text(max_size=200), st.text(max_size=50))
 def test_nonsense_is_refused_and_never_breaks(authorization: str, query: str) -> None:
     """Whatever an unknown program sends, the answer is a refusal."""
-    nonsense = Asked.of(
+    nonsense = AskedOfProxy.of(
         "GET", "/x", query, [("authorization", authorization), ("Authorization", f"{ALGORITHM} {query}")]
     )
 

@@ -11,7 +11,7 @@ from batchdrop_cli.main import main
 from batchdrop_cli.verify.assumptions import LOOKS, look_at_all
 from batchdrop_cli.verify.provider_probe import Probe, open_probe
 from batchdrop_cli.verify.request import CREATES_MAX
-from batchdrop_cli.verify.seen import Seen, Verdict
+from batchdrop_cli.verify.seen import Seen, SeenVerdict
 from openai_batch_simulator.account.behaviour import CALM, Behaviour
 from openai_batch_simulator.account.dialects import DIALECTS as SIMULATED
 from openai_batch_simulator.app import Simulator
@@ -34,7 +34,7 @@ def simulated(behaviour: Behaviour = CALM, **faults: float | None) -> tuple[Simu
 
 def breached(seen: list[Seen]) -> list[str]:
     """Return the assumptions that were seen not to hold."""
-    return [one.assumption for one in seen if one.verdict is Verdict.BREACHED]
+    return [one.assumption for one in seen if one.verdict is SeenVerdict.BREACHED]
 
 
 @pytest.mark.parametrize("is_input_checked", [True, False])
@@ -44,7 +44,7 @@ def test_a_provider_as_documented_keeps_every_assumption(is_input_checked: bool)
 
     seen = list(look_at_all(probe))
 
-    assert [one.verdict for one in seen] == [Verdict.HOLDS] * len(LOOKS), seen
+    assert [one.verdict for one in seen] == [SeenVerdict.HOLDS] * len(LOOKS), seen
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_short_delay_of_deletions_is_no_breach() -> None:
 
     seen = {one.assumption: one for one in look_at_all(probe)}
 
-    assert (seen[FENCE].verdict, seen[FENCE].seen) == (Verdict.HOLDS, "refused with 400 60 s after the deletion")
+    assert (seen[FENCE].verdict, seen[FENCE].seen) == (SeenVerdict.HOLDS, "refused with 400 60 s after the deletion")
 
 
 def test_what_cannot_be_told_is_not_seen() -> None:
@@ -109,7 +109,7 @@ def test_what_cannot_be_told_is_not_seen() -> None:
 
     seen = {one.assumption: one for one in look_at_all(probe)}
 
-    assert seen["a completed batch has the answers that it counts"].verdict is Verdict.NOT_SEEN
+    assert seen["a completed batch has the answers that it counts"].verdict is SeenVerdict.NOT_SEEN
     assert not breached(list(seen.values()))
 
 

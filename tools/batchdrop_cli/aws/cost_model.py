@@ -63,7 +63,7 @@ _STORE_SECONDS, _PUTS_IN_FLIGHT, _SENT_BYTES_PER_SECOND = 0.022, 64, 50e6
 _KEY_CALLS_SHARE = 0.01
 
 
-class Request(StrEnum):
+class RequestKind(StrEnum):
     """What is counted: requests by kind, DynamoDB's units of capacity, and invocations."""
 
     PUT = "PUT"
@@ -87,13 +87,13 @@ class Month:
     has_own_key: bool = False
 
     @property
-    def drop(self) -> "Drop":
+    def drop(self) -> "DropSize":
         """The drop that all of them are taken for."""
-        return Drop(ceil(self.items / self.drops), self.access, self.record_bytes, self.answer_bytes)
+        return DropSize(ceil(self.items / self.drops), self.access, self.record_bytes, self.answer_bytes)
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class DropSize:
     """One file, and what becomes of it."""
 
     items: int
@@ -146,7 +146,7 @@ class Drop:
         return self.upload_bytes + internal + copies * self.outcome_bytes + self.result_bytes
 
 
-def requests(drop: Drop, shards: int | None = None) -> Mapping[Request, int]:
+def requests(drop: DropSize, shards: int | None = None) -> Mapping[RequestKind, int]:
     """Return what one drop takes until its notification is out, without the rounds of poll that watch it."""
     count = shards or drop.shards
     pages = ceil(drop.upload_bytes / _LIMITS.plan_checkpoint_bytes)
@@ -154,17 +154,17 @@ def requests(drop: Drop, shards: int | None = None) -> Mapping[Request, int]:
     of_shards = count * (_parts(drop.archive_bytes // count) + _parts(drop.outcome_bytes // count))
     results = _parts(drop.outcome_bytes) + _parts(drop.result_bytes) + (drop.access is ItemAccess.INDEX)
     return {
-        Request.PUT: objects + drop.chunks + 2 * pages + of_shards + results + _PUTS_OF_A_DROP,
-        Request.GET: 4 * drop.chunks
+        RequestKind.PUT: objects + drop.chunks + 2 * pages + of_shards + results + _PUTS_OF_A_DROP,
+        RequestKind.GET: 4 * drop.chunks
         + 3 * ceil(drop.upload_bytes / _BLOCK_BYTES)
         + ceil(drop.outcome_bytes / _BLOCK_BYTES)
         + _GETS_OF_A_PAGE * pages
         + _GETS_OF_A_SHARD * count
         + _GETS_OF_A_DROP,
-        Request.WRITE: _WRITES_OF_A_DROP + _WRITES_OF_A_SHARD * count,
-        Request.HALF_READ: _HALF_READS_OF_A_DROP + _HALF_READS_OF_A_SHARD * count,
-        Request.MESSAGE: count,
-        Request.NOTICE: 1,
+        RequestKind.WRITE: _WRITES_OF_A_DROP + _WRITES_OF_A_SHARD * count,
+        RequestKind.HALF_READ: _HALF_READS_OF_A_DROP + _HALF_READS_OF_A_SHARD * count,
+        RequestKind.MESSAGE: count,
+        RequestKind.NOTICE: 1,
     }
 
 
@@ -174,7 +174,7 @@ def _parts(size_bytes: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BillLine:
     """One line of the bill."""
 
     what: str
@@ -182,58 +182,60 @@ class Line:
     dollars: float
 
 
-def idle_lines() -> Iterator[Line]:
+def idle_lines() -> Iterator[BillLine]:
     """Yield the bill of a month in which nothing is dropped."""
     receives = MAPPINGS * RECEIVES_PER_MINUTE * TICKS
     looks = receives + DAYS * IDLE_DAY_LISTS  # before the inbox is listed, poll looks how long the queue is
     gigabytes = TICKS * IDLE_TICK_LOG_BYTES / GIGABYTE
     reads, writes = TICKS * IDLE_HALF_READS / 2 + DAYS * IDLE_DAY_READS, DAYS * IDLE_DAY_WRITES
     lists = DAYS * IDLE_DAY_LISTS
-    yield Line("CloudWatch alarms", f"{ALARMS}", ALARMS * ALARM)
-    yield Line("Secrets Manager", "1 secret", SECRET)
-    yield Line("CloudWatch metrics", f"{IDLE_SERIES} series", IDLE_SERIES * SERIES)
-    yield Line("SQS, looked into by Lambda", f"{looks:,} requests", (looks - SQS_FREE) * SQS_MILLION / MILLION)
-    yield Line("EventBridge Scheduler", f"{TICKS:,} rounds", TICKS * SCHEDULE_MILLION / MILLION)
-    yield Line("CloudWatch Logs", f"about {round(gigabytes * 1000, -1):.0f} MB", gigabytes * LOGS_GIGABYTE)
-    yield Line("Lambda", f"{TICKS:,} rounds", _invoked(TICKS) + _ran(TICKS * TICK_SECONDS, "poll"))
-    yield Line(
+    yield BillLine("CloudWatch alarms", f"{ALARMS}", ALARMS * ALARM)
+    yield BillLine("Secrets Manager", "1 secret", SECRET)
+    yield BillLine("CloudWatch metrics", f"{IDLE_SERIES} series", IDLE_SERIES * SERIES)
+    yield BillLine("SQS, looked into by Lambda", f"{looks:,} requests", (looks - SQS_FREE) * SQS_MILLION / MILLION)
+    yield BillLine("EventBridge Scheduler", f"{TICKS:,} rounds", TICKS * SCHEDULE_MILLION / MILLION)
+    yield BillLine("CloudWatch Logs", f"about {round(gigabytes * 1000, -1):.0f} MB", gigabytes * LOGS_GIGABYTE)
+    yield BillLine("Lambda", f"{TICKS:,} rounds", _invoked(TICKS) + _ran(TICKS * TICK_SECONDS, "poll"))
+    yield BillLine(
         "DynamoDB", f"{reads:,.0f} reads, {writes:,} writes", (reads * READ_MILLION + writes * WRITE_MILLION) / MILLION
     )
-    yield Line("S3", f"{lists:,} listings", lists * PUT_MILLION / MILLION)
+    yield BillLine("S3", f"{lists:,} listings", lists * PUT_MILLION / MILLION)
 
 
-def work_lines(month: Month) -> Iterator[Line]:
+def work_lines(month: Month) -> Iterator[BillLine]:
     """Yield what *month* costs beside the idle bill."""
     drop, drops = month.drop, month.drops
     counts = {kind: drops * count for kind, count in requests(drop).items()}
     watched = ceil(min(drops * month.hours * HOUR / MINUTE, TICKS))  # rounds of poll with something to watch
     stored, sent = drops * drop.stored_bytes / GIGABYTE, drops * drop.line_bytes / GIGABYTE
     seconds = function_seconds(drop)
-    units = (counts[Request.HALF_READ] + watched * (1 + drop.shards)) / 2
-    messages = 3 * (drops + counts[Request.MESSAGE])  # sent, received, deleted
+    units = (counts[RequestKind.HALF_READ] + watched * (1 + drop.shards)) / 2
+    messages = 3 * (drops + counts[RequestKind.MESSAGE])  # sent, received, deleted
     lines = drops * (_LOG_LINES_OF_A_DROP + _LOG_LINES_OF_A_SHARD * drop.shards)
-    yield Line("S3, writing", f"{counts[Request.PUT]:,} PUT", counts[Request.PUT] * PUT_MILLION / MILLION)
-    yield Line("S3, reading", f"{counts[Request.GET]:,} GET", counts[Request.GET] * GET_MILLION / MILLION)
-    yield Line("S3, kept for a month", f"{stored:,.1f} GB", stored * STORED_GIGABYTE)
-    yield Line("sent to the provider", f"{sent:,.1f} GB", sent * SENT_GIGABYTE)
-    yield Line(
+    yield BillLine("S3, writing", f"{counts[RequestKind.PUT]:,} PUT", counts[RequestKind.PUT] * PUT_MILLION / MILLION)
+    yield BillLine("S3, reading", f"{counts[RequestKind.GET]:,} GET", counts[RequestKind.GET] * GET_MILLION / MILLION)
+    yield BillLine("S3, kept for a month", f"{stored:,.1f} GB", stored * STORED_GIGABYTE)
+    yield BillLine("sent to the provider", f"{sent:,.1f} GB", sent * SENT_GIGABYTE)
+    yield BillLine(
         "Lambda", f"{drops * sum(seconds.values()):,.0f} s",
-        _invoked(drops + counts[Request.MESSAGE]) + sum(_ran(drops * spent, name) for name, spent in seconds.items()),
+        _invoked(drops + counts[RequestKind.MESSAGE]) + sum(_ran(drops * spent, name) for name, spent in seconds.items()),
     )  # fmt: skip
-    yield Line(
-        "DynamoDB", f"{units:,.0f} reads, {counts[Request.WRITE]:,} writes",
-        (units * READ_MILLION + counts[Request.WRITE] * WRITE_MILLION) / MILLION,
+    yield BillLine(
+        "DynamoDB", f"{units:,.0f} reads, {counts[RequestKind.WRITE]:,} writes",
+        (units * READ_MILLION + counts[RequestKind.WRITE] * WRITE_MILLION) / MILLION,
     )  # fmt: skip
-    yield Line("Secrets Manager", f"{watched:,} reads", watched * SECRET_READS_MILLION / MILLION)
-    yield Line("SQS", f"{messages:,} requests", messages * SQS_MILLION / MILLION)
-    yield Line("SNS", f"{counts[Request.NOTICE]:,} notifications", counts[Request.NOTICE] * NOTICE_MILLION / MILLION)
-    yield Line("CloudWatch Logs", f"{lines:,} lines", lines * _LOG_LINE_BYTES / GIGABYTE * LOGS_GIGABYTE)
+    yield BillLine("Secrets Manager", f"{watched:,} reads", watched * SECRET_READS_MILLION / MILLION)
+    yield BillLine("SQS", f"{messages:,} requests", messages * SQS_MILLION / MILLION)
+    yield BillLine(
+        "SNS", f"{counts[RequestKind.NOTICE]:,} notifications", counts[RequestKind.NOTICE] * NOTICE_MILLION / MILLION
+    )
+    yield BillLine("CloudWatch Logs", f"{lines:,} lines", lines * _LOG_LINE_BYTES / GIGABYTE * LOGS_GIGABYTE)
     if month.has_own_key:
-        calls = ceil((counts[Request.PUT] + counts[Request.GET]) * _KEY_CALLS_SHARE) + messages + watched
-        yield Line("KMS, a key of your own", f"{calls:,} calls", KEY + calls * KEY_CALLS_MILLION / MILLION)
+        calls = ceil((counts[RequestKind.PUT] + counts[RequestKind.GET]) * _KEY_CALLS_SHARE) + messages + watched
+        yield BillLine("KMS, a key of your own", f"{calls:,} calls", KEY + calls * KEY_CALLS_MILLION / MILLION)
 
 
-def function_seconds(drop: Drop) -> Mapping[str, float]:
+def function_seconds(drop: DropSize) -> Mapping[str, float]:
     """Return how long the functions run for one drop: work, and waiting for the store and the provider."""
     objects = drop.items if drop.access is ItemAccess.OBJECTS else 0
     sent = drop.line_bytes / _SENT_BYTES_PER_SECOND
@@ -255,6 +257,6 @@ def _ran(seconds: float, function: str) -> float:
     return seconds * MEMORY_GIGABYTES[function] * LAMBDA_GIGABYTE_SECOND
 
 
-def total(lines: Iterator[Line]) -> float:
+def total(lines: Iterator[BillLine]) -> float:
     """Return what *lines* come to, in dollars."""
     return sum(line.dollars for line in lines)

@@ -18,7 +18,8 @@ from typing import Final
 import boto3
 from botocore.exceptions import ClientError
 
-from batchdrop_cli.account import Account, explained
+from batchdrop.core.model.money import money
+from batchdrop_cli.account import AwsAccount, explained
 from batchdrop_cli.aws.cost_model import idle_lines, total
 from batchdrop_cli.aws.layer import MACHINES, check_layer
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
@@ -58,7 +59,7 @@ class Plan:
     """What would be done: the wish, the account, what is there of the stack now, and the processor."""
 
     wish: Wish
-    account: Account
+    account: AwsAccount
     status: str | None  # the stack's, None where there is none
     architecture: str
     architecture_source: str
@@ -75,7 +76,7 @@ class Plan:
         return [f"{ARCHITECTURE}={self.architecture}", *others]
 
 
-def make_plan(wish: Wish, account: Account) -> Plan:
+def make_plan(wish: Wish, account: AwsAccount) -> Plan:
     """Return what would be done. Raises CommandFailed for a stack that cannot be deployed to, MisusedCommand for a wrong wish."""
     asked = asked_architecture(wish)
     refuse_second_names(wish.options)
@@ -180,7 +181,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"Kept        {counts['bucket']} S3 buckets and {counts['table']} DynamoDB table, also when the stack is deleted",
         f"Made        {counts['function']} functions with a layer, roles and log groups, a schedule, {counts['queue']} queues",
         f"            {counts['topic']} topics, {counts['alarm']} alarms, a dashboard, a secret (empty until `key set`)",
-        f"Costs       about ${idle:.2f} a month while nothing is dropped, at list prices (batchdrop cost-model 0)",
+        f"Costs       about {money(idle)} a month while nothing is dropped, at list prices (batchdrop cost-model 0)",
         "Next        It is built here; SAM then shows each change and asks. Its own bucket for code is made once a region.",
     ]
 

@@ -35,7 +35,7 @@ type Sleep = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RestoreRequest:
     """What is to be restored: the table as it was at *moment*, or the rows of the table *source*, which is there."""
 
     moment: datetime | None
@@ -46,7 +46,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredTable:
     """What was done: the rows, and what `recover` answered."""
 
     rows: int
@@ -61,7 +61,7 @@ def moment_of(text: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def restore(site: Site, asked: Request, report: Report, sleep: Sleep = time.sleep) -> Restored:
+def restore(site: Site, asked: RestoreRequest, report: Report, sleep: Sleep = time.sleep) -> RestoredTable:
     """Do all of it. Raises CommandFailed, which says what was done and how to continue."""
     client, table = boto3.client("dynamodb", **site.options), site.named("Table")
     source, made = asked.source, None
@@ -87,10 +87,10 @@ def restore(site: Site, asked: Request, report: Report, sleep: Sleep = time.slee
     switch(site, on=True, sleep=sleep)
     if made and not asked.keeps_table:
         client.delete_table(TableName=made)
-    return Restored(rows.rows, answer)
+    return RestoredTable(rows.rows, answer)
 
 
-def _check(client: "DynamoDBClient", table: str, asked: Request) -> None:
+def _check(client: "DynamoDBClient", table: str, asked: RestoreRequest) -> None:
     """Raise CommandFailed for what cannot be restored, before anything is switched off."""
     if asked.moment is not None:
         check_moment(client, table, asked.moment)

@@ -6,7 +6,7 @@ import click
 
 from batchdrop_cli.commands.asking import agree
 from batchdrop_cli.failures import MisusedCommand
-from batchdrop_cli.local.provider import OPENAI_BASE_URL, Provider
+from batchdrop_cli.local.provider import OPENAI_BASE_URL, LocalProvider
 from batchdrop_cli.stack import STACK_FILE
 
 
@@ -35,16 +35,16 @@ def demo(*, provider: str, yes: bool) -> None:
     click.get_current_context().exit(run_demo(console, settings))
 
 
-def paid_provider() -> Provider:
+def paid_provider() -> LocalProvider:
     """Return the provider of the environment, which was asked for by name. Raises MisusedCommand where it has no key."""
     api_key = os.environ.get("OPENAI_API_KEY")
     if not api_key:
         raise MisusedCommand("--provider openai needs OPENAI_API_KEY.")
     base_url = os.environ.get("OPENAI_BASE_URL") or OPENAI_BASE_URL
-    return Provider(base_url.rstrip("/"), api_key, simulated=False)
+    return LocalProvider(base_url.rstrip("/"), api_key, simulated=False)
 
 
-def agree_to_cost(provider: Provider, *, yes: bool) -> None:
+def agree_to_cost(provider: LocalProvider, *, yes: bool) -> None:
     """Show the estimated cost and ask. Raises MisusedCommand where there is no terminal, Abort where the answer is no."""
     from batchdrop_cli.demo import estimates  # noqa: PLC0415  # prices: 0.1 s for `--help`
     from batchdrop_cli.local.stack import REPOSITORY  # noqa: PLC0415  # as above

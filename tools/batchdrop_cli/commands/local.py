@@ -4,7 +4,7 @@ import os
 
 import click
 
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import LocalProvider
 from batchdrop_cli.stack import STACK_FILE
 
 
@@ -18,7 +18,7 @@ def local(*, simulated: bool) -> None:
     from batchdrop_cli.local.stack import LocalSettings, run_in_foreground  # noqa: PLC0415  # boto3: 0.3 s for `--help`
     from batchdrop_cli.views.local import how_to_use  # noqa: PLC0415  # as above
 
-    provider = None if simulated else Provider.from_environment(os.environ)
+    provider = None if simulated else LocalProvider.from_environment(os.environ)
     settings = LocalSettings(state=STACK_FILE.parent.resolve(), provider=provider)
     run_in_foreground(
         settings,

@@ -26,7 +26,7 @@ def restore(
 
     The stack is off for the whole time; drops wait in the queue. Nothing that was sent since is paid again.
     """
-    from batchdrop_cli.aws.restoring import Request, moment_of  # noqa: PLC0415  # as above
+    from batchdrop_cli.aws.restoring import RestoreRequest, moment_of  # noqa: PLC0415  # as above
     from batchdrop_cli.aws.restoring import restore as do_restore  # noqa: PLC0415  # as above
     from batchdrop_cli.stack import site_of  # noqa: PLC0415  # boto3: 0.3 s for `--help`
 
@@ -40,7 +40,7 @@ def restore(
     what = f"as it was at {moment:%FT%TZ}" if moment else f"with the rows of {disarmed(source or '')}"
     click.echo(f"The table {site.named('Table')} is emptied and filled {what}; what is in it now is lost.")
     agree(yes=yes)
-    done = do_restore(site, Request(moment, source, minutes, keep_table), click.echo)
+    done = do_restore(site, RestoreRequest(moment, source, minutes, keep_table), click.echo)
     click.echo(f"\n{done.rows:,} rows are back. Of the provider's batches:")
     for name, words in ANSWERS.items():
         found = done.answer.get(name, 0)

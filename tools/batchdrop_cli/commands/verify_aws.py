@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from batchdrop.core.model.money import money
 from batchdrop_cli.commands.asking import agree
 from batchdrop_cli.commands.options import builds_option
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
@@ -20,7 +21,7 @@ from batchdrop_cli.local.provider import OPENAI_BASE_URL
 from batchdrop_cli.verify.request import MODEL
 
 if TYPE_CHECKING:
-    from batchdrop_cli.account import Account
+    from batchdrop_cli.account import AwsAccount
     from batchdrop_cli.verify.account_trial import Trial
 
 MINUTE = 60
@@ -67,13 +68,15 @@ def verify_aws(
             f"Functions in AWS cannot reach {address}, which is this machine. Name another: --provider URL"
         )
     account = identify()
-    asked = Asked(f"batchdrop-verify-{secrets.token_hex(4)}", checked_key(key), address, model, minutes, parameters)
+    asked = AskedTrial(
+        f"batchdrop-verify-{secrets.token_hex(4)}", checked_key(key), address, model, minutes, parameters
+    )
     agree_to_cost(account, asked, yes=yes)
     run(planned_trial(account, asked, builds.resolve()))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedTrial:
     """What a person asks for: the provider and how long to wait for it, under the name that the stack gets."""
 
     name: str
@@ -84,7 +87,7 @@ class Asked:
     parameters: tuple[str, ...] = ()
 
 
-def planned_trial(account: "Account", asked: Asked, builds: Path) -> "Trial":
+def planned_trial(account: "AwsAccount", asked: AskedTrial, builds: Path) -> "Trial":
     """Return a run that deploys this checkout by SAM."""
     from batchdrop_cli.aws.deploying import Wish, carry_out, make_plan  # noqa: PLC0415  # as above
     from batchdrop_cli.verify.account_trial import Trial  # noqa: PLC0415  # boto3: 0.3 s for `--help`
@@ -110,10 +113,10 @@ def run(trial: "Trial") -> None:
         click.get_current_context().exit(1)
 
 
-def agree_to_cost(account: "Account", asked: Asked, *, yes: bool) -> None:
+def agree_to_cost(account: "AwsAccount", asked: AskedTrial, *, yes: bool) -> None:
     """Show what will be made, where, and what it costs, and ask. Raises MisusedCommand where there is no terminal."""
     from batchdrop_cli.aws.cost_model import idle_lines, total  # noqa: PLC0415  # as above
-    from batchdrop_cli.jobs.quote import Quote, batch_price  # noqa: PLC0415  # as above
+    from batchdrop_cli.jobs.quote import FileQuote, batch_price  # noqa: PLC0415  # as above
     from batchdrop_cli.verify.account_trial import ANSWER_TOKENS, REQUESTS  # noqa: PLC0415  # prices: 0.1 s for `--help`
     from batchdrop_cli.verify.request import REQUEST_TOKENS  # noqa: PLC0415  # as above
     from batchdrop_cli.views.console import make_console  # noqa: PLC0415  # as above
@@ -123,10 +126,10 @@ def agree_to_cost(account: "Account", asked: Asked, *, yes: bool) -> None:
     aws = total(idle_lines()) / month_hours * (asked.minutes / MINUTE + 1)
     click.echo(f"Account {account.id} as {account.caller}, region {account.region} (from {account.region_source}).")
     click.echo(f"A stack {asked.name} is deployed, two files are dropped, and everything is deleted again.")
-    click.echo(f"AWS charges about ${max(aws, 0.01):.2f} for it at list prices.")
+    click.echo(f"AWS charges about {money(max(aws, 0.01))} for it at list prices.")
     sent, answered = REQUESTS * REQUEST_TOKENS, REQUESTS * ANSWER_TOKENS
     dollars = batch_price(asked.model, REQUESTS, sent, answered, asked.base_url)
-    show_estimates(make_console(), [Quote(asked.model, REQUESTS, sent, answered, dollars)], asked.base_url)
+    show_estimates(make_console(), [FileQuote(asked.model, REQUESTS, sent, answered, dollars)], asked.base_url)
     agree("Deploy, spend and delete?", yes=yes, to="accept the cost")
 
 

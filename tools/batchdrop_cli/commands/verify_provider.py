@@ -69,14 +69,14 @@ def verify_provider(*, model: str, minutes: int, yes: bool) -> None:
 
 def agree_to_cost(model: str, base_url: str, *, yes: bool) -> None:
     """Show the estimated cost and ask. Raises CommandFailed above a cent, MisusedCommand where there is no terminal."""
-    from batchdrop_cli.jobs.quote import Quote, batch_price  # noqa: PLC0415  # as above
+    from batchdrop_cli.jobs.quote import FileQuote, batch_price  # noqa: PLC0415  # as above
     from batchdrop_cli.verify.request import ANSWER_TOKENS, CREATES_MAX, REQUEST_TOKENS  # noqa: PLC0415  # as above
     from batchdrop_cli.views.console import make_console  # noqa: PLC0415  # as above
     from batchdrop_cli.views.estimates import show_estimates  # noqa: PLC0415  # prices: 0.1 s for `--help`
 
     asked, answered = CREATES_MAX * REQUEST_TOKENS, CREATES_MAX * ANSWER_TOKENS
     dollars = batch_price(model, CREATES_MAX, asked, answered, base_url)
-    show_estimates(make_console(), [Quote(model, CREATES_MAX, asked, answered, dollars)], base_url)
+    show_estimates(make_console(), [FileQuote(model, CREATES_MAX, asked, answered, dollars)], base_url)
     if dollars is not None and dollars >= DOLLARS_MAX:
         raise CommandFailed(f"That is not under a cent. Name a cheaper model: --model {MODEL}")
     agree("Ask the provider and pay for it?", yes=yes, to="accept the cost")

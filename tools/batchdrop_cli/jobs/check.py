@@ -22,7 +22,7 @@ from batchdrop.core.planning.requests import row_of_line
 from batchdrop.flow.planned_job import PlannedJob
 from batchdrop.flow.planning.plan import pin_task, plan_pages
 from batchdrop.flow.ports import ObjectWriter
-from batchdrop_cli.jobs.quote import Quote, batch_price
+from batchdrop_cli.jobs.quote import FileQuote, batch_price
 from batchdrop_cli.jobs.upload import inbox_key
 
 # Enough to see what goes wrong, and what goes out; the rest is counted.
@@ -31,7 +31,7 @@ REQUESTS_SHOWN_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedRecord:
     """One record that would not be sent."""
 
     row: int
@@ -46,9 +46,9 @@ class Checked:
     items: int
     refused: int
     reasons: Counter[str]  # of the refused, by code
-    first_refusals: list[Refusal]
+    first_refusals: list[RefusedRecord]
     first_requests: list[bytes]  # as lines of the batch's input, by row
-    quotes: list[Quote]
+    quotes: list[FileQuote]
     read_as: str
     dedupes: bool  # whether requests that repeat are sent once
 
@@ -61,7 +61,7 @@ class _Trial:
     keys: Keys
     folder: Path  # of its own
     reasons: Counter[str] = field(default_factory=Counter)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[RefusedRecord] = field(default_factory=list)
     requests: list[tuple[int, bytes]] = field(default_factory=list)  # the first ones, with their rows
     _kept: dict[str, bytes] = field(default_factory=dict)
 
@@ -115,7 +115,7 @@ class _Trial:
         assert outcome.error is not None  # noqa: S101 - planning decides nothing but refusals
         self.reasons[outcome.error.code] += 1
         if len(self.refusals) < REFUSALS_SHOWN_MAX:
-            self.refusals.append(Refusal(outcome.row, outcome.name, outcome.error))
+            self.refusals.append(RefusedRecord(outcome.row, outcome.name, outcome.error))
 
 
 def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) -> Checked:
@@ -148,7 +148,7 @@ def check_file(path: Path, task_name: str, task: bytes | None, base_url: str) ->
     )
 
 
-def _quotes(groups: Sequence[Group], base_url: str) -> list[Quote]:
+def _quotes(groups: Sequence[Group], base_url: str) -> list[FileQuote]:
     """Return an estimate for each model, by its name, whatever its endpoints."""
     totals: Counter[tuple[str, str]] = Counter()
     for group in groups:
@@ -156,7 +156,7 @@ def _quotes(groups: Sequence[Group], base_url: str) -> list[Quote]:
         totals[group.model, "in"] += group.tokens
         totals[group.model, "out"] += group.answer_tokens + group.unlimited * ANSWER_TOKENS_ASSUMED
     return [
-        Quote(
+        FileQuote(
             model, totals[model, "requests"], totals[model, "in"], totals[model, "out"],
             batch_price(model, totals[model, "requests"], totals[model, "in"], totals[model, "out"], base_url),
         )

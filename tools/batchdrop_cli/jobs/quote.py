@@ -25,7 +25,7 @@ from batchdrop.formats.records import read_records
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class FileQuote:
     """What the requests of one model may cost; *dollars* is None where the price is not known."""
 
     model: str
@@ -55,7 +55,7 @@ def _request(recipe: Recipe, value: JsonValue, row: int) -> Request:
     return recipe.build(value, recipe.name(value, row))
 
 
-def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
+def quotes(requests: Iterable[Request], base_url: str) -> list[FileQuote]:
     """Return an estimate for each model, by its name, at the prices of the server at *base_url*."""
     totals: dict[str, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for request in requests:
@@ -63,7 +63,7 @@ def quotes(requests: Iterable[Request], base_url: str) -> list[Quote]:
         answers = request.answers.tokens + request.answers.unlimited * ANSWER_TOKENS_ASSUMED
         totals[request.model] = (count + 1, input_tokens + request.tokens, output_tokens + answers)
     return [
-        Quote(
+        FileQuote(
             model, count, input_tokens, output_tokens, batch_price(model, count, input_tokens, output_tokens, base_url)
         )
         for model, (count, input_tokens, output_tokens) in sorted(totals.items())

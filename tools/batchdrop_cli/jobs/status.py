@@ -33,7 +33,7 @@ class Counts(msgspec.Struct, frozen=True):
     failed: int = 0
 
 
-class Reason(msgspec.Struct, frozen=True):
+class StatusReason(msgspec.Struct, frozen=True):
     """Why a job ended as it did, or waits."""
 
     code: str
@@ -49,10 +49,10 @@ class Waiting(msgspec.Struct, frozen=True, rename={"cause": "for"}):
     cause: str
     since: str | None = None
     models: tuple[str, ...] = ()
-    reason: Reason | None = None
+    reason: StatusReason | None = None
 
 
-class Quote(msgspec.Struct, frozen=True):
+class StatusQuote(msgspec.Struct, frozen=True):
     """What a job was expected to cost, in US dollars; None where a model has no price."""
 
     usd: float | None = None
@@ -61,10 +61,10 @@ class Quote(msgspec.Struct, frozen=True):
     output_tokens: int = 0
 
 
-class Cost(msgspec.Struct, frozen=True):
+class StatusCost(msgspec.Struct, frozen=True):
     """What a job may cost, and has cost, in US dollars; None where that is not known."""
 
-    quote: Quote
+    quote: StatusQuote
     spent_usd: float | None = 0.0
     reserved_usd: float | None = 0.0
     allowed_usd: float | None = None
@@ -90,8 +90,8 @@ class JobStatus(msgspec.Struct, frozen=True):
     items: str = "objects"  # how one item can be read; a stack of an older release does not say
     counts: Counts = Counts()
     waiting: Waiting | None = None
-    cost: Cost | None = None
-    reason: Reason | None = None
+    cost: StatusCost | None = None
+    reason: StatusReason | None = None
     created_at: str | None = None
     updated_at: str | None = None
     ended_at: str | None = None

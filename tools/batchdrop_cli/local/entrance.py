@@ -14,7 +14,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from batchdrop_cli.local.signed_requests import (
-    Asked,
+    AskedOfProxy,
     NotSignedError,
     check_payload,
     check_signature,
@@ -77,13 +77,13 @@ def guarded(
     return entrance
 
 
-def head_of(scope: Message) -> Asked:
+def head_of(scope: Message) -> AskedOfProxy:
     """Return the head of the request of an ASGI *scope*."""
     headers = [(name.decode("latin-1"), _text(value)) for name, value in scope["headers"]]
-    return Asked.of(scope["method"], scope["raw_path"].decode("latin-1"), _text(scope["query_string"]), headers)
+    return AskedOfProxy.of(scope["method"], scope["raw_path"].decode("latin-1"), _text(scope["query_string"]), headers)
 
 
-def check_sender(asked: Asked, hosts: frozenset[str]) -> None:
+def check_sender(asked: AskedOfProxy, hosts: frozenset[str]) -> None:
     """Raise NotSignedError for what a page sent, or what was sent to another name that leads here."""
     if "origin" in asked.headers:
         raise NotSignedError("AccessDenied", "Requests of a page in a browser are refused.")
@@ -93,7 +93,7 @@ def check_sender(asked: Asked, hosts: frozenset[str]) -> None:
         raise NotSignedError("AccessDenied", f"Ask {' or '.join(sorted(hosts))}; requests to other names are refused.")
 
 
-def proof_for(asked: Asked, owner_secret: str) -> str:
+def proof_for(asked: AskedOfProxy, owner_secret: str) -> str:
     """Return the proof that this is the stack of *owner_secret*. Raises NotSignedError for what is not asked rightly."""
     nonce = asked.path.removeprefix(PROOF_PATH)
     if asked.method != "GET" or not _NONCE.fullmatch(nonce):
@@ -101,7 +101,7 @@ def proof_for(asked: Asked, owner_secret: str) -> str:
     return proof(owner_secret, nonce)
 
 
-async def checked_body(asked: Asked, receive: Receive, secret_of: SecretOf, now: float) -> list[bytes]:
+async def checked_body(asked: AskedOfProxy, receive: Receive, secret_of: SecretOf, now: float) -> list[bytes]:
     """Return the body of *asked*, in pieces, its signature checked before anything is kept. Raises NotSignedError."""
     claim = read_claim(asked)
     secret = secret_of(claim.access_key_id)
@@ -158,7 +158,7 @@ def unreadable_to_pages(send: Send) -> Send:
     return send_without
 
 
-async def refuse(send: Send, asked: Asked, error: NotSignedError) -> None:
+async def refuse(send: Send, asked: AskedOfProxy, error: NotSignedError) -> None:
     """Answer with *error*, in the form that the client of the service reads."""
     text = f"{error} The keys are new at each start: see .local/stack.json."
     scope = asked.headers.get("authorization", "")

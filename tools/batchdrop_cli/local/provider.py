@@ -24,7 +24,7 @@ SIMULATOR_KEY_PREFIX = "sk-simulated-"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Provider:
+class LocalProvider:
     """An address of a Files and Batches API, and the key for it. Not shown in logs: it has no repr.
 
     *control_token* is what the simulator's control calls need; others have none.
@@ -37,7 +37,7 @@ class Provider:
     control_token: str = ""
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Provider | None":
+    def from_environment(cls, environment: Mapping[str, str]) -> "LocalProvider | None":
         """Return the provider that OPENAI_BASE_URL and OPENAI_API_KEY name; None unless both are set.
 
         PROVIDER_DIALECT says what kind of server it is, where its host does not.
@@ -48,7 +48,7 @@ class Provider:
 
 
 @contextmanager
-def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> Iterator[Provider]:
+def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> Iterator[LocalProvider]:
     """Run the simulator on a free port of loopback, with *options* of its command. Its key and its token are new each time.
 
     *files* is its folder, emptied before and after. Raises ChildFailed.
@@ -68,7 +68,7 @@ def running_simulator(*, options: tuple[str, ...], files: Path, log: Path) -> It
     try:
         child.wait_until_ready(lambda: is_written(ready_file), timeout_seconds=START_TIMEOUT_SECONDS)
         url = ready_file.read_text().strip()
-        yield Provider(url, key, simulated=True, dialect=_spoken(options), control_token=token)
+        yield LocalProvider(url, key, simulated=True, dialect=_spoken(options), control_token=token)
     finally:
         child.stop()
         shutil.rmtree(files, ignore_errors=True)

@@ -54,7 +54,7 @@ class NotSignedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedOfProxy:
     """The head of a request: its path as it was sent, header names in lower case, repeated values joined by a comma."""
 
     method: str
@@ -63,7 +63,7 @@ class Asked:
     headers: dict[str, str]
 
     @classmethod
-    def of(cls, method: str, path: str, query_string: str, headers: Sequence[tuple[str, str]]) -> "Asked":
+    def of(cls, method: str, path: str, query_string: str, headers: Sequence[tuple[str, str]]) -> "AskedOfProxy":
         """Return the head whose parts are as they came over the wire."""
         joined: dict[str, str] = {}
         for name, value in headers:
@@ -91,7 +91,7 @@ class Claim:
         return self.scope.split("/")[2]
 
 
-def read_claim(asked: Asked) -> Claim:
+def read_claim(asked: AskedOfProxy) -> Claim:
     """Return what *asked* says of its signature, in its header or its query, not in both. Raises NotSignedError."""
     query = dict(asked.query)
     header = asked.headers.get("authorization")
@@ -107,7 +107,7 @@ def read_claim(asked: Asked) -> Claim:
     raise NotSignedError("AccessDenied", "The request is not signed.")
 
 
-def _claim_of_header(header: str, asked: Asked) -> Claim:
+def _claim_of_header(header: str, asked: AskedOfProxy) -> Claim:
     algorithm, _, rest = header.partition(" ")
     fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     if algorithm != ALGORITHM or not {"Credential", "SignedHeaders", "Signature"} <= set(fields):
@@ -185,7 +185,7 @@ def check_time(claim: Claim, now: float) -> None:
         raise NotSignedError("RequestTimeTooSkewed", "The request's time is too far from this machine's.")
 
 
-def check_signature(asked: Asked, claim: Claim, secret: str, payload: str) -> None:
+def check_signature(asked: AskedOfProxy, claim: Claim, secret: str, payload: str) -> None:
     """Raise NotSignedError where the signature is not the one that *secret* makes, the body's digest being *payload*."""
     if claim.is_version_2:
         expected = _signature_of_version_2(asked, secret)
@@ -237,7 +237,7 @@ def _check_chunks(claim: Claim, secret: str, body: bytes) -> None:
     raise NotSignedError("SignatureDoesNotMatch", "A chunk's signature is not the one that the secret key makes.")
 
 
-def _canonical_request(asked: Asked, claim: Claim, payload: str) -> str:
+def _canonical_request(asked: AskedOfProxy, claim: Claim, payload: str) -> str:
     path = _encoded(unquote(asked.path), "/") if claim.service == "s3" else _encoded(_normalized(asked.path), "/")
     pairs = sorted(
         (_encoded(name), _encoded(value))
@@ -260,7 +260,7 @@ def _signing_key(secret: str, claim: Claim) -> bytes:
     return key
 
 
-def _signature_of_version_2(asked: Asked, secret: str) -> str:
+def _signature_of_version_2(asked: AskedOfProxy, secret: str) -> str:
     query = dict(asked.query)
     amazon = sorted(
         [(name, value) for name, value in asked.headers.items() if name.startswith("x-amz-")]

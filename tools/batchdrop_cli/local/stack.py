@@ -22,7 +22,7 @@ from batchdrop_cli.local.description import StackDescription, is_running, remove
 from batchdrop_cli.local.emulator import Address, running_emulator
 from batchdrop_cli.local.environments import Report, prepare
 from batchdrop_cli.local.private import private_folder
-from batchdrop_cli.local.provider import Provider, running_simulator
+from batchdrop_cli.local.provider import LocalProvider, running_simulator
 from batchdrop_cli.local.ticker import Ticker, ticking
 
 REPOSITORY = Path(__file__).parents[3]
@@ -53,7 +53,7 @@ class LocalSettings:
     repository: Path = REPOSITORY
     home: Path = REPOSITORY / ".local"
     state: Path = REPOSITORY / ".local"
-    provider: Provider | None = None
+    provider: LocalProvider | None = None
     simulator_options: tuple[str, ...] = ()
     tick_seconds: float | None = TICK_SECONDS  # None: only the schedule ticks, each minute
     parameters: dict[str, str] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class LocalStack:
         exits.callback(remove, settings.description_file)
         self.description.write(settings.description_file)
 
-    def _provider(self, exits: ExitStack) -> Provider:
+    def _provider(self, exits: ExitStack) -> LocalProvider:
         if self.settings.provider is not None:
             return self.settings.provider
         self._report("Starting the provider's simulator …")
@@ -144,7 +144,7 @@ class LocalStack:
         self.seconds[phase] = perf_counter() - start
 
 
-def parameters(provider: Provider) -> dict[str, str]:
+def parameters(provider: LocalProvider) -> dict[str, str]:
     """Return the template's parameters for this machine."""
     architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
     return {
@@ -181,7 +181,7 @@ def subscribe_queue(address: Address, topic_arn: str) -> str:
 
 
 def describe(
-    address: Address, provider: Provider, outputs: dict[str, str], notifications_queue_url: str, logs: Path
+    address: Address, provider: LocalProvider, outputs: dict[str, str], notifications_queue_url: str, logs: Path
 ) -> StackDescription:
     """Return the description of the stack whose outputs are given."""
     return StackDescription(

@@ -30,7 +30,7 @@ from batchdrop_cli.local.emulator import ClientOptions
 from batchdrop_cli.stack import Connection, Site, read_site
 from batchdrop_cli.verify.account_cleaning import delete_buckets, delete_queues, delete_stack, delete_tables, kept_parts
 from batchdrop_cli.verify.assumptions import Looked
-from batchdrop_cli.verify.seen import Seen, Verdict
+from batchdrop_cli.verify.seen import Seen, SeenVerdict
 
 REQUESTS: Final = 5  # that are sent to the provider: two ready-made and three rows
 ANSWER_TOKENS: Final = 20
@@ -102,11 +102,11 @@ def _look(trial: Trial, looks: dict[str, Look]) -> Iterator[Seen]:
         try:
             seen, holds = look(trial)
         except (Looked, CommandFailed) as error:
-            yield Seen(assumption, str(error), Verdict.NOT_SEEN)
+            yield Seen(assumption, str(error), SeenVerdict.NOT_SEEN)
         except (BotoCoreError, ClientError) as error:
-            yield Seen(assumption, f"AWS answered: {error}", Verdict.NOT_SEEN)
+            yield Seen(assumption, f"AWS answered: {error}", SeenVerdict.NOT_SEEN)
         else:
-            yield Seen(assumption, seen, Verdict.HOLDS if holds else Verdict.BREACHED)
+            yield Seen(assumption, seen, SeenVerdict.HOLDS if holds else SeenVerdict.BREACHED)
 
 
 # --- while the stack exists ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from batchdrop.core.model.batches import Accepted, Batch, CreateAnswer, Declined
 from batchdrop.core.model.errors import KeyRefused, NotAtProvider, ProviderError
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop_cli.verify.provider_probe import CUSTOM_ID, ENDED, Probe
-from batchdrop_cli.verify.seen import Seen, Verdict
+from batchdrop_cli.verify.seen import Seen, SeenVerdict
 
 LIMITS = Limits()
 # When a batch of the deleted file is created: at once, and while a deletion may still take effect in time.
@@ -35,13 +35,13 @@ def look_at_all(probe: Probe) -> Iterator[Seen]:
         try:
             seen, holds = look(probe, state)
         except (Looked, httpx2.HTTPError) as error:
-            yield Seen(assumption, str(error), Verdict.NOT_SEEN)
+            yield Seen(assumption, str(error), SeenVerdict.NOT_SEEN)
         except KeyRefused:
             raise
         except ProviderError as error:
-            yield Seen(assumption, f"no answer: {error}", Verdict.NOT_SEEN)
+            yield Seen(assumption, f"no answer: {error}", SeenVerdict.NOT_SEEN)
         else:
-            yield Seen(assumption, seen, Verdict.HOLDS if holds else Verdict.BREACHED)
+            yield Seen(assumption, seen, SeenVerdict.HOLDS if holds else SeenVerdict.BREACHED)
 
 
 @dataclass(slots=True)

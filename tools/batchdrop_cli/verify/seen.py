@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class SeenVerdict(StrEnum):
     """What a look says of an assumption."""
 
     HOLDS = "holds"
@@ -18,4 +18,4 @@ class Seen:
 
     assumption: str
     seen: str
-    verdict: Verdict
+    verdict: SeenVerdict

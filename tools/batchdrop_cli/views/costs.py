@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from batchdrop.core.delivery.receipt import number_of
-from batchdrop.core.delivery.receipt_text import money, places_of
+from batchdrop.core.model.money import money, places_of
 from batchdrop.core.model.wording import printable
 from batchdrop.formats.csv_rows import disarmed
 from batchdrop_cli.jobs.costs import INPUT_KINDS, Costs, Entry, Total, totals

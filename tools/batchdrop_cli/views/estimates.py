@@ -9,17 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from batchdrop.core.model.answer_bounds import ANSWER_TOKENS_ASSUMED
-from batchdrop_cli.jobs.quote import Quote
+from batchdrop.core.model.money import amount, digits
+from batchdrop_cli.jobs.quote import FileQuote
 from batchdrop_cli.views.console import text
 
 
-def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) -> None:
+def show_estimates(console: Console, estimated: Sequence[FileQuote], base_url: str) -> None:
     """Print what requests may cost, and what the estimate rests on."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "requests", "tokens in", "tokens out", "US dollars"):
         table.add_column(column)
     for quote in estimated:
-        dollars = "unknown" if quote.dollars is None else f"{quote.dollars:.6f}"
+        dollars = digits(quote.dollars, 6)
         table.add_row(
             text(quote.model), f"{quote.requests:,}", f"{quote.input_tokens:,}", f"{quote.output_tokens:,}", dollars
         )
@@ -31,10 +32,10 @@ def show_estimates(console: Console, estimated: Sequence[Quote], base_url: str) 
     )
 
 
-def _total(estimated: Sequence[Quote]) -> str:
+def _total(estimated: Sequence[FileQuote]) -> str:
     known = [quote.dollars for quote in estimated if quote.dollars is not None]
     unknown = [quote.model for quote in estimated if quote.dollars is None]
-    parts = [f"{sum(known):.4f} US dollars"] if known else []
+    parts = [amount(sum(known), 4)] if known else []
     if unknown:
         parts.append(f"an unknown price for {', '.join(unknown)}")
     return " and ".join(parts)

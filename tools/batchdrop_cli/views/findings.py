@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from batchdrop_cli.doctor.finding import Finding
-from batchdrop_cli.verify.seen import Seen, Verdict
+from batchdrop_cli.verify.seen import Seen, SeenVerdict
 from batchdrop_cli.views.console import text
 
 SUBJECT_COLUMNS = 13
@@ -40,7 +40,7 @@ def show_each(console: Console, found: Iterable[Seen]) -> list[Seen]:
 
 def show_verdicts(console: Console, subject: str, found: Sequence[Seen]) -> bool:
     """Print how many assumptions about *subject* ended in each verdict, and return whether all hold."""
-    counts = {verdict: sum(seen.verdict is verdict for seen in found) for verdict in Verdict}
+    counts = {verdict: sum(seen.verdict is verdict for seen in found) for verdict in SeenVerdict}
     words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(text(f"{subject}: {words}."), soft_wrap=True)
-    return counts[Verdict.HOLDS] == len(found)
+    return counts[SeenVerdict.HOLDS] == len(found)

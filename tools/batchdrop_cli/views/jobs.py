@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from batchdrop.core.model.money import amount, digits
 from batchdrop.core.model.reasons import WaitingFor
-from batchdrop_cli.jobs.status import COMPLETED, Cost, Counts, JobStatus, Waiting
+from batchdrop_cli.jobs.status import COMPLETED, Counts, JobStatus, StatusCost, Waiting
 
 if TYPE_CHECKING:
     pass
 from batchdrop_cli.views.console import new_table, text
 
+PLACES = 4  # of a dollar, in status
 JOBS_SHOWN_MAX = 100
 
 
@@ -112,25 +114,22 @@ def show_job(console: Console, job: JobStatus, bucket: str) -> None:
     console.print(table)
 
 
-def quote_of(cost: Cost | None) -> str:
+def quote_of(cost: StatusCost | None) -> str:
     """Return what a job was expected to cost, in a line."""
     if cost is None:
         return ""
     quote = cost.quote
-    amount = (
-        f"{quote.usd:,.4f} US dollars" if quote.usd is not None else f"unknown ({', '.join(quote.unpriced_models)})"
-    )
-    return f"{amount}, {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out"
+    unpriced = f" ({', '.join(quote.unpriced_models)})" if quote.usd is None else ""
+    return f"{amount(quote.usd, PLACES)}{unpriced}, {quote.input_tokens:,} tokens in and {quote.output_tokens:,} out"
 
 
-def cost_of(cost: Cost | None) -> str:
+def cost_of(cost: StatusCost | None) -> str:
     """Return what a job has cost so far, and what it may cost, in a line."""
     if cost is None:
         return ""
-    reserved = f", {cost.reserved_usd:,.4f} reserved" if cost.reserved_usd else ""
-    allowed = f", {cost.allowed_usd:,.4f} allowed" if cost.allowed_usd is not None else ""
-    spent = "unknown" if cost.spent_usd is None else f"{cost.spent_usd:,.4f} US dollars"
-    return f"{spent}{reserved}{allowed}"
+    reserved = f", {digits(cost.reserved_usd, PLACES)} reserved" if cost.reserved_usd else ""
+    allowed = f", {digits(cost.allowed_usd, PLACES)} allowed" if cost.allowed_usd is not None else ""
+    return f"{amount(cost.spent_usd, PLACES)}{reserved}{allowed}"
 
 
 def show_endings(console: Console, jobs: Sequence[JobStatus], bucket: str) -> None:

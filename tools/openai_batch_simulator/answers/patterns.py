@@ -35,7 +35,7 @@ def matching_text(pattern: str, draw: Draw, length_min: int) -> str:
         found = re.compile(pattern)
     text = ""
     for extra in (0, length_min):
-        text = _Writer(draw, extra).write(parsed)
+        text = _PatternWriter(draw, extra).write(parsed)
         if len(text) >= length_min:
             break
     if found.search(text) is None:
@@ -43,7 +43,7 @@ def matching_text(pattern: str, draw: Draw, length_min: int) -> str:
     return text
 
 
-class _Writer:
+class _PatternWriter:
     def __init__(self, draw: Draw, extra: int) -> None:
         self._draw = draw
         self._extra = extra

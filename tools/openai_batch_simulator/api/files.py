@@ -7,7 +7,7 @@ from openai_batch_simulator.account.account import Account, Caller
 from openai_batch_simulator.account.behaviour import DAY_SECONDS
 from openai_batch_simulator.account.dialects import Dialect, list_as, list_query
 from openai_batch_simulator.account.files import File, check_upload, expiry_seconds
-from openai_batch_simulator.api.multipart import Form, read_form
+from openai_batch_simulator.api.multipart import MultipartForm, read_form
 from openai_batch_simulator.api.paging import page_of, read_limit, refuse_unknown
 from openai_batch_simulator.faults.calls import refusal_of
 from openai_batch_simulator.messages import Refusal, Request, Response, json_response
@@ -69,7 +69,7 @@ def _form_parameters(dialect: Dialect) -> frozenset[str]:
     return (_FORM_PARAMETERS if dialect.expiry or dialect.ignores_expiry else _FORM_REQUIRED) | named
 
 
-def _lifetime_seconds(form: Form, purpose: str, dialect: Dialect) -> int | None:
+def _lifetime_seconds(form: MultipartForm, purpose: str, dialect: Dialect) -> int | None:
     if dialect.expiry is None:
         return BATCH_EXPIRY_SECONDS
     anchor, seconds = (form.fields.get(f"expires_after[{name}]") for name in ("anchor", "seconds"))

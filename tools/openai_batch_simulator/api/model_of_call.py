@@ -15,12 +15,12 @@ class _Asked(msgspec.Struct):
     input_file_id: str = ""
 
 
-class _Body(msgspec.Struct):
+class _CalledBody(msgspec.Struct):
     model: str | None = None
 
 
-class _Line(msgspec.Struct):
-    body: _Body
+class _CalledLine(msgspec.Struct):
+    body: _CalledBody
 
 
 def buffered(request: Request) -> Request:
@@ -51,6 +51,6 @@ def _model_of_file(account: Account, file_id: str) -> str | None:
         return None
     with file.content.open() as source:
         try:
-            return msgspec.json.decode(source.readline(), type=_Line).body.model
+            return msgspec.json.decode(source.readline(), type=_CalledLine).body.model
         except UNREADABLE:
             return None

@@ -19,28 +19,28 @@ type Sink = Callable[[bytes], None]
 
 
 @dataclass(slots=True)
-class Form:
+class MultipartForm:
     """The parts of a form: text by name, and files as (file name, bytes) by name."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: dict[str, tuple[str, Blob]] = field(default_factory=dict)
 
 
-def read_form(content_type: str, chunks: Iterable[bytes], new_blob: Callable[[], Blob]) -> Form:
+def read_form(content_type: str, chunks: Iterable[bytes], new_blob: Callable[[], Blob]) -> MultipartForm:
     """Return the form in *chunks*. Raises Refusal where the body isn't a well-formed form."""
     found = _BOUNDARY.search(content_type)
     if not content_type.startswith("multipart/form-data") or found is None:
         raise Refusal(415, "Unsupported content type: expected multipart/form-data with a boundary.")
     reader = _Reader(iter(chunks))
     delimiter = b"\r\n--" + found[1].encode()
-    form = Form()
+    form = MultipartForm()
     reader.discard_until(delimiter)
     while reader.take(2) == b"\r\n":
         _read_part(reader, delimiter, form, new_blob)
     return form
 
 
-def _read_part(reader: "_Reader", delimiter: bytes, form: Form, new_blob: Callable[[], Blob]) -> None:
+def _read_part(reader: "_Reader", delimiter: bytes, form: MultipartForm, new_blob: Callable[[], Blob]) -> None:
     disposition = dict(_DISPOSITION.findall(reader.short_until(b"\r\n\r\n").decode("utf-8", "replace")))
     name = disposition.get("name", "")
     if "filename" not in disposition:

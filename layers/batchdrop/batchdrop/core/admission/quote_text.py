@@ -7,24 +7,11 @@ from collections.abc import Iterator
 
 from batchdrop.core.admission.budget import approved_of, unpriced_sent
 from batchdrop.core.model.job import Hold, Job, Quote
-from batchdrop.core.model.prices import MILLION
+from batchdrop.core.model.money import dollar_words, dollars
 from batchdrop.core.model.reasons import Reason
 
 UNKNOWN_CODE = "price_unknown"
 ABOVE_CODE = "above_cap"
-
-
-def dollars(microdollars: int) -> float:
-    """Return *microdollars* in US dollars, exact as far as they are printed."""
-    return microdollars / MILLION
-
-
-def dollar_words(microdollars: int) -> str:
-    """Return an amount for a person: cents, and more digits only below a dollar."""
-    if microdollars >= MILLION:
-        return f"{-(-microdollars // 10_000) / 100:,.2f} US dollars"
-    whole = f"{dollars(microdollars):.6f}"
-    return f"{whole[:4]}{whole[4:].rstrip('0')} US dollars"
 
 
 def quote_document(quote: Quote) -> dict[str, object]:

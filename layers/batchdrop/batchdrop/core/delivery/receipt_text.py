@@ -5,11 +5,11 @@ the total, by name.
 """
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from itertools import groupby
 from typing import Final
 
 from batchdrop.core.delivery.receipt import Line, Receipt, Unknown
+from batchdrop.core.model.money import money, places_of, rate_words
 
 # A notification is for reading; the summary has every line.
 LINES_SHOWN_MAX: Final = 60
@@ -20,30 +20,15 @@ KINDS: Final[Mapping[str, str]] = {
     "output": "output",
     "embedding": "embedding",
 }
-_COARSE: Final = 2
-_FINE_BELOW: Final = ((Decimal(1), 6), (Decimal(100), 4))
 _LABEL_CHARS: Final = 58
-
-
-def places_of(total: Decimal | None) -> int:
-    """Return how many decimal places the amounts of a receipt have whose largest is *total*; None is unknown."""
-    if total is None:
-        return _COARSE
-    return next((places for below, places in _FINE_BELOW if total < below), _COARSE)
-
-
-def money(dollars: Decimal | None, places: int) -> str:
-    """Return *dollars* as a person writes them; None is unknown."""
-    return "unknown" if dollars is None else f"{'-' if dollars < 0 else ''}${abs(dollars):,.{places}f}"
 
 
 def rate(line: Line) -> str:
     """Return what a million tokens of *line* cost, in words."""
     if line.dollars_per_million is None:
         return "at a price that is not known"
-    whole, _, rest = format(line.dollars_per_million, "f").partition(".")
     long = f", requests over {line.over_tokens:,}" if line.over_tokens else ""
-    return f"at ${whole}.{rest.rstrip('0').ljust(2, '0')} a million{long}"
+    return f"at {rate_words(line.dollars_per_million)} a million{long}"
 
 
 def receipt_lines(receipt: Receipt) -> Iterator[str]:

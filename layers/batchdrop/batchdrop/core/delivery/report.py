@@ -10,12 +10,13 @@ from typing import Final
 
 from batchdrop.core.delivery.advice import meaning
 from batchdrop.core.delivery.receipt import Receipt
-from batchdrop.core.delivery.receipt_text import KINDS, money, parts, places_of, rate, sums, unknown_words
+from batchdrop.core.delivery.receipt_text import KINDS, parts, rate, sums, unknown_words
 from batchdrop.core.delivery.report_charts import Curve, curve, durations, lengths, share
 from batchdrop.core.delivery.report_facts import END_CHARS_MAX, NAME_CHARS_MAX, Facts
 from batchdrop.core.delivery.summary import Results, read_as
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import NO_TASK
+from batchdrop.core.model.money import money, places_of
 from batchdrop.core.model.shard import Shard
 from batchdrop.core.model.wording import cut, iso_time, seconds_in_words
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from batchdrop.core.admission.budget import day_of
-from batchdrop.core.admission.quote_text import dollar_words
 from batchdrop.core.model.install import CommonWait, Install
 from batchdrop.core.model.job import Job, JobWait
 from batchdrop.core.model.limits import Limits
+from batchdrop.core.model.money import dollar_words
 from batchdrop.core.model.reasons import Reason, WaitingFor
 from batchdrop.core.submission.waits import DAILY_CAP_CODE, REFUSALS
 
