@@ -1,4 +1,4 @@
-"""complete: called with messages of the completions queue, which wake it up or ask for the installation's notification."""
+"""Starts complete, for messages of the completions queue: a wake-up, or the installation's notification."""
 
 from collections.abc import Mapping
 

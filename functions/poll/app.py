@@ -1,4 +1,4 @@
-"""poll: called by the schedule, each minute; and by an operator with `{"recover": true}`, after a restore of the table."""
+"""Starts poll, each minute by the schedule; and for an operator with `{"recover": true}`, after a restore of the table."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

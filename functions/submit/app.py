@@ -1,4 +1,4 @@
-"""submit: called with messages of the submissions queue, an upload's event, a word to a job or a wake-up message."""
+"""Starts submit, for messages of the submissions queue: an upload's event, a command to a job, or a wake-up."""
 
 from collections.abc import Mapping
 

@@ -1,1 +1,1 @@
-"""The three functions as sequences of effects on ports: submit, poll and complete. No SDK is reached from here."""
+"""Does what the three functions do, as sequences of effects on ports: submit, poll and complete. No SDK is reached from here."""

@@ -1,4 +1,4 @@
-"""control: a person's hand on a job. An empty object `control/<job>/<word>` in the inbox bucket asks for something.
+"""Does what a person asks of a job. An empty object `control/<job>/<word>` in the inbox bucket asks for something.
 
 Rule: what is asked for is written to the job's row, on condition that it still makes sense there, before anything is done about
 it; so a word may come twice, late or while others work. What makes no sense, or not any more, is logged and changes nothing.

@@ -1,4 +1,4 @@
-"""complete: the answers of an ended batch become outcomes; the outcomes of a job become results and a notification.
+"""Completes: the answers of an ended batch become outcomes; the outcomes of a job become results and a notification.
 
 Rule: nothing is derived before the provider's files are in our own bucket. The summary is written last. The notification is
 pending (NOTIFYING) before it is sent and until it is known to be sent.

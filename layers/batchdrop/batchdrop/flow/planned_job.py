@@ -1,4 +1,4 @@
-"""One job, opened once an invocation: what planning wrote and what the upload holds, for sending, joining answers and merging.
+"""Opens one job, once an invocation: what planning wrote and what the upload holds, for sending, joining and merging.
 
 Rule: each thing is read when it is first needed, and once. Objects are read as streams, one at a time; a job of any size takes
 the memory of one record and of IN_HAND_BYTES. What planning took is taken again whatever the limits are now.

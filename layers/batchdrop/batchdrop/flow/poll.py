@@ -1,4 +1,4 @@
-"""poll: the only driver of progress.
+"""Polls, each minute: the only driver of progress.
 
 Each tick: read what is under way; wake what needs no provider, by a message to the queue of the function that does it; look at
 the provider's list once and move shards by what it shows; admit what there is quota for; wake the rest of what is due.

@@ -1,4 +1,4 @@
-"""The ports: everything that the flows need from the outside world.
+"""Declares the ports: everything that the flows need from the outside world.
 
 Rule: an effect that is not here cannot happen. Each method says whether it is idempotent; none retries a call whose
 repetition could cost money. `edge` keeps these against AWS and OpenAI, the tests keep them in memory, and one contract

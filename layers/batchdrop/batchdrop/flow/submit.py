@@ -1,4 +1,4 @@
-"""submit: an upload becomes a job, its records become chunks, and what there is quota for becomes batches.
+"""Submits: an upload becomes a job, its records become chunks, and what there is quota for becomes batches.
 
 Rule: the job's row is written before anything is read, so that whatever dies from here on, poll finds the job. An upload
 that cannot be used ends as a job with one notification, never as an error that the queue would try again.

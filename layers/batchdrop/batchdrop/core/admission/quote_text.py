@@ -1,4 +1,4 @@
-"""What a quote, a cap and a hold look like, in documents and in words.
+"""Writes a quote, a cap and a hold, in documents and in words.
 
 Rule: amounts in documents are US dollars as numbers; what is unknown is null and named, never nothing.
 """

@@ -1,9 +1,9 @@
-"""What the provider answered to one request: lines of its output and error files, read tolerantly.
+"""Reads what the provider answered to one request, from lines of its output and error files, tolerantly.
 
-Rule: only a 2xx status is a success, wherever the line lies, and only what the provider itself reports as not done may be
+Rule: only a 2xx status is a success, whichever file the line is in, and only what the provider itself reports as not done may be
 sent again; a 2xx answer that is of no use is paid for and therefore final.
 The shape of a line: https://developers.openai.com/api/docs/guides/batch (read 2026-09-26); where the cause of a failed
-line stands: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-22).
+line is: https://github.com/openai/openai-openapi/issues/302 (read 2026-11-22).
 """
 
 import json
@@ -42,7 +42,7 @@ _DEEP: Final = msgspec.json.encode(
 
 
 class HttpResponse(msgspec.Struct, gc=False):
-    """What the endpoint answered. *status_code* is None where it is no HTTP status."""
+    """What the endpoint answered. *status_code* is None where it isn't a status of HTTP."""
 
     status_code: Annotated[int, msgspec.Meta(ge=0, le=999)] | None = None
     request_id: str | None = None
@@ -124,7 +124,7 @@ _string = msgspec.json.Decoder(str)
 
 
 def row_of_answer(line: bytes) -> int | None:
-    """Return the row that a line of a provider's file answers; None where that cannot be told, or is not one of ours."""
+    """Return the row that a line of a provider's file answers; None where that cannot be known, or isn't one of ours."""
     try:
         return _row(_decode_named(line).custom_id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -180,7 +180,7 @@ def failure_with(answer: Answer, body: msgspec.Raw) -> Failure | None:
 def may_be_sent_again(answer: Answer, failure: Failure) -> bool:
     """Whether the provider reported that this request did not succeed for a reason that may pass.
 
-    Never after a 2xx, and never for a cause that nobody listed: only then is nothing paid twice.
+    Never after a 2xx, and never for a cause that is not listed: only then is nothing paid twice.
     """
     if answer.is_2xx:
         return False
@@ -236,7 +236,7 @@ def text_of(raw: msgspec.Raw) -> str | None:
 
 
 def compact_json(text: str) -> msgspec.Raw | None:
-    """Return the JSON *text* on one line, its numbers as they came; None where it is no JSON, or nests without end."""
+    """Return the JSON *text* on one line, its numbers as they came; None where it isn't JSON, or nests without end."""
     content: bytes | None = text.encode()
     if content is not None and is_too_deep(content):
         return None
@@ -258,7 +258,7 @@ def read_answer(line: bytes) -> Answer:
 
 
 def read_row(line: bytes) -> int | None:
-    """Read the row of such a line. One that is no JSON object answers none."""
+    """Read the row of such a line. One that isn't a JSON object answers none."""
     row = row_of_head(content := line.removeprefix(_BYTE_ORDER_MARK))
     if row is not None and is_too_deep(content):
         return row

@@ -200,7 +200,7 @@ def usage_of_response(response: msgspec.Raw) -> Usage | None:
 
 
 def is_miscounted(response: msgspec.Raw) -> bool:
-    """Whether *response* says how many tokens were counted, in numbers that nobody can mean."""
+    """Whether *response* says how many tokens were counted, in numbers that cannot be meant."""
     raw = _read_fields(response).usage
     if bytes(memoryview(raw)[:1]) != b"{":
         return False

@@ -1,6 +1,6 @@
-"""A run of outcomes: sorted into those that count alike, so that much is looked up and added once for many.
+"""Sorts a run of outcomes into those that count alike, so that much is looked up and added once for many.
 
-Rule: those alike come in the order of their first ones, and all come by row: what is kept of the first so many is the same,
+Rule: those alike come in the order of their first ones, and all come by row: what is kept of the first N is the same,
 however the outcomes of a job are cut into runs.
 """
 

@@ -1,4 +1,4 @@
-"""The index of `outcomes.jsonl`: where each item's line lies, so that one item is read without the others.
+"""Makes the index of `outcomes.jsonl`, which says where each item's line is: one item is read without the others.
 
 Rule: the layout is the one that `docs/schemas/outcomes-index.md` promises to other readers, and follows from the outcomes alone.
 A record is 20 bytes, all numbers unsigned and big-endian: eight of the name's SHA-256, eight of the line's offset, four of its
@@ -41,7 +41,7 @@ class OutcomeIndex:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an outcome lies in `outcomes.jsonl`, in bytes; the line end is not counted."""
+    """Where an outcome is in `outcomes.jsonl`, in bytes; the line end is not counted."""
 
     offset: int
     length: int

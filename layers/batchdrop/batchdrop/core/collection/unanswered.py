@@ -1,4 +1,4 @@
-"""Which answers a batch still owes, and what becomes of items that it did not answer.
+"""Decides which answers of a batch are missing, and what becomes of items that it did not answer.
 
 Rule: an item in neither file is unknown, not failed. It is sent again only where the provider shows every answer that it
 counted and did not run the rest; otherwise it is waited for, and given up without being sent again.
@@ -28,11 +28,11 @@ _UNEXPLAINED: Final = "batch_failed"
 
 
 def answers_outstanding(batch: Batch, sent_items: int, output_answers: int, error_lines: int) -> bool:
-    """Whether *batch*, which was sent so many items, shows fewer answers than it owes: its files may still appear or grow.
+    """Whether *batch*, which was sent *sent_items*, shows fewer answers than that: its files may still appear or grow.
 
     *output_answers* are the items that its output file answers now, *error_lines* the lines of its error file; 0 for a
     file that is not there. A line that comes twice is one answer, or it would hide one that is missing. Some servers count
-    nothing, as null or as zeros; then each item that was sent is owed a line.
+    nothing, as null or as zeros; then a line is expected for each item that was sent.
     """
     if batch.status == "failed":
         return False

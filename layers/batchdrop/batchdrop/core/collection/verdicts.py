@@ -27,10 +27,10 @@ from batchdrop.core.model.outcomes import NULL, Failure, Usage
 # Ends that leave a text unfinished or replace it.
 _CUT_SHORT: Final = frozenset({"length", "content_filter", "refusal"})
 _RESPONSE_ENDS: Final = {"max_output_tokens": "length", "content_filter": "content_filter"}
-# What a message of `/v1/responses` says on the way to its answer bears another phase
+# What a message of `/v1/responses` says on the way to its answer has another phase
 # (https://github.com/openai/openai-python/pull/3861, read 2026-12-01).
 _FINAL_PHASE: Final = "final_answer"
-# What stands where an answer is expected and holds nothing: null, an empty text, an empty list or object.
+# What is in the place of an answer and holds nothing: null, an empty text, an empty list or object.
 _NOTHING: Final = (NULL, msgspec.Raw(b'""'), msgspec.Raw(b"[]"), msgspec.Raw(b"{}"))
 
 _NO_MESSAGE: Final = bodies.Message()
@@ -40,7 +40,7 @@ type _Piece = tuple[msgspec.Raw, str | None]
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """The worth of one answer. *failure* is None where it succeeded; model and usage stand where it was paid for."""
+    """The worth of one answer. *failure* is None where it succeeded; model and usage are given where it was paid for."""
 
     output: msgspec.Raw = NULL
     finish: str | None = None
@@ -53,11 +53,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Layout[Shaped: Body]:
-    """How the bodies of one shape are decoded, and where the answers stand in them."""
+    """How the bodies of one shape are decoded, and where the answers are in them."""
 
     reader: Reader[Shaped]
     pieces: Callable[[Shaped, msgspec.Raw], Sequence[_Piece]]
-    is_one_answer: bool = False  # the pieces are messages of one answer; else each is an answer by itself
+    is_one_answer: bool = False  # the pieces are messages of one answer; else each is an answer alone
 
 
 def judge(answer: Answer, layout: Layout[Any], *, is_structured: bool) -> Verdict:
@@ -125,7 +125,7 @@ def _parsed(output: msgspec.Raw, finish: str | None) -> msgspec.Raw | None:
 
 
 def _incomplete(finish: str | None) -> Failure:
-    cause = f"it ended with `{finish}`" if finish in _CUT_SHORT else "it is no JSON"
+    cause = f"it ended with `{finish}`" if finish in _CUT_SHORT else "it isn't JSON"
     return Failure("incomplete", f"The answer is not the object that was asked for: {cause}.")
 
 

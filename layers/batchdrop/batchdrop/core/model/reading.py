@@ -1,4 +1,4 @@
-"""How an upload is read: found out once, from its first bytes and its task, and kept with the job.
+"""Defines how an upload is read, which is found out once, from its first bytes and its task, and kept with the job.
 
 Rule: each later reader of the upload reads it as the job says. The default is how uploads were read before anything was found.
 """

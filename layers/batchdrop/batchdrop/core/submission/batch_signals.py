@@ -1,4 +1,4 @@
-"""What a look at the provider means for a shard: observations in, events out.
+"""Decides what a look at the provider means for a shard: observations in, events out.
 
 Rule: terminal is what the provider calls terminal, and nothing else. An unknown status is waited on, an absent count is not
 zero, and a refusal is told apart by its code first and by its words only where the provider has no code for it.

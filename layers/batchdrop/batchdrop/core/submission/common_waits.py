@@ -1,4 +1,4 @@
-"""What jobs of the whole installation wait for at once: a key that is missing or refused, money, a provider that does not answer.
+"""Decides what jobs of the whole installation wait for at once: the key, money, or a provider that does not answer.
 
 Rule: it is one field of the installation's row, and one notification. Which jobs it concerns is derived from rows whenever a
 status is written or jobs are counted, so that a cause that concerns thousands of jobs costs as many writes as one that concerns

@@ -1,4 +1,4 @@
-"""What jobs wait for once a day's money is used up: one notification for all of them, and one a day.
+"""Decides that jobs wait once a day's money is used up: one notification for all of them, and one a day.
 
 Rule: each job's row says that it waits, since another day's money is its turn; the notification is the installation's.
 Older releases sent one for each job: such a job gets no second one.

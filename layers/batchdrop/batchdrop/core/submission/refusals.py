@@ -1,4 +1,4 @@
-"""What a refusal concerns: the account, the key, one model, or what was asked.
+"""Decides what a refusal concerns: the account, the key, one model, or what was asked.
 
 Rule: a refusal concerns the smallest thing that it names. The key and the account are meant only where a status or a code says
 so; everything else that the provider refuses for good is the matter of one line, shard, model or job.

@@ -1,4 +1,4 @@
-"""What the provider refuses for good, seen over shards, jobs and models: who waits for it, and when its items fail.
+"""Decides who waits for what the provider refuses for good, over shards, jobs and models, and when its items fail.
 
 Rule: a shard has its own day. What was refused of a job for a day, or of a model, is not waited for again by every other shard.
 """

@@ -1,4 +1,4 @@
-"""What a table that was restored from a backup does not know: batches that were made after the moment that it shows.
+"""Finds what a table that was restored from a backup does not know: batches made after the moment that it shows.
 
 Rule: a batch that the restored row could have made is taken for its own; where there is one that it could not have made, its job
 is not continued, because that would pay for the same items again. Create calls that were used are never used again.

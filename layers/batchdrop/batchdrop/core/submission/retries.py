@@ -1,4 +1,4 @@
-"""What is asked for again because a call failed: how a few of many shards try for all others.
+"""Decides what is asked for again because a call failed: a few of many shards try for all others.
 
 Rule: while calls of a kind fail, only a few of the shards that wait for one are tried in a tick. One that goes through later
 than any failed shows that the provider obeys again: then the others go, too.

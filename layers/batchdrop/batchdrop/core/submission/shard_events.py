@@ -1,4 +1,4 @@
-"""What can happen to a shard, as values: the columns of the table in `lifecycle`.
+"""Defines what can happen to a shard, as values: the columns of the table in `shard_lifecycle`.
 
 An event about one create call has its ticket, and changes nothing once the shard has left that call behind: what
 a slow worker or a lagging index concluded about one call must never be done to the next.

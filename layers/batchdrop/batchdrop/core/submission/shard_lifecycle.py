@@ -1,4 +1,4 @@
-"""The life of a shard, as a table.
+"""Moves a shard from state to state, by a table.
 
                                          (quota)
     WAITING ──► RESERVED ──► UPLOADED ──► CREATING ──► RUNNING ──► HARVESTING ──► DONE

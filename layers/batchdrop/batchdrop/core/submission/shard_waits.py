@@ -1,4 +1,4 @@
-"""What a job waits for because of one of its shards: word of a create, of a batch, or of the answers.
+"""Decides what a job waits for because of one of its shards: word of a create, of a batch, or of the answers.
 
 Rule: it is derived from the shards whenever a status is written, so that no job's row has to follow them.
 """

@@ -1,4 +1,4 @@
-"""What a job may cost: prices are looked up once, when it is planned, and kept with its groups.
+"""Finds what a job may cost: prices are looked up once, when it is planned, and kept with its groups.
 
 Rule: after planning no price is looked up again: loading the list takes more than the rest of an admission, and a job must not
 become dearer because a release brought another list.

@@ -1,4 +1,4 @@
-"""Where each answer of a batch lies, and how it is read: from disk where its file fits there, else from the archive by range.
+"""Finds and reads each answer of a batch: from disk where its file fits there, else from the archive by range.
 
 Rule: a file is indexed while its bytes go by, so it is never held whole, whatever its size. Memory is some bytes for each line,
 and a bounded window of the answers that come next.
@@ -40,13 +40,13 @@ class Disk:
         self._free_bytes = size_bytes
 
     def take(self, size_bytes: int) -> bool:
-        """Take so many bytes, if they are free."""
+        """Take *size_bytes*, if they are free."""
         is_free = size_bytes <= self._free_bytes
         self._free_bytes -= size_bytes * is_free
         return is_free
 
     def give_back(self, size_bytes: int) -> None:
-        """Let others have so many bytes."""
+        """Let others have *size_bytes*."""
         self._free_bytes += size_bytes
 
 
@@ -165,7 +165,7 @@ def _new_spool() -> BinaryIO | None:
 
 
 class AnswerIndex:
-    """Where each answer of a batch lies: 24 bytes a line, some 100 while they are sorted.
+    """Where each answer of a batch is: 24 bytes a line, some 100 while they are sorted.
 
     A batch has 50,000 lines at most, so this is small whatever the job. Answers are taken by ascending row, because that
     is the order of everything else.
@@ -247,7 +247,7 @@ class AnswerIndex:
         self._next = len(self._rows)
 
     def restart(self) -> None:
-        """Stand before the first row again."""
+        """Begin at the first row again."""
         self.unknown = self.duplicates = self._next = 0
 
     def _line(self, place: int, read_archived: Callable[[int], bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""The provider's files: copied into the results bucket as they come, and indexed on the way.
+"""Copies the provider's files into the results bucket as they come, and indexes them on the way.
 
 Rule: nothing is derived from a file before it is archived, and what is archived is never replaced by less; from then on
 the work can be repeated without the provider. No file has to fit on disk or in memory.
@@ -32,7 +32,7 @@ def archive(
     """Archive the files of *batch* that are not archived yet, and give an index of their answers while the context lasts.
 
     What is archived is read back instead, and downloaded again only while the batch shows fewer answers than it counted.
-    Without a batch, what is archived is all there is. *is_fresh*: nobody has begun to archive any of it.
+    Without a batch, what is archived is all there is. *is_fresh*: no worker has begun to archive any of it.
     May be repeated; raises what `Provider.download` and
     `Providers.open` raise, and OutOfTime where so much was downloaded that deriving it is left to the next invocation.
     """

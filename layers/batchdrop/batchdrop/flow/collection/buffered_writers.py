@@ -1,6 +1,6 @@
-"""Objects of the results bucket that grow by short pieces.
+"""Writes objects of the results bucket that grow by short pieces.
 
-Rule: pieces are held and handed over a mebibyte at a time, because each write costs the store a call; whoever writes flushes at
+Rule: pieces are held and handed over a mebibyte at a time, because each write costs the store a call; the caller flushes at
 the end, and the object becomes visible when the stack of its writer ends.
 """
 

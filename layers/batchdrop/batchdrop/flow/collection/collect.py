@@ -1,4 +1,4 @@
-"""What a batch answered becomes outcomes: the part of its shard and, where the task wants it, an object for each item.
+"""Makes outcomes of what a batch answered: the part of its shard and, where the task wants it, an object for each item.
 
 Rule: everything is derived from the archive in one pass by row, with some bytes of memory for each line; doing it twice
 writes the same bytes. An item that is not decided is neither written nor sent again.
@@ -60,7 +60,7 @@ class Harvest:
     duplicates: int  # lines that answer an item once more
     usage: Usage
     counted: int  # items that the provider counted tokens for
-    miscounted: int = 0  # items for which it gave numbers that nobody can mean: their usage is unknown
+    miscounted: int = 0  # items for which it gave numbers that cannot be meant: their usage is unknown
     unpaid: Failure | None = None  # what the account lacks, where that is why lines are sent again
     is_unpaid: bool = False  # it is why all of them are
 
@@ -81,7 +81,7 @@ class _Asked:
     batch: Batch | None
     answers: AnswerIndex
     attempts_max: int
-    may_be_unpaid: bool  # a lack of money is no attempt
+    may_be_unpaid: bool  # a lack of money does not count as an attempt
     give_up_missing: bool
     refused: tuple[Mapping[int, Verdict], Verdict] | None  # of a batch that failed in validation
     attempts: int  # that ran

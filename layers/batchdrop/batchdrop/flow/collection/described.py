@@ -1,4 +1,4 @@
-"""What a person knows of an item: its name and its record, read anew from the upload.
+"""Reads again what a person knows of an item: its name and its record, from the upload.
 
 Rule: an upload that is gone by now costs names and records, never an answer.
 """

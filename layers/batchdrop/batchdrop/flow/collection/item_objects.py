@@ -1,4 +1,4 @@
-"""The objects of many items, put in steps, so that whoever begins again does not put them all again.
+"""Puts the objects of many items in steps, so that a second try does not put them all again.
 
 Rule: a step counts as put when the store has taken each of its objects, and is known again by its contents alone: whatever is
 derived differently is put, and what is derived the same is not.
@@ -58,7 +58,7 @@ def put_in_steps(storage: Storage, key: str, runs: Iterable[Objects]) -> None:
 def _with_records(key: str, runs: Iterator[Objects], done: list[Step]) -> Iterator[Objects]:
     """Yield *runs*; at the end of a step it joins *done*, and those that the store has taken by then are yielded as *key*.
 
-    Nobody waits at the end of a step for what is in flight: 22 ms a step, and as much again for its record. A record that
+    The end of a step does not wait for what is in flight: 22 ms a step, and as much again for its record. A record that
     arrives after the next one says less than is so, never more.
     """
     given, ends, known, recorded, is_full = 0, list[int](), len(done), 0, True

@@ -1,4 +1,4 @@
-"""The outcomes of a job become its result files: a merge by row of the parts, over the upload read again.
+"""Makes result files of the outcomes of a job: a merge by row of the parts, over the upload read again.
 
 Rule: every row has exactly one outcome, or nothing is written at all; all files are written in one pass and become visible
 together at its end, before the summary. What a cancelled job never cut into a shard gets its outcome here, on the way.

@@ -1,4 +1,4 @@
-"""`status.json`: what a person sees of a job while it runs.
+"""Writes `status.json`, which shows a job while it runs.
 
 Rule: it is a picture of the ledger, never read back. An invocation writes it once, at its end or before the notification goes
 out, and once more only if the job moved while the picture was taken.

@@ -1,4 +1,4 @@
-"""What a cancelled job never cut into a shard gets an object for each item, as every other item has one.
+"""Writes an object for each item that a cancelled job never cut into a shard, as every other item has one.
 
 Rule: done before the merge, within the time of the invocation, and taken up again behind the last row that is known to be
 written. The bytes are those of the line that the merge writes into `outcomes.jsonl`.

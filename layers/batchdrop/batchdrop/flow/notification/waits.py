@@ -1,4 +1,4 @@
-"""Telling people that a job, or the whole installation, waits for something that they can put right, or for their approval.
+"""Notifies people that a job, or the whole installation, waits for something that they can put right, or for their approval.
 
 Rule: a row says that a notification is pending before it is sent, and until it is known to be sent; the row is the outbox.
 """

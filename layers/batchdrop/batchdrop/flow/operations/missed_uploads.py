@@ -1,4 +1,4 @@
-"""Finding drops whose event never came: the inbox is listed against the claims, round after round, a few pages a tick.
+"""Finds drops whose event never came: the inbox is listed against the claims, round after round, a few pages a tick.
 
 Rule: it starts nothing itself. A version that no job has claimed is announced to the submit function as its event would have.
 So a round is idempotent, and may be cut short or walked by two pollers: one version is one job.

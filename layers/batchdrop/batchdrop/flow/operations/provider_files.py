@@ -1,4 +1,4 @@
-"""Leaving nothing behind at the provider: files are deleted once they are of no more use.
+"""Deletes files at the provider once they are of no more use, so that nothing is left behind.
 
 Rule: files are deleted after the outcomes are recorded, and a failure delays no other work. Only files of a batch of ours, and
 input files with a ticket of this installation, are ever deleted, and never a file that a shard still refers to.

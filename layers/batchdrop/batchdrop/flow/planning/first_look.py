@@ -1,4 +1,4 @@
-"""The first look at an upload, before anything of it is planned: is it what its name says, and of any use to its task?
+"""Looks at an upload before anything of it is planned: is it what its name says, and of any use to its task?
 
 Rule: the look changes nothing of what is read after it. A file that is wrong as a whole ends here, with one notification,
 instead of an object for each of a million records (docs/decisions/0007-wrong-files.md).

@@ -1,4 +1,4 @@
-"""An upload that S3 refuses to give: how long it is looked at again, and from when on it is as good as gone.
+"""Decides how long an upload that S3 refuses to give is looked at again, and from when on it is as good as gone.
 
 Rule: the job's row says since when. Once S3 gives the upload, reading continues as if nothing had happened.
 """

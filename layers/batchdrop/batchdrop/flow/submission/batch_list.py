@@ -1,4 +1,4 @@
-"""One look at the provider's list of batches, for all shards of a tick.
+"""Reads the provider's list of batches once, for all shards of a tick.
 
 Rule: a list proves that something is *not* there only if it was read to its end, or to a time before the oldest create that
 is asked about in a list that was seen to descend; and it counts from the moment that its first page was asked for. A batch

@@ -1,4 +1,4 @@
-"""Stopping what a person cancelled: what is not sent never is, and batches that run are asked to stop; so are stuck ones.
+"""Stops what a person cancelled: what is not sent never is, and batches that run are asked to stop; so are stuck ones.
 
 Rule: the job's row says first that it is cancelled, and every intent to create is written on condition that it does not; so
 whatever dies from here on, poll continues to stop. A batch is cancelled only by the shard that the ledger records it for.

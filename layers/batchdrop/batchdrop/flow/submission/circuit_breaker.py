@@ -1,4 +1,4 @@
-"""The key and the circuit: whether the provider may be asked at all, and whether this key may speak for a shard.
+"""Decides whether the provider may be asked at all (the circuit breaker), and whether this key may speak for a shard.
 
 Rule: what a key of another project sees means nothing. A 404 or an empty list counts only once the key is proved to belong
 to the project that the shard's file or batch is in.

@@ -1,4 +1,4 @@
-"""Creating a batch once: the worker's side of the protocol. `recover` is the other side.
+"""Creates a batch once: the worker's side of the protocol. `recover` is the other side.
 
     RESERVED ──(upload the input, named after the ticket)──► UPLOADED ──(write the intent)──► CREATING ──(one POST)──► answer
 

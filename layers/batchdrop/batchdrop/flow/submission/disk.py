@@ -1,4 +1,4 @@
-"""A full disk, told apart from a broken one.
+"""Distinguishes a full disk from a broken one.
 
 Rule: what is kept on disk is a copy. What can do without it does, and what cannot says so in words.
 """

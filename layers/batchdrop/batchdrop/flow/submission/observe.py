@@ -1,4 +1,4 @@
-"""One look at the provider: what its list shows, and what it says of single batches, moves shards on.
+"""Moves shards on by what the list of batches shows, and what the provider says of single ones.
 
 Rule: the tick does not depend on one call. What the list showed until a page failed holds; what it did not show is asked for, in
 turn; a call that fails leaves its own shard for later, and a few of them end the asking but not the tick.

@@ -1,4 +1,4 @@
-"""Remembering which calls of the provider fail, from tick to tick: none is answered, or the list alone is not.
+"""Remembers which calls of the provider fail, from tick to tick: none is answered, or the list alone is not.
 
 Rule: the installation's row says since when, and is written when that begins and when it ends, not in between.
 """

@@ -1,4 +1,4 @@
-"""Finding out what became of a create call whose answer is unknown: the poller's side of the protocol.
+"""Finds out what became of a create call whose answer is unknown: the poller's side of the protocol.
 
     CREATING ──(older than the grace, nothing listed)──► FENCING ──(input file deleted)──► wait ──(a list that began after
     the wait shows nothing)──► RESERVED, a new try with a new file; after five of them PARKED, one call an hour

@@ -1,4 +1,4 @@
-"""What follows a definite refusal: of an upload, of a create, of a batch for want of quota.
+"""Does what follows a definite refusal: of an upload, of a create, of a batch for want of quota.
 
 Rule: no batch exists, so nothing here is uncertain. What is refused waits without quota, and what was uploaded for it is
 deleted; a refusal concerns the smallest thing that it names, and only what lasted for a day fails items.

@@ -1,4 +1,4 @@
-"""After a restore of the table: what the provider shows is held against the rows before anything continues.
+"""Compares what the provider shows with the rows after a restore of the table, before anything continues.
 
 Rule: the list is read to its end first, and nothing is written until it was. The schedule and both queues' mappings must be off:
 an operator calls this (docs/runbooks/restore.md), nothing else does. May be repeated.

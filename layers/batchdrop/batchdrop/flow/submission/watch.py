@@ -1,4 +1,4 @@
-"""Watching batches that are known to exist.
+"""Watches batches that are known to exist.
 
 Rule: what the list shows is believed; what it does not show is asked for, each in its turn. A batch that cannot be found is
 waited for, never made again, and given up after days.
