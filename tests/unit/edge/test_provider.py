@@ -339,6 +339,7 @@ def test_a_call_without_time_is_not_made(name: str) -> None:
     assert wire.requests == []
 
 
+@pytest.mark.slow  # a second of waiting each
 @pytest.mark.parametrize("name", READS)
 def test_an_answer_that_drips_ends_when_the_time_is_over(name: str, dripping: tuple[str, list[bytes]]) -> None:
     """Each byte comes in time; the call as a whole does not."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from threading import Event, Thread, Timer
+from time import monotonic
 
 import pytest
 from fakes.wire_store import ANSWER_SECONDS_MAX, BUCKET, ENVIRONMENT, WireStore, wire_store
@@ -65,8 +66,10 @@ def test_some_objects_are_ready_when_a_put_ends(
 
     putting = Thread(target=lambda: storage.put_many(made()))
     putting.start()
-    while putting.is_alive() and store.asked.total() < SMALL_PUTS_IN_FLIGHT:
+    deadline = monotonic() + ANSWER_SECONDS_MAX
+    while monotonic() < deadline and min(given.total() - least, store.asked.total()) < SMALL_PUTS_IN_FLIGHT:
         putting.join(0.01)
+    putting.join(SETTLED_SECONDS)  # time to make more than may be held
     ready = given.total() - store.asked.total()
     store.answer.set()
     putting.join()
