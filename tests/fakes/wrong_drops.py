@@ -20,7 +20,7 @@ TASKS = {
     "sentiment": TASK,
     "yaml": b"endpoint: /v1/responses\nbody: {model: m, input: {{ review }}}\n",
     "fields": TASK.replace(b"chat/completions", b"chat") + b"temperature: 0\n",
-    "template": TASK.replace(b"{{ review }}", b"{{ the review }}"),
+    "template": TASK.replace(b"{{ review }}", b"{{ review, all }}"),
 }
 HEADER = "review_id,review\n"
 ROW = f"R-1,{CANARY}\n"
@@ -86,7 +86,7 @@ REJECTED = (
     Wrong(
         "A template in the task cannot be read", "inbox/template/reviews.csv", text(TABLE), "task_invalid",
         ("line 5: body.messages[0].content",),
-        'Correct it; a column whose name has several words is `{{ row["the review"] }}`.',
+        'Correct it; a column whose name has signs in it is `{{ row["review, all"] }}`.',
     ),
     Wrong(
         "A column is missing", CSV, text(f"review_id,text\n{ROW}"), "missing_column",

@@ -455,7 +455,7 @@ def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (TASK.replace(b"a }}", b"a b }}"), "line 2: body.messages[0].content"),
+        (TASK.replace(b"a }}", b"a, b }}"), "line 2: body.messages[0].content"),
         (b"endpoint: /v1/responses\nbody:\n  input: x\n", "the task `bad` cannot be used: line 2: `body.model`"),
         (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` isn't a field"),
         (b"endpoint: [\n", "line 2, column 1 isn't YAML"),

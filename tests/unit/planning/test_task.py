@@ -75,7 +75,7 @@ def test_the_task_of_the_manual_works() -> None:
         ("just text", "it isn't a mapping"),
         ("", "it isn't a mapping"),
         (CHAT + "  x: '{{ a'\n", r"body.x, line 1 of the text: .* a literal {{ is written between {% raw %}"),
-        (CHAT + "  x: ['{{ a b }}']\n", r"body\.x\[0\], line 1 of the text: unexpected identifier"),
+        (CHAT + "  x: ['{{ a 7+ }}']\n", r"body\.x\[0\], line 1 of the text: unexpected"),
         (CHAT + "  x: '{% if a %}'\n", r"body\.x, line 1"),
         (CHAT + "#" * 300_000, "larger than 262144 bytes"),
         (CHAT + "  a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -541,3 +541,33 @@ def test_a_difference_that_nobody_can_see_is_shown(name: str, shown: str) -> Non
     """A message about a column says in which signs its name differs from what was meant."""
     with pytest.raises(UploadRejected, match=f"it has {shown}"):
         check_columns(recipe(CHAT + "  x: '{{ review }}'\n"), (name,))
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Customer Review", "order-id", "Review 2", "Größe in cm".replace(" in ", " nach "), "a-b c", "e-mail", "x_1 y"],
+)
+@pytest.mark.parametrize("template", ["{{ %s }}", "<{{%s}}>", "{{ %s }} and {{ a }}"])
+def test_a_heading_can_be_written_as_it_is(column: str, template: str) -> None:
+    """With blanks and hyphens, as a person sees it in the spreadsheet."""
+    text = template % column
+
+    assert filled(text, {column: "v", "a": "w"}) == template.replace("{{ %s }}", "v").replace("{{%s}}", "v").replace(
+        "{{ a }}", "w"
+    )
+    assert recipe(CHAT + f"  x: {msgspec.json.encode(text).decode()}\n").columns >= {column}
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ a - b }}", 2),
+        ("{{ a if b else c }}", 5),
+        ("{{ a is defined }}", True),
+        ("{{ not a }}", False),
+        ("{{ a and b }}", 3),
+    ],
+)
+def test_what_is_code_stays_code(template: str, value: JsonValue) -> None:
+    """A hyphen with blanks around it is a minus, and the language's own words are no part of a heading."""
+    assert filled(template, {"a": 5, "b": 3, "c": 1}) == value

@@ -37,8 +37,13 @@ _PIECES_UNCOUNTED_MAX = 8
 _RESERVED = frozenset({"true", "false", "none", "True", "False", "None", "not", "row", "loop"})
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_PLAIN = rf"(?P<column>{_NAME})|row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"
+# As a heading is written: `Customer Review`, `order-id`. With blanks around it, a hyphen is a minus.
+_HEADING = r"[^\W\d]\w*(?:[ -]\w+)+"
+_MEMBER = rf"row\.(?P<member>{_NAME})|row\[(?:\"(?P<double>[^\"\\]*)\"|'(?P<single>[^'\\]*)')\]"
+_PLAIN = rf"(?P<heading>{_HEADING})|(?P<column>{_NAME})|{_MEMBER}"
 _PLAIN_EXPRESSION = re.compile(r"\{\{\s*(?:" + _PLAIN + r")\s*\}\}")
+# Words of the template language that may be between two others.
+_OPERATORS = frozenset({"and", "or", "not", "in", "is", "if", "else"})
 _MARKS = ("{{", "{%", "{#")
 # How other programs write a column: `{review}`, `${review}`, `<review>`, `%(review)s`.
 _OTHER_EXPRESSION = re.compile(rf"\$?\{{\s*({_NAME})\s*\}}|<({_NAME})>|%\(({_NAME})\)s|\$({_NAME})\b")
@@ -216,6 +221,9 @@ def _constant(value: JsonValue, place: str) -> bytes:
 
 def _plain_column(found: re.Match[str]) -> str | None:
     """Return the column that a plain expression names, or None where the word means something else."""
+    if found["heading"] is not None:
+        is_code = not _OPERATORS.isdisjoint(re.split("[ -]", found["heading"]))
+        return None if is_code else canonical_name(found["heading"])
     name = found["column"]
     if name is not None:
         return None if name in _RESERVED else name
