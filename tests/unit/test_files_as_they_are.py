@@ -292,6 +292,19 @@ def test_openai_lines_in_an_object_are_taken() -> None:
     assert names == ["a", "7"]
 
 
+def test_no_line_ends_within_a_record_for_any_reader() -> None:
+    """Some readers of lines end one at U+2028, U+2029 and U+0085: they are escaped in whatever has a record a line."""
+    text = "a\u2028b\u2029c\u0085d"
+
+    dropped = Dropped("a.jsonl", f'{{"id":1,"review":"{text}"}}\n{{"id":2,"review":"e"}}\n'.encode())
+
+    for name in ("outcomes.jsonl", "results.jsonl"):
+        lines = dropped.world.result(dropped.id, name).decode().splitlines()
+        first = json.loads(lines[0])
+        assert first.get("record", first)["review"] == text
+        assert len(lines) == 2
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_python_writes_for_no_number_is_null_to_a_template(value: str) -> None:
     """The record is sent; in outcomes it is null, and in the results as it came. In a text it is a word."""

@@ -16,7 +16,7 @@ from batchdrop.core.model.digits import decode_json
 from batchdrop.core.model.errors import ItemRefused
 from batchdrop.core.model.limits import NESTING_MAX
 from batchdrop.core.model.nesting import has_many_brackets, is_too_deep
-from batchdrop.core.model.outcomes import Outcome
+from batchdrop.core.model.outcomes import Outcome, on_one_line
 from batchdrop.core.planning.plan import Columns, JsonValue, are_objects
 from batchdrop.formats.encodings import ENCODING_ADVICE
 
@@ -123,12 +123,16 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def with_answer(record: bytes, outcome: Outcome, raw: bytes) -> bytes:
-    """Return a record's JSON with its answer.
+    """Return a record's JSON with its answer, on one line for every reader of lines.
 
     A native request line becomes OpenAI's output line with the user's custom_id; an object gains `output`, `status` and
     `error` (suffixed where it has such members); anything else becomes the member `record` of a new object. Where the record
     as it came, *raw*, has NaN or Infinity it is given back so.
     """
+    return on_one_line(_with_answer(record, outcome, raw))
+
+
+def _with_answer(record: bytes, outcome: Outcome, raw: bytes) -> bytes:
     members = _members(record)
     if members is None:
         return _encode({"record": msgspec.Raw(record), **_answer(outcome)})

@@ -71,13 +71,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Outcome)
+_SEPARATORS_BEGIN = b"\xe2\x80"
+_NEXT_LINE = "\u0085".encode()
+_LINE_ENDS = ((_NEXT_LINE, b"\\u0085"), ("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
 # No name holds this: a quote within a string is escaped.
 _ROW_MARK = b'","row":'
 
 
 def encode_outcome(outcome: Outcome) -> bytes:
     """Return *outcome* as one line of JSON, without its line end."""
-    return _encoder.encode(outcome)
+    return on_one_line(_encoder.encode(outcome))
+
+
+def on_one_line(content: bytes) -> bytes:
+    """Return JSON *content* with those characters escaped that end a line for some readers (Python's `splitlines` is one)."""
+    if _SEPARATORS_BEGIN not in content and _NEXT_LINE not in content:
+        return content
+    for character, escape in _LINE_ENDS:
+        content = content.replace(character, escape)
+    return content
 
 
 def decode_outcome(line: bytes) -> Outcome:
