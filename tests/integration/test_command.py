@@ -610,3 +610,87 @@ def test_a_task_of_the_stack_checks_a_file(stack: Stack, reviews: Path) -> None:
 
     assert (result.exit_code, stack.uploads()) == (0, [])
     assert "2 records: 2 would be sent, 0 refused." in result.stdout
+
+
+def with_jobs(stack: Stack, **statuses: dict[str, Any]) -> dict[str, str]:
+    """Write the status of a job for each name of a file, and return their ids."""
+    jobs = {
+        name: job_of(Upload("inbox", f"inbox/ask/{name}.csv", "v"), **changes) for name, changes in statuses.items()
+    }
+    for job in jobs.values():
+        stack.write_status(job)
+    return {name: job.id for name, job in jobs.items()}
+
+
+def test_a_job_is_named_by_the_beginning_of_its_id(stack: Stack) -> None:
+    """As many characters as no other job has; fewer, or those of several, are told apart before anything is done."""
+    ids = with_jobs(stack, **{f"f{number}": ended("completed", succeeded=1) for number in range(40)})
+    first = ids["f0"]
+    digit_of_all = max("0123456789abcdef", key=lambda digit: sum(one.startswith(digit) for one in ids.values()))
+
+    shown = stack.run("status", first[:12])
+    short = stack.run("status", digit_of_all)
+    missing = stack.run("status", "0" * 19)
+
+    assert (shown.exit_code, first in shown.stdout) == (0, True)
+    assert (short.exit_code, "the first 4 characters" in short.stderr.replace("\n", " ")) == (2, True)
+    assert (missing.exit_code, "There is no job" in missing.stderr) == (1, True)
+
+
+def test_a_beginning_that_several_ids_have_names_them(stack: Stack) -> None:
+    """Nothing is cancelled that was not meant."""
+    ids = [f"abcd{number:016x}" for number in (1, 2)]
+    for number, job in enumerate(ids):
+        upload = Upload("inbox", f"inbox/ask/{number}.csv", "v")
+        stack.write_status(replace(job_of(upload, state=JobState.RUNNING), id=job))
+
+    result = stack.run("cancel", "abcd")
+
+    assert result.exit_code == 2
+    assert all(job in result.stderr.replace("\n", "") for job in ids)
+    assert not [key for key in stack.uploads() if key.key.startswith("control/")]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--state", "completed"), {"good"}),
+        (("--state", "RUNNING"), {"young"}),
+        (("--task", "ask", "--state", "rejected"), {"bad"}),
+        (("--task", "other"), set()),
+        (("--since", "2026-09-21"), {"good", "bad", "young"}),
+        (("--since", "2026-09-23T00:00:00"), set()),
+    ],
+)
+def test_jobs_are_chosen_by_state_task_and_time(stack: Stack, options: tuple[str, ...], names: set[str]) -> None:
+    """By what the table shows of them."""
+    ids = with_jobs(
+        stack, good=ended("completed", succeeded=1), bad=ended("rejected", Reason("x", "y")),
+        young={"state": JobState.RUNNING, "items": 1},
+    )  # fmt: skip
+
+    shown = stack.run("status", *options).stdout
+
+    assert {name for name, job in ids.items() if job in shown} == names
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [(("--state", "odd"), "The states are: cancelled"), (("--since", "odd"), "isn't a date")]
+)
+def test_a_choice_that_means_nothing_is_misuse(stack: Stack, options: tuple[str, ...], words: str) -> None:
+    """It would show nothing, and look as if there were nothing."""
+    result = stack.run("status", *options)
+
+    assert (result.exit_code, words in result.stderr.replace("\n", " ")) == (2, True)
+
+
+def test_waiting_can_be_taken_up_again(stack: Stack) -> None:
+    """By the ids of jobs: how they ended, and an exit code that says whether every item succeeded."""
+    ids = with_jobs(
+        stack, good=ended("completed", succeeded=2), bad=ended("completed_with_failures", succeeded=1, failed=1)
+    )
+
+    good, both = stack.run("wait", ids["good"]), stack.run("wait", *ids.values())
+
+    assert (good.exit_code, "completed inbox/ask/good.csv (2 of 2 succeeded)" in good.stdout) == (0, True)
+    assert (both.exit_code, "(1 of 2 succeeded, 1 failed)" in both.stdout) == (1, True)

@@ -32,6 +32,7 @@ from batchdrop_cli.commands.status import status
 from batchdrop_cli.commands.tasks import tasks
 from batchdrop_cli.commands.verify_aws import verify_aws
 from batchdrop_cli.commands.verify_provider import verify_provider
+from batchdrop_cli.commands.wait import wait
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.local.description import NoStack
 from batchdrop_cli.views.terminal import disarmed
@@ -141,6 +142,7 @@ for command in (
     tasks,
     verify_aws,
     verify_provider,
+    wait,
 ):
     main.add_command(command)
 

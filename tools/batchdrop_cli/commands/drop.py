@@ -1,13 +1,15 @@
 """The command `drop`: uploads files and prints the id of each one's job."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from batchdrop.core.model.keys import Upload
 from batchdrop_cli.commands.options import stack_option
 from batchdrop_cli.jobs.status import COMPLETED
 from batchdrop_cli.jobs.upload import drop_files
-from batchdrop_cli.stack import StackPlace, connect
+from batchdrop_cli.stack import Connection, StackPlace, connect
 from batchdrop_cli.views.terminal import disarmed
 
 EXIT_STOPPED = 130  # as shells report Ctrl-C
@@ -36,8 +38,12 @@ def drop(*, files: tuple[Path, ...], task: str | None, count: int | None, wait: 
         for upload in drop_files(connection, dropped, task):
             click.echo(f"{upload.job_id}  {disarmed(upload.key)}")
             uploads.append(upload)
-    if not wait:
-        return
+    if wait:
+        follow(connection, uploads)
+
+
+def follow(connection: Connection, uploads: Sequence[Upload]) -> None:
+    """Show the progress of the jobs of *uploads* until they are over; exit with 1 if an item did not succeed."""
     from batchdrop_cli.jobs.waiting import wait_for  # noqa: PLC0415  # as above
     from batchdrop_cli.views.console import make_console  # noqa: PLC0415  # rich: 0.1 s until the id is printed
     from batchdrop_cli.views.jobs import show_endings  # noqa: PLC0415  # rich: 0.1 s until the id is printed

@@ -5,16 +5,21 @@ Rule: a status is read tolerantly, since the stack may be newer than this comman
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import batched
 
 import msgspec
 
+from batchdrop.core.model.job import JobState
 from batchdrop.core.model.keys import RESULTS_PREFIX, Keys, Upload
+from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop_cli.failures import CommandFailed, MisusedCommand
 from batchdrop_cli.stack import Connection
 
 JOB_ID = re.compile(r"[0-9a-f]{20}")
+PREFIX_CHARS_MIN = 4
+_ID_BEGINS = re.compile(rf"[0-9a-f]{{{PREFIX_CHARS_MIN},20}}")
 # Folders that one search looks into: thousands of drops; each costs a request.
 FOLDERS_MAX = 100_000
 
@@ -102,6 +107,11 @@ class JobStatus(msgspec.Struct, frozen=True):
         return self.event is not None
 
     @property
+    def upload_dropped(self) -> Upload:
+        """The object version that it is of."""
+        return Upload(self.upload.bucket, self.upload.key, self.upload.version)
+
+    @property
     def folder(self) -> str:
         """Where its results lie in the results bucket, with its slash."""
         return Keys(self.job, self.upload.key).results
@@ -138,13 +148,45 @@ def walk[Found](connection: Connection, read: Callable[[str], Found | None]) -> 
 
 
 def find_job(connection: Connection, job: str) -> JobStatus:
-    """Return the status of the job with this id."""
-    if not JOB_ID.fullmatch(job):
-        raise MisusedCommand(f"{job!r} isn't a job id: those have 20 characters of 0-9 and a-f. See: batchdrop status")
+    """Return the status of the job whose id is *job*, or begins so. Raises MisusedCommand where several do."""
+    if not _ID_BEGINS.fullmatch(job):
+        raise MisusedCommand(
+            f"{job!r} isn't a job id, or the first {PREFIX_CHARS_MIN} characters of one or more: those are 0-9 and a-f. "
+            "See: batchdrop status"
+        )
+    found = []
     for status in all_statuses(connection):
         if status.job == job:
             return status
+        if status.job.startswith(job):
+            found.append(status)
+    if len(found) > 1:
+        raise MisusedCommand(f"{job} begins the ids of several jobs: {', '.join(sorted(one.job for one in found))}.")
+    if found:
+        return found[0]
     raise CommandFailed(f"There is no job {job} here; one that was dropped a moment ago may not have begun yet.")
+
+
+def chosen(jobs: Iterable[JobStatus], task: str | None, state: str | None, since: str | None) -> Iterator[JobStatus]:
+    """Yield those of *jobs* that are of the task, in the state or ended so, and dropped *since*; None is any.
+
+    Raises MisusedCommand for a state that there is none of, and for a *since* that isn't a date or time.
+    """
+    names = {*(one.value.lower() for one in JobState), *(one.value for one in NotificationEvent if one.value)}
+    if state is not None and state.lower() not in names:
+        raise MisusedCommand(f"There is no state {state!r}. The states are: {', '.join(sorted(names))}.")
+    try:
+        begins = datetime.fromisoformat(since).replace(tzinfo=UTC) if since else None
+    except ValueError as error:
+        raise MisusedCommand(
+            f"{since!r} isn't a date such as 2026-11-30, or a time such as 2026-11-30T14:00."
+        ) from error
+    for job in jobs:
+        is_of_state = state is None or state.lower() in {job.state.lower(), job.event}
+        dropped = datetime.fromisoformat(job.created_at) if job.created_at else None
+        is_young = begins is None or (dropped is not None and dropped >= begins)
+        if is_of_state and is_young and task in {None, job.task}:
+            yield job
 
 
 def status_below(connection: Connection, folder: str) -> JobStatus | None:

@@ -1,7 +1,6 @@
 """Jobs: a table of all, one in detail, how each ended and where its results are."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -9,9 +8,6 @@ from rich.table import Table
 from batchdrop.core.model.money import amount, digits
 from batchdrop.core.model.reasons import WaitingFor
 from batchdrop_cli.jobs.status import COMPLETED, Counts, JobStatus, StatusCost, Waiting
-
-if TYPE_CHECKING:
-    pass
 from batchdrop_cli.views.console import new_table, text
 
 PLACES = 4  # of a dollar, in status

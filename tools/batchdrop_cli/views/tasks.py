@@ -1,14 +1,10 @@
 """The table of tasks."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from batchdrop_cli.jobs.tasks import ListedTask
-
-if TYPE_CHECKING:
-    pass
 from batchdrop_cli.views.console import new_table, text
 
 
