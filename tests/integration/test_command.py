@@ -418,10 +418,35 @@ def test_an_item_that_cannot_be_shown_is_told_why(stack: Stack, items: str, stat
     assert not result.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("--to", "there", "--item", "r1")])
-def test_all_results_or_one_item_are_asked_for(stack: Stack, options: tuple[str, ...]) -> None:
-    """Neither and both are no question."""
-    result = stack.run("results", "0" * 20, *options)
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("reviews.csv", "reviews.results"),
+        ("a.b.csv.gz", "a.b.results"),
+        ("no-ending", "no-ending.results"),
+        ("nul.csv", None),
+    ],
+)
+def test_results_go_to_a_folder_named_after_the_file(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, folder: str | None
+) -> None:
+    """Without an option, where the person is; a second time nothing is overwritten, and the command says what to do."""
+    monkeypatch.chdir(tmp_path)
+    job = job_of(Upload("inbox", f"inbox/ask/{name}", "v"), **ended("completed", succeeded=1))
+    stack.write_status(job)
+
+    first, second = stack.run("results", job.id[:8]), stack.run("results", job.id)
+
+    (made,) = tmp_path.glob("*.results*")
+    assert (first.exit_code, (made / "status.json").exists()) == (0, True)
+    assert folder in {made.name, None}
+    assert made.name.partition(".")[0].lower() != "nul"
+    assert (second.exit_code, "is not empty" in second.stderr) == (1, True)
+
+
+def test_all_results_or_one_item_are_asked_for(stack: Stack) -> None:
+    """Both are no question."""
+    result = stack.run("results", "0" * 20, "--to", "there", "--item", "r1")
 
     assert result.exit_code == 2
     assert "either --to DIR, for all results, or --item NAME" in result.stderr

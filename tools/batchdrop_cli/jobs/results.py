@@ -31,6 +31,13 @@ RENAMED = "renamed.json"  # which object has which other name
 type Step = Callable[[int], object]  # receives the bytes of each file that is done
 
 
+def results_folder(key: str) -> str:
+    """Return what the folder of the results of the upload *key* is called on this machine: `reviews.results` of `reviews.csv`."""
+    stem = key.rpartition("/")[2].removesuffix(".gz").rpartition(".")[0] or key.rpartition("/")[2]
+    name = f"{stem}.results"
+    return str(safe_names([name])[name])
+
+
 def results_listing(connection: Connection, job: JobStatus) -> list[Found]:
     """Return every object of the job, by key."""
     return list(connection.objects(connection.results_bucket, job.folder))
