@@ -53,7 +53,7 @@ def test_the_analyst_gets_a_csv_back(batchdrop: Command, tmp_path: Path) -> None
     assert {row[-2] for row in answered[1:]} == {"succeeded"}
     assert "sentiment" in batchdrop("tasks").stdout
     assert job in batchdrop("status").stdout
-    (tmp_path / "wrong.csv").write_bytes("review_id,review\nr1,café\n".encode("latin-1"))
+    (tmp_path / "wrong.csv").write_bytes("review_id,review\nr1,caf\x81\n".encode("latin-1"))
     wrong = batchdrop("drop", tmp_path / "wrong.csv", "--task", "sentiment", "--wait", exit_code=1)
     assert "line 2" in wrong.output
 

@@ -80,7 +80,7 @@ def test_a_bad_file_gives_one_notification_and_nothing_in_a_dead_letter_queue(
     local_stack: LocalStack, subscriber: Subscriber
 ) -> None:
     """The person learns what is wrong and where; the queue believes that all went well, and it did."""
-    upload = drop(local_stack, "inbox/main-job/latin.csv", "review_id,review\nr1,café\n".encode("latin-1"))
+    upload = drop(local_stack, "inbox/main-job/odd.csv", "review_id,review\nr1,caf\x81\n".encode("latin-1"))
 
     status = wait_for_end(local_stack, upload)
 

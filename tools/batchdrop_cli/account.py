@@ -67,7 +67,7 @@ def identify() -> AwsAccount:
         found = identities.get_caller_identity()
     except (aws.BotoCoreError, aws.ClientError) as error:
         raise CommandFailed(explained(error) or f"AWS did not say whose credentials these are: {error}") from error
-    return AwsAccount(found["AwsAccount"], found["Arn"], region, source)
+    return AwsAccount(found["Account"], found["Arn"], region, source)
 
 
 def explained(error: Exception) -> str | None:

@@ -320,7 +320,7 @@ def test_the_account_is_asked_in_the_chosen_region(monkeypatch: pytest.MonkeyPat
 
     class Identities:
         def get_caller_identity(self) -> dict[str, str]:
-            return {"AwsAccount": ACCOUNT.id, "Arn": ACCOUNT.caller}
+            return {"Account": ACCOUNT.id, "Arn": ACCOUNT.caller}
 
     def client(service: str, region_name: str) -> Identities:
         asked.append(f"{service} in {region_name}")

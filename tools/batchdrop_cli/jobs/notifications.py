@@ -14,7 +14,7 @@ import msgspec
 
 from batchdrop.core.delivery.receipt import Receipt
 from batchdrop.core.delivery.summary import Results, results_of_summary
-from batchdrop.core.model.job import Job
+from batchdrop.core.model.job import Job, PlanCursor
 from batchdrop.core.model.outcomes import Usage
 from batchdrop.core.model.reasons import NotificationEvent
 from batchdrop.core.model.reasons import Reason as LedgerReason
@@ -131,5 +131,5 @@ def ledger_job(job: JobStatus) -> Job:
     return Job(
         id=job.job, bucket=job.upload.bucket, key=job.upload.key, version=job.upload.version, task=job.task,
         created_at=int(datetime.fromisoformat(job.created_at).timestamp()) if job.created_at else 0,
-        event=NotificationEvent(job.event or ""), reason=reason,
+        event=NotificationEvent(job.event or ""), reason=reason, plan=PlanCursor(pages=int(job.read_as is not None)),
     )  # fmt: skip
