@@ -22,9 +22,9 @@ from batchdrop_cli.local.stack import REPOSITORY, LocalSettings, LocalStack, Sta
 FOREGROUND = """
 import sys
 from pathlib import Path
-from batchdrop_cli.local.provider import Provider
+from batchdrop_cli.local.provider import LocalProvider
 from batchdrop_cli.local.stack import LocalSettings, run_in_foreground
-nobody = Provider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)
+nobody = LocalProvider("http://127.0.0.1:9/v1", "sk-nobody", simulated=True)
 settings = LocalSettings(repository=Path(sys.argv[1]), state=Path(sys.argv[2]), provider=nobody, tick_seconds=0.2)
 run_in_foreground(settings, print, lambda stack: None)
 """
