@@ -12,7 +12,7 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +115,7 @@ def whole_request(name: str, review: str) -> dict[str, object]:
 def peer(client: Any, job: Job) -> None:  # noqa: ANN401 - boto3 makes its clients' types at run time
     """Do what planning does, the usual way."""
     stream = client.get_object(Bucket="inbox", Key=job.key)["Body"]
+    records: Iterable[dict[str, str]]
     if job.key.endswith("csv"):
         records = csv.DictReader(io.TextIOWrapper(io.BufferedReader(stream), "utf-8", newline=""))
     else:

@@ -25,6 +25,7 @@ from table import Row, at_least, at_most, print_rows
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop.core.model.shard import Shard, ShardState
+from openai_batch_simulator.account.batches import Status
 from openai_batch_simulator.account.behaviour import Behaviour
 from openai_batch_simulator.account.quota import Quota
 
@@ -139,7 +140,7 @@ class Run:
             self.world.simulator.account.lifecycle.quota = SilentQuota(behaviour)
         self.chance = random.Random(seed)  # noqa: S311 - no secret
         self.ticks = 0
-        self._statuses: list[str] = []
+        self._statuses: list[Status] = []
         self._looked_at = 0
 
     def _report(self, invariant: int, text: str) -> None:

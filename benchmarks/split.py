@@ -34,7 +34,7 @@ from batchdrop.core.model.errors import NotYet, UploadRejected
 from batchdrop.core.model.job import Job
 from batchdrop.core.model.keys import INTERNAL_PREFIX, Keys, Upload
 from batchdrop.core.model.limits import Limits
-from batchdrop.core.model.shard import Shard
+from batchdrop.core.model.shard import Attempt, Shard
 from batchdrop.edge.aws.s3 import SMALL_PUTS_IN_FLIGHT
 from batchdrop.flow.collection.collect import archive, derive
 from batchdrop.flow.delivery.merge import merge
@@ -229,7 +229,7 @@ def answered(kind: str, items: int, answer_bytes: int = LINE_BYTES) -> Iterator[
         shards = [
             Shard(
                 job=job.id, number=number, account="a", endpoint=group.endpoint, model=group.model, group=0,
-                first_line=first, end_line=end, batch="batch_1",
+                first_line=first, end_line=end, attempt=Attempt(batch="batch_1"),
             )
             for number, (first, end) in enumerate(rows)
         ]  # fmt: skip
