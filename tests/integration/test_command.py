@@ -10,6 +10,7 @@ from uuid import uuid4
 import boto3
 import pytest
 from click.testing import CliRunner, Result
+from fakes.tasks import ASK
 from fakes.world import World
 
 from batchdrop.core.delivery.summary import status_document
@@ -24,7 +25,6 @@ from batchdrop_cli.main import main
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 NOW = 1_790_000_000
 
 
@@ -69,7 +69,7 @@ def stack(emulator: Address, tmp_path: Path) -> Stack:
     for bucket in (inbox, results):
         storage.create_bucket(Bucket=bucket)
         storage.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    storage.put_object(Bucket=inbox, Key="tasks/ask.yaml", Body=TASK)
+    storage.put_object(Bucket=inbox, Key="tasks/ask.yaml", Body=ASK)
     described: dict[str, Any] = {field.name: "-" for field in fields(StackDescription)}
     described |= {"endpoint_url": emulator.endpoint_url, "region": emulator.region, "simulated": True}
     described |= {"access_key_id": emulator.access_key_id, "secret_access_key": emulator.secret_access_key}
@@ -366,7 +366,7 @@ def answered(stack: Stack, items: str, *, is_over: bool = True) -> str:
     """Write what the stack's own code makes of a drop whose task says *items*, and return the job."""
     world = World()
     world.storage.put_task(
-        "ask", b"%sid: k\nitems: %s\n" % (TASK.replace(b"model: m", b"model: gpt-4.1-mini"), items.encode())
+        "ask", b"%sid: k\nitems: %s\n" % (ASK.replace(b"model: m", b"model: gpt-4.1-mini"), items.encode())
     )
     rows = b"k,a\na/1,good\na/1,again\n100%,fine\n" + b"".join(b"r%d,x\n" % row for row in range(300))
     job = world.drop("inbox/ask/x.csv", rows)
@@ -468,7 +468,7 @@ def test_tasks_are_listed_with_what_is_wrong_with_them(stack: Stack) -> None:
 def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
     """The stack reads the very bytes that the operator wrote."""
     path = tmp_path / "mine.yaml"
-    path.write_bytes(b"# a comment\n" + TASK)
+    path.write_bytes(b"# a comment\n" + ASK)
 
     result = stack.run("tasks", "put", path)
 
@@ -480,11 +480,11 @@ def test_a_task_is_put_as_it_is(stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (TASK.replace(b"a }}", b"a, b }}"), "line 2: body.messages[0].content"),
+        (ASK.replace(b"a }}", b"a, b }}"), "line 2: body.messages[0].content"),
         (b"endpoint: /v1/responses\nbody:\n  input: x\n", "the task `bad` cannot be used: line 2: `body.model`"),
-        (TASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` isn't a field"),
+        (ASK + b"deadline: 1h\n", "the task `bad` cannot be used: line 3: `deadline` isn't a field"),
         (b"endpoint: [\n", "line 2, column 1 isn't YAML"),
-        (TASK + b"x: &a [*a]\n", "line 3, column 8"),
+        (ASK + b"x: &a [*a]\n", "line 3, column 8"),
         (b":" * 20_000, "line 1, column 20000 isn't YAML"),
     ],
 )
@@ -493,7 +493,7 @@ def test_an_invalid_task_is_refused_with_field_and_line(
 ) -> None:
     """A task that cannot be used is not put; the good ones around it are, and the command fails all the same."""
     for name in ("first", "last"):
-        (tmp_path / f"{name}.yaml").write_bytes(TASK)
+        (tmp_path / f"{name}.yaml").write_bytes(ASK)
     (tmp_path / "bad.yaml").write_bytes(content)
 
     result = stack.run("tasks", "put", *(tmp_path / f"{name}.yaml" for name in ("first", "bad", "last")))
@@ -508,7 +508,7 @@ def test_an_invalid_task_is_refused_with_field_and_line(
 def test_what_is_no_task_file_is_misuse(stack: Stack, tmp_path: Path, name: str) -> None:
     """A name that the stack would never look up is not put."""
     if name != "missing.yaml":
-        (tmp_path / name).write_bytes(TASK)
+        (tmp_path / name).write_bytes(ASK)
 
     result = stack.run("tasks", "put", tmp_path / name)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import boto3
 import pytest
 from click.testing import CliRunner, Result
+from fakes.tasks import TWO_REVIEWS
 
 from batchdrop.core.model.keys import Upload
 from batchdrop_cli.failures import CommandFailed
@@ -14,7 +15,6 @@ from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.main import main
 from batchdrop_cli.stack import connection_to
 
-ROWS = b"review_id,review\r\nr1,good\r\nr2,bad\r\n"
 TASK = (
     b"endpoint: /v1/chat/completions\n"
     b"body: {model: gpt-4.1-mini, messages: [{role: user, content: '{{ review }}'}]}\nid: review_id\n"
@@ -37,7 +37,7 @@ def drop(stack: LocalStack, key: str) -> str:
     """Put two records into the inbox, whether their task is there or not, and return the job."""
     at = stack.description
     storage = boto3.client("s3", **at.client_options())
-    version = storage.put_object(Bucket=at.inbox_bucket, Key=key, Body=ROWS)["VersionId"]
+    version = storage.put_object(Bucket=at.inbox_bucket, Key=key, Body=TWO_REVIEWS)["VersionId"]
     return Upload(at.inbox_bucket, key, version).job_id
 
 
@@ -71,7 +71,7 @@ def test_cancel_is_heard(local_stack: LocalStack, stack_state: Path) -> None:
     storage = boto3.client("s3", **at.client_options())
     failures = storage.get_object(Bucket=at.results_bucket, Key=f"{ended.folder}failures.csv")["Body"].read()
     assert result.exit_code == 0
-    assert (ended.counts.items, ended.counts.failed, failures) == (2, 2, ROWS)
+    assert (ended.counts.items, ended.counts.failed, failures) == (2, 2, TWO_REVIEWS)
 
 
 def test_a_held_job_goes_on_when_it_is_approved_of(local_stack: LocalStack, stack_state: Path) -> None:

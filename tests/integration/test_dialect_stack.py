@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from fakes.tasks import THREE_TIMES_YES
 
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.local.environments import Environments
 from batchdrop_cli.local.stack import LocalSettings, LocalStack
 
 QUICK = ("--validate-seconds", "0.1", "--run-seconds", "0.2", "--finalize-seconds", "0.1")
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 WAIT_SECONDS = 60
 
 
@@ -32,7 +32,7 @@ def test_a_job_runs_before_another_kind_of_server(stack: LocalStack) -> None:
     """Every answer is there; its price is unknown, and no file says that it is nothing."""
     at = stack.description
     s3 = boto3.client("s3", **at.client_options())
-    put = s3.put_object(Bucket=at.inbox_bucket, Key="inbox/three.jsonl", Body=DROP)
+    put = s3.put_object(Bucket=at.inbox_bucket, Key="inbox/three.jsonl", Body=THREE_TIMES_YES)
     keys = Keys(Upload(at.inbox_bucket, "inbox/three.jsonl", put["VersionId"]).job_id, "inbox/three.jsonl")
 
     until = time.monotonic() + WAIT_SECONDS

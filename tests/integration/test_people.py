@@ -12,6 +12,7 @@ import pytest
 from access.permissions import Copy
 from botocore.exceptions import ClientError
 from click.testing import CliRunner, Result
+from fakes.tasks import ASK
 
 from batchdrop.core.model.keys import Keys, Upload
 from batchdrop_cli.local.description import STACK_NAME
@@ -19,7 +20,6 @@ from batchdrop_cli.local.stack import LocalStack
 from batchdrop_cli.main import main
 from batchdrop_cli.stack import read_site
 
-TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 INBOX, RESULTS = "InboxBucket", "ResultsBucket"
 
 
@@ -67,7 +67,7 @@ def upload(probe_stack: LocalStack) -> Upload:
     """A drop, whose job has a status and a result; and the task `ask`."""
     description = probe_stack.description
     storage = boto3.client("s3", **description.client_options())
-    storage.put_object(Bucket=description.inbox_bucket, Key="tasks/ask.yaml", Body=TASK)
+    storage.put_object(Bucket=description.inbox_bucket, Key="tasks/ask.yaml", Body=ASK)
     key = "inbox/ask/there.csv"
     version = storage.put_object(Bucket=description.inbox_bucket, Key=key, Body=b"a\n1\n")["VersionId"]
     upload = Upload(description.inbox_bucket, key, version)
@@ -129,7 +129,7 @@ def test_dropper_drops_and_takes_results_home(people: People, upload: Upload, tm
 def test_task_author_writes_tasks(people: People, tmp_path: Path) -> None:
     """The TaskAuthor's policy is enough to put, list and remove a task."""
     author, path = people("TaskAuthor"), tmp_path / "mine.yaml"
-    path.write_bytes(TASK)
+    path.write_bytes(ASK)
 
     put = author.run("tasks", "put", path)
     listed = author.run("tasks")

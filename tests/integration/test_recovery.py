@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from fakes.shards import changed
 from fakes.tables import create_table
+from fakes.tasks import SAY_YES
 
 from batchdrop.core.model.job import Job, JobState
 from batchdrop.core.model.keys import Keys, Upload
@@ -34,7 +35,6 @@ KEY = "sk-simulated"
 WAIT_SECONDS = 60
 # A batch is under way for some seconds, so that a table can be lost meanwhile.
 SLOW = ("--validate-seconds", "0.1", "--run-seconds", "4", "--finalize-seconds", "0.1", "--key", f"{KEY}=project")
-LINE = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n'
 
 
 class Drill:
@@ -63,7 +63,7 @@ class Drill:
     def drop(self, name: str) -> Upload:
         """Put a file into the inbox."""
         bucket, key = self.site.named("InboxBucket"), f"inbox/{name}.jsonl"
-        put = boto3.client("s3", **self.options).put_object(Bucket=bucket, Key=key, Body=LINE * 2)
+        put = boto3.client("s3", **self.options).put_object(Bucket=bucket, Key=key, Body=SAY_YES * 2)
         return Upload(bucket, key, put["VersionId"])
 
     def job(self, upload: Upload) -> Job | None:

@@ -8,17 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fakes.tasks import RATE
 from simulation.installation import Installation
 
 from batchdrop.core.model.limits import MINUTE
 
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
 CANARY = "canary-of-a-record"
 
 
@@ -92,12 +86,12 @@ def native(count: int) -> bytes:
 
 def with_task(here: Installation) -> None:
     """There is a task."""
-    here.storage.put_task("sentiment", TASK)
+    here.storage.put_task("sentiment", RATE)
 
 
 def with_options(options: bytes) -> Happening:
     """The same task, which says more."""
-    return Happening(-1, lambda here: here.storage.put_task("sentiment", TASK + options))
+    return Happening(-1, lambda here: here.storage.put_task("sentiment", RATE + options))
 
 
 def switched(fault: str, **options: Any) -> Happening:  # noqa: ANN401 - the switch's own options

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 
 import pytest
+from fakes.tasks import RATE, REVIEWS_HEADER
 from fakes.world import World
 
 from batchdrop.core.model.job import JobState
@@ -17,26 +18,20 @@ from batchdrop.flow.ports import Notification
 from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
-HEADER = b"review_id,review\r\n"
 
 
 def rows(count: int) -> bytes:
     """A CSV of *count* reviews."""
-    return HEADER + b"".join(b'r%d,"Line one\nof review %d"\r\n' % (number, number) for number in range(1, count + 1))
+    return REVIEWS_HEADER + b"".join(
+        b'r%d,"Line one\nof review %d"\r\n' % (number, number) for number in range(1, count + 1)
+    )
 
 
 @pytest.fixture
 def world() -> World:
     """A world with one task."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     return world
 
 
@@ -97,19 +92,19 @@ def test_several_models_and_endpoints_are_sorted_into_their_own_batches(world: W
 
 def test_one_bad_record_fails_alone(world: World) -> None:
     """Bad lines and repeated ids fail, their neighbours go on, and the failures can be dropped again as they are."""
-    content = HEADER + b"r1,good\r\nr2\r\nr1,again\r\n,nobody\r\nr5,good\r\n"
+    content = REVIEWS_HEADER + b"r1,good\r\nr2\r\nr1,again\r\n,nobody\r\nr5,good\r\n"
 
     job = world.drop("inbox/sentiment/reviews.csv", content)
     ended = world.run(job)
 
     assert (ended.event, ended.succeeded, ended.failed) == ("completed_with_failures", 2, 3)
     assert_conserved(world, job, 5)
-    assert world.result(job, "failures.csv") == HEADER + b"r2\r\nr1,again\r\n,nobody\r\n"
+    assert world.result(job, "failures.csv") == REVIEWS_HEADER + b"r2\r\nr1,again\r\n,nobody\r\n"
     names = [outcome["name"] for outcome in outcomes(world, job)]
     assert names[2:4] == ["000000003~duplicate", "000000004~no-id"]
 
 
-@pytest.mark.parametrize("content", [b"", HEADER])
+@pytest.mark.parametrize("content", [b"", REVIEWS_HEADER])
 def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> None:
     """It completes, with a notification, without the provider."""
     job = world.drop("inbox/sentiment/empty.csv", content)
@@ -123,7 +118,7 @@ def test_an_empty_drop_is_a_job_of_no_items(world: World, content: bytes) -> Non
 @pytest.mark.parametrize(
     ("key", "content", "code"),
     [
-        ("inbox/sentiment/bad.csv", HEADER + b"r1,caf\x81\r\n", "not_utf8"),
+        ("inbox/sentiment/bad.csv", REVIEWS_HEADER + b"r1,caf\x81\r\n", "not_utf8"),
         ("inbox/reviews.csv", rows(2), "csv_without_task"),
         ("inbox/sentiment/reviews.xlsx", b"PK", "format"),
         ("inbox/none/reviews.csv", rows(2), "no_such_task"),
@@ -162,7 +157,7 @@ def test_a_task_may_come_after_its_drop(world: World) -> None:
     job = world.drop("inbox/late/reviews.csv", rows(2))
     waiting = json.loads(world.result(job, "status.json"))["waiting"]
     world.tick(20)
-    world.storage.put_task("late", TASK)
+    world.storage.put_task("late", RATE)
 
     ended = world.run(job, seconds=20)
 
@@ -216,7 +211,7 @@ def test_a_large_drop_is_cut_into_shards_that_fit_the_quota() -> None:
     """Shards wait for quota, never hold more than there is, and the job ends whole."""
     limits = Limits(chunk_lines_max=5, enqueued_tokens_per_model=700, shard_requests_max=20)
     world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     job = world.drop("inbox/sentiment/reviews.csv", rows(100))
     assert json.loads(world.result(job, "status.json"))["waiting"]["for"] == "room"
 
@@ -232,7 +227,7 @@ def test_jobs_take_turns() -> None:
     """A small drop does not wait for a huge one's end."""
     limits = Limits(chunk_lines_max=5, enqueued_tokens_per_model=500)
     world = World(limits=limits, behaviour=replace(CALM, run_seconds=300))
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     huge = world.drop("inbox/sentiment/huge.csv", rows(300))
     small = world.drop("inbox/sentiment/small.csv", rows(3).replace(b"of review", b"of small"))
 
@@ -246,7 +241,7 @@ def test_jobs_take_turns() -> None:
 def test_a_full_queue_at_the_provider_is_waited_for() -> None:
     """`token_limit_exceeded` uses no attempt: the quota is given back, the model cools, the shard goes again."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     world.simulator.faults.switch("queue_full", times=1)
     job = world.drop("inbox/sentiment/reviews.csv", rows(1))
     world.tick()
@@ -270,7 +265,7 @@ def test_a_full_queue_at_the_provider_is_waited_for() -> None:
 def test_a_shard_that_is_too_large_for_an_idle_queue_is_split() -> None:
     """Our quota says yes, the provider's says no: halves go until they fit, and every item is answered once."""
     world = World(behaviour=replace(CALM, enqueued_tokens_default=200))
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
 
     job = world.drop("inbox/sentiment/reviews.csv", rows(32))
     world.run(job, ticks_max=2000)
@@ -462,7 +457,7 @@ def test_nothing_of_a_users_content_is_logged(world: World) -> None:
     """Neither a prompt, an answer, a record nor the key reaches a log or a notification."""
     canary = b"canary-in-the-record"
     world.providers.key = "sk-canary-key"
-    job = world.drop("inbox/sentiment/reviews.csv", HEADER + b"r1," + canary + b"\r\nr2\r\n")
+    job = world.drop("inbox/sentiment/reviews.csv", REVIEWS_HEADER + b"r1," + canary + b"\r\nr2\r\n")
     world.run(job)
 
     written = repr(world.log.lines) + repr(world.notifications.published)
@@ -480,8 +475,8 @@ def test_a_status_does_not_say_ended_while_the_notification_is_pending(world: Wo
         raise OSError(f"no topic for {notification.subject}")
 
     world.notifications.publish = fail  # type: ignore[method-assign]  # the topic is out of reach
-    world.storage.put_task("sentiment", TASK)
-    job = world.drop("inbox/sentiment/one.csv", HEADER + b"1,good\r\n")
+    world.storage.put_task("sentiment", RATE)
+    job = world.drop("inbox/sentiment/one.csv", REVIEWS_HEADER + b"1,good\r\n")
     with pytest.raises(OSError, match="no topic"):
         world.run(job)
     pending = json.loads(world.result(job, "status.json"))["state"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 import pytest
+from fakes.tasks import ASK
 from fakes.world import World
 
 from batchdrop.core.delivery.job_lifecycle import begun, given_up
@@ -14,8 +15,6 @@ from batchdrop.core.model.job import Job, JobState, StalledAttempts
 from batchdrop.core.model.keys import Upload
 from batchdrop.core.model.limits import MINUTE, Limits
 from batchdrop_cli.doctor.checks import attempts_of
-
-TASK = b"endpoint: /v1/chat/completions\nbody: {model: m, messages: [{role: user, content: '{{ a }}'}]}\n"
 
 
 class Killed(BaseException):
@@ -26,7 +25,7 @@ class Killed(BaseException):
 def world() -> Iterator[World]:
     """A world with one task."""
     world = World()
-    world.storage.put_task("t", TASK)
+    world.storage.put_task("t", ASK)
     yield world
     assert not world.charged_twice()
 

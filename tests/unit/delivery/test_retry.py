@@ -3,20 +3,12 @@
 import json
 
 import pytest
+from fakes.tasks import RATE, TWO_REVIEWS
 from fakes.world import World
 
 from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import DAY, MINUTE
 from batchdrop.flow import submit
-
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
-ROWS = b"review_id,review\r\nr1,good\r\nr2,bad\r\n"
 
 
 def notification_ids(world: World) -> list[str]:
@@ -37,9 +29,9 @@ def test_a_task_that_was_put_right_is_all_that_it_needs(task: bytes | None) -> N
     world = World()
     if task is not None:
         world.storage.put_task("sentiment", task)
-    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+    job = world.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     rejected(world, job, "no_such_task" if task is None else "task_invalid")
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
 
     world.ask(job, "retry")
     ended = world.run(job)
@@ -52,8 +44,8 @@ def test_a_task_that_was_put_right_is_all_that_it_needs(task: bytes | None) -> N
 def test_an_old_upload_is_started_by_a_person_alone() -> None:
     """An event, however often it comes, does not start what is older than a week; the word does."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", ROWS)
+    world.storage.put_task("sentiment", RATE)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     world.advance(8 * DAY)
     submit.handle_upload(world.ports(), world.limits, upload)
     rejected(world, upload.job_id, "too_old")
@@ -69,8 +61,8 @@ def test_an_old_upload_is_started_by_a_person_alone() -> None:
 def test_an_upload_that_can_be_read_again_is_planned_on() -> None:
     """Somebody gave the permission back."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", ROWS)
+    world.storage.put_task("sentiment", RATE)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     world.storage.unreadable.add((upload.key, upload.version))
     submit.handle_upload(world.ports(), world.limits, upload)
     rejected(world, upload.job_id, "unreadable")
@@ -85,7 +77,7 @@ def test_a_task_that_is_missing_is_said_also_where_tasks_cannot_be_listed() -> N
     """A key below tasks/ that no client can name hides the others, and rejects the drop in words all the same."""
     world = World()
     world.storage.tasks["../evil.yaml"] = b"x"
-    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+    job = world.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
 
     rejected(world, job, "no_such_task")
 
@@ -95,7 +87,7 @@ def test_a_task_that_is_missing_is_said_also_where_tasks_cannot_be_listed() -> N
 def test_each_end_has_a_notification_of_its_own() -> None:
     """Whoever drops copies by their id still hears of the second and the third rejection."""
     world = World()
-    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+    job = world.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     rejected(world, job, "no_such_task")
 
     for _ in range(2):
@@ -108,9 +100,9 @@ def test_each_end_has_a_notification_of_its_own() -> None:
 def test_a_word_that_comes_twice_starts_it_once() -> None:
     """The second finds it under way."""
     world = World()
-    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+    job = world.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     rejected(world, job, "no_such_task")
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
 
     world.ask(job, "retry")
     world.ask(job, "retry")
@@ -122,12 +114,13 @@ def test_a_word_that_comes_twice_starts_it_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "event"), [(ROWS, "completed"), (b"review_id,review\r\nr1,caf\x81\r\n", "rejected"), (b"", "completed")]
+    ("content", "event"),
+    [(TWO_REVIEWS, "completed"), (b"review_id,review\r\nr1,caf\x81\r\n", "rejected"), (b"", "completed")],
 )
 def test_what_ended_for_good_stays_so(content: bytes, event: str) -> None:
     """Neither what was answered nor a file that is wrong is started again; the log says what to do instead."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     job = world.drop("inbox/sentiment/reviews.csv", content)
     ended = world.run(job)
     creates = world.tap.creates
@@ -143,9 +136,9 @@ def test_what_ended_for_good_stays_so(content: bytes, event: str) -> None:
 def test_a_retried_job_can_be_cancelled() -> None:
     """It is a job like any other."""
     world = World()
-    job = world.drop("inbox/sentiment/reviews.csv", ROWS)
+    job = world.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     rejected(world, job, "no_such_task")
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     world.providers.key = None
 
     world.ask(job, "retry")

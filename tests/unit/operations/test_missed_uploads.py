@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.memory import MemoryLedger, MemoryLog
+from fakes.tasks import SAY_YES
 from fakes.world import World
 
 from batchdrop.core.model.install import Install, Round
@@ -19,8 +20,6 @@ from batchdrop.core.operations.missed_uploads import (
     may_be_started,
 )
 from batchdrop.flow import poll, submit
-
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n'
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def forget(world: World) -> None:
 def test_a_drop_whose_event_never_came_starts_within_the_hour(world: World) -> None:
     """It is found by the list, taken as its event would have been, and paid once."""
     world.tick()
-    upload = world.storage.drop("inbox/lost.jsonl", DROP)
+    upload = world.storage.drop("inbox/lost.jsonl", SAY_YES)
     dropped_at = world.clock.now()
 
     while world.ledger.job(upload.job_id) is None:
@@ -59,7 +58,7 @@ def test_a_drop_whose_event_never_came_starts_within_the_hour(world: World) -> N
 
 def test_a_drop_that_has_a_job_is_left_alone(world: World) -> None:
     """Round after round nothing is told of it, neither while it runs nor after its end."""
-    job = world.drop("inbox/known.jsonl", DROP)
+    job = world.drop("inbox/known.jsonl", SAY_YES)
 
     hours(world, 5)
 
@@ -70,8 +69,8 @@ def test_a_drop_that_has_a_job_is_left_alone(world: World) -> None:
 
 def test_only_the_current_version_is_started(world: World) -> None:
     """What was overwritten before anybody heard of it is what its person replaced."""
-    first = world.storage.drop("inbox/twice.jsonl", DROP)
-    second = world.storage.drop("inbox/twice.jsonl", DROP)
+    first = world.storage.drop("inbox/twice.jsonl", SAY_YES)
+    second = world.storage.drop("inbox/twice.jsonl", SAY_YES)
 
     hours(world, 1)
 
@@ -81,10 +80,10 @@ def test_only_the_current_version_is_started(world: World) -> None:
 
 def test_an_emptied_table_over_a_full_bucket_spends_nothing(world: World) -> None:
     """Whatever lies in the inbox may have been paid for: none of it is started, and nobody gets a notification."""
-    paid = world.drop("inbox/paid.jsonl", DROP)
+    paid = world.drop("inbox/paid.jsonl", SAY_YES)
     world.run(paid)
     for number in range(30):
-        world.storage.drop(f"inbox/{number}.jsonl", DROP)
+        world.storage.drop(f"inbox/{number}.jsonl", SAY_YES)
         world.advance(20)
     notifications = len(world.notifications.published)
 
@@ -97,7 +96,7 @@ def test_an_emptied_table_over_a_full_bucket_spends_nothing(world: World) -> Non
 
 def test_an_old_drop_is_not_started(world: World) -> None:
     """After a week without a tick only a person starts what lies there; it is not told of either."""
-    world.storage.drop("inbox/old.jsonl", DROP)
+    world.storage.drop("inbox/old.jsonl", SAY_YES)
     world.advance(7 * DAY + HOUR)
 
     hours(world, 3)
@@ -117,7 +116,7 @@ def test_what_nobody_meant_to_drop_is_passed_over(world: World, key: str) -> Non
 
 def test_a_version_that_was_put_a_moment_ago_is_waited_for(world: World) -> None:
     """Its event is on the way."""
-    world.storage.drop("inbox/fresh.jsonl", DROP)
+    world.storage.drop("inbox/fresh.jsonl", SAY_YES)
 
     poll.tick(world.ports(), world.limits)
 
@@ -130,7 +129,7 @@ def test_a_round_goes_on_where_it_stopped() -> None:
     world.storage.inbox_page_keys = 3
     world.tick()
     world.advance(DAY)
-    uploads = [world.storage.drop(f"inbox/{number:02}.jsonl", DROP) for number in range(20)]
+    uploads = [world.storage.drop(f"inbox/{number:02}.jsonl", SAY_YES) for number in range(20)]
     world.advance(10 * MINUTE)
 
     told: list[list[Upload]] = []
@@ -145,7 +144,7 @@ def test_a_round_goes_on_where_it_stopped() -> None:
 
 def test_two_pollers_start_a_missed_drop_once(world: World) -> None:
     """Both tell of it; one version is one job."""
-    upload = world.storage.drop("inbox/lost.jsonl", DROP)
+    upload = world.storage.drop("inbox/lost.jsonl", SAY_YES)
     world.advance(HOUR)
     rows = dict(world.ledger.rows)
     poll.tick(world.ports(), world.limits)
@@ -161,7 +160,7 @@ def test_two_pollers_start_a_missed_drop_once(world: World) -> None:
 
 def test_a_late_event_and_the_reconciler_make_one_job(world: World) -> None:
     """The event comes hours later after all."""
-    upload = world.storage.drop("inbox/late.jsonl", DROP)
+    upload = world.storage.drop("inbox/late.jsonl", SAY_YES)
     hours(world, 2)
 
     submit.handle_upload(world.ports(), world.limits, upload)
@@ -172,7 +171,7 @@ def test_a_late_event_and_the_reconciler_make_one_job(world: World) -> None:
 
 def test_an_unversioned_upload_without_an_event_is_told_of(world: World) -> None:
     """Its person gets the notification that says what to do."""
-    upload = world.storage.drop("inbox/plain.jsonl", DROP)
+    upload = world.storage.drop("inbox/plain.jsonl", SAY_YES)
     content = world.storage.uploads.pop((upload.key, upload.version))
     world.storage.uploads[upload.key, ""] = content
 
@@ -183,7 +182,7 @@ def test_an_unversioned_upload_without_an_event_is_told_of(world: World) -> None
 
 def test_nothing_is_read_of_an_upload(world: World) -> None:
     """The poller may list the inbox, not open it."""
-    world.storage.unreadable.add(("inbox/lost.jsonl", world.storage.drop("inbox/lost.jsonl", DROP).version))
+    world.storage.unreadable.add(("inbox/lost.jsonl", world.storage.drop("inbox/lost.jsonl", SAY_YES).version))
     world.advance(HOUR)
 
     poll.tick(world.ports(), world.limits)
@@ -193,7 +192,7 @@ def test_nothing_is_read_of_an_upload(world: World) -> None:
 
 def test_the_log_names_the_job_and_not_the_key(world: World) -> None:
     """A key is what a person wrote."""
-    world.storage.drop("inbox/canary.jsonl", DROP)
+    world.storage.drop("inbox/canary.jsonl", SAY_YES)
 
     hours(world, 1)
 
@@ -205,7 +204,7 @@ def test_the_log_names_the_job_and_not_the_key(world: World) -> None:
 def test_what_is_queued_is_not_taken_for_missed(world: World) -> None:
     """Many small files: their events wait in the queue, so nothing is told of them, and nothing is listed."""
     for number in range(200):
-        world.storage.drop(f"inbox/{number}.jsonl", DROP)
+        world.storage.drop(f"inbox/{number}.jsonl", SAY_YES)
     world.wakeups.others = 200
 
     for _ in range(20 * 60):
@@ -221,7 +220,7 @@ def test_what_is_queued_is_not_taken_for_missed(world: World) -> None:
 
 def test_a_queue_that_is_never_short_puts_a_round_off_for_a_day(world: World) -> None:
     """A drop whose event never came is found all the same, beside traffic that never ends."""
-    upload = world.storage.drop("inbox/lost.jsonl", DROP)
+    upload = world.storage.drop("inbox/lost.jsonl", SAY_YES)
     dropped_at = world.clock.now()
     world.wakeups.others = 10_000
 
@@ -233,7 +232,7 @@ def test_a_queue_that_is_never_short_puts_a_round_off_for_a_day(world: World) ->
 
 def test_a_version_is_told_again_every_six_hours_at_most(world: World) -> None:
     """Where nobody takes what was told, a version is told a few times a day instead of 29 times."""
-    uploads = [world.storage.drop(f"inbox/{number}.jsonl", DROP) for number in range(3)]
+    uploads = [world.storage.drop(f"inbox/{number}.jsonl", SAY_YES) for number in range(3)]
     told: list[tuple[int, Upload]] = []
     for _ in range(24 * 12):
         world.advance(5 * MINUTE)

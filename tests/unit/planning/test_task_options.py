@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from fakes.tasks import RATE
 from fakes.world import World
 
 from batchdrop.core.collection.outcome_index import likely_window, places
@@ -15,13 +16,6 @@ from batchdrop.core.notification.notifications import render
 from batchdrop.core.planning.task import parse_task
 from batchdrop.edge.aws.row_format import decode_row, encode_row
 
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
 # The second row repeats an id, so planning refuses it.
 ROWS = b"review_id,review\nr1,good\nr1,again\nr2,bad\n"
 
@@ -29,7 +23,7 @@ ROWS = b"review_id,review\nr1,good\nr1,again\nr2,bad\n"
 def world_with(options: bytes) -> World:
     """A world whose one task has *options*."""
     world = World()
-    world.storage.put_task("sentiment", TASK + options)
+    world.storage.put_task("sentiment", RATE + options)
     return world
 
 
@@ -61,14 +55,14 @@ def delivered_files(world: World) -> dict[str, bytes]:
 
 def test_a_task_that_says_nothing_has_an_object_for_each_item() -> None:
     """Whoever wants less has to say so."""
-    assert parse_task("t", TASK).options == TaskOptions() == TaskOptions(items=ItemAccess.OBJECTS)
+    assert parse_task("t", RATE).options == TaskOptions() == TaskOptions(items=ItemAccess.OBJECTS)
 
 
 def test_the_options_of_a_job_are_those_of_its_copy_of_the_task() -> None:
     """A task that is changed while a job runs changes nothing of it."""
     world = world_with(b"items: none\n")
     job = world.drop("inbox/sentiment/a.csv", ROWS)
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
 
     ended = world.run(job)
 
@@ -146,7 +140,7 @@ def test_options_come_back_from_the_ledger() -> None:
 def test_a_value_that_is_none_of_the_known_is_refused_with_its_line() -> None:
     """A word that is misspelt must not be paid for as something else."""
     with pytest.raises(UploadRejected, match="line 7: `items`: input should be 'objects', 'index' or 'none'"):
-        parse_task("t", TASK + b"items: object\n")
+        parse_task("t", RATE + b"items: object\n")
 
 
 @pytest.mark.parametrize(

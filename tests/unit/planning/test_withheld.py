@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from fakes.tasks import RATE, TWO_REVIEWS
 from fakes.world import World
 from obstore.exceptions import GenericError
 
@@ -21,14 +22,6 @@ from batchdrop.flow import complete, planned_job, submit
 from batchdrop.flow.delivery.merge import merge
 
 UPLOAD_A = Upload("inbox", "inbox/a.csv", "v1")
-CSV = b"review_id,review\r\nr1,good\r\nr2,bad\r\n"
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
 
 
 class Refusing(BaseHTTPRequestHandler):
@@ -149,13 +142,13 @@ def test_a_key_cannot_pretend_a_code(storage: S3Storage) -> None:
 def world() -> World:
     """A world with a task."""
     world = World()
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     return world
 
 
 def dropped_and_withheld(world: World) -> Upload:
     """Drop a table that S3 refuses to give from the start."""
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     world.storage.withheld.add((upload.key, upload.version))
     submit.handle_upload(world.ports(), world.limits, upload)
     return upload
@@ -210,7 +203,7 @@ def test_a_retry_waits_for_ten_minutes_of_its_own(world: World) -> None:
 
 def test_answers_are_not_collected_without_names_at_once(world: World) -> None:
     """The upload is read again for names and records: a refusal that passes costs neither."""
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     submit.handle_upload(world.ports(), world.limits, upload)
     world.storage.withheld.add((upload.key, upload.version))
     while not world.job(upload.job_id).withheld_at:
@@ -227,7 +220,7 @@ def test_answers_are_not_collected_without_names_at_once(world: World) -> None:
 
 def test_answers_are_delivered_without_names_in_the_end(world: World) -> None:
     """What is paid for is delivered although the upload cannot be read any more; the summary says why."""
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     submit.handle_upload(world.ports(), world.limits, upload)
     world.storage.withheld.add((upload.key, upload.version))
 
@@ -242,7 +235,7 @@ def test_answers_are_delivered_without_names_in_the_end(world: World) -> None:
 def test_results_are_not_merged_without_the_upload_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last step reads an upload once more that is too large to be kept in hand: it waits, too, and says so."""
     monkeypatch.setattr(planned_job, "IN_HAND_BYTES", 10)
-    upload = world.storage.drop("inbox/sentiment/reviews.csv", CSV)
+    upload = world.storage.drop("inbox/sentiment/reviews.csv", TWO_REVIEWS)
     submit.handle_upload(world.ports(), world.limits, upload)
 
     def refused_at_first(*args: Any, **options: Any) -> Results:  # noqa: ANN401 - as `merge` takes them

@@ -10,6 +10,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 from fakes.shards import changed
+from fakes.tasks import RATE, REVIEWS_HEADER
 from fakes.world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -24,14 +25,6 @@ from batchdrop.flow import commands as control
 from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
-HEADER = b"review_id,review\r\n"
 CREATE = ("POST", "/v1/batches")
 UPLOAD = ("POST", "/v1/files")
 # Four batches of five items each, of which one has quota at a time.
@@ -43,13 +36,13 @@ type Answer = Callable[[httpx2.Request], httpx2.Response | None]
 
 def rows(count: int) -> bytes:
     """A CSV of *count* reviews."""
-    return HEADER + b"".join(b"r%d,review %d\r\n" % (number, number) for number in range(1, count + 1))
+    return REVIEWS_HEADER + b"".join(b"r%d,review %d\r\n" % (number, number) for number in range(1, count + 1))
 
 
 def world_of(limits: Limits | None = None, **behaviour: object) -> World:
     """A world with one task."""
     world = World(limits=limits or Limits(), behaviour=replace(CALM, **behaviour))  # type: ignore[arg-type]  # by name
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     return world
 
 
@@ -79,7 +72,7 @@ def assert_cancelled(world: World, job: str, items: int, failed_before: frozense
     assert (len(succeeded), len(failed)) == (paid, items - paid) == (ended.succeeded, ended.failed)
     assert {outcome["error"]["code"] for outcome in failed} <= {"cancelled", *failed_before}  # type: ignore[index]  # an object
     again = "".join(f"r{outcome['row']},review {outcome['row']}\r\n" for outcome in failed)
-    assert not failed or world.result(job, "failures.csv") == HEADER + again.encode()
+    assert not failed or world.result(job, "failures.csv") == REVIEWS_HEADER + again.encode()
     assert not world.charged_twice()
     assert not list(world.ledger.active())
     assert all(quota.used == 0 for quota in world.ledger.quotas.values())
@@ -126,7 +119,7 @@ def test_invalid_records_of_a_cancelled_job_count_as_never_sent(has_begun: bool)
     """Nor are they taken off what was sent: they failed while planning, and `sent` counts what a batch held."""
     world = world_of(NARROW, run_seconds=10 * MINUTE, requests_per_second=0.1)
     world.providers.key = "sk-test" if has_begun else None
-    content = rows(20).replace(HEADER, HEADER + invalid(2)) + invalid(3)
+    content = rows(20).replace(REVIEWS_HEADER, REVIEWS_HEADER + invalid(2)) + invalid(3)
     job = world.drop("inbox/sentiment/reviews.csv", content)
 
     world.ask(job, "cancel")
@@ -389,7 +382,7 @@ def test_a_stop_that_was_not_heard_is_asked_for_again() -> None:
 def test_a_provider_that_cannot_be_asked_does_not_undo_the_word() -> None:
     """The key was rotated and nobody can prove it just now: the word is heard all the same, and the next ticks go on."""
     world = World(behaviour=replace(CALM, run_seconds=HOUR, projects={"sk-test": "p", "sk-new": "p"}))
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     job = world.drop("inbox/sentiment/reviews.csv", rows(3))
     world.providers.key = "sk-new"
     world.tap.answers.append(lambda _: unavailable())

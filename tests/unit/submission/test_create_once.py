@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import httpx2
 import pytest
+from fakes.tasks import THREE_TIMES_YES
 from fakes.world import World
 
 from batchdrop.core.model.limits import DAY, HOUR, MINUTE, Limits
@@ -21,7 +22,6 @@ from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LIMITS = Limits()
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 CREATE = "/v1/batches"
 
 type Answer = Callable[[httpx2.Request], httpx2.Response | None]
@@ -74,7 +74,7 @@ def assert_paid_once(world: World, job: str) -> None:
 
 def test_a_drop_is_one_post(world: World) -> None:
     """The usual way costs one create, made in the invocation that took the drop."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     assert world.shard(job).state is S.RUNNING
     world.run(job)
@@ -87,7 +87,7 @@ def test_a_drop_is_one_post(world: World) -> None:
 def test_a_file_at_another_base_url_is_uploaded_again(world: World, place: str) -> None:
     """The key is the same, and so is its fingerprint: a create names no file that lies elsewhere."""
     world.clock.remaining = LIMITS.create_timeout_seconds  # too little for a create
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     before, creates = world.shard(job), list[tuple[str, str]]()
     assert (before.state, before.base_url, world.tap.creates) == (S.UPLOADED, "http://simulator.invalid/v1", 0)
     world.clock.remaining = 900.0
@@ -114,9 +114,9 @@ def test_a_file_at_another_base_url_is_uploaded_again(world: World, place: str) 
 
 def test_a_second_event_for_the_same_version_changes_nothing(world: World) -> None:
     """A redelivered event is the same job."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     rows = dict(world.ledger.rows)
-    upload = world.storage.drop("inbox/three.jsonl", DROP, version=world.job(job).version)
+    upload = world.storage.drop("inbox/three.jsonl", THREE_TIMES_YES, version=world.job(job).version)
 
     submit.handle_upload(world.ports(), LIMITS, upload)
 
@@ -141,7 +141,7 @@ def test_a_batch_whose_answer_was_lost_is_adopted(world: World, fault: str, valu
     """The call took effect but nobody said so: the list shows the ticket, and the batch is taken."""
     world.simulator.faults.switch(fault, value=value, times=1)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     assert (world.tap.creates, world.shard(job).state) == (1, S.CREATING)
     world.run(job)
 
@@ -153,7 +153,7 @@ def test_a_list_that_shows_a_failed_batch_as_alive_hides_no_create(world: World)
     """The batch of an earlier try, refused for want of quota, is adopted by mistake; the uncertain create is found behind it."""
     world.simulator.faults.switch("queue_full", times=1)
     world.simulator.faults.switch("dropped_after", times=1, skip=1)
-    job = world.drop("inbox/one.jsonl", DROP.splitlines()[0])
+    job = world.drop("inbox/one.jsonl", THREE_TIMES_YES.splitlines()[0])
     for _ in range(20):
         if world.shard(job).state is not S.CREATING:
             world.tick()
@@ -179,7 +179,7 @@ def test_a_create_that_took_no_effect_is_fenced_before_another(
 ) -> None:
     """Nothing is listed: after the grace the file is deleted, after the wait a new file is sent. Never sooner."""
     world.tap.answers.append(to_creates(respond))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     began = world.clock.now()
     first_file = world.shard(job).attempt.file.id
 
@@ -203,7 +203,7 @@ def test_a_create_that_takes_effect_late_is_adopted(world: World) -> None:
     """The connection broke, the call came through minutes later, within the grace."""
     world.simulator.faults.switch("accepted_late", value=10 * MINUTE, times=1)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job)
 
     assert world.tap.creates == 1
@@ -214,7 +214,7 @@ def test_a_create_that_takes_effect_after_the_fence_runs_nothing(world: World) -
     """Its input file is gone: the late batch fails, the new one is the only one that is paid."""
     world.simulator.faults.switch("accepted_late", value=LIMITS.grace_seconds + 5 * MINUTE, times=1)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job)
     world.advance(DAY)
 
@@ -228,7 +228,7 @@ def test_a_file_that_is_not_visible_yet_is_not_taken_for_deleted() -> None:
     world.simulator.faults.switch("file_unseen", value=10 * MINUTE, times=1)
     world.simulator.faults.switch("accepted_late", value=2 * HOUR, times=1)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job)
     world.advance(DAY)
 
@@ -249,7 +249,7 @@ def test_a_definite_refusal_fails_the_items_and_is_not_repeated(
     """What the provider will never take is not sent again; the notification says why."""
     world.tap.answers.append(to_creates(lambda _: response))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     ended = world.run(job)
 
     assert (ended.event, ended.failed, world.tap.creates) == ("completed_with_failures", 3, 1)
@@ -271,7 +271,7 @@ def test_being_turned_away_is_not_uncertain(world: World, response: httpx2.Respo
     """No batch exists: the same file goes again later under a new ticket, without grace or fence."""
     world.tap.answers.append(to_creates(lambda _: response))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     turned = world.shard(job)
     assert (turned.state, turned.attempt.uncertain, turned.attempt.try_number) == (S.UPLOADED, 0, 2)
     install = world.ledger.install()
@@ -297,7 +297,7 @@ def test_a_create_that_was_never_sent_goes_again_in_a_minute(world: World, broke
 
     world.tap.answers.append(to_creates(unreachable, times=2))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     turned = world.shard(job)
     assert (turned.state, turned.attempt.uncertain, turned.attempt.try_number) == (S.UPLOADED, 0, 2)
     began = world.clock.now()
@@ -312,7 +312,7 @@ def test_an_open_circuit_lets_one_call_probe_for_all(world: World) -> None:
     """While the key is refused, jobs wait without calling; when it is right again all go on by themselves."""
     world.tap.answers.append(to_creates(lambda _: error(401, "invalid_api_key"), times=3))
 
-    jobs = [world.drop(f"inbox/{number}.jsonl", DROP.replace(b"yes", b"%d" % number)) for number in range(5)]
+    jobs = [world.drop(f"inbox/{number}.jsonl", THREE_TIMES_YES.replace(b"yes", b"%d" % number)) for number in range(5)]
     creates_at_first = world.tap.creates
     for _ in range(4):
         world.tick()
@@ -330,7 +330,7 @@ def test_a_fresh_file_that_cannot_be_found_is_asked_for_again(world: World) -> N
     """Within a quarter of an hour of its upload the same file is tried again, a minute apart."""
     world.tap.answers.append(to_creates(lambda _: error(400, "invalid_request", "Cannot find file."), times=2))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job)
 
     assert (world.tap.creates, world.tap.counts["POST /v1/files"]) == (3, 1)
@@ -341,7 +341,7 @@ def test_a_file_that_is_gone_is_uploaded_again(world: World) -> None:
     """A 404 is definite: a new file and a new ticket, and no uncertain create is counted."""
     world.tap.answers.append(to_creates(lambda _: error(404, None, "not found")))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     assert (world.shard(job).state, world.shard(job).attempt.uncertain) == (S.RESERVED, 0)
     world.run(job)
 
@@ -352,7 +352,7 @@ def test_a_file_that_is_gone_is_uploaded_again(world: World) -> None:
 def test_five_uncertain_creates_park_the_shard_and_an_outage_ends_by_itself(world: World) -> None:
     """Creates fail for a day while everything else works: one try an hour, no quota held, and then it goes on."""
     world.tap.answers.append(to_creates(lambda _: error(503), times=10))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     while world.shard(job).state is not S.PARKED:
         world.tick(5 * MINUTE)
@@ -369,7 +369,7 @@ def test_a_provider_that_never_says_ends_after_a_week(world: World) -> None:
     """The items fail as `submission_unknown`, nothing is paid, and the notification says so."""
     world.tap.answers.append(to_creates(lambda _: error(503), times=10_000))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     ended = world.run(job, seconds=HOUR, ticks_max=400)
 
     assert (ended.event, ended.failed) == ("completed_with_failures", 3)
@@ -385,7 +385,7 @@ def test_a_fence_that_nobody_confirms_lets_no_new_try_begin(world: World) -> Non
         return error(500, headers={"x-should-retry": "false"}) if request.method == "DELETE" else None
 
     world.tap.answers += [to_creates(disconnected), undeletable]
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     while world.shard(job).state is not S.PARKED:
         world.tick(10 * MINUTE)
 
@@ -398,7 +398,7 @@ def test_a_fence_that_nobody_confirms_lets_no_new_try_begin(world: World) -> Non
 def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
     """More batches than a tick may list lie between it and an older shard: what is newer than its intent is enough."""
     world = World(limits=Limits(list_pages_max=1), behaviour=replace(CALM, run_seconds=12 * HOUR))
-    old = world.drop("inbox/old.jsonl", DROP)
+    old = world.drop("inbox/old.jsonl", THREE_TIMES_YES)
     shard, provider = world.shard(old), world.providers.open()
     world.advance(HOUR)
     for _ in range(150):
@@ -406,7 +406,7 @@ def test_a_busy_project_does_not_hold_up_an_uncertain_create() -> None:
     world.advance(HOUR)
     world.tap.answers.append(to_creates(disconnected))
 
-    job = world.drop("inbox/three.jsonl", DROP.replace(b"yes", b"no"))
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES.replace(b"yes", b"no"))
     for _ in range(60):
         world.tick()
 
@@ -421,16 +421,16 @@ def test_a_list_without_order_that_does_not_end_fences_nothing() -> None:
     """What it does not show may be on a page that was not read."""
     world = World(limits=Limits(list_pages_max=1))
     world.simulator.faults.switch("list_reordered")
-    first = world.drop("inbox/first.jsonl", DROP.replace(b"yes", b"no"))
+    first = world.drop("inbox/first.jsonl", THREE_TIMES_YES.replace(b"yes", b"no"))
     world.run(first)
     provider = world.providers.open()
-    file = provider.upload_input("another.jsonl", io.BytesIO(DROP), DAY)
+    file = provider.upload_input("another.jsonl", io.BytesIO(THREE_TIMES_YES), DAY)
     for _ in range(150):
         world.advance(1)
         provider.create_batch(file=file, endpoint="/v1/chat/completions", metadata={"whose": "another's"})
     world.tap.answers.append(to_creates(disconnected))
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     for _ in range(60):
         world.tick()
 
@@ -459,9 +459,9 @@ def test_a_list_whose_times_cannot_be_read_shows_no_age(created_at: str) -> None
             200, content=re.sub(rb'"created_at": ?\d+', f'"created_at":{created_at}'.encode(), response.read())
         )
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     provider = world.providers.open()
-    file = provider.upload_input("another.jsonl", io.BytesIO(DROP.replace(b"yes", b"no")), DAY)
+    file = provider.upload_input("another.jsonl", io.BytesIO(THREE_TIMES_YES.replace(b"yes", b"no")), DAY)
     for _ in range(3):
         provider.create_batch(file=file, endpoint="/v1/chat/completions", metadata={"whose": "another's"})
     world.tap.answers.append(small_pages)
@@ -484,7 +484,7 @@ def test_the_intent_is_written_before_the_call(world: World) -> None:
         return None
 
     world.tap.answers.append(look)
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     assert seen == [(S.CREATING, True)]
     assert world.shard(job).state is S.RUNNING
@@ -494,7 +494,7 @@ def test_without_time_for_the_answer_no_call_is_made(world: World) -> None:
     """A function about to be stopped leaves the create to the next one."""
     world.clock.remaining = LIMITS.create_timeout_seconds + LIMITS.create_margin_seconds - 1
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     assert (world.tap.creates, world.shard(job).state) == (0, S.UPLOADED)
     world.clock.remaining = 900
     world.run(job)
@@ -505,7 +505,7 @@ def test_without_time_for_the_answer_no_call_is_made(world: World) -> None:
 def test_two_workers_make_one_create(world: World) -> None:
     """A wake-up message that comes twice finds the other's intent and stops."""
     world.providers.key = None
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.providers.key = "sk-test"
     world.advance(60)
 
@@ -521,7 +521,7 @@ def test_two_workers_make_one_create(world: World) -> None:
 def test_without_a_key_everything_waits(world: World) -> None:
     """No value in the secret: the drop is planned, nothing is called, and it goes on when the key comes."""
     world.providers.key = None
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     for _ in range(30):
         world.tick()
     assert (world.tap.counts, world.job(job).items) == ({}, 3)
@@ -535,7 +535,7 @@ def test_without_a_key_everything_waits(world: World) -> None:
 def test_a_key_rotated_within_the_project_changes_nothing() -> None:
     """The new key sees the old key's batch: that proves the project, and the answers are taken."""
     world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-new": "p"}))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     world.providers.key = "sk-new"
     world.run(job)
@@ -547,7 +547,7 @@ def test_a_key_rotated_within_the_project_changes_nothing() -> None:
 def test_a_key_of_another_project_resends_nothing() -> None:
     """What it does not see means nothing: the shard waits, and after a week its items fail as unreachable."""
     world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-other": "q"}))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     world.providers.key = "sk-other"
     ended = world.run(job, seconds=HOUR, ticks_max=400)
@@ -561,7 +561,7 @@ def test_an_uncertain_create_under_another_key_waits_for_the_right_one() -> None
     """An empty list under an unproved key is no proof that there is no batch."""
     world = World(behaviour=replace(CALM, projects={"sk-test": "p", "sk-other": "q"}))
     world.simulator.faults.switch("dropped_after", times=1)
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     world.providers.key = "sk-other"
     for _ in range(10):
@@ -591,7 +591,7 @@ def deletions(world: World) -> int:
 def test_an_uncertain_create_is_parked_where_no_fence_is_known(unfenced: World) -> None:
     """Its file stays, nothing is sent again, the owner is told once, and after a week its items fail."""
     unfenced.tap.answers.append(to_creates(disconnected, times=100))
-    job = unfenced.drop("inbox/three.jsonl", DROP)
+    job = unfenced.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     for _ in range(60):
         unfenced.tick(MINUTE)
@@ -611,7 +611,7 @@ def test_an_uncertain_create_is_parked_where_no_fence_is_known(unfenced: World) 
 def test_a_batch_that_comes_late_is_collected_although_it_was_parked(unfenced: World) -> None:
     """The provider took it after all, days later: it is adopted, paid once, and delivered."""
     unfenced.simulator.faults.switch("accepted_late", value=2 * DAY, times=1)
-    job = unfenced.drop("inbox/three.jsonl", DROP)
+    job = unfenced.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     for _ in range(60):
         unfenced.tick(MINUTE)
@@ -624,7 +624,7 @@ def test_a_batch_that_comes_late_is_collected_although_it_was_parked(unfenced: W
 def test_a_definite_answer_needs_no_fence(unfenced: World) -> None:
     """A create that was refused, or never sent, is made again: only what may have been taken is parked."""
     unfenced.tap.answers.append(to_creates(lambda _: error(429), times=2))
-    job = unfenced.drop("inbox/three.jsonl", DROP)
+    job = unfenced.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     unfenced.run(job)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.shards import changed, new_shard
+from fakes.tasks import THREE_TIMES_YES
 from fakes.world import World
 
 from batchdrop.core.model.batches import Accepted, Batch
@@ -15,7 +16,6 @@ from openai_batch_simulator.account.behaviour import CALM
 
 S = ShardState
 LIMITS = Limits()
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def cancelled(world: World) -> list[str]:
 
 def test_a_twin_of_the_recorded_batch_is_cancelled_and_reported(world: World) -> None:
     """One call became two on its way: both bear one ticket, and only the one that the ledger records is let run."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     recorded = world.shard(job).attempt.batch
     twin = create_beside(world, job, world.shard(job).attempt.ticket)
 
@@ -58,7 +58,7 @@ def test_a_twin_of_the_recorded_batch_is_cancelled_and_reported(world: World) ->
 
 def test_a_batch_of_another_try_is_reported_and_left_alone(world: World) -> None:
     """Nobody knows which of the two is the better one: a person decides."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     other = create_beside(world, job, world.shard(job).attempt.ticket[:-1] + "9")
 
     ended = world.run(job)
@@ -75,7 +75,7 @@ def test_what_the_promise_leaves_open_is_reported() -> None:
     late = LIMITS.grace_seconds + LIMITS.fence_wait_seconds + 20 * MINUTE
     world.simulator.faults.switch("accepted_late", value=late, times=1)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job)
 
     assert world.charged_twice()
@@ -86,7 +86,7 @@ def test_what_the_promise_leaves_open_is_reported() -> None:
 def test_a_duplicate_of_a_shard_that_is_done_is_reported_while_it_runs(world: World) -> None:
     """The rest of the job is still under way."""
     world.limits = Limits(shard_requests_max=1, chunk_lines_max=1)
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     other = create_beside(world, job, world.shard(job).attempt.ticket[:-1] + "9")
     for number in (1, 2):
         world.ledger.rows[f"J#{job}", f"S#{number:06d}"] = replace(world.shards(job)[number], due_at=None)
@@ -105,7 +105,7 @@ def test_a_duplicate_of_a_shard_that_is_done_is_reported_while_it_runs(world: Wo
 )
 def test_what_is_not_ours_is_neither_reported_nor_touched(world: World, ticket: str) -> None:
     """Another stack in the project, or anything that a person put into the metadata."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     create_beside(world, job, ticket.format(job=job, install=world.shard(job).attempt.ticket.split(".")[0]))
 
     ended = world.run(job)
@@ -116,7 +116,7 @@ def test_what_is_not_ours_is_neither_reported_nor_touched(world: World, ticket: 
 
 def test_a_usual_job_has_no_duplicates(world: World) -> None:
     """Nor is a row read to find that out."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     world.run(job)
 

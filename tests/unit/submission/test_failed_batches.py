@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from fakes.tasks import THREE_TIMES_YES
 from fakes.world import World
 
 from batchdrop.core.admission.quota import account_of
@@ -15,7 +16,6 @@ from batchdrop.core.model.limits import HOUR, Limits
 from batchdrop.core.model.quota import QuotaEstimate
 from openai_batch_simulator.account.behaviour import CALM
 
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 MODEL = "gpt-4.1-mini"
 
 type Json = dict[str, object]
@@ -69,7 +69,7 @@ def test_nothing_ran_so_it_is_tried_afresh(errors: object) -> None:
     """Without an error, with null ones, or with the server's own: another batch answers all, and none is paid twice."""
     world = World()
     world.tap.twists.append(failing(errors))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     ended = world.run(job)
 
@@ -90,7 +90,7 @@ def test_a_batch_that_always_fails_ends_at_the_cap_with_what_is_known(errors: ob
     """Three attempts, and then its items fail with words that are never empty."""
     world = World()
     world.tap.twists.append(failing(errors, times=100))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
 
     ended = world.run(job)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO, cast
 
 import pytest
+from fakes.tasks import THREE_TIMES_YES
 from fakes.world import World
 
 from batchdrop.core.model.errors import DiskFull
@@ -13,8 +14,6 @@ from batchdrop.core.model.job import JobState
 from batchdrop.core.model.limits import HOUR, MINUTE
 from batchdrop.core.submission.refusing import DISK_FULL
 from batchdrop.flow.submission.disk import full_disk_told
-
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 
 
 class Disk:
@@ -51,7 +50,7 @@ def told(world: World) -> list[dict[str, str]]:
 def test_a_full_disk_is_tried_thrice_then_hourly_then_ends_in_words(disk: Disk) -> None:
     """Nothing loops in silence: one notification within ten minutes, and after a day the items fail unsent and unpaid."""
     world = World()
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     by_hour = []
 
     for _ in range(26):
@@ -77,7 +76,7 @@ def test_a_full_disk_is_tried_thrice_then_hourly_then_ends_in_words(disk: Disk) 
 def test_what_waits_for_the_disk_goes_on_when_there_is_space(disk: Disk) -> None:
     """It says so meanwhile, and no attempt is used."""
     world = World()
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     while not told(world):
         world.tick(MINUTE)
     waiting = json.loads(world.result(job, "status.json"))["waiting"]["for"]

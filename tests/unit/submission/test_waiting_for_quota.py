@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes.shards import changed
+from fakes.tasks import RATE
 from fakes.words import WordCounting, reviews
 from fakes.world import BASE_URL, World
 
@@ -27,13 +28,6 @@ from openai_batch_simulator.account.behaviour import CALM
 
 MODEL = "gpt-4.1-mini"
 SENTENCE = "The parcel came two days late, but the shop wrote to me before I asked, and that I liked."
-TASK = b"""
-endpoint: /v1/chat/completions
-body:
-  model: gpt-4.1-mini
-  messages: [{role: user, content: "Rate: {{ review }}"}]
-id: review_id
-"""
 SLOW = replace(CALM, validate_seconds=5, run_seconds=20 * MINUTE)
 
 
@@ -41,7 +35,7 @@ def world_of(queue_tokens: int | None, limits: Limits | None = None) -> World:
     """A world whose provider takes so many tokens at a time and is slow."""
     behaviour = replace(SLOW, enqueued_tokens_default=queue_tokens)
     world = World(behaviour=behaviour, limits=limits or Limits(first_shard_tokens=500))
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     return world
 
 
@@ -329,7 +323,7 @@ def test_after_ten_batches_the_estimate_is_within_a_twentieth() -> None:
     """Of what a provider counts who counts words; the summary says by how much it was wrong."""
     world = World()
     world.simulator.account.lifecycle.responder = WordCounting()
-    world.storage.put_task("sentiment", TASK)
+    world.storage.put_task("sentiment", RATE)
     errors = []
 
     for number in range(11):

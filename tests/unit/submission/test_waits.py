@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx2
 import pytest
 from fakes.shards import changed, new_shard
+from fakes.tasks import THREE_TIMES_YES
 from fakes.world import World
 
 from batchdrop.core.model.install import Asked, Circuit, Install
@@ -21,7 +22,6 @@ from batchdrop.core.submission.waits import owed, told, turn_waited_for
 from batchdrop.flow.ports import Notification
 from openai_batch_simulator.account.behaviour import CALM
 
-DROP = b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"Say yes."}]}\n' * 3
 WORDS = "Incorrect API key provided: sk-canary."
 
 type Answer = Callable[[httpx2.Request], httpx2.Response | None]
@@ -62,7 +62,7 @@ def hours(world: World, count: int) -> None:
 def test_without_a_key_one_notification_serves_all_jobs(world: World) -> None:
     """However long it lasts; each status says so; then all go on, and each says that it is done."""
     world.providers.key = None
-    jobs = [world.drop(f"inbox/{number}.jsonl", DROP) for number in range(2)]
+    jobs = [world.drop(f"inbox/{number}.jsonl", THREE_TIMES_YES) for number in range(2)]
 
     hours(world, 10)
     waiting, notification = published(world), json.loads(world.notifications.published[0].json)
@@ -92,7 +92,7 @@ def test_without_a_key_one_notification_serves_all_jobs(world: World) -> None:
 def test_a_key_that_cannot_be_sent_is_waited_for_by_name(world: World, key: str, code: str, said: str) -> None:
     """What was put into the secret instead is named in status and notification, never shown, and never sent."""
     world.providers.key = key
-    job = world.drop("inbox/one.jsonl", DROP)
+    job = world.drop("inbox/one.jsonl", THREE_TIMES_YES)
     hours(world, 2)
 
     waiting = json.loads(world.result(job, "status.json"))["waiting"]
@@ -114,10 +114,10 @@ def test_a_key_that_cannot_be_sent_is_waited_for_by_name(world: World, key: str,
 def test_a_job_that_is_dropped_later_waits_without_another_notification(world: World) -> None:
     """Its status says what for, since its drop, before any tick."""
     world.providers.key = None
-    world.drop("inbox/first.jsonl", DROP)
+    world.drop("inbox/first.jsonl", THREE_TIMES_YES)
     hours(world, 1)
 
-    later = world.drop("inbox/later.jsonl", DROP)
+    later = world.drop("inbox/later.jsonl", THREE_TIMES_YES)
     status = json.loads(world.result(later, "status.json"))
     hours(world, 1)
 
@@ -128,10 +128,10 @@ def test_a_job_that_is_dropped_later_waits_without_another_notification(world: W
 
 def test_each_cause_is_told_when_it_begins(world: World) -> None:
     """A revoked key, then no money, then the key again after hours: three notifications, numbered, with the provider's code."""
-    job = world.drop("inbox/first.jsonl", DROP.replace(b"yes", b"no"))
+    job = world.drop("inbox/first.jsonl", THREE_TIMES_YES.replace(b"yes", b"no"))
     world.run(job)
     world.tap.answers.append(refusing(401, "invalid_api_key"))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     hours(world, 2)
     world.tap.answers[:] = [refusing(429, "insufficient_quota")]
     hours(world, 2)
@@ -152,13 +152,13 @@ def test_a_cause_that_soon_comes_back_is_not_told_again() -> None:
     """A key that is refused now and then would otherwise send a mail each time."""
     world = World()
     world.tap.answers.append(refusing(401, "invalid_api_key"))
-    jobs = [world.drop("inbox/first.jsonl", DROP)]
+    jobs = [world.drop("inbox/first.jsonl", THREE_TIMES_YES)]
     hours(world, 1)
     for number in range(3):
         world.tap.answers.clear()
         world.run(jobs[-1])
         world.tap.answers.append(refusing(401, "invalid_api_key"))
-        jobs.append(world.drop(f"inbox/{number}.jsonl", DROP))
+        jobs.append(world.drop(f"inbox/{number}.jsonl", THREE_TIMES_YES))
         hours(world, 1)
 
     assert [told for told in published(world) if told != "completed"] == ["install/key/1"]
@@ -166,7 +166,7 @@ def test_a_cause_that_soon_comes_back_is_not_told_again() -> None:
 
 def test_a_key_that_is_revoked_while_batches_run_is_told(world: World) -> None:
     """The answers cannot be fetched."""
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.tap.answers.append(refusing(401, "invalid_api_key", "/v1/"))
     hours(world, 3)
     world.tap.answers.clear()
@@ -177,9 +177,9 @@ def test_a_key_that_is_revoked_while_batches_run_is_told(world: World) -> None:
 
 def test_a_job_that_has_everything_at_the_provider_does_not_wait_for_money(world: World) -> None:
     """Another job's create found the account empty; what runs is paid for already."""
-    running = world.drop("inbox/running.jsonl", DROP)
+    running = world.drop("inbox/running.jsonl", THREE_TIMES_YES)
     world.tap.answers.append(refusing(429, "insufficient_quota"))
-    waiting = world.drop("inbox/waiting.jsonl", DROP.replace(b"yes", b"no"))
+    waiting = world.drop("inbox/waiting.jsonl", THREE_TIMES_YES.replace(b"yes", b"no"))
 
     hours(world, 1)
 
@@ -195,7 +195,7 @@ def test_ordinary_quota_is_no_cause() -> None:
     limits = Limits(chunk_lines_max=1, shard_requests_max=1, enqueued_tokens_per_model=30)
     world = World(behaviour=replace(CALM, run_seconds=HOUR), limits=limits)
 
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     world.run(job, seconds=5 * MINUTE, ticks_max=400)
 
     assert published(world) == ["completed"]
@@ -204,7 +204,7 @@ def test_ordinary_quota_is_no_cause() -> None:
 def test_a_provider_that_fails_is_a_cause_after_a_while(world: World) -> None:
     """Nobody here can put that right, but somebody waits."""
     world.tap.answers.append(refusing(503, "", "/v1/"))
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     hours(world, 2)
     world.tap.answers.clear()
     world.run(job, ticks_max=400)
@@ -216,7 +216,7 @@ def test_the_providers_words_are_repeated_without_the_key(world: World) -> None:
     """They may quote a part of it."""
     world.tap.answers.append(refusing(401, "invalid_api_key"))
 
-    world.drop("inbox/three.jsonl", DROP)
+    world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     hours(world, 1)
 
     (notification,) = world.notifications.published
@@ -233,7 +233,7 @@ def test_a_notification_that_could_not_be_published_is_owed(world: World) -> Non
 
     world.notifications.publish = fail  # type: ignore[method-assign]  # the topic is down
     world.providers.key = None
-    world.drop("inbox/three.jsonl", DROP)
+    world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     for _ in range(12):
         world.advance(5 * MINUTE)
         try:
@@ -258,7 +258,7 @@ def test_a_crash_after_publishing_sends_a_copy_with_the_same_id(world: World) ->
 
     world.notifications.publish = publish_and_die  # type: ignore[method-assign]  # the process dies after the call
     world.providers.key = None
-    world.drop("inbox/three.jsonl", DROP)
+    world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     with pytest.raises(KeyboardInterrupt):
         hours(world, 1)
     world.wakeups.tells = 0
@@ -272,7 +272,7 @@ def test_a_wait_that_outlives_its_jobs_ends() -> None:
     """Where nothing is under way nothing waits: the next drop's status does not say so."""
     world = World()
     world.providers.key = None
-    job = world.drop("inbox/three.jsonl", DROP)
+    job = world.drop("inbox/three.jsonl", THREE_TIMES_YES)
     hours(world, 1)
     world.ask(job, "cancel")
     world.run(job)
